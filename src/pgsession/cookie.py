@@ -1,0 +1,213 @@
+"""The cookie: its name and attributes, signing and verifying, finding and writing it.
+
+Only bytes go in and out; neither Starlette's parser nor any unquoting is
+involved, so what a hostile header costs is bounded by its length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Literal, TypeAlias
+
+from itsdangerous import BadSignature, Signer
+
+from pgsession.errors import SettingsError
+
+SameSite: TypeAlias = Literal["lax", "strict", "none"]
+
+#: A cookie's lifetime: a `timedelta`, None (it dies with the browser), or the store's period.
+MaxAge: TypeAlias = timedelta | Literal["default"] | None
+
+#: The shortest secret that is accepted, in bytes.
+MIN_SECRET_BYTES: Final = 32
+
+#: No browser keeps a cookie longer (RFC 6265bis, section 5.5).
+MAX_AGE: Final = timedelta(days=400)
+
+# A key in either base64 alphabet, for those that an older application issued, and a signature.
+_SIGNED: Final = re.compile(rb"([A-Za-z0-9+/_-]{40})\.[A-Za-z0-9_-]{43}")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
+_DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+# So many well-shaped cookies of our name are verified in one request, no more.
+_MAX_CANDIDATES: Final = 32
+
+_SECOND: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cookie:
+    """The one cookie of a middleware. Raises `SettingsError` for what no browser would take.
+
+    The repr shows no secret.
+    """
+
+    #: The secrets, newest first: the first signs, all verify. At least 32 bytes each.
+    secret_keys: Sequence[str | bytes] = field(repr=False)
+    #: The cookie's name; None: `__Host-session` where that prefix's rules hold, else `session`.
+    name: str = ""
+    path: str = "/"
+    domain: str | None = None
+    secure: bool = True
+    same_site: SameSite = "lax"
+    partitioned: bool = False
+    _signer: Signer = field(init=False, repr=False, compare=False)
+    _prefix: bytes = field(init=False, repr=False, compare=False)
+    _attributes: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        name = self.name or self._default_name()
+        object.__setattr__(self, "name", name)
+        _check_secrets(self.secret_keys)
+        self._check_attributes()
+        object.__setattr__(self, "_signer", _signer(self.secret_keys, name))
+        object.__setattr__(self, "_prefix", name.encode("ascii") + b"=")
+        object.__setattr__(self, "_attributes", self._written_attributes())
+
+    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Return the key of the first cookie of ours that verifies, or None.
+
+        `headers` are those of an ASGI scope. The name may come several times, in
+        one header or in many. A quoted, encoded, over-long or otherwise
+        misshapen value is never ours.
+        """
+        candidates = 0
+        for header, text in headers:
+            if header != b"cookie" or self._prefix not in text:
+                continue
+            for pair in text.split(b";"):
+                signed = pair.strip(b" \t")
+                if not signed.startswith(self._prefix):
+                    continue
+                shape = _SIGNED.fullmatch(signed, len(self._prefix))
+                if shape is None:
+                    continue
+                if candidates == _MAX_CANDIDATES:
+                    return None
+                candidates += 1
+                if self._verifies(signed[len(self._prefix) :]):
+                    return shape[1].decode("ascii")
+        return None
+
+    def write(self, key: str, max_age: timedelta | None) -> bytes:
+        """Return the Set-Cookie text for `key`.
+
+        `max_age` is rounded up to seconds and cut at 400 days; None makes a
+        cookie that dies with the browser.
+        """
+        signed = self._signer.sign(key).decode("ascii")
+        return self._written(signed, "" if max_age is None else f"Max-Age={_seconds(max_age)}; ")
+
+    def delete(self) -> bytes:
+        """Return the Set-Cookie text that makes a browser drop the cookie."""
+        return self._written("null", "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; ")
+
+    def _verifies(self, signed: bytes) -> bool:
+        try:
+            self._signer.unsign(signed)
+        except BadSignature:
+            return False
+        return True
+
+    def _written(self, content: str, expiry: str) -> bytes:
+        return f"{self.name}={content}; path={self.path}; {expiry}{self._attributes}".encode(
+            "ascii"
+        )
+
+    def _written_attributes(self) -> str:
+        attributes = ["httponly", f"samesite={self.same_site}"]
+        if self.secure:
+            attributes.append("secure")
+        if self.domain is not None:
+            attributes.append(f"domain={self.domain}")
+        if self.partitioned:
+            attributes.append("partitioned")
+        return "; ".join(attributes)
+
+    def _default_name(self) -> str:
+        locked = self.secure and self.path == "/" and self.domain is None
+        return "__Host-session" if locked else "session"
+
+    def _check_attributes(self) -> None:
+        """Refuse what RFC 6265bis and CHIPS let no browser accept."""
+        for wrong, message in (
+            (
+                _TOKEN.fullmatch(self.name) is None,
+                "session_cookie is not a cookie name: letters, digits and !#$%&'*+-.^_`|~ only.",
+            ),
+            (
+                _PATH.fullmatch(self.path) is None,
+                "path starts with a slash and has neither semicolons nor control characters.",
+            ),
+            (
+                self.domain is not None and _DOMAIN.fullmatch(self.domain) is None,
+                "domain is no domain name.",
+            ),
+            (
+                self.same_site not in {"lax", "strict", "none"},
+                'same_site is "lax", "strict" or "none".',
+            ),
+            (
+                self.same_site == "none" and not self.secure,
+                'same_site="none" needs https_only=True: browsers drop the cookie otherwise.',
+            ),
+            (
+                self.partitioned and not self.secure,
+                "partitioned=True needs https_only=True: browsers drop the cookie otherwise.",
+            ),
+            (
+                self._has_prefix("__secure-") and not self.secure,
+                "session_cookie with the prefix __Secure- needs https_only=True.",
+            ),
+            (
+                self._has_prefix("__host-")
+                and not (self.secure and self.path == "/" and self.domain is None),
+                'session_cookie: the prefix __Host- needs https_only=True, path="/", no domain.',
+            ),
+        ):
+            if wrong:
+                raise SettingsError(message)
+
+    def _has_prefix(self, prefix: str) -> bool:
+        return self.name.lower().startswith(prefix)
+
+
+def _check_secrets(secrets: Sequence[str | bytes]) -> None:
+    if not secrets:
+        raise SettingsError("secret_key is missing: make one with `pgsession secret`.")
+    for secret in secrets:
+        if not isinstance(secret, str | bytes):
+            raise SettingsError(f"secret_key is str or bytes, not {type(secret).__name__}.")
+        size = len(_as_bytes(secret))
+        if size < MIN_SECRET_BYTES:
+            raise SettingsError(
+                f"secret_key is {size} bytes long; it needs at least {MIN_SECRET_BYTES}. "
+                "Make one with `pgsession secret`."
+            )
+
+
+def _signer(secrets: Sequence[str | bytes], name: str) -> Signer:
+    """Return a signer whose tokens no other cookie, salt or package shares.
+
+    itsdangerous lists keys from oldest to newest and signs with the last.
+    """
+    return Signer(
+        [_as_bytes(secret) for secret in reversed(secrets)],
+        salt=f"pgsession.cookie.{name}",
+        key_derivation="hmac",
+        digest_method=hashlib.sha256,
+    )
+
+
+def _as_bytes(secret: str | bytes) -> bytes:
+    return secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+
+
+def _seconds(period: timedelta) -> int:
+    """Round up, so that a cookie never dies before its row."""
+    return max(0, -(-min(period, MAX_AGE) // _SECOND))

@@ -1,0 +1,187 @@
+"""A store in this process's memory, with the same laws as the one in PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from pgsession.errors import SessionNotFoundError
+from pgsession.period import DEFAULT_PERIOD, Period, as_period
+from pgsession.store import Changes, Entry, digest, new_key
+from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, decode_value, encode_value
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What the table would hold. Times are seconds of this process's monotonic clock."""
+
+    text: bytes | None
+    expire_at: float
+    final_at: float | None
+    granted: timedelta | None
+
+
+class MemoryStore:
+    """Sessions in a dict: for tests and for trying things out.
+
+    They are gone when the process ends, and each process has its own. Expired
+    ones are dropped when somebody asks for them. See `pgsession.store.Store`
+    for what the methods promise.
+    """
+
+    def __init__(
+        self,
+        *,
+        default_period: Period = DEFAULT_PERIOD,
+        max_lifetime: Period | None = None,
+        value_limit: int = DEFAULT_VALUE_LIMIT,
+    ) -> None:
+        self._default_period = as_period(default_period)
+        self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
+        self._value_limit = value_limit
+        self._rows: dict[str, _Row] = {}
+
+    @property
+    def default_period(self) -> timedelta:
+        """The period where none is given. Setting it affects future operations only."""
+        return self._default_period
+
+    @default_period.setter
+    def default_period(self, period: Period) -> None:
+        self._default_period = as_period(period)
+
+    @property
+    def value_limit(self) -> int:
+        """The largest value, in bytes of its JSON text."""
+        return self._value_limit
+
+    @property
+    def max_lifetime(self) -> timedelta | None:
+        """How long a session lives at most from its generation on."""
+        return self._max_lifetime
+
+    async def open(self) -> bool:
+        """Do nothing: there is nothing to open."""
+        return False
+
+    async def close(self) -> None:
+        """Do nothing: the sessions stay as long as the store."""
+
+    async def generate(
+        self,
+        value: Mapping[str, JSON] | None = None,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> str:
+        """Make a new session and return its key."""
+        now = time.monotonic()
+        final_at = None if self._max_lifetime is None else now + self._max_lifetime.total_seconds()
+        row = _Row(self._encode(value), expire_at=now, final_at=final_at, granted=None)
+        key = new_key()
+        self._rows[digest(key)] = self._slide(row, period=period, granted=granted)
+        return key
+
+    async def get(self, key: str) -> Entry | None:
+        """Return the value with its remaining period, or None for a dead key."""
+        row = self._living(key)
+        if row is None:
+            return None
+        now = time.monotonic()
+        return Entry(
+            value=None if row.text is None else decode_value(row.text),
+            period=timedelta(seconds=row.expire_at - now),
+            granted=row.granted,
+            lifetime=None if row.final_at is None else timedelta(seconds=row.final_at - now),
+        )
+
+    async def set(
+        self,
+        key: str,
+        value: Mapping[str, JSON],
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> None:
+        """Store the whole value. Raises `SessionNotFoundError` for a dead key."""
+        text = self._encode(value)
+        row = replace(self._living_or_raise(key), text=text)
+        self._rows[digest(key)] = self._slide(row, period=period, granted=granted)
+
+    async def merge(
+        self,
+        key: str,
+        changes: Changes,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> None:
+        """Apply `changes`. Raises `SessionNotFoundError` for a dead key."""
+        row = self._merged(self._living_or_raise(key), changes)
+        if period is not None:
+            row = self._slide(row, period=period, granted=granted)
+        self._rows[digest(key)] = row
+
+    async def touch(self, key: str, *, period: Period | None = None, granted: bool = False) -> None:
+        """Slide the expiry. Raises `SessionNotFoundError` for a dead key."""
+        row = self._living_or_raise(key)
+        self._rows[digest(key)] = self._slide(row, period=period, granted=granted)
+
+    async def renew(
+        self,
+        key: str,
+        changes: Changes | None = None,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> str:
+        """Give the session a new key. Raises `SessionNotFoundError` for a dead key."""
+        row = self._living_or_raise(key)
+        if changes is not None:
+            row = self._merged(row, changes)
+        if period is not None:
+            row = self._slide(row, period=period, granted=granted)
+        heir = new_key()
+        del self._rows[digest(key)]
+        self._rows[digest(heir)] = row
+        return heir
+
+    async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
+        """Remove the session. Returns whether the key is dead now."""
+        row = self._living(key)
+        if only_if_empty and row is not None and row.text is not None and decode_value(row.text):
+            return False
+        self._rows.pop(digest(key), None)
+        return True
+
+    def _encode(self, value: Mapping[str, JSON] | None) -> bytes | None:
+        return None if value is None else encode_value(value, limit=self._value_limit)
+
+    def _living(self, key: str) -> _Row | None:
+        row = self._rows.get(digest(key))
+        if row is not None and row.expire_at <= time.monotonic():
+            del self._rows[digest(key)]
+            return None
+        return row
+
+    def _living_or_raise(self, key: str) -> _Row:
+        row = self._living(key)
+        if row is None:
+            raise SessionNotFoundError
+        return row
+
+    def _merged(self, row: _Row, changes: Changes) -> _Row:
+        changed = decode_value(changes.encode(limit=self._value_limit))
+        kept = {} if changes.replaced or row.text is None else decode_value(row.text)
+        for name in changes.removed:
+            kept.pop(name, None)
+        return replace(row, text=encode_value(kept | changed, limit=self._value_limit))
+
+    def _slide(self, row: _Row, *, period: Period | None, granted: bool) -> _Row:
+        length = self._default_period if period is None else as_period(period)
+        expire_at = time.monotonic() + length.total_seconds()
+        if row.final_at is not None:
+            expire_at = min(expire_at, row.final_at)
+        return replace(row, expire_at=expire_at, granted=length if granted else None)

@@ -1,0 +1,100 @@
+"""The ASGI middleware: which scopes get a session, and the store's life with the application's."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pgsession.cookie import MaxAge, SameSite
+from pgsession.errors import SettingsError, StoreUnavailableError
+from pgsession.exchange import Exchange, Policy
+from pgsession.excluded import ExcludedSession, matcher
+from pgsession.lifespan import Lifespan
+from pgsession.period import Period, as_period
+from pgsession.refusal import refuse
+from pgsession.settings import Exclude, SecretKey, SessionSettings
+from pgsession.store import Store
+
+
+class SessionMiddleware:
+    """Keeps `request.session` in a store; takes the place of Starlette's class of this name.
+
+    Give it a `store` and a `secret_key`, with Starlette's keywords where you
+    need them, or `settings` alone, or `settings` and a `store`. The keywords
+    mean what `SessionSettings` says. Raises `SettingsError` for what cannot work.
+
+    - The session is saved before the response's first byte leaves; if the
+      store cannot do so, the response is 503 with Retry-After instead.
+    - A handler that raises saves nothing.
+    - A session that stays empty makes no row and no cookie, one that stays
+      unchanged no write (but for a touch of its expiry, now and then).
+    - The store is opened with the application's lifespan and closed with it,
+      if it was closed before; without a lifespan it opens on first use.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        store: Store | None = None,
+        secret_key: SecretKey | None = None,
+        *,
+        session_cookie: str | None = None,
+        max_age: Period | MaxAge = "default",
+        path: str = "/",
+        same_site: SameSite = "lax",
+        https_only: bool = True,
+        domain: str | None = None,
+        partitioned: bool = False,
+        exclude: Exclude = (),
+        touch_after: Period | None = None,
+        settings: SessionSettings | None = None,
+    ) -> None:
+        if settings is None:
+            settings = SessionSettings(
+                secret_key=secret_key or (),
+                session_cookie=session_cookie,
+                max_age=max_age,
+                path=path,
+                same_site=same_site,
+                https_only=https_only,
+                domain=domain,
+                partitioned=partitioned,
+                exclude=exclude,
+                touch_after=touch_after,
+            )
+        elif secret_key is not None:
+            raise SettingsError("secret_key is in the settings already: give one or the other.")
+        self.app = app
+        self._is_excluded = matcher(settings.exclude)
+        self._policy = Policy(
+            store=settings.make_store() if store is None else store,
+            cookie=settings.make_cookie(),
+            max_age=settings.cookie_max_age(),
+            touch_after=None if settings.touch_after is None else as_period(settings.touch_after),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the lifespan."""
+        match scope["type"]:
+            case "http" | "websocket":
+                await self._serve(scope, receive, send)
+            case "lifespan":
+                await Lifespan(self.app, self._policy.store)(scope, receive, send)
+            case _:
+                await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outer = scope.get("session")
+        if self._is_excluded(scope):
+            scope["session"] = ExcludedSession()
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange(self._policy, scope, send)
+        try:
+            scope["session"] = await exchange.load()
+        except StoreUnavailableError as error:
+            await refuse(scope, send, error)
+            return
+        await self.app(scope, receive, exchange.send)
+        await exchange.finish()
+        if outer is not None:
+            scope["session"] = outer

@@ -1,0 +1,60 @@
+"""A period is a lifetime: how it is written, checked and read.
+
+Anywhere in pgsession a period is a `timedelta` or a plain number of seconds.
+Zero and negative periods are legal and make a session that is already gone,
+as in the seed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+from pgsession.errors import InvalidPeriodError
+
+#: What every public function takes as a period: a `timedelta` or seconds.
+Period: TypeAlias = timedelta | float
+
+#: The period of a session unless something else is said: one week, as in the seed.
+DEFAULT_PERIOD: Final = timedelta(days=7)
+
+#: The longest period either way, so that no expiry leaves the years PostgreSQL and Python share.
+MAX_PERIOD: Final = timedelta(days=36_525)
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_WRITTEN: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([smhdw]?)\s*", re.ASCII)
+
+
+def as_period(period: Period) -> timedelta:
+    """Return `period` as a `timedelta`.
+
+    Raises `InvalidPeriodError` for NaN, infinity, a bool, another type, or
+    more than a hundred years either way.
+    """
+    if isinstance(period, timedelta):
+        length = period
+    elif isinstance(period, bool) or not isinstance(period, int | float):
+        raise InvalidPeriodError(
+            f"A period is a timedelta or a number of seconds, not {type(period).__name__}."
+        )
+    elif not math.isfinite(period) or abs(period) > MAX_PERIOD.total_seconds():
+        raise InvalidPeriodError("A period is a finite number of seconds, at most 100 years.")
+    else:
+        length = timedelta(seconds=period)
+    if abs(length) > MAX_PERIOD:
+        raise InvalidPeriodError("A period is at most 100 years.")
+    return length
+
+
+def parse_period(text: str) -> timedelta:
+    """Read a period as a person writes it: ``90``, ``90s``, ``15m``, ``12h``, ``7d``, ``2w``.
+
+    A plain number is seconds. Raises `InvalidPeriodError` for anything else.
+    """
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
+        raise InvalidPeriodError("A period is written as 90, 90s, 15m, 12h, 7d or 2w.")
+    number, unit = match.groups()
+    return as_period(float(number) * _UNITS[unit or "s"])

@@ -1,0 +1,220 @@
+"""Connections to PostgreSQL: a pool of ours or of the caller's, for one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from pgsession.errors import SettingsError, StoreClosedError, StoreUnavailableError
+from pgsession.failure import translated
+
+Connection: TypeAlias = AsyncConnection[Any]
+Pool: TypeAlias = AsyncConnectionPool[Any]
+
+_T = TypeVar("_T")
+
+#: What a connection of ours is made with, unless the conninfo says otherwise.
+_DEFAULTS: Final = {
+    "application_name": "pgsession",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+
+#: So many callers may wait for each connection; more get `StoreBusyError` at once.
+_WAITING_EACH: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """Where to connect, and how many connections to hold. The repr shows none of it."""
+
+    conninfo: str = field(repr=False)
+    size: int
+    timeout: float
+    prepared: bool
+
+    def make(self, configure: Callable[[Connection], Awaitable[None]]) -> Pool:
+        """Return a pool, not yet open, in autocommit: each operation is one statement."""
+        return AsyncConnectionPool(
+            self.conninfo,
+            open=False,
+            configure=configure,
+            min_size=1,
+            max_size=self.size,
+            timeout=self.timeout,
+            max_waiting=self.size * _WAITING_EACH,
+            name="pgsession",
+            kwargs={"autocommit": True} | ({} if self.prepared else {"prepare_threshold": None}),
+        )
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A pool in use, with the event loop and the process it belongs to."""
+
+    pool: Pool
+    loop: asyncio.AbstractEventLoop
+    process: int
+    #: True if it was opened here and is to be closed here.
+    ours: bool
+    #: The connections of a pool of ours, to be cut off if its event loop ends before it.
+    connections: set[Connection]
+
+
+class Connections:
+    """Gives each piece of work a connection, and opens the pool before the first.
+
+    `check` sees the first connection of all; what it raises, `open` raises.
+    """
+
+    def __init__(
+        self,
+        source: PoolSettings | Pool,
+        *,
+        check: Callable[[Connection], Awaitable[None]],
+    ) -> None:
+        self._source = source
+        self._check = check
+        self._opened: _Opened | None = None
+        self._opening = asyncio.Lock()
+        self._closed_in: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
+        """Return what `work` returns, its driver's errors translated into ours."""
+        pool = (await self._here()).pool
+        try:
+            async with pool.connection() as connection:
+                return await work(connection)
+        except psycopg.Error as error:
+            failure = translated(error)
+        # The driver quotes parameters in its texts, so its error is not passed on.
+        raise failure
+
+    async def open(self) -> bool:
+        """Open the pool unless it is open, and check the database; return whether it was closed.
+
+        Raises `StoreUnavailableError` saying why the database cannot be
+        reached.
+        """
+        was_closed = self._opened is None
+        self._closed_in = None
+        await self._here()
+        return was_closed
+
+    async def close(self) -> None:
+        """Close the pool if it was opened here. Closing twice is fine.
+
+        Whoever comes late in this event loop gets `StoreClosedError`; another
+        event loop may open it again by using it.
+        """
+        self._closed_in = asyncio.get_running_loop()
+        opened, self._opened = self._opened, None
+        if opened is not None and opened.ours and opened.loop is self._closed_in:
+            await opened.pool.close()
+
+    async def _here(self) -> _Opened:
+        """Return the pool of this event loop, opened."""
+        opened = self._opened
+        loop = asyncio.get_running_loop()
+        if opened is not None and opened.loop is loop:
+            return opened
+        if self._closed_in is loop:
+            raise StoreClosedError("The store is closed. Open it again, or make a new one.")
+        if opened is not None:
+            self._leave(opened)
+        async with self._opening:
+            if self._opened is None:
+                self._opened = await self._open()
+            return self._opened
+
+    def _leave(self, opened: _Opened) -> None:
+        """Give up a pool whose event loop has ended; refuse to share one that has not.
+
+        Test clients end an event loop with every request.
+        """
+        if opened.process != os.getpid():
+            raise StoreClosedError(
+                "The store was opened before this process was forked, and a connection cannot be "
+                "shared. Make the store, or open it, in the process that uses it."
+            )
+        if not opened.ours or not opened.loop.is_closed():
+            raise StoreClosedError(
+                "The store is open in another event loop. Make one store for each event loop."
+            )
+        for connection in opened.connections:
+            connection.pgconn.finish()
+        self._opened = None
+        self._opening = asyncio.Lock()
+
+    async def _open(self) -> _Opened:
+        loop = asyncio.get_running_loop()
+        if isinstance(self._source, PoolSettings):
+            return await self._open_ours(self._source, loop)
+        pool = self._source
+        ours = pool.closed
+        try:
+            if ours:
+                await pool.open()
+            async with pool.connection() as connection:
+                await self._check(connection)
+        except psycopg.Error as error:
+            raise translated(error) from error
+        return _Opened(pool, loop, os.getpid(), ours=ours, connections=set())
+
+    async def _open_ours(self, settings: PoolSettings, loop: asyncio.AbstractEventLoop) -> _Opened:
+        try:
+            async with await AsyncConnection.connect(
+                settings.conninfo, autocommit=True
+            ) as connection:
+                await self._check(connection)
+        except psycopg.OperationalError as error:
+            reason = " ".join(str(error).split())
+            raise StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}") from error
+        connections: set[Connection] = set()
+
+        async def remember(connection: Connection) -> None:
+            connections.add(connection)
+
+        pool = settings.make(remember)
+        try:
+            # With a connection at hand the first caller does not make the pool grow: one that
+            # is still connecting when its event loop ends would keep the loop from ending.
+            await pool.open(wait=True, timeout=settings.timeout)
+        except psycopg.Error as error:
+            raise translated(error) from error
+        return _Opened(pool, loop, os.getpid(), ours=True, connections=connections)
+
+
+def complete_conninfo(
+    conninfo: str, keywords: Mapping[str, str | int], *, connect_timeout: float
+) -> str:
+    """Return `conninfo` with the libpq `keywords` in it and our defaults where it is silent.
+
+    Raises `SettingsError`, which never quotes any of it: it may hold a password.
+    """
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    if unknown := keywords.keys() - known:
+        raise SettingsError(
+            f"{', '.join(sorted(unknown))}: no setting of PostgresStore, nor one of libpq."
+        )
+    try:
+        given = conninfo_to_dict(conninfo, **keywords)
+    except psycopg.ProgrammingError:
+        given = None
+    if given is None:
+        raise SettingsError(
+            "The database URL is neither a URL such as postgresql://user@host/name "
+            "nor libpq keywords such as host=… dbname=…"
+        )
+    defaults = _DEFAULTS | {"connect_timeout": str(max(2, round(connect_timeout)))}
+    return make_conninfo("", **{**defaults, **given})

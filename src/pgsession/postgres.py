@@ -1,0 +1,234 @@
+"""The store in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from psycopg_pool import AsyncConnectionPool
+
+from pgsession.errors import SessionNotFoundError, SettingsError
+from pgsession.period import DEFAULT_PERIOD, Period, as_period
+from pgsession.pool import Connections, PoolSettings, complete_conninfo
+from pgsession.schema import inspect
+from pgsession.store import Changes, Entry, digest, new_key
+from pgsession.table import Draft, Edit, Table
+from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, encode_value
+
+
+class PostgresStore:
+    """Sessions in a PostgreSQL table. See `pgsession.store.Store` for what the methods promise.
+
+    `source` says where: a libpq conninfo string or URL, an
+    `AsyncConnectionPool` of yours, or nothing, if libpq's keywords (``host=``,
+    ``port=``, ``dbname=``, ``user=``, ``password=`` …) or its environment
+    variables say it all. A pool of yours may serve other purposes too; it is
+    opened and closed here only if it was still closed.
+
+    The store opens by itself on first use, once; `open` does it earlier, so
+    that a wrong database is an error at start and not at the first request. It
+    belongs to the event loop and the process in which it was opened.
+
+    - `default_period`: the period where none is given; a week.
+    - `max_lifetime`: how long a session lives at most from its generation on,
+      however often it is renewed. It applies to sessions generated from now on.
+    - `value_limit`: the largest session, in bytes of its JSON text.
+    - `schema`: where the table is; None leaves it to the search_path.
+    - `pool_size`: connections at most. Ignored with a pool of yours.
+    - `timeout`: seconds to wait for a connection. Ignored with a pool of yours.
+    - `prepared`: False where a pooler in between cannot carry prepared statements.
+
+    Raises `SettingsError` at once for settings that cannot work.
+    """
+
+    def __init__(
+        self,
+        source: str | AsyncConnectionPool[Any] = "",
+        *,
+        default_period: Period = DEFAULT_PERIOD,
+        max_lifetime: Period | None = None,
+        value_limit: int = DEFAULT_VALUE_LIMIT,
+        schema: str | None = None,
+        pool_size: int = 4,
+        timeout: float = 5.0,
+        prepared: bool = True,
+        **libpq: str | int,
+    ) -> None:
+        self._default_period = as_period(default_period)
+        self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
+        self._value_limit = value_limit
+        self._table = Table(schema=schema, prepared=prepared)
+        if not isinstance(source, str):
+            if libpq:
+                raise SettingsError(f"A pool takes no {', '.join(sorted(libpq))}: it has its own.")
+            settings: PoolSettings | AsyncConnectionPool[Any] = source
+        else:
+            settings = PoolSettings(
+                conninfo=complete_conninfo(source, libpq, connect_timeout=timeout),
+                size=pool_size,
+                timeout=timeout,
+                prepared=prepared,
+            )
+        self._connections = Connections(settings, check=partial(inspect, schema=schema))
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def default_period(self) -> timedelta:
+        """The period where none is given. Setting it affects future operations only."""
+        return self._default_period
+
+    @default_period.setter
+    def default_period(self, period: Period) -> None:
+        self._default_period = as_period(period)
+
+    @property
+    def value_limit(self) -> int:
+        """The largest value, in bytes of its JSON text."""
+        return self._value_limit
+
+    @property
+    def max_lifetime(self) -> timedelta | None:
+        """How long a session lives at most from its generation on."""
+        return self._max_lifetime
+
+    async def open(self) -> bool:
+        """Connect, and check the table. Returns whether the store was closed before.
+
+        Raises `StoreUnavailableError` if the database cannot be reached, saying
+        why, and `SchemaError` if the table is missing, old or altered, saying
+        what to run. Opening twice is fine, and so is opening again after `close`.
+        """
+        return await self._connections.open()
+
+    async def close(self) -> None:
+        """Close the connections, those opened here. Closing twice is fine."""
+        await self._connections.close()
+
+    async def generate(
+        self,
+        value: Mapping[str, JSON] | None = None,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> str:
+        """Make a new session and return its key. One statement."""
+        key = new_key()
+        draft = Draft(
+            session_key=digest(key),
+            text=self._encode(value),
+            period=self._default_period if period is None else as_period(period),
+            granted=granted,
+            lifetime=self._max_lifetime,
+        )
+        await self._connections.run(lambda it: self._table.insert(it, [draft]))
+        return key
+
+    async def get(self, key: str) -> Entry | None:
+        """Return the value with its remaining period, or None for a dead key. One statement."""
+        wanted = digest(key)
+        found = await self._connections.run(lambda it: self._table.fetch(it, [wanted]))
+        return found.get(wanted)
+
+    async def set(
+        self,
+        key: str,
+        value: Mapping[str, JSON],
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> None:
+        """Store the whole value. One statement."""
+        await self._edit(
+            Edit(
+                session_key=digest(key),
+                text=self._encode(value),
+                replaced=True,
+                period=self._default_period if period is None else as_period(period),
+                granted=granted,
+            )
+        )
+
+    async def merge(
+        self,
+        key: str,
+        changes: Changes,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> None:
+        """Apply `changes`. One statement."""
+        await self._edit(self._merging(key, changes, period=period, granted=granted))
+
+    async def touch(self, key: str, *, period: Period | None = None, granted: bool = False) -> None:
+        """Slide the expiry. One statement."""
+        length = self._default_period if period is None else as_period(period)
+        await self._edit(Edit(session_key=digest(key), period=length, granted=granted))
+
+    async def renew(
+        self,
+        key: str,
+        changes: Changes | None = None,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> str:
+        """Give the session a new key. One statement."""
+        heir = new_key()
+        edit = self._merging(key, changes, period=period, granted=granted, heir=digest(heir))
+        born = await self._connections.run(lambda it: self._table.renew(it, [edit]))
+        if not born:
+            raise SessionNotFoundError
+        return heir
+
+    async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
+        """Remove the session. One statement."""
+        wanted = [digest(key)]
+        if only_if_empty:
+            return not await self._connections.run(lambda it: self._table.delete_empty(it, wanted))
+        await self._connections.run(lambda it: self._table.delete(it, wanted))
+        return True
+
+    async def _edit(self, edit: Edit) -> None:
+        alive = await self._connections.run(lambda it: self._table.update(it, [edit]))
+        if not alive:
+            raise SessionNotFoundError
+
+    def _merging(
+        self,
+        key: str,
+        changes: Changes | None,
+        *,
+        period: Period | None,
+        granted: bool,
+        heir: str | None = None,
+    ) -> Edit:
+        """Return the edit for `changes`, encoded now: its values are the caller's to alter."""
+        length = None if period is None else as_period(period)
+        if not changes:
+            return Edit(session_key=digest(key), period=length, granted=granted, heir=heir)
+        return Edit(
+            session_key=digest(key),
+            text=changes.encode(limit=self._value_limit),
+            removed=tuple(changes.removed),
+            replaced=changes.replaced,
+            period=length,
+            granted=granted,
+            heir=heir,
+        )
+
+    def _encode(self, value: Mapping[str, JSON] | None) -> bytes | None:
+        return None if value is None else encode_value(value, limit=self._value_limit)

@@ -1,0 +1,204 @@
+"""Policy in one place: `SessionSettings`, from arguments or from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, TypeAlias, TypeVar
+
+from starlette.config import Config, environ
+from starlette.datastructures import Secret
+from starlette.types import Scope
+
+from pgsession.cookie import Cookie, MaxAge, SameSite
+from pgsession.errors import SettingsError
+from pgsession.period import DEFAULT_PERIOD, Period, as_period, parse_period
+from pgsession.postgres import PostgresStore
+from pgsession.value import DEFAULT_VALUE_LIMIT
+
+_T = TypeVar("_T")
+
+#: One secret, or several, newest first.
+SecretKey: TypeAlias = str | bytes | Secret | Sequence[str | bytes | Secret]
+
+#: Path prefixes, or a function of the scope that says whether a request is excluded.
+Exclude: TypeAlias = Sequence[str] | Callable[[Scope], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """Every setting there is. Periods are a `timedelta` or seconds.
+
+    Raises `SettingsError`, naming the setting, for one that cannot work. The
+    repr shows neither the secrets nor the database URL.
+    """
+
+    #: What signs the cookie: at least 32 bytes; several for rotation, newest first.
+    secret_key: SecretKey = field(repr=False)
+    #: Where PostgreSQL is; not needed where the middleware is given a store.
+    database_url: str | None = field(default=None, repr=False)
+    #: How long a session lives after its last use.
+    default_period: Period = DEFAULT_PERIOD
+    #: How long it lives at most, however often it is used; None: no such limit.
+    max_lifetime: Period | None = None
+    #: How much of its period a session must have used up before a mere read slides it;
+    #: None: a tenth of the period.
+    touch_after: Period | None = None
+    #: The largest session, in bytes of its JSON text.
+    value_limit: int = DEFAULT_VALUE_LIMIT
+    #: The cookie's name; None: `__Host-session` where browsers allow it, else `session`.
+    session_cookie: str | None = None
+    #: The cookie's lifetime: seconds, None (it dies with the browser), or the default period.
+    max_age: Period | MaxAge = "default"
+    #: The path below which the browser sends the cookie.
+    path: str = "/"
+    #: Whether the browser sends it with requests from other sites.
+    same_site: SameSite = "lax"
+    #: Whether the browser sends it over HTTPS only (and to localhost).
+    https_only: bool = True
+    #: The domain whose hosts all get it; None: this host alone.
+    domain: str | None = None
+    #: Whether an embedded site gets a cookie jar for each site that embeds it (CHIPS).
+    partitioned: bool = False
+    #: Requests for which no session is loaded.
+    exclude: Exclude = ()
+    #: The schema of the table; None: the search_path decides.
+    schema: str | None = None
+    #: Connections to PostgreSQL at most.
+    pool_size: int = 4
+    #: Seconds to wait for a connection.
+    timeout: float = 5.0
+    #: False behind a pooler that cannot carry prepared statements.
+    prepared: bool = True
+
+    def __post_init__(self) -> None:
+        self.make_cookie()
+        for name in ("default_period", "max_lifetime", "touch_after", "max_age"):
+            period = getattr(self, name)
+            if period is not None and period != "default":
+                _named(name, as_period, period)
+        if self.value_limit <= 0:
+            raise SettingsError("value_limit is a positive number of bytes.")
+        if self.pool_size <= 0 or self.timeout <= 0:
+            raise SettingsError("pool_size and timeout are positive.")
+        if isinstance(self.exclude, str):
+            raise SettingsError("exclude is a list of path prefixes, not one string.")
+
+    @classmethod
+    def from_env(
+        cls, environment: Mapping[str, str] = environ, *, env_file: str | None = None
+    ) -> SessionSettings:
+        """Read ``SESSION_SECRET_KEY``, ``SESSION_DATABASE_URL`` and the other ``SESSION_*``.
+
+        Variables are named as the settings, in capitals, but for
+        ``SESSION_COOKIE``. Periods are written ``90s``, ``15m``, ``12h``, ``7d``
+        or in plain seconds, lists with commas, ``SESSION_MAX_AGE`` also ``none``.
+        An `env_file` holds further ``NAME=value`` lines. An empty variable is
+        one that is not set.
+        """
+        config = Config(env_file, environment)
+        given = {
+            name: _named(variable, read, text)
+            for name, (variable, read) in _VARIABLES.items()
+            if (text := config(variable, default=None))
+        }
+        if "secret_key" not in given:
+            raise SettingsError("SESSION_SECRET_KEY is missing: make one with `pgsession secret`.")
+        return cls(**given)
+
+    def make_cookie(self) -> Cookie:
+        """Return the cookie that these settings describe."""
+        return Cookie(
+            secret_keys=_as_secrets(self.secret_key),
+            name=self.session_cookie or "",
+            path=self.path,
+            domain=self.domain,
+            secure=self.https_only,
+            same_site=self.same_site,
+            partitioned=self.partitioned,
+        )
+
+    def make_store(self) -> PostgresStore:
+        """Return a store, not yet open. Raises `SettingsError` without a database URL."""
+        if self.database_url is None:
+            raise SettingsError(
+                "database_url is missing: set SESSION_DATABASE_URL, or give the middleware a store."
+            )
+        return PostgresStore(
+            self.database_url,
+            default_period=self.default_period,
+            max_lifetime=self.max_lifetime,
+            value_limit=self.value_limit,
+            schema=self.schema,
+            pool_size=self.pool_size,
+            timeout=self.timeout,
+            prepared=self.prepared,
+        )
+
+    def cookie_max_age(self) -> MaxAge:
+        """Return `max_age` as a `timedelta`, None or "default"."""
+        if self.max_age is None or self.max_age == "default":
+            return self.max_age
+        return as_period(self.max_age)
+
+
+def _named(name: str, read: Callable[[Any], _T], given: object) -> _T:
+    """Return what `read` makes of a setting; its error names the setting, never the content."""
+    try:
+        return read(given)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
+def _as_secrets(given: SecretKey) -> tuple[str | bytes, ...]:
+    several = (given,) if isinstance(given, str | bytes | Secret) else tuple(given)
+    return tuple(str(secret) if isinstance(secret, Secret) else secret for secret in several)
+
+
+def _read_list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _read_switch(text: str) -> bool:
+    switches = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if (switch := switches.get(text.strip().lower())) is None:
+        raise ValueError("it is true or false.")
+    return switch
+
+
+def _read_number(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError("it is a whole number.")
+    return int(text)
+
+
+def _read_seconds(text: str) -> float:
+    return parse_period(text).total_seconds()
+
+
+def _read_max_age(text: str) -> timedelta | None:
+    return None if text.strip().lower() == "none" else parse_period(text)
+
+
+#: Each setting's variable, and how its text is read.
+_VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "secret_key": ("SESSION_SECRET_KEY", _read_list),
+    "database_url": ("SESSION_DATABASE_URL", str),
+    "default_period": ("SESSION_DEFAULT_PERIOD", parse_period),
+    "max_lifetime": ("SESSION_MAX_LIFETIME", parse_period),
+    "touch_after": ("SESSION_TOUCH_AFTER", parse_period),
+    "value_limit": ("SESSION_VALUE_LIMIT", _read_number),
+    "session_cookie": ("SESSION_COOKIE", str),
+    "max_age": ("SESSION_MAX_AGE", _read_max_age),
+    "path": ("SESSION_PATH", str),
+    "same_site": ("SESSION_SAME_SITE", str.lower),
+    "https_only": ("SESSION_HTTPS_ONLY", _read_switch),
+    "domain": ("SESSION_DOMAIN", str),
+    "partitioned": ("SESSION_PARTITIONED", _read_switch),
+    "exclude": ("SESSION_EXCLUDE", _read_list),
+    "schema": ("SESSION_SCHEMA", str),
+    "pool_size": ("SESSION_POOL_SIZE", _read_number),
+    "timeout": ("SESSION_TIMEOUT", _read_seconds),
+    "prepared": ("SESSION_PREPARED", _read_switch),
+}

@@ -1,0 +1,51 @@
+"""What every test may ask for: a database, a schema of its own, the table in it."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pgsession.embedded import embedded_server
+from pgsession.schema import migrate
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """The conninfo of SESSION_DATABASE_URL, or of a server that lives as long as the run."""
+    url = os.environ.get("SESSION_DATABASE_URL")
+    if url:
+        yield url
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="pgsession-") as folder,
+        embedded_server(Path(folder, "data")) as conninfo,
+    ):
+        yield conninfo
+
+
+@pytest.fixture
+def schema(database_url: str) -> Iterator[str]:
+    """The name of an empty schema of this test's own, dropped after it."""
+    name = f"pgsession_test_{secrets.token_hex(8)}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    yield name
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def migrated_schema(database_url: str, schema: str) -> str:
+    """The name of a schema of this test's own that holds the table."""
+    migrate(database_url, schema=schema)
+    return schema

@@ -1,0 +1,120 @@
+"""The command line: what it prints, and how it fails."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from pgsession.__main__ import main
+from pgsession.schema import migrations
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["pgsession", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SESSION_DATABASE_URL", raising=False)
+    monkeypatch.delenv("SESSION_SCHEMA", raising=False)
+
+
+def test_migrate(
+    database_url: str,
+    schema: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`migrate` prints a line for each migration applied, then that there is nothing to do."""
+    arguments = "migrate", "--database-url", database_url, "--schema", schema
+
+    assert run(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().out.splitlines() == [f"Applied {each.name}" for each in migrations()]
+    assert run(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().out.startswith("Nothing to do:")
+
+
+def test_migrate_by_environment(
+    database_url: str,
+    schema: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`migrate` takes its options from SESSION_DATABASE_URL and SESSION_SCHEMA."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", database_url)
+    monkeypatch.setenv("SESSION_SCHEMA", schema)
+
+    assert run(monkeypatch, "migrate") == 0
+    assert "Applied 0001_session" in capsys.readouterr().out
+
+
+def test_migrate_unreachable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error is one line on stderr, without the password, and the exit code is 1."""
+    url = "postgresql://ann:hunter2@127.0.0.1:1/app"
+
+    assert run(monkeypatch, "migrate", "--database-url", url) == 1
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Error: Cannot connect to PostgreSQL")
+    assert said.err.count("\n") == 1
+    assert "hunter2" not in said.err
+
+
+def test_migrate_without_url(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a database URL the usage error names the option and its variable."""
+    assert run(monkeypatch, "migrate") == 2
+
+    said = capsys.readouterr().err
+    assert "--database-url" in said
+    assert "SESSION_DATABASE_URL" in said
+
+
+def test_secret(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`secret` prints a secret of 64 characters, another one each time."""
+    printed = set()
+    for _ in range(2):
+        assert run(monkeypatch, "secret") == 0
+        printed.add(capsys.readouterr().out.strip())
+
+    assert [len(secret) for secret in printed] == [64, 64]
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` prints the installed version."""
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"pgsession, version {version('pgsession')}\n"
+
+
+def test_module() -> None:
+    """`python -m pgsession` is the same program."""
+    command = [sys.executable, "-m", "pgsession", "secret"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(done.stdout.strip()) == 64
+
+
+def test_without_click(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without click one line says what to install, and the exit code is 2."""
+    monkeypatch.delitem(sys.modules, "pgsession.cli", raising=False)
+    monkeypatch.setitem(sys.modules, "click", None)
+
+    assert run(monkeypatch, "secret") == 2
+    assert capsys.readouterr().err == 'The command line needs click: install "pgsession[cli]".\n'
+
+
+def test_broken_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another missing module is not blamed on click."""
+    monkeypatch.setitem(sys.modules, "pgsession.cli", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"pgsession\.cli"):
+        main()

@@ -1,0 +1,328 @@
+"""Applying migrations: once, whole, by one of many, and never over a newer version."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection, Connection
+from psycopg.conninfo import make_conninfo
+
+from pgsession.errors import SchemaError, SettingsError, StoreUnavailableError
+from pgsession.schema import Migration, inspect, migrate, migrations
+
+ALL = ["0001_session", "0002_digest_and_jsonb"]
+FIRST, SECOND = migrations()[:2]
+
+SEED = b"""
+CREATE TABLE session (
+  session_key   char(40),
+  expire_date   timestamp (2) with time zone,
+  session_data  text
+);
+INSERT INTO session VALUES ('a key', now() + interval '1 day', '{"user": "ann"}');
+"""
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def database(database_url: str, schema: str) -> Iterator[Connection]:
+    with psycopg.connect(search(database_url, schema), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def other(database_url: str, schema: str) -> Iterator[Connection]:
+    """A second connection, to hold locks with: nothing it does is committed."""
+    with psycopg.connect(search(database_url, schema)) as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        with process:
+            process.kill()
+
+
+def search(database_url: str, schema: str) -> str:
+    return make_conninfo(database_url, options=f"-csearch_path={schema}")
+
+
+def start(database_url: str, schema: str) -> subprocess.Popen[str]:
+    """`pgsession migrate` as a process of its own, known to the server by the schema's name."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pgsession", "migrate"],
+        env={
+            **os.environ,
+            "SESSION_DATABASE_URL": make_conninfo(database_url, application_name=schema),
+            "SESSION_SCHEMA": schema,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def backends(database: Connection, schema: str, waiting: str = "%") -> list[int]:
+    """The server's processes for `start`, those that wait for a lock with waiting="Lock"."""
+    query = """
+        SELECT pid FROM pg_stat_activity
+        WHERE application_name = %s AND coalesce(wait_event_type, '') LIKE %s
+    """
+    return [pid for (pid,) in database.execute(query, (schema, waiting))]
+
+
+def recorded(database: Connection) -> list[str]:
+    return [name for (name,) in database.execute("SELECT name FROM session_migration ORDER BY 1")]
+
+
+def contents(database: Connection) -> list[tuple[object, ...]]:
+    return database.execute("SELECT session::text FROM session ORDER BY 1").fetchall()
+
+
+def test_empty_database(database: Connection, database_url: str, schema: str) -> None:
+    """An empty schema gets all migrations in order, and a second run has nothing to do."""
+    assert migrate(database_url, schema=schema) == ALL
+    assert migrate(database_url, schema=schema) == []
+    assert recorded(database) == ALL
+
+
+def test_missing_schema(database: Connection, database_url: str, schema: str) -> None:
+    """A schema that is missing is created, whatever its name needs for quoting."""
+    strange = f'{schema} "é"'
+    try:
+        assert migrate(database_url, schema=strange) == ALL
+        assert migrate(database_url, schema=strange) == []
+    finally:
+        quoted = psycopg.sql.Identifier(strange)
+        database.execute(psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(quoted))
+
+
+def test_search_path(database: Connection, database_url: str, schema: str) -> None:
+    """Without a schema the search_path decides."""
+    assert migrate(search(database_url, schema)) == ALL
+    assert recorded(database) == ALL
+
+
+def test_no_schema_at_all(database_url: str) -> None:
+    """A search_path that leads nowhere is a SchemaError."""
+    with pytest.raises(SchemaError, match="no schema has been selected"):
+        migrate(search(database_url, "no_such_schema"))
+
+
+def test_strict_isolation(database_url: str, schema: str) -> None:
+    """A database whose transactions are serializable by default is migrated as well."""
+    url = make_conninfo(database_url, options="-cdefault_transaction_isolation=serializable")
+
+    assert migrate(url, schema=schema) == ALL
+
+
+@pytest.mark.parametrize("migration", [FIRST, SECOND], ids=lambda migration: migration.name)
+def test_file_run_twice(
+    database: Connection, database_url: str, schema: str, migration: Migration
+) -> None:
+    """A file run a second time by hand fails on its own record and changes nothing."""
+    database.execute(SEED)
+    migrate(database_url, schema=schema)
+    before = contents(database)
+
+    with pytest.raises(psycopg.errors.UniqueViolation, match="session_migration"):
+        database.execute(migration.sql.encode())
+    database.rollback()
+
+    assert contents(database) == before
+    assert recorded(database) == ALL
+
+
+def test_files_by_hand(database: Connection, database_url: str, schema: str) -> None:
+    """Files run by hand are known to the runner."""
+    database.execute(FIRST.sql.encode())
+    assert migrate(database_url, schema=schema) == ["0002_digest_and_jsonb"]
+
+
+def test_newer_database(database: Connection, database_url: str, schema: str) -> None:
+    """A database that a newer version migrated is left alone."""
+    database.execute(FIRST.sql.encode())
+    database.execute("INSERT INTO session_migration VALUES ('9999_from_the_future')")
+
+    with pytest.raises(SchemaError, match=r"9999_from_the_future.*install the newer version"):
+        migrate(database_url, schema=schema)
+
+    assert recorded(database) == ["0001_session", "9999_from_the_future"]
+
+
+def test_failure_changes_nothing(database: Connection, database_url: str, schema: str) -> None:
+    """A migration that the database refuses is undone as a whole, and says why."""
+    database.execute(SEED + b"ALTER TABLE session ADD COLUMN user_id integer;")
+    before = contents(database)
+
+    with pytest.raises(SchemaError, match=r'changed nothing: column "user_id".*already exists'):
+        migrate(database_url, schema=schema)
+
+    assert contents(database) == before
+    assert recorded(database) == ["0001_session"]
+
+
+def test_foreign_table(database: Connection, database_url: str, schema: str) -> None:
+    """A table of that name that is none of ours is left alone."""
+    database.execute("CREATE TABLE session (sid text PRIMARY KEY, sess json)")
+
+    with pytest.raises(SchemaError, match='column "session_key" does not exist'):
+        migrate(database_url, schema=schema)
+
+
+def test_foreign_trigger(database: Connection, database_url: str, schema: str) -> None:
+    """A unique violation in a table of someone else's is a failure, not a lost race."""
+    database.execute(SEED)
+    database.execute("""
+        CREATE TABLE audit (user_name text PRIMARY KEY);
+        INSERT INTO audit VALUES ('ann');
+        CREATE FUNCTION log() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO audit VALUES ('ann'); RETURN OLD; END $$;
+        CREATE TRIGGER log AFTER DELETE ON session FOR EACH STATEMENT EXECUTE FUNCTION log();
+    """)
+
+    with pytest.raises(SchemaError, match="audit_pkey"):
+        migrate(database_url, schema=schema)
+
+
+def test_killed_half_way(
+    database: Connection,
+    other: Connection,
+    database_url: str,
+    schema: str,
+    processes: list[subprocess.Popen[str]],
+) -> None:
+    """A kill in the middle of a migration leaves nothing half done, and a rerun completes it."""
+    database.execute(SEED)
+    before = contents(database)
+    other.execute("LOCK TABLE session IN ACCESS SHARE MODE")
+    processes.append(start(database_url, schema))
+    wait_until(lambda: len(backends(database, schema, waiting="Lock")) == 1)
+
+    processes[0].kill()
+    wait_until(lambda: backends(database, schema) == [])
+
+    assert contents(database) == before
+    assert recorded(database) == ["0001_session"]
+    other.rollback()
+    assert migrate(database_url, schema=schema) == ["0002_digest_and_jsonb"]
+    assert len(contents(database)) == 1
+
+
+def test_two_at_once(
+    database: Connection,
+    other: Connection,
+    database_url: str,
+    schema: str,
+    processes: list[subprocess.Popen[str]],
+) -> None:
+    """Of two processes that migrate at once both succeed, and each migration is applied once."""
+    database.execute(SEED)
+    other.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
+    processes += [start(database_url, schema), start(database_url, schema)]
+    wait_until(lambda: len(backends(database, schema, waiting="Lock")) == 2)
+
+    other.rollback()
+    said = [process.communicate(timeout=PATIENCE) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], said
+    applied = [line for out, _ in said for line in out.splitlines() if line.startswith("Applied")]
+    assert sorted(applied) == [f"Applied {name}" for name in ALL]
+    assert len(contents(database)) == 1
+
+
+def test_two_create_one_schema(
+    database: Connection, other: Connection, database_url: str, schema: str
+) -> None:
+    """Of two that create the same missing schema both succeed."""
+    database.execute(f'DROP SCHEMA "{schema}" CASCADE'.encode())
+    other.execute("SELECT pg_advisory_xact_lock(123589619970931)")
+    url = make_conninfo(database_url, application_name=schema)
+    with ThreadPoolExecutor() as threads:
+        runs = [threads.submit(migrate, url, schema=schema) for _ in range(2)]
+        wait_until(lambda: len(backends(database, schema, waiting="Lock")) == 2)
+        other.rollback()
+
+    assert sorted(name for run in runs for name in run.result()) == ALL
+
+
+def test_connection_lost(
+    database: Connection, other: Connection, database_url: str, schema: str
+) -> None:
+    """A connection that breaks in the middle is a StoreUnavailableError, and nothing is done."""
+    database.execute(SEED)
+    other.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
+    url = make_conninfo(database_url, application_name=schema)
+    with ThreadPoolExecutor() as threads:
+        run = threads.submit(migrate, url, schema=schema)
+        wait_until(lambda: len(backends(database, schema, waiting="Lock")) == 1)
+        database.execute("SELECT pg_terminate_backend(%s)", backends(database, schema))
+
+        with pytest.raises(StoreUnavailableError, match="run it again"):
+            run.result(PATIENCE)
+
+    other.rollback()
+    assert migrate(database_url, schema=schema) == ALL
+
+
+def test_unreachable_server() -> None:
+    """A server that does not answer is a StoreUnavailableError that keeps the password."""
+    with pytest.raises(StoreUnavailableError, match="Cannot connect") as caught:
+        migrate("postgresql://ann:hunter2@127.0.0.1:1/app")
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("postgresql://ann:hunter2@[::1/app", id="no URL"),
+        pytest.param("host=localhost hunter2", id="no conninfo"),
+        pytest.param("postgresql://ann:a@hunter2@127.0.0.1/app", id="@ in the password"),
+        pytest.param("postgresql://ann:hunter2/b@127.0.0.1/app", id="/ in the password"),
+        pytest.param("host=127.0.0.1 password=hunter2 connect_timeout=soon", id="bad option"),
+    ],
+)
+def test_bad_conninfo(url: str) -> None:
+    """A conninfo that cannot be read is a SettingsError that repeats no part of it."""
+    with pytest.raises(SettingsError) as caught:
+        migrate(url)
+
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_inspect(database_url: str, schema: str) -> None:
+    """A migrated table passes inspection, by its schema's name or by the search_path."""
+    migrate(database_url, schema=schema)
+
+    async with await AsyncConnection.connect(search(database_url, schema)) as connection:
+        await inspect(connection, schema)
+        await inspect(connection, None)
+
+
+async def test_inspect_older(database: Connection, database_url: str, schema: str) -> None:
+    """A missing or older table does not pass inspection, and the remedy is named."""
+    async with await AsyncConnection.connect(search(database_url, schema)) as connection:
+        with pytest.raises(SchemaError, match=f"no table {schema}.session; run"):
+            await inspect(connection, schema)
+        database.execute(SEED)
+        with pytest.raises(SchemaError, match="older version; run `pgsession migrate`"):
+            await inspect(connection, None)

@@ -1,0 +1,83 @@
+"""The archives: what `pip install pgsession` brings."""
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MIGRATIONS = {path.name for path in (ROOT / "migrations").glob("*.sql")}
+
+LIST = "from pgsession.schema import migrations; print(*(each.name for each in migrations()))"
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the sdist, and the wheel that was built from the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    run("-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(archives: Path) -> Path:
+    (path,) = archives.glob("*.whl")
+    return path
+
+
+def run(*arguments: str, **variables: str) -> str:
+    """Run Python and return what it printed; with `variables` for an environment if given."""
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        env=variables or None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def test_wheel_holds_migrations_and_types(wheel: Path) -> None:
+    """The wheel carries every migration, the marker of its types, and its licence."""
+    names = set(ZipFile(wheel).namelist())
+    assert {f"pgsession/migrations/{name}" for name in MIGRATIONS} <= names
+    assert "pgsession/py.typed" in names
+    assert "pgsession-0.1.0.dist-info/licenses/LICENSE" in names
+
+
+def test_wheel_holds_nothing_else(wheel: Path) -> None:
+    """The wheel installs the one package, and neither tests nor caches."""
+    names = ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"pgsession", "pgsession-0.1.0.dist-info"}
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_sdist_holds_sources(archives: Path) -> None:
+    """The sdist carries the migrations where the repository has them, and the tests."""
+    (path,) = archives.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = set(archive.getnames())
+    assert {f"pgsession-0.1.0/migrations/{name}" for name in MIGRATIONS} <= names
+    assert {
+        "pgsession-0.1.0/src/pgsession/py.typed",
+        "pgsession-0.1.0/tests/conftest.py",
+        "pgsession-0.1.0/LICENSE",
+        "pgsession-0.1.0/README.md",
+    } <= names
+
+
+def test_installed_wheel_finds_its_migrations(wheel: Path, tmp_path: Path) -> None:
+    """Installed away from the repository, the package lists the same migrations."""
+    target = tmp_path / "site"
+    run("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+    listed = run(
+        "-c", f"{LIST}; import pgsession; print(pgsession.__file__)", PYTHONPATH=str(target)
+    )
+    names, origin = listed.splitlines()
+    assert {f"{name}.sql" for name in names.split()} == MIGRATIONS
+    assert Path(origin).is_relative_to(target)
