@@ -11,6 +11,7 @@
 from pgsession.errors import (
     InvalidPeriodError,
     InvalidValueError,
+    ResponseStartedError,
     SchemaError,
     SessionError,
     SessionExcludedError,
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidValueError",
     "MemoryStore",
     "PostgresStore",
+    "ResponseStartedError",
     "SchemaError",
     "Session",
     "SessionError",

@@ -38,6 +38,8 @@ class Outcome:
     live: bool = False
     #: The request came with a key that we signed, though its session is dead.
     stale: bool = False
+    #: The session lived when the request came, and has ended since by another's hand.
+    lost: bool = False
     #: Nothing is in the session now.
     empty: bool = False
     #: It differs from what was loaded.
@@ -52,6 +54,8 @@ class Outcome:
 
 def decide(outcome: Outcome) -> Change:
     """Name the one change that `outcome` asks for. Total and pure: see the tests for each row."""
+    if outcome.lost:
+        return Change.NOTHING  # what was logged out stays so, and its heir's cookie is not ours
     if outcome.live:
         return _decide_live(outcome)
     if not outcome.empty:

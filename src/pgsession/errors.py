@@ -10,6 +10,7 @@
     │   └── ValueTooLargeError     ValueError       more bytes than the limit
     ├── SessionNotFoundError       LookupError      the key is unknown, cleared or expired
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
+    ├── ResponseStartedError       RuntimeError     too late for a new key or another cookie
     ├── SchemaError                RuntimeError     the table is missing, old or altered
     ├── StoreClosedError           RuntimeError     the store was closed, or belongs elsewhere
     └── StoreUnavailableError      ConnectionError  PostgreSQL cannot answer now
@@ -57,6 +58,17 @@ class SessionNotFoundError(SessionError, LookupError):
 
 class SessionExcludedError(SessionError, RuntimeError):
     """`request.session` was used on a path that the middleware excludes."""
+
+
+class ResponseStartedError(SessionError, RuntimeError):
+    """The response has started, so the browser cannot be given a new key or period any more."""
+
+    def __init__(
+        self,
+        message: str = "The response has started, so its cookie cannot be set any more. Start, "
+        "renew or prolong a session before the response starts.",
+    ) -> None:
+        super().__init__(message)
 
 
 class SchemaError(SessionError, RuntimeError):

@@ -42,12 +42,47 @@ class ExcludedSession:
 
     __slots__ = ()
 
-    def _refuse(self, *_: object) -> NoReturn:
-        raise SessionExcludedError(
-            "This path is excluded from sessions, so it has none. Take it out of `exclude`, or do "
-            "not use the session here."
-        )
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # copy, debuggers and the like ask what an object can do
+            raise AttributeError(name)
+        _refuse()
 
-    __getattr__ = __getitem__ = __setitem__ = __delitem__ = _refuse
-    __contains__ = __iter__ = __len__ = __bool__ = __eq__ = __or__ = __ior__ = _refuse
-    __hash__ = object.__hash__
+    def __getitem__(self, name: str) -> NoReturn:
+        _refuse()
+
+    def __setitem__(self, name: str, member: object) -> NoReturn:
+        _refuse()
+
+    def __delitem__(self, name: str) -> NoReturn:
+        _refuse()
+
+    def __contains__(self, name: object) -> NoReturn:
+        _refuse()
+
+    def __iter__(self) -> NoReturn:
+        _refuse()
+
+    def __len__(self) -> NoReturn:
+        _refuse()
+
+    def __bool__(self) -> NoReturn:
+        _refuse()
+
+    def __eq__(self, other: object) -> NoReturn:
+        _refuse()
+
+    def __hash__(self) -> NoReturn:
+        _refuse()
+
+    def __or__(self, other: object) -> NoReturn:
+        _refuse()
+
+    def __ior__(self, other: object) -> NoReturn:
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise SessionExcludedError(
+        "This path is excluded from sessions, so it has none. Take it out of `exclude`, or do "
+        "not use the session here."
+    )

@@ -7,6 +7,8 @@ the pool have none.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import psycopg
@@ -26,6 +28,18 @@ _UNAVAILABLE: Final = ("08", "53", "57", "55P03", "25006", "25P03", "40001", "40
 
 #: SQLSTATEs that mean that the table is not as it should be, or not for this role.
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42501", "42883", "22001", "23514"})
+
+
+@asynccontextmanager
+async def translating() -> AsyncIterator[None]:
+    """Raise our errors in place of the driver's, which quote parameters and so go no further."""
+    try:
+        yield
+    except psycopg.Error as error:
+        failure = translated(error)
+    else:
+        return
+    raise failure
 
 
 def translated(error: psycopg.Error) -> SessionError:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
-from pgsession.errors import SessionNotFoundError
+from pgsession.errors import SessionNotFoundError, StoreBusyError
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.store import Changes, Entry, digest, new_key
+from pgsession.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry, Store, digest, new_key
 from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, decode_value, encode_value
 
 
@@ -42,6 +45,8 @@ class MemoryStore:
         self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
         self._value_limit = value_limit
         self._rows: dict[str, _Row] = {}
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def default_period(self) -> timedelta:
@@ -147,6 +152,33 @@ class MemoryStore:
         del self._rows[digest(key)]
         self._rows[digest(heir)] = row
         return heir
+
+    async def take(self, key: str, name: str, default: JSON = None) -> JSON:
+        """Remove a member and return it, or `default`."""
+        row = self._living(key)
+        members = {} if row is None or row.text is None else decode_value(row.text)
+        if row is None or name not in members:
+            return default
+        taken = members.pop(name)
+        text = encode_value(members, limit=self._value_limit)
+        self._rows[digest(key)] = replace(row, text=text)
+        return taken
+
+    @asynccontextmanager
+    async def exclusive(
+        self, key: str, *, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
+    ) -> AsyncIterator[Store]:
+        """Hold the session's lock, if it is free within `timeout`."""
+        lock = self._locks.setdefault(digest(key), asyncio.Lock())
+        try:
+            async with asyncio.timeout(as_period(timeout).total_seconds()):
+                await lock.acquire()
+        except TimeoutError:
+            raise StoreBusyError("The session's lock was not free in time. Try again.") from None
+        try:
+            yield self
+        finally:
+            lock.release()
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Remove the session. Returns whether the key is dead now."""

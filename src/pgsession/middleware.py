@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pgsession.attachment import Policy
 from pgsession.cookie import MaxAge, SameSite
-from pgsession.errors import SettingsError, StoreUnavailableError
-from pgsession.exchange import Exchange, Policy
+from pgsession.errors import SettingsError
+from pgsession.exchange import Exchange
 from pgsession.excluded import ExcludedSession, matcher
 from pgsession.lifespan import Lifespan
 from pgsession.period import Period, as_period
-from pgsession.refusal import refuse
 from pgsession.settings import Exclude, SecretKey, SessionSettings
 from pgsession.store import Store
 
@@ -83,18 +83,8 @@ class SessionMiddleware:
                 await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        outer = scope.get("session")
         if self._is_excluded(scope):
             scope["session"] = ExcludedSession()
             await self.app(scope, receive, send)
-            return
-        exchange = Exchange(self._policy, scope, send)
-        try:
-            scope["session"] = await exchange.load()
-        except StoreUnavailableError as error:
-            await refuse(scope, send, error)
-            return
-        await self.app(scope, receive, exchange.send)
-        await exchange.finish()
-        if outer is not None:
-            scope["session"] = outer
+        else:
+            await Exchange(self._policy, scope, send).run(self.app, receive)

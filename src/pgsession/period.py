@@ -39,7 +39,7 @@ def as_period(period: Period) -> timedelta:
         raise InvalidPeriodError(
             f"A period is a timedelta or a number of seconds, not {type(period).__name__}."
         )
-    elif not math.isfinite(period) or abs(period) > MAX_PERIOD.total_seconds():
+    elif abs(period) > MAX_PERIOD.total_seconds() or math.isnan(period):
         raise InvalidPeriodError("A period is a finite number of seconds, at most 100 years.")
     else:
         length = timedelta(seconds=period)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -15,10 +16,8 @@ from psycopg.pq import Conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.errors import SettingsError, StoreClosedError, StoreUnavailableError
-from pgsession.failure import translated
-
-Connection: TypeAlias = AsyncConnection[Any]
-Pool: TypeAlias = AsyncConnectionPool[Any]
+from pgsession.failure import translated, translating
+from pgsession.lock import Connection, Locks, Pool
 
 _T = TypeVar("_T")
 
@@ -58,6 +57,14 @@ class PoolSettings:
         )
 
 
+class Runner(Protocol):
+    """What gives a piece of work a connection."""
+
+    async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
+        """Return what `work` returns, its driver's errors translated into ours."""
+        ...
+
+
 @dataclass(slots=True)
 class _Opened:
     """A pool in use, with the event loop and the process it belongs to."""
@@ -69,6 +76,8 @@ class _Opened:
     ours: bool
     #: The connections of a pool of ours, to be cut off if its event loop ends before it.
     connections: set[Connection]
+    #: Who holds locks of sessions, or is next in line.
+    locks: Locks
 
 
 class Connections:
@@ -91,14 +100,16 @@ class Connections:
 
     async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
         """Return what `work` returns, its driver's errors translated into ours."""
-        pool = (await self._here()).pool
-        try:
-            async with pool.connection() as connection:
-                return await work(connection)
-        except psycopg.Error as error:
-            failure = translated(error)
-        # The driver quotes parameters in its texts, so its error is not passed on.
-        raise failure
+        opened = await self._here()
+        async with translating(), opened.pool.connection() as connection:
+            return await work(connection)
+
+    @asynccontextmanager
+    async def hold(self, number: int, timeout: float) -> AsyncIterator[Runner]:
+        """Hold a lock; yield what runs work in the transaction that holds it."""
+        opened = await self._here()
+        async with opened.locks.hold(number, timeout) as connection:
+            yield _Held(connection)
 
     async def open(self) -> bool:
         """Open the pool unless it is open, and check the database; return whether it was closed.
@@ -169,7 +180,7 @@ class Connections:
                 await self._check(connection)
         except psycopg.Error as error:
             raise translated(error) from error
-        return _Opened(pool, loop, os.getpid(), ours=ours, connections=set())
+        return _Opened(pool, loop, os.getpid(), ours=ours, connections=set(), locks=Locks(pool))
 
     async def _open_ours(self, settings: PoolSettings, loop: asyncio.AbstractEventLoop) -> _Opened:
         try:
@@ -192,7 +203,20 @@ class Connections:
             await pool.open(wait=True, timeout=settings.timeout)
         except psycopg.Error as error:
             raise translated(error) from error
-        return _Opened(pool, loop, os.getpid(), ours=True, connections=connections)
+        return _Opened(
+            pool, loop, os.getpid(), ours=True, connections=connections, locks=Locks(pool)
+        )
+
+
+class _Held:
+    """Runs work in a transaction that is under way."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
+        async with translating():
+            return await work(self._connection)
 
 
 def complete_conninfo(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from copy import copy
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -11,12 +13,20 @@ from typing import Any, Self
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.errors import SessionNotFoundError, SettingsError
+from pgsession.lock import lock_number
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.pool import Connections, PoolSettings, complete_conninfo
+from pgsession.pool import Connections, PoolSettings, Runner, complete_conninfo
 from pgsession.schema import inspect
-from pgsession.store import Changes, Entry, digest, new_key
+from pgsession.store import (
+    DEFAULT_EXCLUSIVE_TIMEOUT,
+    Changes,
+    Entry,
+    Store,
+    digest,
+    new_key,
+)
 from pgsession.table import Draft, Edit, Table
-from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, encode_value
+from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, decode_member, encode_value, is_name
 
 
 class PostgresStore:
@@ -73,6 +83,7 @@ class PostgresStore:
                 prepared=prepared,
             )
         self._connections = Connections(settings, check=partial(inspect, schema=schema))
+        self._runner: Runner = self._connections
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -134,13 +145,13 @@ class PostgresStore:
             granted=granted,
             lifetime=self._max_lifetime,
         )
-        await self._connections.run(lambda it: self._table.insert(it, [draft]))
+        await self._runner.run(lambda it: self._table.insert(it, [draft]))
         return key
 
     async def get(self, key: str) -> Entry | None:
         """Return the value with its remaining period, or None for a dead key. One statement."""
         wanted = digest(key)
-        found = await self._connections.run(lambda it: self._table.fetch(it, [wanted]))
+        found = await self._runner.run(lambda it: self._table.fetch(it, [wanted]))
         return found.get(wanted)
 
     async def set(
@@ -189,21 +200,43 @@ class PostgresStore:
         """Give the session a new key. One statement."""
         heir = new_key()
         edit = self._merging(key, changes, period=period, granted=granted, heir=digest(heir))
-        born = await self._connections.run(lambda it: self._table.renew(it, [edit]))
+        born = await self._runner.run(lambda it: self._table.renew(it, [edit]))
         if not born:
             raise SessionNotFoundError
         return heir
+
+    async def take(self, key: str, name: str, default: JSON = None) -> JSON:
+        """Remove a member and return it, or `default`. One statement."""
+        if not is_name(name):
+            return default
+        taken = await self._runner.run(lambda it: self._table.take(it, digest(key), name))
+        return default if taken is None else decode_member(taken)
+
+    @asynccontextmanager
+    async def exclusive(
+        self, key: str, *, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
+    ) -> AsyncIterator[Store]:
+        """Hold the session's lock in a transaction; yield the store that writes within it.
+
+        Holders and those next in line take half of the pool's connections at
+        most, so that everyone else goes on.
+        """
+        seconds = as_period(timeout).total_seconds()
+        async with self._connections.hold(lock_number(digest(key)), seconds) as held:
+            within = copy(self)
+            within._runner = held  # noqa: SLF001 - a copy of this very object
+            yield within
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Remove the session. One statement."""
         wanted = [digest(key)]
         if only_if_empty:
-            return not await self._connections.run(lambda it: self._table.delete_empty(it, wanted))
-        await self._connections.run(lambda it: self._table.delete(it, wanted))
+            return not await self._runner.run(lambda it: self._table.delete_empty(it, wanted))
+        await self._runner.run(lambda it: self._table.delete(it, wanted))
         return True
 
     async def _edit(self, edit: Edit) -> None:
-        alive = await self._connections.run(lambda it: self._table.update(it, [edit]))
+        alive = await self._runner.run(lambda it: self._table.update(it, [edit]))
         if not alive:
             raise SessionNotFoundError
 

@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from pgsession.errors import InvalidPeriodError
+from pgsession.errors import InvalidPeriodError, ResponseStartedError, SessionError
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.store import Changes, Entry
+from pgsession.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry
 from pgsession.value import (
     DEFAULT_VALUE_LIMIT,
     check_size,
     decode_value,
     encode_member,
     encode_text,
+    encode_value,
     join_members,
     same,
 )
 
 _EMPTY = b"{}"
 _UNCHANGED = Changes()
+
+
+class Attached(Protocol):
+    """What ties a session to a store, seen from the session."""
+
+    #: True once the response has started, so that no cookie can be set any more.
+    started: bool
+
+    async def save(self) -> None:
+        """Commit the changes."""
+        ...
+
+    async def reload(self) -> None:
+        """Read the row again."""
+        ...
+
+    def exclusive(self, timeout: timedelta) -> AbstractAsyncContextManager[None]:
+        """Hold the session's lock."""
+        ...
+
+    async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
+        """Remove and return a member, once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session's unsaved state, to go back to."""
+
+    text: bytes = field(repr=False)
+    cleared: bool
+    renewed: bool
 
 
 class Session(dict[str, Any]):
@@ -33,6 +68,7 @@ class Session(dict[str, Any]):
     """
 
     __slots__ = (
+        "_attachment",
         "_cleared",
         "_default_period",
         "_granted",
@@ -55,6 +91,7 @@ class Session(dict[str, Any]):
         *,
         default_period: timedelta = DEFAULT_PERIOD,
         limit: int = DEFAULT_VALUE_LIMIT,
+        attachment: Attached | None = None,
     ) -> None:
         value = None if entry is None else entry.value
         super().__init__(value or {})
@@ -62,6 +99,7 @@ class Session(dict[str, Any]):
         self._granted = None if entry is None else entry.granted
         self._default_period = default_period
         self._limit = limit
+        self._attachment = attachment
         self._cleared = False
         self._renewed = False
         self._period_changed = False
@@ -104,8 +142,10 @@ class Session(dict[str, Any]):
 
         Call it whenever somebody's privileges change, above all at login, so
         that a key planted before is worth nothing after (OWASP: session
-        fixation). The content stays.
+        fixation). The content stays. Raises `ResponseStartedError` once the
+        response has started, for the browser could not learn the new key.
         """
+        self._refuse_if_started()
         self._renewed = True
 
     @property
@@ -119,12 +159,14 @@ class Session(dict[str, Any]):
 
         Set it, to a `timedelta` or seconds, for "remember me": the session
         keeps it from then on. Set it to None to go back to the default. Raises
-        `InvalidPeriodError` unless it is positive: to end a session, clear it.
+        `InvalidPeriodError` unless it is positive (to end a session, clear it)
+        and `ResponseStartedError` once the response has started.
         """
         return self._default_period if self._granted is None else self._granted
 
     @period.setter
     def period(self, period: Period | None) -> None:
+        self._refuse_if_started()
         granted = None if period is None else as_period(period)
         if granted is not None and granted <= timedelta(0):
             raise InvalidPeriodError("A session's period is positive; to end it, clear it.")
@@ -140,6 +182,49 @@ class Session(dict[str, Any]):
     def period_changed(self) -> bool:
         """True if `period` was set to something else than was loaded."""
         return self._period_changed
+
+    async def save(self) -> None:
+        """Commit the changes now, instead of when the response starts.
+
+        For a WebSocket, a long task, or before another server is told to look.
+        The expiry stays as it is. Raises `SessionNotFoundError` if the session
+        has ended meanwhile, `ResponseStartedError` if it has no row yet and
+        the browser could not learn its key any more, `InvalidValueError` for a
+        value that cannot be stored, and `StoreUnavailableError`.
+        """
+        await self._attached().save()
+
+    async def reload(self) -> None:
+        """Read the session again, and keep the changes not yet saved.
+
+        Raises `SessionNotFoundError` if it has ended meanwhile, and
+        `StoreUnavailableError`. Nothing happens to a session without a row.
+        """
+        await self._attached().reload()
+
+    def exclusive(
+        self, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
+    ) -> AbstractAsyncContextManager[None]:
+        """Check and act on this session as the only one: ``async with session.exclusive(): …``.
+
+        Reloads the session under a lock, runs the block, and commits its
+        changes at its end. Others who ask for the lock of the same session
+        wait; requests that do not ask never wait. If the block raises, what it
+        did to the session is undone.
+
+        Raises `StoreBusyError` if the lock is not free within `timeout`
+        (a `timedelta` or seconds) or too many hold locks of other sessions,
+        and what `reload` and `save` raise.
+        """
+        return self._attached().exclusive(as_period(timeout))
+
+    async def take(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - JSON
+        """Remove ``session[name]`` and return it, or `default`: once, across all processes.
+
+        Of any number of requests that take the same member, one gets it. For
+        OAuth states, nonces, one-time messages. It is committed at once.
+        """
+        return await self._attached().take(name, default)
 
     def changes(self) -> Changes:
         """Return what differs from what was loaded, checked and encoded.
@@ -157,13 +242,63 @@ class Session(dict[str, Any]):
             encoded=join_members(written, limit=self._limit),
         )
 
-    def rebase(self) -> None:
-        """Take the present content for what is stored: it has just been."""
-        self._loaded = encode_text(self)
-        self._cleared = False
+    def acknowledge(self, changes: Changes, *, is_new: bool) -> None:
+        """Take `changes` for stored, but nothing that was changed since they were found."""
+        stored = {} if changes.replaced else decode_value(self._loaded)
+        for name in changes.removed:
+            stored.pop(name, None)
+        stored.update(decode_value(changes.encode(limit=self._limit)))
+        self._loaded = encode_text(stored)
+        self._cleared = self._cleared and not changes.replaced
         self._renewed = False
         self._period_changed = False
-        self.is_new = False
+        self.is_new = is_new
+
+    def rebase(self, entry: Entry, changes: Changes) -> None:
+        """Take `entry` for what is stored, and apply the unsaved `changes` to it."""
+        stored = entry.value or {}
+        content = {} if changes.replaced else dict(stored)
+        for name in changes.removed:
+            content.pop(name, None)
+        self._loaded = encode_text(stored)
+        self._replace_content(content | {name: self[name] for name in changes.set})
+        if not self._period_changed:
+            self._granted = entry.granted
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state. Raises `InvalidValueError` if it cannot be stored."""
+        return Snapshot(encode_value(self, limit=self._limit), self._cleared, self._renewed)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a state."""
+        self._replace_content(decode_value(snapshot.text))
+        self._cleared, self._renewed = snapshot.cleared, snapshot.renewed
+
+    def is_unsaved(self, name: str) -> bool:
+        """Tell whether the member `name` differs from what is stored."""
+        stored = decode_value(self._loaded)
+        return name in self and not (name in stored and same(self[name], stored[name]))
+
+    def forget(self, name: str) -> None:
+        """Remove the member `name`, which is stored no longer, without that being a change."""
+        stored = decode_value(self._loaded)
+        if name in stored:
+            del stored[name]
+            self._loaded = encode_text(stored)
+        self.pop(name, None)
+
+    def _replace_content(self, content: dict[str, Any]) -> None:
+        super().clear()
+        self.update(content)
+
+    def _attached(self) -> Attached:
+        if self._attachment is None:
+            raise SessionError("This session belongs to no request, so no store knows it.")
+        return self._attachment
+
+    def _refuse_if_started(self) -> None:
+        if self._attachment is not None and self._attachment.started:
+            raise ResponseStartedError
 
     def _written_members(self, before: dict[str, Any]) -> dict[str, bytes]:
         """Encode the members that differ from `before`; refuse a session past the limit."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
@@ -14,6 +15,9 @@ from pgsession.period import Period
 from pgsession.value import JSON, encode_value
 
 _KEY_BYTES: Final = 30
+
+#: How long one waits for a session's lock, unless something else is said.
+DEFAULT_EXCLUSIVE_TIMEOUT: Final = timedelta(seconds=5)
 
 
 def new_key() -> str:
@@ -184,6 +188,26 @@ class Store(Protocol):
         `changes` are applied and the period is set in the same statement.
         Without `period` the expiry stays as it is. Raises
         `SessionNotFoundError` for a dead key: of two renewals of one key, one.
+        """
+        ...
+
+    async def take(self, key: str, name: str, default: JSON = None) -> JSON:
+        """Remove the member `name` and return its value, or `default` if there is none.
+
+        Of any number of takers, in whatever processes, one gets the value. A
+        dead key has no members. The expiry stays.
+        """
+        ...
+
+    def exclusive(
+        self, key: str, *, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
+    ) -> AbstractAsyncContextManager[Store]:
+        """Hold the session's lock; yield this store as one who holds it uses it.
+
+        Only others who ask for the lock wait for it; readers and writers who
+        do not ask pass. What is written through the yielded store is committed
+        when the block ends, all of it or nothing. Raises `StoreBusyError`
+        if the lock is not free within `timeout`.
         """
         ...
 

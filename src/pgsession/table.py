@@ -153,6 +153,26 @@ JOIN offered AS o ON o.session_key = old.session_key
 RETURNING session_key::text
 """
 
+# One row, locked before it is read: whoever waits for the lock finds the member gone.
+_TAKE = """
+UPDATE {table} AS s
+SET session_data = s.session_data - o.name
+FROM (
+    SELECT
+        session_key,
+        %(name)s::text AS name,
+        session_data -> %(name)s::text AS taken
+    FROM {table}
+    WHERE session_key = %(key)s::text
+      AND expire_date > now()
+      AND session_data ? %(name)s::text
+    FOR UPDATE
+) AS o
+WHERE s.session_key = o.session_key
+  AND s.expire_date > now()
+RETURNING o.taken::text
+"""
+
 _DELETE = """
 DELETE FROM {table}
 WHERE session_key = ANY(%s::text[])
@@ -233,6 +253,7 @@ class Table:
         self._insert = _written(_INSERT, name)
         self._update = _written(_UPDATE, name)
         self._renew = _written(_RENEW, name)
+        self._take = _written(_TAKE, name)
         self._delete = _written(_DELETE, name)
         self._delete_empty = _written(_DELETE_EMPTY, name)
 
@@ -256,6 +277,11 @@ class Table:
         """Move rows to their heirs' digests, edited; return the heirs that came to be."""
         rows = await self._rows(connection, self._renew, (_documents(edits),))
         return {digest for (digest,) in rows}
+
+    async def take(self, connection: AsyncConnection[Any], digest: str, name: str) -> str | None:
+        """Remove a member; return its JSON text, or None if there was none."""
+        rows = await self._rows(connection, self._take, {"key": digest, "name": name})
+        return rows[0][0] if rows else None
 
     async def delete(self, connection: AsyncConnection[Any], digests: Sequence[str]) -> None:
         """Remove rows, those that are there."""

@@ -98,6 +98,16 @@ def decode_value(text: str | bytes) -> dict[str, JSON]:
     raise InvalidValueError("A stored session value is no JSON object that Python can hold.")
 
 
+def decode_member(text: str | bytes) -> JSON:
+    """Read the JSON text of one member, or raise `InvalidValueError`."""
+    return decode_value(b'{"":%b}' % (text.encode() if isinstance(text, str) else text))[""]
+
+
+def is_name(text: str) -> bool:
+    """Tell whether `text` can be the name of a member."""
+    return "\0" not in text and not _has_surrogates(text)
+
+
 def same(one: JSON, other: JSON) -> bool:
     """Tell cheaply, at C speed, that two values are the same JSON; False may be wrong.
 
@@ -108,6 +118,19 @@ def same(one: JSON, other: JSON) -> bool:
         return bool(one == other) and _encoder.encode(one) == _encoder.encode(other)
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def differs(name: str, member: JSON, stored: JSON) -> bool:
+    """Tell whether ``session[name]`` is other JSON than the plain `stored`.
+
+    What cannot be stored differs from whatever is.
+    """
+    if same(member, stored):
+        return False
+    try:
+        return encode_member(name, member) != encode_member(name, stored)
+    except InvalidValueError:
+        return True
 
 
 def _plain(node: object, path: _Path, *, depth: int, above: tuple[int, ...]) -> JSON:
@@ -152,9 +175,13 @@ def _checked_name(name: object, path: _Path | None) -> str:
 def _checked_text(text: str, path: _Path) -> str:
     if "\0" in text:
         raise InvalidValueError(f"{_shown(path)} has a NUL character, which PostgreSQL refuses.")
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+    if _has_surrogates(text):
         raise InvalidValueError(f"{_shown(path)} has a lone surrogate, which is no Unicode text.")
     return text
+
+
+def _has_surrogates(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _checked_integer(number: int, path: _Path) -> int:
@@ -180,4 +207,5 @@ def _shown(path: _Path | None) -> str:
 
 
 def _brief(name: str) -> str:
-    return ascii(name if len(name) <= _SHOWN else name[:_SHOWN] + "…")[1:-1]
+    text = str.__str__(name)  # a StrEnum's repr is another
+    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")[1:-1]

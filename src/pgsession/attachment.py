@@ -1,0 +1,293 @@
+"""A session's tie to its row: which key it has, and how its changes get there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pgsession.change import Change, Outcome, decide, touch_due
+from pgsession.cookie import Cookie, MaxAge
+from pgsession.errors import ResponseStartedError, SessionError, SessionNotFoundError
+from pgsession.plain_http import PlainHttpWarning
+from pgsession.session import Session, Snapshot
+from pgsession.store import Changes, Entry, Store
+
+_LOGGER = logging.getLogger("pgsession")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What all requests of one middleware have in common."""
+
+    store: Store
+    cookie: Cookie
+    max_age: MaxAge
+    touch_after: timedelta | None
+    plain_http: PlainHttpWarning = field(default_factory=PlainHttpWarning)
+
+    def default_period(self) -> timedelta:
+        """Return the period of a session that has none of its own."""
+        if isinstance(self.max_age, timedelta):
+            return self.max_age
+        return self.store.default_period
+
+
+class Attachment:
+    """What ties one request's session to the store.
+
+    It executes what `decide` names, and nothing else, in one place. Once the
+    session has ended under the request's hands nothing is written any more.
+    """
+
+    __slots__ = (
+        "_as_of",
+        "_cookie_due",
+        "_entry",
+        "_is_exclusive",
+        "_key",
+        "_lifetime",
+        "_lost",
+        "_policy",
+        "_presented",
+        "_remaining",
+        "session",
+        "started",
+    )
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        #: The key of the living session, or None.
+        self._key: str | None = None
+        #: A key that we signed came with the request, whether its session lives or not.
+        self._presented = False
+        #: The session lived when it was loaded and has ended since, by another's hand.
+        self._lost = False
+        #: A key was made or removed before the response started, and the browser must learn it.
+        self._cookie_due = False
+        #: This request holds the session's lock.
+        self._is_exclusive = False
+        #: The response has started: no cookie can be set any more.
+        self.started = False
+        self._entry: Entry | None = None
+        #: The row's remaining period and lifetime, as of this second of the monotonic clock.
+        self._remaining = timedelta(0)
+        self._lifetime: timedelta | None = None
+        self._as_of = 0.0
+
+    async def load(self, presented: str | None) -> Session:
+        """Read the session of a key that came with the request, or make an empty one."""
+        store = self._policy.store
+        if presented is not None:
+            self._presented = True
+            self._note(await store.get(presented))
+            self._key = None if self._entry is None else presented
+        self.session = Session(
+            self._entry,
+            default_period=self._policy.default_period(),
+            limit=store.value_limit,
+            attachment=self,
+        )
+        return self.session
+
+    async def settle(self) -> bytes | None:
+        """Carry out the one change that the request asks for; return a Set-Cookie text."""
+        try:
+            await self._carry_out(decide(self._outcome()), self._policy.store, slide=True)
+        except SessionNotFoundError:
+            _LOGGER.info("A session ended while a request that changed it was under way.")
+            return None
+        return self._set_cookie() if self._cookie_due else None
+
+    async def settle_late(self) -> None:
+        """Merge what changed after the response had started, if the session has a row."""
+        if self._lost or not self.session.modified:
+            return
+        if self._key is None and self.session:
+            _LOGGER.warning(
+                "A session was filled after the response had started, when its cookie could no "
+                "longer be set: its content is lost. Fill it before the response starts."
+            )
+            return
+        try:
+            await self.save()
+        except SessionNotFoundError:
+            _LOGGER.info("A session ended before the changes of a long response were saved.")
+
+    async def save(self) -> None:
+        """Commit now; see `Session.save`."""
+        await self._save(self._policy.store)
+
+    async def reload(self) -> None:
+        """Read again; see `Session.reload`."""
+        await self._reload(self._policy.store)
+
+    @asynccontextmanager
+    async def exclusive(self, timeout: timedelta) -> AsyncIterator[None]:
+        """Hold this session's lock; see `Session.exclusive`."""
+        if self._key is None:
+            yield  # nobody else can know a session that has no row yet
+            return
+        if self._is_exclusive:
+            raise SessionError("This request holds the session's lock already.")
+        self._is_exclusive = True
+        try:
+            async with self._policy.store.exclusive(self._key, timeout=timeout) as held:
+                await self._reload(held)
+                with self._undoing():
+                    yield
+                    await self._save(held)
+        finally:
+            self._is_exclusive = False
+
+    async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
+        """Remove and return a member, once; see `Session.take`."""
+        session = self.session
+        is_unsaved, unsaved = session.is_unsaved(name), session.get(name)
+        taken = default
+        if self._key is not None:
+            taken = await self._policy.store.take(self._key, name, default)
+        session.forget(name)
+        return unsaved if is_unsaved else taken
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        """Take back what the block did to the session, if it raises."""
+        before: Snapshot | None = self.session.snapshot()
+        try:
+            yield
+            before = None
+        finally:
+            if before is not None:
+                self.session.restore(before)
+
+    async def _save(self, store: Store) -> None:
+        if self._lost:
+            raise SessionNotFoundError
+        change = decide(self._outcome(touch=False))
+        if self.started and change is Change.CREATE:
+            raise ResponseStartedError
+        await self._carry_out(change, store, slide=False)
+
+    async def _reload(self, store: Store) -> None:
+        if self._key is None:
+            return
+        changes = self.session.changes()
+        self._note(await store.get(self._key))
+        if self._entry is None:
+            self._lose()
+            raise SessionNotFoundError
+        self.session.rebase(self._entry, changes)
+
+    def _outcome(self, *, touch: bool = True) -> Outcome:
+        session = self.session
+        live = self._key is not None
+        return Outcome(
+            live=live,
+            stale=self._presented and not live,
+            lost=self._lost,
+            empty=not session,
+            changed=session.modified,
+            cleared=session.cleared,
+            renewed=session.renewed,
+            touch_due=session.period_changed or (touch and live and self._touch_due()),
+        )
+
+    async def _carry_out(self, change: Change, store: Store, *, slide: bool) -> None:
+        """Call the store, and take note of what the session and its row are now.
+
+        Raises `SessionNotFoundError`, once and for all, if the session has ended.
+        """
+        session = self.session
+        changes = session.changes()
+        match change:
+            case Change.NOTHING:
+                return
+            case Change.FORGET:
+                self._cookie_due = True
+            case Change.CREATE:
+                await self._create(changes, store)
+            case _:
+                try:
+                    await self._alter(change, changes, store, slide=slide or session.period_changed)
+                except SessionNotFoundError:
+                    self._lose()
+                    raise
+        session.acknowledge(changes, is_new=self._key is None)
+
+    async def _create(self, changes: Changes, store: Store) -> None:
+        session = self.session
+        self._key = await store.generate(
+            changes.set, period=session.period, granted=session.granted is not None
+        )
+        self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
+        self._slid()
+
+    async def _alter(self, change: Change, changes: Changes, store: Store, *, slide: bool) -> None:
+        key, session = self._key or "", self.session
+        granted = slide and session.granted is not None
+        period = session.period if slide else None
+        match change:
+            case Change.TOUCH:
+                await store.touch(key, period=session.period, granted=granted)
+            case Change.MERGE | Change.REPLACE:
+                await store.merge(key, changes, period=period, granted=granted)
+            case Change.DRAIN:
+                await store.merge(key, changes, period=period, granted=granted)
+                if await store.clear(key, only_if_empty=True):
+                    self._end()
+            case Change.RENEW:
+                self._key = await store.renew(key, changes, period=period, granted=granted)
+                self._cookie_due = True
+            case _:
+                await store.clear(key)
+                self._end()
+        if slide and self._key is not None:
+            self._slid()
+
+    def _end(self) -> None:
+        self._key = None
+        self._cookie_due = True
+
+    def _lose(self) -> None:
+        self._key = None
+        self._lost = True
+        self._cookie_due = False
+
+    def _note(self, entry: Entry | None) -> None:
+        self._entry = entry
+        if entry is not None:
+            self._remaining, self._lifetime = entry.period, entry.lifetime
+            self._as_of = time.monotonic()
+
+    def _slid(self) -> None:
+        """Take note that the row's period has just begun anew."""
+        now = time.monotonic()
+        if self._lifetime is not None:
+            self._lifetime -= timedelta(seconds=now - self._as_of)
+        period = self.session.period
+        self._remaining = period if self._lifetime is None else min(period, self._lifetime)
+        self._as_of = now
+        self._cookie_due = True
+
+    def _touch_due(self) -> bool:
+        return touch_due(
+            remaining=self._remaining,
+            period=self.session.period,
+            lifetime=self._lifetime,
+            touch_after=self._policy.touch_after,
+        )
+
+    def _set_cookie(self) -> bytes:
+        """Return the Set-Cookie text that tells the browser what the row is now."""
+        cookie = self._policy.cookie
+        if self._key is None:
+            return cookie.delete()
+        if self._policy.max_age is None and self.session.granted is None:
+            return cookie.write(self._key, None)
+        elapsed = timedelta(seconds=time.monotonic() - self._as_of)
+        return cookie.write(self._key, self._remaining - elapsed)
