@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -55,6 +56,7 @@ class Attachment:
         "_policy",
         "_presented",
         "_remaining",
+        "_turn",
         "session",
         "started",
     )
@@ -71,8 +73,10 @@ class Attachment:
         self._cookie_due = False
         #: This request holds the session's lock.
         self._is_exclusive = False
+        #: The tasks of one request go to the store one after another.
+        self._turn = asyncio.Lock()
         #: The response has started: no cookie can be set any more.
-        self.started = False
+        self.started: bool = False
         self._entry: Entry | None = None
         #: The row's remaining period and lifetime, as of this second of the monotonic clock.
         self._remaining = timedelta(0)
@@ -86,7 +90,7 @@ class Attachment:
             self._presented = True
             self._note(await store.get(presented))
             self._key = None if self._entry is None else presented
-        self.session = Session(
+        self.session: Session = Session(
             self._entry,
             default_period=self._policy.default_period(),
             limit=store.value_limit,
@@ -97,7 +101,8 @@ class Attachment:
     async def settle(self) -> bytes | None:
         """Carry out the one change that the request asks for; return a Set-Cookie text."""
         try:
-            await self._carry_out(decide(self._outcome()), self._policy.store, slide=True)
+            async with self._turn:
+                await self._carry_out(decide(self._outcome()), self._policy.store, slide=True)
         except SessionNotFoundError:
             _LOGGER.info("A session ended while a request that changed it was under way.")
             return None
@@ -129,30 +134,36 @@ class Attachment:
     @asynccontextmanager
     async def exclusive(self, timeout: timedelta) -> AsyncIterator[None]:
         """Hold this session's lock; see `Session.exclusive`."""
+        if self._lost:
+            raise SessionNotFoundError
         if self._key is None:
-            yield  # nobody else can know a session that has no row yet
+            with self._undoing():
+                yield  # nobody else can know a session that has no row yet
             return
         if self._is_exclusive:
             raise SessionError("This request holds the session's lock already.")
         self._is_exclusive = True
         try:
-            async with self._policy.store.exclusive(self._key, timeout=timeout) as held:
-                await self._reload(held)
-                with self._undoing():
+            with ExitStack() as undoing:
+                async with self._policy.store.exclusive(self._key, timeout=timeout) as held:
+                    await self._reload(held)
+                    undoing.enter_context(self._undoing())
                     yield
+                    undoing.enter_context(self._unless_committed())
                     await self._save(held)
         finally:
             self._is_exclusive = False
 
     async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
         """Remove and return a member, once; see `Session.take`."""
-        session = self.session
-        is_unsaved, unsaved = session.is_unsaved(name), session.get(name)
-        taken = default
-        if self._key is not None:
-            taken = await self._policy.store.take(self._key, name, default)
-        session.forget(name)
-        return unsaved if is_unsaved else taken
+        session, taken = self.session, default
+        async with self._turn:
+            if self._key is not None:
+                taken = await self._policy.store.take(self._key, name, default)
+            if session.is_unsaved(name):
+                taken = session[name]
+            session.forget(name)
+        return taken
 
     @contextmanager
     def _undoing(self) -> Iterator[None]:
@@ -165,23 +176,41 @@ class Attachment:
             if before is not None:
                 self.session.restore(before)
 
+    @contextmanager
+    def _unless_committed(self) -> Iterator[None]:
+        """Take back what a save noted, if what it wrote is rolled back; not that all has ended."""
+        noted = self._key, self._cookie_due, self._remaining, self._lifetime, self._as_of
+        stored = self.session.stored
+        is_committed = False
+        try:
+            yield
+            is_committed = True
+        finally:
+            if not is_committed and not self._lost:
+                self._key, self._cookie_due, self._remaining, self._lifetime, self._as_of = noted
+                self.session.stored = stored
+                self.session.is_new = False
+
     async def _save(self, store: Store) -> None:
-        if self._lost:
-            raise SessionNotFoundError
-        change = decide(self._outcome(touch=False))
-        if self.started and change is Change.CREATE:
-            raise ResponseStartedError
-        await self._carry_out(change, store, slide=False)
+        async with self._turn:
+            if self._lost:
+                raise SessionNotFoundError
+            change = decide(self._outcome(touch=False))
+            if self.started and change is Change.CREATE:
+                raise ResponseStartedError
+            await self._carry_out(change, store, slide=False)
 
     async def _reload(self, store: Store) -> None:
-        if self._key is None:
-            return
-        changes = self.session.changes()
-        self._note(await store.get(self._key))
-        if self._entry is None:
-            self._lose()
-            raise SessionNotFoundError
-        self.session.rebase(self._entry, changes)
+        async with self._turn:
+            if self._lost:
+                raise SessionNotFoundError
+            if self._key is None:
+                return
+            self._note(await store.get(self._key))
+            if self._entry is None:
+                self._lose()
+                raise SessionNotFoundError
+            self.session.rebase(self._entry, self.session.changes())
 
     def _outcome(self, *, touch: bool = True) -> Outcome:
         session = self.session

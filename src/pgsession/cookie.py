@@ -49,7 +49,7 @@ class Cookie:
 
     #: The secrets, newest first: the first signs, all verify. At least 32 bytes each.
     secret_keys: Sequence[str | bytes] = field(repr=False)
-    #: The cookie's name; None: `__Host-session` where that prefix's rules hold, else `session`.
+    #: The cookie's name; empty: `__Host-session` where that prefix's rules hold, else `session`.
     name: str = ""
     path: str = "/"
     domain: str | None = None
@@ -78,7 +78,7 @@ class Cookie:
         """
         candidates = 0
         for header, text in headers:
-            if header != b"cookie" or self._prefix not in text:
+            if header.lower() != b"cookie" or self._prefix not in text:
                 continue
             for pair in text.split(b";"):
                 signed = pair.strip(b" \t")
@@ -135,6 +135,14 @@ class Cookie:
 
     def _check_attributes(self) -> None:
         """Refuse what RFC 6265bis and CHIPS let no browser accept."""
+        for setting, given in (
+            ("session_cookie", self.name),
+            ("path", self.path),
+            ("domain", self.domain or ""),
+            ("same_site", self.same_site),
+        ):
+            if not isinstance(given, str):
+                raise SettingsError(f"{setting} is a str, not {type(given).__name__}.")
         for wrong, message in (
             (
                 _TOKEN.fullmatch(self.name) is None,
@@ -161,8 +169,8 @@ class Cookie:
                 "partitioned=True needs https_only=True: browsers drop the cookie otherwise.",
             ),
             (
-                self._has_prefix("__secure-") and not self.secure,
-                "session_cookie with the prefix __Secure- needs https_only=True.",
+                (self._has_prefix("__secure-") or self._has_prefix("__http-")) and not self.secure,
+                "session_cookie: the prefixes __Secure- and __Http- need https_only=True.",
             ),
             (
                 self._has_prefix("__host-")

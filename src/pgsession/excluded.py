@@ -14,7 +14,7 @@ def matcher(exclude: Sequence[str] | Callable[[Scope], bool]) -> Callable[[Scope
     """Return a predicate of the scope for path prefixes, or the predicate that was given.
 
     ``/static`` stands for itself and whatever lies below it, not for
-    ``/statistics``. Paths are those that the application sees, below the path
+    ``/static-old``. Paths are those that the application sees, below the path
     at which it is mounted.
     """
     if callable(exclude):
@@ -62,16 +62,16 @@ class ExcludedSession:
     def __iter__(self) -> NoReturn:
         _refuse()
 
-    def __len__(self) -> NoReturn:
+    def __len__(self) -> NoReturn:  # noqa: PLE0303 - it raises
         _refuse()
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> NoReturn:  # noqa: PLE0304 - it raises
         _refuse()
 
     def __eq__(self, other: object) -> NoReturn:
         _refuse()
 
-    def __hash__(self) -> NoReturn:
+    def __hash__(self) -> NoReturn:  # noqa: PLE0309 - it raises
         _refuse()
 
     def __or__(self, other: object) -> NoReturn:

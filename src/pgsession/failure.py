@@ -36,10 +36,7 @@ async def translating() -> AsyncIterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        failure = translated(error)
-    else:
-        return
-    raise failure
+        raise translated(error) from None
 
 
 def translated(error: psycopg.Error) -> SessionError:

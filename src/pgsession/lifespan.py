@@ -26,6 +26,7 @@ class Lifespan:
         self._store = store
         self._startup: Message | None = None
         self._is_ours = False
+        self._is_answered = False
         self._receive: Receive
         self._send: Send
 
@@ -33,7 +34,8 @@ class Lifespan:
         """Open the store, run the application's lifespan, close the store if it was closed before.
 
         If the store cannot be opened, the server is told why in one line and
-        the application never starts.
+        the application never starts. An application that knows no lifespan is
+        served all the same, as are its sessions: the store stays open.
         """
         self._receive, self._send = receive, send
         self._startup = await receive()
@@ -46,7 +48,8 @@ class Lifespan:
         try:
             await self._app(scope, self._pass_receive, self._pass_send)
         finally:
-            await self._close()
+            if self._is_answered:
+                await self._close()
 
     async def _pass_receive(self) -> Message:
         if self._startup is None:
@@ -55,6 +58,7 @@ class Lifespan:
         return startup
 
     async def _pass_send(self, message: Message) -> None:
+        self._is_answered = True
         if message["type"] in _ENDS:
             await self._close()
         await self._send(message)

@@ -182,9 +182,10 @@ class MemoryStore:
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Remove the session. Returns whether the key is dead now."""
-        row = self._living(key)
-        if only_if_empty and row is not None and row.text is not None and decode_value(row.text):
-            return False
+        if only_if_empty:
+            row = self._living_or_raise(key)
+            if row.text is not None and decode_value(row.text):
+                return False
         self._rows.pop(digest(key), None)
         return True
 
@@ -205,6 +206,8 @@ class MemoryStore:
         return row
 
     def _merged(self, row: _Row, changes: Changes) -> _Row:
+        if not changes:
+            return row
         changed = decode_value(changes.encode(limit=self._value_limit))
         kept = {} if changes.replaced or row.text is None else decode_value(row.text)
         for name in changes.removed:

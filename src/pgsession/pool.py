@@ -15,9 +15,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.errors import SettingsError, StoreClosedError, StoreUnavailableError
+from pgsession.errors import SessionError, SettingsError, StoreClosedError, StoreUnavailableError
 from pgsession.failure import translated, translating
 from pgsession.lock import Connection, Locks, Pool
+from pgsession.schema import refuse_torn_password
 
 _T = TypeVar("_T")
 
@@ -97,6 +98,9 @@ class Connections:
         self._opened: _Opened | None = None
         self._opening = asyncio.Lock()
         self._closed_in: asyncio.AbstractEventLoop | None = None
+        #: How the attempts to open have failed so far: how often, and why the last one did.
+        self._failures = 0
+        self._failure: SessionError | None = None
 
     async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
         """Return what `work` returns, its driver's errors translated into ours."""
@@ -143,10 +147,28 @@ class Connections:
             raise StoreClosedError("The store is closed. Open it again, or make a new one.")
         if opened is not None:
             self._leave(opened)
+        failures = self._failures
         async with self._opening:
             if self._opened is None:
-                self._opened = await self._open()
+                if self._failure is not None and self._failures > failures:
+                    # Who has waited for an attempt that failed does not begin another.
+                    raise type(self._failure)(str(self._failure))
+                await self._try_to_open()
+            if self._opened is None:
+                raise StoreClosedError("The store was closed while it was being opened.")
             return self._opened
+
+    async def _try_to_open(self) -> None:
+        try:
+            opened = await self._open()
+        except SessionError as error:
+            self._failures += 1
+            self._failure = error
+            raise
+        if self._closed_in is not opened.loop:
+            self._opened = opened
+        elif opened.ours:
+            await opened.pool.close()
 
     def _leave(self, opened: _Opened) -> None:
         """Give up a pool whose event loop has ended; refuse to share one that has not.
@@ -240,5 +262,8 @@ def complete_conninfo(
             "The database URL is neither a URL such as postgresql://user@host/name "
             "nor libpq keywords such as host=… dbname=…"
         )
+    refuse_torn_password(given)
+    if not str(given.get("connect_timeout", 0)).lstrip("-").isdecimal():
+        raise SettingsError("connect_timeout is a whole number of seconds.")
     defaults = _DEFAULTS | {"connect_timeout": str(max(2, round(connect_timeout)))}
     return make_conninfo("", **{**defaults, **given})

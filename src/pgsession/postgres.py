@@ -71,6 +71,7 @@ class PostgresStore:
         self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
         self._value_limit = value_limit
         self._table = Table(schema=schema, prepared=prepared)
+        self._held_table = Table(schema=schema, prepared=prepared, clock="statement_timestamp()")
         if not isinstance(source, str):
             if libpq:
                 raise SettingsError(f"A pool takes no {', '.join(sorted(libpq))}: it has its own.")
@@ -225,15 +226,19 @@ class PostgresStore:
         async with self._connections.hold(lock_number(digest(key)), seconds) as held:
             within = copy(self)
             within._runner = held  # noqa: SLF001 - a copy of this very object
+            within._table = self._held_table  # noqa: SLF001 - as above
             yield within
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Remove the session. One statement."""
-        wanted = [digest(key)]
-        if only_if_empty:
-            return not await self._runner.run(lambda it: self._table.delete_empty(it, wanted))
-        await self._runner.run(lambda it: self._table.delete(it, wanted))
-        return True
+        gone = digest(key)
+        if not only_if_empty:
+            await self._runner.run(lambda it: self._table.delete(it, [gone]))
+            return True
+        was_empty = await self._runner.run(lambda it: self._table.delete_empty(it, gone))
+        if was_empty is None:
+            raise SessionNotFoundError
+        return was_empty
 
     async def _edit(self, edit: Edit) -> None:
         alive = await self._runner.run(lambda it: self._table.update(it, [edit]))

@@ -157,7 +157,7 @@ def qualified(schema: str | None, name: str) -> sql.Identifier:
 
 def _connect(conninfo: str) -> Connection:
     try:
-        _refuse_torn_password(conninfo_to_dict(conninfo))
+        refuse_torn_password(conninfo_to_dict(conninfo))
         return psycopg.connect(conninfo, autocommit=True)
     except psycopg.ProgrammingError:
         # Not from its cause, whose text quotes the conninfo, password and all.
@@ -166,7 +166,7 @@ def _connect(conninfo: str) -> Connection:
         raise StoreUnavailableError(f"Cannot connect to PostgreSQL: {error}") from error
 
 
-def _refuse_torn_password(parameters: dict[str, str | int | None]) -> None:
+def refuse_torn_password(parameters: dict[str, str | int | None]) -> None:
     """Refuse the URL whose password has an unescaped @ or /.
 
     What follows them is taken for the host or the port, which libpq's messages quote.
@@ -177,6 +177,8 @@ def _refuse_torn_password(parameters: dict[str, str | int | None]) -> None:
             "The host or the port in the database URL is wrong; "
             "in a password write @ as %40 and / as %2F."
         )
+    if "://" in str(parameters.get("dbname")):  # which the server's messages quote
+        raise SettingsError("dbname is the name of a database: give a URL in its own place.")
 
 
 def _look(connection: Connection, schema: str | None) -> tuple[bytes, set[str]]:

@@ -14,6 +14,8 @@ from pgsession.value import (
     DEFAULT_VALUE_LIMIT,
     check_size,
     decode_value,
+    differs,
+    embed,
     encode_member,
     encode_text,
     encode_value,
@@ -55,6 +57,8 @@ class Snapshot:
     text: bytes = field(repr=False)
     cleared: bool
     renewed: bool
+    granted: timedelta | None
+    period_changed: bool
 
 
 class Session(dict[str, Any]):
@@ -120,7 +124,12 @@ class Session(dict[str, Any]):
     @property
     def modified(self) -> bool:
         """True if the content differs from what was loaded, or `clear()` was called."""
-        return self._cleared or not same(self, decode_value(self._loaded))
+        before = decode_value(self._loaded)
+        if self._cleared or same(self, before):
+            return self._cleared
+        return self.keys() != before.keys() or any(
+            differs(name, member, before[name]) for name, member in self.items()
+        )
 
     def clear(self) -> None:
         """Remove everything, also what other requests add meanwhile.
@@ -267,17 +276,33 @@ class Session(dict[str, Any]):
 
     def snapshot(self) -> Snapshot:
         """Return the present state. Raises `InvalidValueError` if it cannot be stored."""
-        return Snapshot(encode_value(self, limit=self._limit), self._cleared, self._renewed)
+        return Snapshot(
+            encode_value(self, limit=self._limit),
+            cleared=self._cleared,
+            renewed=self._renewed,
+            granted=self._granted,
+            period_changed=self._period_changed,
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a state."""
         self._replace_content(decode_value(snapshot.text))
         self._cleared, self._renewed = snapshot.cleared, snapshot.renewed
+        self._granted, self._period_changed = snapshot.granted, snapshot.period_changed
+
+    @property
+    def stored(self) -> bytes:
+        """The JSON text of what is stored, as far as this session knows."""
+        return self._loaded
+
+    @stored.setter
+    def stored(self, text: bytes) -> None:
+        self._loaded = text
 
     def is_unsaved(self, name: str) -> bool:
         """Tell whether the member `name` differs from what is stored."""
         stored = decode_value(self._loaded)
-        return name in self and not (name in stored and same(self[name], stored[name]))
+        return name in self and (name not in stored or differs(name, self[name], stored[name]))
 
     def forget(self, name: str) -> None:
         """Remove the member `name`, which is stored no longer, without that being a change."""
@@ -303,13 +328,13 @@ class Session(dict[str, Any]):
     def _written_members(self, before: dict[str, Any]) -> dict[str, bytes]:
         """Encode the members that differ from `before`; refuse a session past the limit."""
         written: dict[str, bytes] = {}
-        size = len(_EMPTY)
+        size = len(_EMPTY) - 1  # each member brings a comma, which the last does not need
         for name, member in self.items():
             if name in before and same(member, before[name]):
-                size += len(encode_text(member)) + len(name)
+                size += len(encode_text({name: member})) - 1
                 continue
             text = encode_member(name, member)
-            size += len(text) + len(name)
+            size += len(encode_text({name: embed(text)})) - 1
             if name not in before or text != encode_member(name, before[name]):
                 written[name] = text
         if written:  # one that only shrinks is let through, though a lowered limit forbade it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -74,16 +75,17 @@ class SessionSettings:
 
     def __post_init__(self) -> None:
         self.make_cookie()
-        for name in ("default_period", "max_lifetime", "touch_after", "max_age"):
-            period = getattr(self, name)
-            if period is not None and period != "default":
+        _named("default_period", as_period, self.default_period)
+        for name, period in (
+            ("max_lifetime", self.max_lifetime),
+            ("touch_after", self.touch_after),
+            ("max_age", None if self.max_age == "default" else self.max_age),
+        ):
+            if period is not None:
                 _named(name, as_period, period)
-        if self.value_limit <= 0:
-            raise SettingsError("value_limit is a positive number of bytes.")
-        if self.pool_size <= 0 or self.timeout <= 0:
-            raise SettingsError("pool_size and timeout are positive.")
-        if isinstance(self.exclude, str):
-            raise SettingsError("exclude is a list of path prefixes, not one string.")
+        for name in ("value_limit", "pool_size", "timeout"):
+            _check_positive(name, getattr(self, name))
+        _check_exclude(self.exclude)
 
     @classmethod
     def from_env(
@@ -101,7 +103,7 @@ class SessionSettings:
         given = {
             name: _named(variable, read, text)
             for name, (variable, read) in _VARIABLES.items()
-            if (text := config(variable, default=None))
+            if (text := config(variable, default=None) or config.file_values.get(variable))
         }
         if "secret_key" not in given:
             raise SettingsError("SESSION_SECRET_KEY is missing: make one with `pgsession secret`.")
@@ -138,8 +140,10 @@ class SessionSettings:
 
     def cookie_max_age(self) -> MaxAge:
         """Return `max_age` as a `timedelta`, None or "default"."""
-        if self.max_age is None or self.max_age == "default":
-            return self.max_age
+        if self.max_age is None:
+            return None
+        if self.max_age == "default":
+            return "default"
         return as_period(self.max_age)
 
 
@@ -151,7 +155,25 @@ def _named(name: str, read: Callable[[Any], _T], given: object) -> _T:
         raise SettingsError(f"{name}: {error}") from None
 
 
+def _check_positive(name: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise SettingsError(f"{name} is a positive number.")
+
+
+def _check_exclude(exclude: Exclude) -> None:
+    if callable(exclude):
+        return
+    if isinstance(exclude, str) or not isinstance(exclude, Sequence):
+        raise SettingsError("exclude is a list of path prefixes, or a function of the scope.")
+    if not all(str(prefix).startswith("/") for prefix in exclude):
+        raise SettingsError("exclude: each path prefix starts with a slash.")
+
+
 def _as_secrets(given: SecretKey) -> tuple[str | bytes, ...]:
+    if not given:
+        return ()
+    if not isinstance(given, str | bytes | Secret | Sequence):
+        raise SettingsError(f"secret_key is one secret or several, not {type(given).__name__}.")
     several = (given,) if isinstance(given, str | bytes | Secret) else tuple(given)
     return tuple(str(secret) if isinstance(secret, Secret) else secret for secret in several)
 

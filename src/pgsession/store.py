@@ -68,7 +68,8 @@ class Changes:
     encoded: bytes | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
-        return f"Changes({len(self.set)} set, {len(self.removed)} removed, {self.replaced=})"
+        counts = f"{len(self.set)} set, {len(self.removed)} removed"
+        return f"Changes({counts}, replaced={self.replaced})"
 
     def __bool__(self) -> bool:
         return bool(self.set or self.removed or self.replaced)
@@ -212,9 +213,10 @@ class Store(Protocol):
         ...
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
-        """Remove the session. Clearing a dead key is fine.
+        """Remove the session; return whether its key is dead now. Clearing a dead key is fine.
 
-        With `only_if_empty` a session that holds anything stays. Returns
-        whether the key is dead now, always True without `only_if_empty`.
+        With `only_if_empty` a session that holds anything stays, for which it
+        returns False; a dead key raises `SessionNotFoundError`, for another
+        has ended, or renewed, what was to be looked at.
         """
         ...

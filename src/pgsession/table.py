@@ -36,7 +36,7 @@ SELECT
         epoch FROM least(expire_date, now() + make_interval(secs => {farthest})) - now()
     )::float8,
     extract(epoch FROM period)::float8,
-    extract(epoch FROM final_date - now())::float8
+    extract(epoch FROM nullif(final_date, 'infinity') - now())::float8
 FROM {table}
 WHERE session_key = ANY(%s::text[])
   AND expire_date > now()
@@ -178,18 +178,24 @@ DELETE FROM {table}
 WHERE session_key = ANY(%s::text[])
 """
 
+# One row, locked before it is looked at: what others do to it is done, or waits.
 _DELETE_EMPTY = """
-WITH gone AS (
-    DELETE FROM {table}
-    WHERE session_key = ANY(%(keys)s::text[])
-      AND coalesce(session_data, '{{}}'::jsonb) = '{{}}'::jsonb
-    RETURNING session_key
+WITH held AS MATERIALIZED (
+    SELECT
+        session_key,
+        coalesce(session_data, '{{}}'::jsonb) = '{{}}'::jsonb AS is_empty
+    FROM {table}
+    WHERE session_key = %s::text
+      AND expire_date > now()
+    FOR UPDATE
+), gone AS (
+    DELETE FROM {table} AS s
+    USING held
+    WHERE s.session_key = held.session_key
+      AND held.is_empty
 )
-SELECT s.session_key::text
-FROM {table} AS s
-WHERE s.session_key = ANY(%(keys)s::text[])
-  AND s.expire_date > now()
-  AND s.session_key NOT IN (SELECT session_key FROM gone)
+SELECT is_empty
+FROM held
 """
 
 
@@ -244,18 +250,23 @@ class Table:
 
     Methods take digests, never keys, and a connection that is theirs for the
     time of the call; each is one statement. They raise what psycopg raises.
+
+    In a transaction `now` is when it began, which may be long ago: there,
+    `clock` is "statement_timestamp()".
     """
 
-    def __init__(self, *, schema: str | None, prepared: bool) -> None:
+    def __init__(
+        self, *, schema: str | None, prepared: bool, clock: LiteralString = "now()"
+    ) -> None:
         name = qualified(schema, "session")
         self._prepared = prepared
-        self._select = _written(_SELECT, name)
-        self._insert = _written(_INSERT, name)
-        self._update = _written(_UPDATE, name)
-        self._renew = _written(_RENEW, name)
-        self._take = _written(_TAKE, name)
-        self._delete = _written(_DELETE, name)
-        self._delete_empty = _written(_DELETE_EMPTY, name)
+        self._select = _written(_SELECT, name, clock)
+        self._insert = _written(_INSERT, name, clock)
+        self._update = _written(_UPDATE, name, clock)
+        self._renew = _written(_RENEW, name, clock)
+        self._take = _written(_TAKE, name, clock)
+        self._delete = _written(_DELETE, name, clock)
+        self._delete_empty = _written(_DELETE_EMPTY, name, clock)
 
     async def fetch(
         self, connection: AsyncConnection[Any], digests: Sequence[str]
@@ -287,12 +298,10 @@ class Table:
         """Remove rows, those that are there."""
         await self._execute(connection, self._delete, (list(digests),))
 
-    async def delete_empty(
-        self, connection: AsyncConnection[Any], digests: Sequence[str]
-    ) -> set[str]:
-        """Remove rows that hold nothing; return the digests that live on."""
-        rows = await self._rows(connection, self._delete_empty, {"keys": list(digests)})
-        return {digest for (digest,) in rows}
+    async def delete_empty(self, connection: AsyncConnection[Any], digest: str) -> bool | None:
+        """Remove a row if it holds nothing; tell whether it did, or None if none was alive."""
+        rows = await self._rows(connection, self._delete_empty, (digest,))
+        return rows[0][0] if rows else None
 
     async def _rows(
         self,
@@ -313,8 +322,9 @@ class Table:
         await connection.execute(statement, arguments, prepare=self._prepared)
 
 
-def _written(statement: LiteralString, table: sql.Identifier) -> bytes:
-    return sql.SQL(statement).format(table=table, farthest=_FARTHEST).as_bytes()
+def _written(statement: LiteralString, table: sql.Identifier, clock: LiteralString) -> bytes:
+    timed = statement.replace("now()", clock)
+    return sql.SQL(timed).format(table=table, farthest=_FARTHEST).as_bytes()
 
 
 def _documents(records: Sequence[Draft] | Sequence[Edit]) -> str:
