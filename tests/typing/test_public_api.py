@@ -1,0 +1,174 @@
+"""The public API as typed code uses it. mypy and pyright, both strict, read this file too."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, assert_type
+
+import pytest
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+from starlette.datastructures import Secret
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.types import Scope
+
+from pgsession import (
+    Changes,
+    Entry,
+    InvalidPeriodError,
+    MemoryStore,
+    PostgresStore,
+    Session,
+    SessionError,
+    SessionMiddleware,
+    SessionNotFoundError,
+    SessionSettings,
+    Store,
+    StoreUnavailableError,
+    UnsupportedTypeError,
+)
+
+SECRET = "one-secret-that-is-long-enough-for-it"
+
+
+async def use(store: Store) -> None:
+    """Call whatever the contract has, once."""
+    key = assert_type(await store.generate({"user": 1}, period=timedelta(hours=1)), str)
+    entry = assert_type(await store.get(key), Entry | None)
+    assert entry is not None
+    assert_type(entry.value, dict[str, Any] | None)
+    assert_type(entry.period, timedelta)
+    assert_type(entry.granted, timedelta | None)
+    assert_type(entry.lifetime, timedelta | None)
+    await store.set(key, {"user": 2}, period=60)
+    await store.merge(key, Changes(set={"cart": []}, removed={"user"}), period=0.5)
+    await store.touch(key, period=timedelta(days=1), granted=True)
+    heir = assert_type(await store.renew(key), str)
+    async with store.exclusive(heir, timeout=1) as held:
+        assert_type(held, Store)
+        await held.merge(heir, Changes(set={"code": "x"}))
+    assert await store.take(heir, "code", None) == "x"
+    assert_type(await store.clear(heir, only_if_empty=True), bool)
+    store.default_period = 60
+    assert_type(store.default_period, timedelta)
+    assert_type(store.max_lifetime, timedelta | None)
+    assert_type(store.value_limit, int)
+    assert_type(await store.open(), bool)
+    await store.close()
+
+
+async def test_memory_store() -> None:
+    """A `MemoryStore` is a `Store`, by structure and in use."""
+    store = MemoryStore(default_period=60, max_lifetime=timedelta(days=1), value_limit=1000)
+
+    await use(store)
+
+    assert store.default_period == timedelta(minutes=1)
+
+
+def test_postgres_store() -> None:
+    """A `PostgresStore` is a `Store`, made from a conninfo, from keywords, or from a pool."""
+    pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(open=False)
+
+    stores: list[Store] = [
+        PostgresStore("postgresql:///app", pool_size=10, timeout=2.5, prepared=False),
+        PostgresStore(host="localhost", port=5432, dbname="app", user="app"),
+        PostgresStore(pool, schema="web", default_period=60),
+    ]
+
+    assert [store.default_period for store in stores] == [
+        timedelta(days=7),
+        timedelta(days=7),
+        timedelta(minutes=1),
+    ]
+
+
+async def count(request: Request) -> Response:
+    """Count a visitor's requests; `request.session` is a dict to Starlette."""
+    session = request.session
+    session["count"] = session.get("count", 0) + 1
+    if isinstance(session, Session):
+        assert_type(session.period, timedelta)
+        assert_type(session.granted, timedelta | None)
+        assert_type(session.is_new, bool)
+        assert_type(session.accessed, bool)
+        assert_type(session.modified, bool)
+        session.period = 60
+        session.period = timedelta(days=30)
+        session.period = None
+        session.renew()
+        await session.save()
+        await session.reload()
+        async with session.exclusive(timeout=1):
+            session["checked"] = True
+        assert await session.take("checked", default=False) is True
+    return JSONResponse(session)
+
+
+def is_socket(scope: Scope) -> bool:
+    return bool(scope["type"] == "websocket")
+
+
+def test_middleware() -> None:
+    """The middleware goes into an application's list, with Starlette's keywords."""
+    app = Starlette(
+        routes=[Route("/", count)],
+        middleware=[
+            Middleware(
+                SessionMiddleware,
+                store=MemoryStore(),
+                secret_key=[SECRET, Secret(SECRET), SECRET.encode()],
+                session_cookie="sid",
+                max_age=14 * 24 * 60 * 60,
+                path="/",
+                same_site="strict",
+                https_only=True,
+                domain=None,
+                partitioned=False,
+                exclude=["/static"],
+            )
+        ],
+    )
+
+    with TestClient(app, base_url="https://testserver") as client:
+        answers = [client.get("/").json() for _ in range(2)]
+
+    assert answers == [{"count": 1}, {"count": 2}]
+
+
+def test_settings() -> None:
+    """Settings alone, or with a store, configure the middleware."""
+    settings = SessionSettings(
+        secret_key=SECRET,
+        database_url="postgresql:///app",
+        default_period=timedelta(days=1),
+        max_age=None,
+        touch_after=60.0,
+        exclude=is_socket,
+    )
+    assert_type(SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET}), SessionSettings)
+    app = Starlette(
+        routes=[Route("/", count)], middleware=[Middleware(SessionMiddleware, settings=settings)]
+    )
+    app.add_middleware(SessionMiddleware, settings=settings, store=MemoryStore())
+
+    assert_type(settings.make_store(), PostgresStore)
+
+
+def test_errors() -> None:
+    """Errors can be caught as ours or as the builtins that they refine."""
+    by_builtin: Mapping[type[SessionError], type[Exception]] = {
+        SessionNotFoundError: LookupError,
+        StoreUnavailableError: ConnectionError,
+        UnsupportedTypeError: TypeError,
+        InvalidPeriodError: ValueError,
+    }
+
+    for error, builtin in by_builtin.items():
+        with pytest.raises(builtin):
+            raise error("…")

@@ -1,0 +1,184 @@
+"""The decision table: every combination of what can be known of a session at a request's end."""
+
+from dataclasses import fields
+from datetime import timedelta
+from itertools import product
+
+import pytest
+
+from pgsession.change import Change, Outcome, decide, touch_due
+
+FACTS = tuple(field.name for field in fields(Outcome))
+
+#: The rules, the most important first: the first whose facts all hold decides. A dash is "not".
+RULES = (
+    ("lost", Change.NOTHING),  # what ended under our hands stays ended, its cookie untouched
+    ("live cleared empty", Change.DESTROY),  # logout, even if a new key was asked for as well
+    ("live renewed", Change.RENEW),  # whatever else changed goes along in the same statement
+    ("live cleared", Change.REPLACE),  # cleared and filled again
+    ("live changed empty", Change.DRAIN),  # the last member is gone, unless others added some
+    ("live changed", Change.MERGE),
+    ("live touch_due", Change.TOUCH),
+    ("live", Change.NOTHING),
+    ("-empty", Change.CREATE),  # a dead key is never adopted, so a new one
+    ("stale cleared", Change.FORGET),  # logged out of a session that was dead already
+    ("", Change.NOTHING),  # nothing for a visitor who was given nothing
+)
+
+
+def expected(outcome: Outcome) -> Change:
+    """Return what the first rule that applies says."""
+    return next(
+        change
+        for condition, change in RULES
+        if all(
+            getattr(outcome, fact.removeprefix("-")) is not fact.startswith("-")
+            for fact in condition.split()
+        )
+    )
+
+
+def named(outcome: Outcome) -> str:
+    return " ".join(fact for fact in FACTS if getattr(outcome, fact)) or "none"
+
+
+OUTCOMES = [
+    Outcome(**dict(zip(FACTS, truths, strict=True)))
+    for truths in product((False, True), repeat=len(FACTS))
+]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=named)
+def test_every_row(outcome: Outcome) -> None:
+    """Each combination of facts names the one change that the rules give it."""
+    assert decide(outcome) is expected(outcome)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "change"),
+    [
+        pytest.param(Outcome(empty=True), Change.NOTHING, id="a visitor who was given nothing"),
+        pytest.param(
+            Outcome(empty=True, touch_due=True), Change.NOTHING, id="nothing there to touch"
+        ),
+        pytest.param(
+            Outcome(empty=True, renewed=True), Change.NOTHING, id="nothing there to renew"
+        ),
+        pytest.param(
+            Outcome(empty=True, cleared=True), Change.NOTHING, id="logout without a session"
+        ),
+        pytest.param(Outcome(changed=True), Change.CREATE, id="first write"),
+        pytest.param(
+            Outcome(stale=True, changed=True), Change.CREATE, id="first write after expiry"
+        ),
+        pytest.param(
+            Outcome(changed=True, renewed=True), Change.CREATE, id="login of a visitor, renewed"
+        ),
+        pytest.param(Outcome(stale=True, empty=True), Change.NOTHING, id="reading after expiry"),
+        pytest.param(
+            Outcome(stale=True, empty=True, cleared=True), Change.FORGET, id="logout after expiry"
+        ),
+        pytest.param(Outcome(live=True), Change.NOTHING, id="reading"),
+        pytest.param(Outcome(live=True, touch_due=True), Change.TOUCH, id="reading, later"),
+        pytest.param(Outcome(live=True, changed=True), Change.MERGE, id="writing"),
+        pytest.param(
+            Outcome(live=True, changed=True, touch_due=True),
+            Change.MERGE,
+            id="writing, which slides as well",
+        ),
+        pytest.param(
+            Outcome(live=True, changed=True, empty=True), Change.DRAIN, id="removing the last"
+        ),
+        pytest.param(Outcome(live=True, empty=True), Change.NOTHING, id="alive without a value"),
+        pytest.param(Outcome(live=True, changed=True, renewed=True), Change.RENEW, id="login"),
+        pytest.param(
+            Outcome(live=True, changed=True, cleared=True, renewed=True),
+            Change.RENEW,
+            id="login that drops the cart",
+        ),
+        pytest.param(
+            Outcome(live=True, changed=True, cleared=True, empty=True),
+            Change.DESTROY,
+            id="logout",
+        ),
+        pytest.param(
+            Outcome(live=True, cleared=True, empty=True, renewed=True),
+            Change.DESTROY,
+            id="logout with renewal",
+        ),
+        pytest.param(
+            Outcome(live=True, changed=True, cleared=True),
+            Change.REPLACE,
+            id="cleared and filled again",
+        ),
+        pytest.param(
+            Outcome(live=True, cleared=True),
+            Change.REPLACE,
+            id="cleared and filled with the same",
+        ),
+        pytest.param(
+            Outcome(lost=True, changed=True), Change.NOTHING, id="logged out elsewhere meanwhile"
+        ),
+        pytest.param(
+            Outcome(lost=True, stale=True, cleared=True, empty=True),
+            Change.NOTHING,
+            id="logged out twice at once",
+        ),
+    ],
+)
+def test_important_row(outcome: Outcome, change: Change) -> None:
+    """What users meet most is written out by hand."""
+    assert decide(outcome) is change
+
+
+def test_every_change() -> None:
+    """No change is without an outcome that asks for it."""
+    assert {decide(outcome) for outcome in OUTCOMES} == set(Change)
+
+
+@pytest.mark.parametrize("outcome", [each for each in OUTCOMES if not each.live], ids=named)
+def test_dead_key(outcome: Outcome) -> None:
+    """Without a living session no change concerns a row but the making of a new one."""
+    assert decide(outcome) in {Change.NOTHING, Change.CREATE, Change.FORGET}
+
+
+WEEK = timedelta(days=7)
+DAY = timedelta(days=1)
+TENTH = WEEK / 10
+TICK = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("remaining", "lifetime", "touch_after", "due"),
+    [
+        pytest.param(WEEK, None, None, False, id="fresh"),
+        pytest.param(WEEK - TENTH + TICK, None, None, False, id="less than a tenth used"),
+        pytest.param(WEEK - TENTH, None, None, True, id="a tenth used"),
+        pytest.param(TICK, None, None, True, id="almost over"),
+        pytest.param(WEEK - DAY + TICK, None, DAY, False, id="less than touch_after used"),
+        pytest.param(WEEK - DAY, None, DAY, True, id="touch_after used"),
+        pytest.param(WEEK - TICK, None, timedelta(0), True, id="zero: each request"),
+        pytest.param(WEEK, None, timedelta(0), False, id="zero, and nothing to gain"),
+        pytest.param(WEEK - TICK, None, -DAY, True, id="negative is as zero"),
+        pytest.param(WEEK, None, -DAY, False, id="negative, and nothing to gain"),
+        pytest.param(WEEK - DAY, None, 2 * WEEK, False, id="longer than the period: never"),
+        pytest.param(2 * WEEK, None, None, False, id="the period was shortened"),
+        pytest.param(2 * WEEK, None, timedelta(0), False, id="shortened, zero"),
+        pytest.param(DAY, 4 * WEEK, None, True, id="lifetime far away"),
+        pytest.param(DAY, DAY, None, False, id="lifetime reached: nothing to gain"),
+        pytest.param(DAY, DAY, timedelta(0), False, id="lifetime reached, zero"),
+        pytest.param(DAY, DAY + TENTH, None, True, id="a tenth to gain before the lifetime ends"),
+        pytest.param(
+            DAY, DAY + TENTH - TICK, None, False, id="less than a tenth before the lifetime ends"
+        ),
+        pytest.param(DAY, timedelta(0), None, False, id="lifetime over"),
+    ],
+)
+def test_touch_due(
+    remaining: timedelta, lifetime: timedelta | None, touch_after: timedelta | None, due: bool
+) -> None:
+    """A read slides the expiry only if that gains `touch_after`, by default a tenth."""
+    assert (
+        touch_due(remaining=remaining, period=WEEK, lifetime=lifetime, touch_after=touch_after)
+        is due
+    )

@@ -1,0 +1,463 @@
+"""The cookie: what is found in hostile headers, what is written, what is refused at the start."""
+
+import base64
+import hashlib
+import hmac
+import string
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from itsdangerous import Signer, TimestampSigner, URLSafeTimedSerializer
+
+from pgsession.cookie import Cookie
+from pgsession.errors import SettingsError
+
+SECRET = "one-secret-that-is-long-enough-for-it"
+OTHER = "another-secret-that-is-long-enough-too"
+KEY = "Zm9vYmFyLV9mb29iYXItX2Zvb2Jhci1fZm9vYmFy"
+SECOND_KEY = "k" * 40
+
+cookie = Cookie(secret_keys=[SECRET], name="session")
+
+
+def signed(key: str = KEY, *, by: Cookie = cookie) -> bytes:
+    """Return the cookie's value for `key`, as a browser would send it."""
+    pair, _, _ = by.write(key, None).partition(b";")
+    return pair.partition(b"=")[2]
+
+
+def found(*headers: bytes, by: Cookie = cookie) -> str | None:
+    return by.find([(b"cookie", header) for header in headers])
+
+
+GOOD = b"session=" + signed()
+FORGED = GOOD[:-10] + b"forgedsig_"
+
+
+def test_signature() -> None:
+    """The signature is HMAC-SHA256 under a salt of the package's and the cookie's name.
+
+    It is part of the format: another one would log everybody out.
+    """
+    derived = hmac.digest(SECRET.encode(), b"pgsession.cookie.session", hashlib.sha256)
+    signature = base64.urlsafe_b64encode(hmac.digest(derived, KEY.encode(), hashlib.sha256))
+
+    assert signed() == KEY.encode() + b"." + signature.rstrip(b"=")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(GOOD, id="alone"),
+        pytest.param(b"a=b; " + GOOD, id="last"),
+        pytest.param(GOOD + b"; a=b", id="first"),
+        pytest.param(b"a=b;" + GOOD + b";c=d", id="without blanks"),
+        pytest.param(b"a=b;\t " + GOOD + b" \t; c=d", id="with more blanks"),
+        pytest.param(b";;; ;" + GOOD + b";", id="empty pairs"),
+        pytest.param(b"novalue; =noname; " + GOOD, id="odd neighbours"),
+        pytest.param(b'a="\\"; ' + GOOD, id="neighbour with a quote"),
+        pytest.param(b"\xff\x00=\x80; " + GOOD, id="neighbour of raw bytes"),
+        pytest.param(b"session=; " + GOOD, id="after an empty one"),
+        pytest.param(FORGED + b"; " + GOOD, id="after a forged one"),
+        pytest.param(GOOD + b"; " + FORGED, id="before a forged one"),
+        pytest.param(b"a=1; " * 1000 + GOOD, id="after a thousand others"),
+        pytest.param(GOOD + b"; session=" + b"x" * 100_000, id="before a huge one"),
+    ],
+)
+def test_found(header: bytes) -> None:
+    """The cookie is found wherever it stands in its header."""
+    assert found(header) == KEY
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(b"", id="empty header"),
+        pytest.param(b"a=b", id="other cookie"),
+        pytest.param(b"session", id="name alone"),
+        pytest.param(b"session=", id="empty value"),
+        pytest.param(b"session=.", id="a dot"),
+        pytest.param(b"session=..", id="two dots"),
+        pytest.param(b"session=a.b", id="a.b"),
+        pytest.param(b"session=a.b.c", id="a.b.c"),
+        pytest.param(b"session=" + KEY.encode(), id="no signature"),
+        pytest.param(b"session=" + KEY.encode() + b".", id="empty signature"),
+        pytest.param(GOOD[:-1], id="truncated"),
+        pytest.param(GOOD + b"A", id="a letter more"),
+        pytest.param(GOOD + b"=", id="padding"),
+        pytest.param(GOOD + b".x", id="a dot more"),
+        pytest.param(GOOD[:-5] + b"\xc3" + GOOD[-5:], id="byte that base64 ignores"),
+        pytest.param(FORGED, id="forged"),
+        pytest.param(b"session=" + b"x" * 100_000, id="100 KB"),
+        pytest.param(b"session=" + b"x" * 100_000 + b"." + b"x" * 43, id="100 KB and a signature"),
+        pytest.param(b'session="' + b"\\" * 60_000 + b'"', id="quoted backslashes"),
+        pytest.param(b'session="' + b'\\"' * 30_000 + b'"', id="quoted quotes"),
+        pytest.param(b"session=" * 10_000, id="name over and over"),
+        pytest.param(b'session="' + signed() + b'"', id="quoted"),
+        pytest.param(b'session="' + signed() + rb'\000"', id="octal NUL"),
+        pytest.param(b'session="' + signed() + rb'\012"', id="octal newline"),
+        pytest.param(GOOD + rb"\012", id="octal newline, unquoted"),
+        pytest.param(GOOD + b"\0", id="NUL"),
+        pytest.param(GOOD + b"\r", id="CR at the end"),
+        pytest.param(GOOD + b"\n", id="LF at the end"),
+        pytest.param(GOOD + b"\r\nSet-Cookie: a=b", id="CR LF and a header"),
+        pytest.param(b"\r\n" + GOOD, id="CR LF at the start"),
+        pytest.param(b"a=b\r\n" + GOOD, id="CR LF in place of a semicolon"),
+        pytest.param(GOOD + b"\x0b", id="vertical tab"),
+        pytest.param(GOOD + b"\xa0", id="no-break space in latin-1"),
+        pytest.param(b"session=" + bytes(range(0x80, 0x100)), id="high bytes"),
+        pytest.param(b"session=\xed\xa0\x80." + b"x" * 43, id="surrogate in UTF-8"),
+        pytest.param(GOOD.replace(b".", b"%2E"), id="percent-encoded"),
+        pytest.param(GOOD.replace(b".", b","), id="comma"),
+        pytest.param(GOOD.replace(b".", b";"), id="semicolon"),
+        pytest.param(GOOD.replace(b".", b" "), id="blank"),
+        pytest.param(GOOD.replace(b".", b"\t"), id="tab"),
+        pytest.param(GOOD.replace(b"=", b" = ", 1), id="blanks around the equals sign"),
+        pytest.param(GOOD.replace(b"session", b"Session"), id="name in another case"),
+        pytest.param(b"x" + GOOD, id="longer name"),
+        pytest.param(b"a=" + GOOD, id="as another's value"),
+        pytest.param(b"session[]=" + signed(), id="name with brackets"),
+        pytest.param(b"session=1' OR '1'='1", id="SQL"),
+        pytest.param(b"session=%_\\", id="LIKE wildcards"),
+    ],
+)
+def test_not_found(header: bytes) -> None:
+    """What is not to the letter what we wrote is nobody's session, and no error."""
+    assert found(header) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("k" * 39, id="39 characters"),
+        pytest.param("k" * 41, id="41 characters"),
+        pytest.param("k" * 39 + " ", id="blank at the end"),
+        pytest.param("k" * 39 + "=", id="padding"),
+        pytest.param("k" * 39 + "%", id="wildcard"),
+        pytest.param("k" * 39 + "'", id="quote"),
+        pytest.param("k" * 20 + "." + "k" * 19, id="dot"),
+        pytest.param("k" * 39 + "\n", id="newline"),
+    ],
+)
+def test_shape_of_key(key: str) -> None:
+    """A key of another shape is refused even if its signature is ours."""
+    assert found(b"session=" + signed(key)) is None
+
+
+def test_either_alphabet() -> None:
+    """A key with + and / is found: an older application may have issued it."""
+    key = "+/" * 20
+
+    assert found(b"session=" + signed(key)) == key
+
+
+def test_no_headers() -> None:
+    """Without a Cookie header there is no session, whatever other headers say."""
+    assert cookie.find([]) is None
+    assert cookie.find([(b"host", GOOD), (b"cookie2", GOOD), (b"set-cookie", GOOD)]) is None
+
+
+def test_header_names() -> None:
+    """The header's name may come in any case, for not every server lowers it."""
+    assert cookie.find([(b"Cookie", GOOD)]) == KEY
+
+
+def test_headers_in_lists() -> None:
+    """A server may give its headers as lists."""
+    headers: Any = [[b"cookie", GOOD]]
+
+    assert cookie.find(headers) == KEY
+
+
+BAD = [
+    pytest.param(b"session=", id="empty"),
+    pytest.param(b"session=a.b", id="garbage"),
+    pytest.param(FORGED, id="forged"),
+    pytest.param(b"session=" + signed(by=Cookie(secret_keys=[OTHER])), id="foreign"),
+    pytest.param(b"a=b", id="other name"),
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_same_name_twice(bad: bytes) -> None:
+    """Of several cookies of the name the one that verifies counts, in whatever order or header."""
+    assert found(bad + b"; " + GOOD) == KEY
+    assert found(GOOD + b"; " + bad) == KEY
+    assert found(bad, GOOD) == KEY
+    assert found(GOOD, bad) == KEY
+    assert found(bad, b"a=b; " + GOOD, bad) == KEY
+
+
+def test_two_good_ones() -> None:
+    """Of two that verify the first counts: browsers send the longer path first."""
+    second = b"session=" + signed(SECOND_KEY)
+
+    assert found(GOOD + b"; " + second) == KEY
+    assert found(second, GOOD) == SECOND_KEY
+
+
+def test_flood() -> None:
+    """Among a thousand well-shaped forgeries so many are verified, no more."""
+    assert found(b"; ".join([FORGED] * 31 + [GOOD])) == KEY
+    assert found(b"; ".join([FORGED] * 32 + [GOOD])) is None
+    assert found(b"; ".join([FORGED] * 1000 + [GOOD])) is None
+    assert found(*[FORGED] * 1000, GOOD) is None
+
+
+def test_misshapen_flood() -> None:
+    """Misshapen cookies of the name do not count against the limit, for they cost nothing."""
+    assert found(b"; ".join([b"session=junk"] * 1000 + [GOOD])) == KEY
+
+
+@pytest.mark.parametrize("secrets", [[OTHER], [OTHER, SECRET + "x"]], ids=["one", "two"])
+def test_wrong_secret(secrets: Sequence[str]) -> None:
+    """What another secret signed, or one that is retired, is nobody's session."""
+    assert found(GOOD, by=Cookie(secret_keys=secrets, name="session")) is None
+
+
+def test_rotation() -> None:
+    """A secret that is still listed verifies, and the newest signs."""
+    rotated = Cookie(secret_keys=[OTHER, SECRET], name="session")
+    newest = Cookie(secret_keys=[OTHER], name="session")
+
+    assert found(GOOD, by=rotated) == KEY
+    assert rotated.write(KEY, None) == newest.write(KEY, None) != cookie.write(KEY, None)
+
+
+def test_secret_bytes() -> None:
+    """A secret is the same as text and as bytes."""
+    assert found(GOOD, by=Cookie(secret_keys=[SECRET.encode()], name="session")) == KEY
+
+
+def test_other_name() -> None:
+    """What is signed for a cookie of another name is nobody's session, for one secret too."""
+    value = signed(by=Cookie(secret_keys=[SECRET], name="admin"))
+
+    assert found(b"session=" + value) is None
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(Signer(SECRET).sign(KEY), id="defaults"),
+        pytest.param(
+            Signer(SECRET, key_derivation="hmac", digest_method=hashlib.sha256).sign(KEY),
+            id="our digest, default salt",
+        ),
+        pytest.param(
+            Signer(
+                SECRET, salt="cookie-session", key_derivation="hmac", digest_method=hashlib.sha256
+            ).sign(KEY),
+            id="Flask's salt",
+        ),
+        pytest.param(TimestampSigner(SECRET).sign(KEY), id="with a timestamp, as Starlette's"),
+        pytest.param(URLSafeTimedSerializer(SECRET).dumps(KEY).encode(), id="serializer"),
+    ],
+)
+def test_other_token(token: bytes) -> None:
+    """A token that other code signed with the same secret is nobody's session."""
+    assert found(b"session=" + token) is None
+
+
+def test_malleable() -> None:
+    """The last letter of a signature has spellings; each one that verifies is the same key."""
+    alphabet = string.ascii_letters + string.digits + "-_"
+    spellings = [GOOD[:-1] + letter.encode() for letter in alphabet]
+
+    keys = [key for spelling in spellings if (key := found(spelling)) is not None]
+
+    assert set(keys) == {KEY}
+    assert len(keys) <= 4
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"cookie", b"host", b"COOKIE"]),
+            st.lists(
+                st.sampled_from(
+                    [b"session", b"=", b";", b".", b" ", b'"', b"\\", GOOD, signed(), KEY.encode()]
+                )
+                | st.binary()
+            ).map(b"".join),
+        )
+    )
+)
+@example([(b"cookie", b"session=" + b"\xff" * 84)])
+@settings(deadline=None)
+def test_fuzz(headers: list[tuple[bytes, bytes]]) -> None:
+    """Whatever the headers, a key that we signed comes out of them, or none."""
+    assert cookie.find(headers) in {None, KEY}
+
+
+@pytest.mark.parametrize(
+    ("given_cookie", "written"),
+    [
+        pytest.param(
+            Cookie(secret_keys=[SECRET]),
+            "__Host-session=…; path=/; Max-Age=60; httponly; samesite=lax; secure",
+            id="defaults",
+        ),
+        pytest.param(
+            Cookie(secret_keys=[SECRET], name="sid", secure=False),
+            "sid=…; path=/; Max-Age=60; httponly; samesite=lax",
+            id="plain HTTP",
+        ),
+        pytest.param(
+            Cookie(
+                secret_keys=[SECRET],
+                path="/app",
+                domain="example.org",
+                same_site="none",
+                partitioned=True,
+            ),
+            "session=…; path=/app; Max-Age=60; httponly; samesite=none; secure; "
+            "domain=example.org; partitioned",
+            id="everything",
+        ),
+        pytest.param(
+            Cookie(secret_keys=[SECRET], same_site="strict", domain=".example.org"),
+            "session=…; path=/; Max-Age=60; httponly; samesite=strict; secure; domain=.example.org",
+            id="strict",
+        ),
+    ],
+)
+def test_written(given_cookie: Cookie, written: str) -> None:
+    """The Set-Cookie text has every attribute, in Starlette's order."""
+    value = signed(by=given_cookie).decode()
+
+    assert given_cookie.write(KEY, timedelta(seconds=60)).decode() == written.replace("…", value)
+    assert given_cookie.write(KEY, None).decode() == written.replace("…", value).replace(
+        " Max-Age=60;", ""
+    )
+    assert given_cookie.delete().decode() == written.replace("…", "null").replace(
+        "Max-Age=60", "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("max_age", "seconds"),
+    [
+        pytest.param(timedelta(seconds=60), 60, id="whole"),
+        pytest.param(timedelta(seconds=59, microseconds=1), 60, id="rounded up"),
+        pytest.param(timedelta(microseconds=1), 1, id="a tick"),
+        pytest.param(timedelta(0), 0, id="zero"),
+        pytest.param(timedelta(microseconds=-1), 0, id="just over"),
+        pytest.param(timedelta(days=-7), 0, id="negative"),
+        pytest.param(timedelta(days=400), 34_560_000, id="400 days"),
+        pytest.param(timedelta(days=400, microseconds=1), 34_560_000, id="a tick more"),
+        pytest.param(timedelta.max, 34_560_000, id="for ever"),
+    ],
+)
+def test_max_age(max_age: timedelta, seconds: int) -> None:
+    """Max-Age is rounded up, so that no cookie dies before its row, and cut at 400 days."""
+    assert f"; Max-Age={seconds}; ".encode() in cookie.write(KEY, max_age)
+
+
+def test_null_is_no_key() -> None:
+    """What `delete` leaves in a browser that keeps it is nobody's session."""
+    assert found(cookie.delete().partition(b";")[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        pytest.param({}, "__Host-session", id="defaults"),
+        pytest.param({"secure": False}, "session", id="plain HTTP"),
+        pytest.param({"path": "/app"}, "session", id="path"),
+        pytest.param({"domain": "example.org"}, "session", id="domain"),
+        pytest.param({"name": "sid"}, "sid", id="given"),
+        pytest.param({"name": "__Secure-sid", "path": "/app"}, "__Secure-sid", id="secure prefix"),
+    ],
+)
+def test_name(attributes: dict[str, Any], name: str) -> None:
+    """The name is `__Host-session` where the prefix's rules hold, else `session`."""
+    assert Cookie(secret_keys=[SECRET], **attributes).name == name
+
+
+@pytest.mark.parametrize(
+    ("secrets", "message"),
+    [
+        pytest.param([], "is missing", id="empty list"),
+        pytest.param((), "is missing", id="empty tuple"),
+        pytest.param([""], "is 0 bytes long", id="empty secret"),
+        pytest.param(["hunter2"], "is 7 bytes long", id="short"),
+        pytest.param([b"hunter2"], "is 7 bytes long", id="short bytes"),
+        pytest.param(["hunter2" * 4 + "abc"], "is 31 bytes long", id="a byte short"),
+        pytest.param([SECRET, "hunter2"], "is 7 bytes long", id="second is short"),
+        pytest.param([None], "is str or bytes, not NoneType", id="None in a list"),
+        pytest.param([SECRET, 5], "is str or bytes, not int", id="a number"),
+    ],
+)
+def test_bad_secret(secrets: Any, message: str) -> None:
+    """A secret that is missing, empty or short is refused at the start, unquoted."""
+    with pytest.raises(SettingsError, match=f"secret_key {message}") as caught:
+        Cookie(secret_keys=secrets)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "secret", ["x" * 32, "é" * 16, b"\xff" * 32, "\ud800" * 11], ids=["32", "16x2", "raw", "odd"]
+)
+def test_good_secret(secret: str | bytes) -> None:
+    """Thirty-two bytes are enough, whatever they are."""
+    own = Cookie(secret_keys=[secret], name="session")
+
+    assert found(b"session=" + signed(by=own), by=own) == KEY
+
+
+@pytest.mark.parametrize(
+    ("attributes", "setting"),
+    [
+        pytest.param({"name": "my session"}, "session_cookie", id="name with a blank"),
+        pytest.param({"name": "a=b"}, "session_cookie", id="name with an equals sign"),
+        pytest.param({"name": "a;b"}, "session_cookie", id="name with a semicolon"),
+        pytest.param({"name": "a\r\nb"}, "session_cookie", id="name with a line break"),
+        pytest.param({"name": "session\n"}, "session_cookie", id="name ends in a newline"),
+        pytest.param({"name": "sitzungé"}, "session_cookie", id="name beyond ASCII"),
+        pytest.param({"name": 5}, "session_cookie", id="name is a number"),
+        pytest.param({"name": "__Host-a", "secure": False}, "session_cookie", id="host, HTTP"),
+        pytest.param({"name": "__Host-a", "path": "/x"}, "session_cookie", id="host, path"),
+        pytest.param({"name": "__Host-a", "domain": "a.org"}, "session_cookie", id="host, domain"),
+        pytest.param({"name": "__hOST-a", "path": "/x"}, "session_cookie", id="host in any case"),
+        pytest.param({"name": "__Secure-a", "secure": False}, "session_cookie", id="secure, HTTP"),
+        pytest.param({"name": "__http-a", "secure": False}, "session_cookie", id="http, HTTP"),
+        pytest.param({"path": ""}, "path", id="empty path"),
+        pytest.param({"path": "app"}, "path", id="path without a slash"),
+        pytest.param({"path": "/a;b"}, "path", id="path with a semicolon"),
+        pytest.param({"path": "/a\r\nb"}, "path", id="path with a line break"),
+        pytest.param({"path": "/é"}, "path", id="path beyond ASCII"),
+        pytest.param({"path": None}, "path", id="no path"),
+        pytest.param({"domain": ""}, "domain", id="empty domain"),
+        pytest.param({"domain": "a b"}, "domain", id="domain with a blank"),
+        pytest.param({"domain": "a.org; secure"}, "domain", id="domain with a semicolon"),
+        pytest.param({"domain": "a..org"}, "domain", id="domain with two dots"),
+        pytest.param({"domain": "https://a.org"}, "domain", id="domain is a URL"),
+        pytest.param({"domain": "a.org:80"}, "domain", id="domain with a port"),
+        pytest.param({"domain": 5}, "domain", id="domain is a number"),
+        pytest.param({"same_site": "Lax"}, "same_site", id="same_site in another case"),
+        pytest.param({"same_site": "lax; secure"}, "same_site", id="same_site with more"),
+        pytest.param({"same_site": None}, "same_site", id="no same_site"),
+        pytest.param({"same_site": "none", "secure": False}, "same_site", id="none, HTTP"),
+        pytest.param({"partitioned": True, "secure": False}, "partitioned", id="partitioned, HTTP"),
+    ],
+)
+def test_impossible(attributes: dict[str, Any], setting: str) -> None:
+    """What no browser would take is refused at the start, by the setting's name."""
+    with pytest.raises(SettingsError, match=f"^{setting}"):
+        Cookie(secret_keys=[SECRET], **attributes)
+
+
+def test_repr() -> None:
+    """The repr shows no secret."""
+    shown = repr(Cookie(secret_keys=[SECRET, OTHER.encode()]))
+
+    assert SECRET not in shown
+    assert OTHER not in shown
+    assert shown.startswith("Cookie(name='__Host-session', path='/'")

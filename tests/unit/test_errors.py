@@ -1,0 +1,83 @@
+"""The tree of errors is the one that the module's docstring draws."""
+
+import builtins
+import inspect
+import re
+
+import pytest
+
+import pgsession
+from pgsession import errors
+from pgsession.errors import SessionError
+
+#: Each drawn error's depth in the tree, name, and the builtin that it refines.
+DRAWN = [
+    (len(indent) // 4, name, builtin)
+    for indent, name, builtin in re.findall(
+        r"^((?:[│├└ ][ ─]{3})+)(\w+Error) +(\w+Error)", inspect.getdoc(errors) or "", re.MULTILINE
+    )
+]
+
+DEFINED = [
+    error
+    for _, error in inspect.getmembers(errors, inspect.isclass)
+    if error.__module__ == errors.__name__
+]
+
+
+def drawn_parents() -> dict[str, str]:
+    """Return the parent of each error in the drawing."""
+    line = ["SessionError"]
+    parents = {}
+    shallowest = min(depth for depth, _, _ in DRAWN)
+    for depth, name, _ in DRAWN:
+        del line[depth - shallowest + 1 :]
+        parents[name] = line[-1]
+        line.append(name)
+    return parents
+
+
+def test_drawing() -> None:
+    """Each error stands in the drawing below the class that it descends from, and no other."""
+    parents = {error.__name__: error.__bases__[0].__name__ for error in DEFINED}
+    del parents["SessionError"]
+
+    assert drawn_parents() == parents
+
+
+@pytest.mark.parametrize(("name", "builtin"), [drawn[1:] for drawn in DRAWN])
+def test_builtin(name: str, builtin: str) -> None:
+    """Each error is also the builtin that it refines, so that plain code catches it."""
+    assert issubclass(getattr(errors, name), getattr(builtins, builtin))
+
+
+@pytest.mark.parametrize("error", DEFINED, ids=lambda error: error.__name__)
+def test_error(error: type[Exception]) -> None:
+    """Each error is a `SessionError`, is named so, has a docstring, and is public."""
+    assert issubclass(error, SessionError)
+    assert error.__name__.endswith("Error")
+    assert inspect.getdoc(error)
+    assert getattr(pgsession, error.__name__) is error
+    assert error.__name__ in pgsession.__all__
+
+
+@pytest.mark.parametrize("error", DEFINED, ids=lambda error: error.__name__)
+def test_message(error: type[Exception]) -> None:
+    """Each error can be raised with a message, and shows it."""
+    assert str(error("what happened")) == "what happened"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.SessionNotFoundError, errors.ResponseStartedError],
+    ids=lambda error: error.__name__,
+)
+def test_default_message(error: type[Exception]) -> None:
+    """An error with one meaning says by itself what happened and what to do."""
+    assert str(error()).count(".") == 2
+
+
+def test_public_names() -> None:
+    """All that is exported exists, in order, and once."""
+    assert pgsession.__all__ == sorted(set(pgsession.__all__))
+    assert all(hasattr(pgsession, name) for name in pgsession.__all__)

@@ -1,0 +1,90 @@
+"""What the driver's errors become, by SQLSTATE and not by class."""
+
+import traceback
+
+import psycopg
+import pytest
+from psycopg import errors as driver
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from pgsession.errors import (
+    SchemaError,
+    SessionError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
+from pgsession.failure import translated, translating
+
+#: What a driver's error may quote, and ours must not.
+PRIVATE = "hunter2"
+
+MEANINGS = {
+    StoreUnavailableError: """
+        08000 08006 08P01 53000 53100 53200 53300 57014 57P01 57P02 57P03 57P05
+        55P03 25006 25P03 40001 40P01
+    """,
+    SchemaError: "3F000 42P01 42703 42804 42501 42883 22001 23514",
+    # Of these a retry is no remedy, nor is there a table to mend.
+    SessionError: "0A000 22007 22008 22015 22P02 22P05 23505 26000 42601 42P05 54001 XX000",
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "meaning"),
+    [
+        pytest.param(state, meaning, id=f"{state} {driver.lookup(state).__name__}")
+        for meaning, states in MEANINGS.items()
+        for state in states.split()
+    ],
+)
+def test_sqlstate(state: str, meaning: type[SessionError]) -> None:
+    """An SQLSTATE has one meaning, and our text names it without quoting the driver's."""
+    ours = translated(driver.lookup(state)(PRIVATE))
+
+    assert type(ours) is meaning
+    assert state in str(ours)
+    assert PRIVATE not in str(ours)
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        pytest.param(PoolTimeout(PRIVATE), StoreBusyError, id="no connection free in time"),
+        pytest.param(TooManyRequests(PRIVATE), StoreBusyError, id="queue full"),
+        pytest.param(PoolClosed(PRIVATE), StoreClosedError, id="pool closed"),
+        pytest.param(psycopg.OperationalError(PRIVATE), StoreUnavailableError, id="refused"),
+        pytest.param(psycopg.InterfaceError(PRIVATE), StoreUnavailableError, id="closed"),
+        pytest.param(psycopg.DataError(PRIVATE), SessionError, id="parameter"),
+        pytest.param(psycopg.ProgrammingError(PRIVATE), SessionError, id="misuse"),
+        pytest.param(psycopg.Error(PRIVATE), SessionError, id="anything"),
+    ],
+)
+def test_no_sqlstate(error: psycopg.Error, meaning: type[SessionError]) -> None:
+    """Errors of the pool and of the connection have no SQLSTATE, and are told apart by class."""
+    ours = translated(error)
+
+    assert type(ours) is meaning
+    assert PRIVATE not in str(ours)
+
+
+async def test_translating() -> None:
+    """The driver's error, which quotes parameters, is not shown with ours."""
+    with pytest.raises(StoreUnavailableError) as caught:
+        async with translating():
+            raise driver.AdminShutdown(PRIVATE)
+
+    assert PRIVATE not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+async def test_translating_passes() -> None:
+    """An error that is not the driver's passes as it is, and so does no error at all."""
+    error = LookupError("ours")
+
+    async with translating():
+        pass
+    with pytest.raises(LookupError) as caught:
+        async with translating():
+            raise error
+
+    assert caught.value is error

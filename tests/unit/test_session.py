@@ -1,0 +1,644 @@
+"""The mapping that a handler sees: a dict that knows what became of it."""
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from pgsession.errors import (
+    InvalidPeriodError,
+    InvalidValueError,
+    SessionError,
+    UnsupportedTypeError,
+    ValueTooLargeError,
+)
+from pgsession.period import DEFAULT_PERIOD
+from pgsession.session import Session
+from pgsession.store import Changes, Entry
+from pgsession.value import encode_value
+
+DAY = timedelta(days=1)
+PRIVATE = "hunter2"
+
+
+class Markup(str):
+    """A string of some library's own."""
+
+    __slots__ = ()
+
+
+class Role(StrEnum):
+    """Strings that have a name."""
+
+    ADMIN = "admin"
+
+
+def loaded(*, granted: timedelta | None = None, **value: Any) -> Session:
+    """Return a session as it was found in a store."""
+    entry = Entry(json.loads(json.dumps(value)), period=DAY, granted=granted)
+    return Session(entry)
+
+
+def do(session: Session, edit: Callable[[Session], object]) -> Session:
+    edit(session)
+    return session
+
+
+def test_is_a_dict() -> None:
+    """A session is a dict: what takes dicts takes it."""
+    session = loaded(user=1, cart=["a"])
+
+    assert isinstance(session, dict)
+    assert session == {"user": 1, "cart": ["a"]}
+    assert json.loads(bytes(JSONResponse(session).body)) == {"user": 1, "cart": ["a"]}
+    assert {**session} == dict(session) == session.copy()
+    assert list(session) == ["user", "cart"]
+
+
+def test_new() -> None:
+    """A session without an entry is new, empty and false."""
+    session = Session()
+
+    assert session.is_new
+    assert not session
+    assert not session.modified
+    assert session.changes() == Changes()
+
+
+@pytest.mark.parametrize("value", [None, {}], ids=["never set", "empty"])
+def test_without_value(value: dict[str, Any] | None) -> None:
+    """A session that is alive without a value is empty, unmodified and not new."""
+    session = Session(Entry(value, period=DAY))
+
+    assert session == {}
+    assert not session.is_new
+    assert not session.modified
+
+
+def test_accessed() -> None:
+    """A session is accessed once `request.session` was asked for, or somebody says so."""
+    session = loaded(user=1)
+    before = session.accessed
+
+    assert Request({"type": "http", "session": session}).session is session
+
+    session.mark_accessed()
+    assert (before, session.accessed) == (False, True)
+
+
+def test_mark_modified() -> None:
+    """To be told of a change is to be accessed, and no change."""
+    session = loaded(user=1)
+
+    session.mark_modified()
+
+    assert session.accessed
+    assert not session.modified
+
+
+UNCHANGED: list[Any] = [
+    pytest.param(dict.keys, id="look at the names"),
+    pytest.param(lambda session: session["n"], id="get item"),
+    pytest.param(lambda session: session.get("missing"), id="get"),
+    pytest.param(lambda session: session.pop("missing", None), id="pop missing"),
+    pytest.param(lambda session: session.setdefault("n", 5), id="setdefault of one that is there"),
+    pytest.param(lambda session: session.update(n=1), id="update with the same"),
+    pytest.param(lambda session: session.update({}), id="update with nothing"),
+    pytest.param(lambda session: session.__setitem__("n", 1), id="set item to the same"),
+    pytest.param(
+        lambda session: session.update(n=session.pop("n")), id="remove and set back: another order"
+    ),
+    pytest.param(lambda session: (session.update(n=2), session.update(n=1)), id="set and set back"),
+    pytest.param(lambda session: (session.update(new=2), session.pop("new")), id="add and remove"),
+    pytest.param(
+        lambda session: (session["list"].append(3), session["list"].pop()),
+        id="nested edit and back",
+    ),
+    pytest.param(
+        lambda session: session.update(dict={"b": 2, "a": 1}), id="nested names in another order"
+    ),
+    pytest.param(lambda session: session.update(list=(1, 2)), id="tuple for the same list"),
+    pytest.param(lambda session: session.update(text=Markup("a")), id="str by descent"),
+    pytest.param(lambda session: session.update(role=Role.ADMIN), id="StrEnum"),
+    pytest.param(lambda session: session.update(zero=-0.0), id="negative zero"),
+    pytest.param(lambda session: session.update(list=list(session["list"])), id="an equal list"),
+]
+
+
+def specimen() -> Session:
+    return loaded(
+        n=1, list=[1, 2], dict={"a": 1, "b": 2}, text="a", role="admin", zero=0.0, none=None
+    )
+
+
+@pytest.mark.parametrize("edit", UNCHANGED)
+def test_unchanged(edit: Callable[[Session], object]) -> None:
+    """What leaves the same JSON behind is no change, so nothing will be written."""
+    session = do(specimen(), edit)
+
+    assert not session.modified
+    assert not session.changes()
+
+
+@pytest.mark.parametrize(
+    ("edit", "changes"),
+    [
+        pytest.param(lambda s: s.update(n=2), Changes(set={"n": 2}), id="update"),
+        pytest.param(lambda s: s.__setitem__("new", 1), Changes(set={"new": 1}), id="set item"),
+        pytest.param(lambda s: s.__ior__({"n": 2}), Changes(set={"n": 2}), id="augmented or"),
+        pytest.param(
+            lambda s: s.setdefault("new", []).append(1), Changes(set={"new": [1]}), id="setdefault"
+        ),
+        pytest.param(lambda s: s.__delitem__("n"), Changes(removed={"n"}), id="del"),
+        pytest.param(lambda s: s.pop("n"), Changes(removed={"n"}), id="pop"),
+        pytest.param(lambda s: s.popitem(), Changes(removed={"none"}), id="popitem"),
+        pytest.param(
+            lambda s: s["list"].append(3), Changes(set={"list": [1, 2, 3]}), id="nested append"
+        ),
+        pytest.param(
+            lambda s: s["dict"].update(a=5),
+            Changes(set={"dict": {"a": 5, "b": 2}}),
+            id="nested update",
+        ),
+        pytest.param(lambda s: s.update(n=True), Changes(set={"n": True}), id="True for 1"),
+        pytest.param(lambda s: s.update(n=1.0), Changes(set={"n": 1.0}), id="1.0 for 1"),
+        pytest.param(lambda s: s.update(zero=False), Changes(set={"zero": False}), id="False"),
+        pytest.param(
+            lambda s: s.update(list=[True, 2]),
+            Changes(set={"list": [True, 2]}),
+            id="nested True for 1",
+        ),
+        pytest.param(lambda s: s.update(none=0), Changes(set={"none": 0}), id="0 for None"),
+        pytest.param(
+            lambda s: s["list"].reverse(), Changes(set={"list": [2, 1]}), id="order of a list"
+        ),
+        pytest.param(
+            lambda s: s.update(other=s.pop("n")),
+            Changes(set={"other": 1}, removed={"n"}),
+            id="rename",
+        ),
+    ],
+)
+def test_changed(edit: Callable[[Session], object], changes: Changes) -> None:
+    """What a handler does to a session, at the top or below, is what will be merged."""
+    session = do(specimen(), edit)
+
+    assert session.modified
+    assert session.changes() == changes
+    assert json.loads(session.changes().encode(limit=10_000)) == changes.set
+
+
+def test_look_alike_is_written() -> None:
+    """True in place of 1 is written as true."""
+    session = do(loaded(n=1), lambda session: session.update(n=True))
+
+    assert session.changes().encode(limit=100) == b'{"n":true}'
+
+
+def test_pop_missing() -> None:
+    """What is not there cannot be removed, as in any dict."""
+    session = loaded(n=1)
+
+    with pytest.raises(KeyError):
+        session.pop("missing")
+    with pytest.raises(KeyError):
+        del session["missing"]
+
+    assert not session.modified
+
+
+def test_or() -> None:
+    """A union is a plain dict and leaves the session alone; an augmented one is the session."""
+    session = loaded(n=1)
+    union = session | {"m": 2}
+    before = session
+
+    session |= {"m": 2}
+
+    assert type(union) is dict
+    assert session is before
+    assert session == union
+
+
+def test_clear() -> None:
+    """`clear` means that all goes, also what others add meanwhile."""
+    session = do(loaded(n=1), Session.clear)
+
+    assert session == {}
+    assert session.cleared
+    assert session.modified
+    assert session.changes() == Changes(replaced=True)
+
+
+def test_clear_and_refill() -> None:
+    """A session that is filled again after `clear` is replaced whole, the same members too."""
+    session = do(loaded(n=1, m=2), Session.clear)
+
+    session["n"] = 1
+
+    assert session.modified
+    assert session.changes() == Changes(set={"n": 1}, replaced=True)
+    assert session.changes().encode(limit=100) == b'{"n":1}'
+
+
+def test_removing_all_is_no_clear() -> None:
+    """Members removed one by one are merged: what others add meanwhile stays."""
+    session = do(loaded(n=1), lambda session: session.pop("n"))
+
+    assert not session.cleared
+    assert session.changes() == Changes(removed={"n"})
+
+
+def test_entry_apart() -> None:
+    """An edit of the session's own dict leaves the entry's as it is."""
+    entry = Entry({"n": 1}, period=DAY)
+    session = Session(entry)
+
+    session["n"] = 2
+
+    assert entry.value == {"n": 1}
+
+
+BAD: list[Any] = [
+    pytest.param({1}, UnsupportedTypeError, r'session\["bad"\] is of type set', id="set"),
+    pytest.param(
+        [0, {"x": b""}], UnsupportedTypeError, r'session\["bad"\]\[1\]\["x"\]', id="nested bytes"
+    ),
+    pytest.param(math.nan, InvalidValueError, r'session\["bad"\] is NaN', id="NaN"),
+    pytest.param("\0", InvalidValueError, r'session\["bad"\] has a NUL', id="NUL"),
+    pytest.param("x" * 300, ValueTooLargeError, "the limit is 200", id="too large"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "message"), BAD)
+def test_bad_value(bad: object, error: type[Exception], message: str) -> None:
+    """A value that cannot be stored is a change, an error on saving, and alters nothing else."""
+    session = Session(Entry({"n": 1}, period=DAY), limit=200)
+    session.renew()
+    session.period = 60
+    session["bad"] = bad
+
+    for _ in range(2):
+        assert session.modified
+        with pytest.raises(error, match=message):
+            session.changes()
+
+    assert (session.cleared, session.renewed, session.period_changed) == (False, True, True)
+    assert session["n"] == 1
+    del session["bad"]
+    assert not session.modified
+    assert not session.changes()
+
+
+def test_bad_name() -> None:
+    """A member whose name is no string is refused."""
+    session: Any = loaded(n=1)
+
+    session[1] = "one"
+
+    assert session.modified
+    with pytest.raises(UnsupportedTypeError, match="session has a key of type int"):
+        session.changes()
+
+
+def test_bad_value_for_a_good_one() -> None:
+    """A look-alike that cannot be stored is no silent success."""
+    session = loaded(none=None, list=[1])
+
+    session["none"] = math.nan
+    with pytest.raises(InvalidValueError, match=r'session\["none"\] is NaN'):
+        session.changes()
+
+    session["none"] = None
+    session["list"] = {1}
+    with pytest.raises(UnsupportedTypeError, match=r'session\["list"\] is of type set'):
+        session.changes()
+
+
+def test_limit_counts_the_rest() -> None:
+    """The limit is one of the whole session, not of what a request adds."""
+    session = Session(Entry({"old": "x" * 90}, period=DAY), limit=100)
+
+    session["new"] = "y" * 20
+
+    with pytest.raises(ValueTooLargeError):
+        session.changes()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["n"], ["é", "🙂"], ['"', "\n"], [str(number) for number in range(100)], [Markup("m")]],
+    ids=["one", "beyond ASCII", "escapes", "many", "by descent"],
+)
+def test_exact_limit(names: list[str]) -> None:
+    """A session may be as large as the limit, to the byte of its whole JSON text."""
+    stored: dict[str, Any] = dict.fromkeys(names, "x")
+    size = len(encode_value({**stored, "new": (1, "ü")}, limit=10_000))
+
+    for limit in (size, size - 1):
+        session = Session(Entry(dict(stored), period=DAY), limit=limit)
+        session["new"] = (1, "ü")
+        if limit == size:
+            assert session.changes()
+        else:
+            with pytest.raises(ValueTooLargeError, match=f"is {size:,} bytes"):
+                session.changes()
+
+
+def test_shrinking_below_a_new_limit() -> None:
+    """A session that is over a lowered limit may lose members, step by step."""
+    session = Session(Entry({"a": "x" * 90, "b": "x" * 90, "c": 1}, period=DAY), limit=50)
+
+    del session["c"]
+
+    assert session.changes() == Changes(removed={"c"})
+
+
+def test_over_the_limit_unchanged() -> None:
+    """A session that is over a lowered limit can still be read."""
+    session = Session(Entry({"a": "x" * 90}, period=DAY), limit=50)
+
+    assert not session.modified
+    assert not session.changes()
+
+
+def test_default_period() -> None:
+    """A session's period is the default until it has one of its own."""
+    assert Session().period == DEFAULT_PERIOD
+    assert Session(default_period=DAY).period == DAY
+    assert Session(default_period=DAY).granted is None
+    assert not Session().period_changed
+
+
+def test_own_period() -> None:
+    """A period that was granted before is the session's."""
+    session = loaded(granted=2 * DAY)
+
+    assert (session.period, session.granted, session.period_changed) == (2 * DAY, 2 * DAY, False)
+
+
+@pytest.mark.parametrize("period", [timedelta(minutes=1), 60, 60.0], ids=repr)
+def test_set_period(period: timedelta | float) -> None:
+    """A period may be set as a timedelta or in seconds, and that is no change of the content."""
+    session = loaded(n=1)
+
+    session.period = period
+
+    assert session.period == session.granted == timedelta(minutes=1)
+    assert session.period_changed
+    assert not session.modified
+
+
+def test_same_period() -> None:
+    """Setting the period that the session has already is no change."""
+    session = loaded(granted=DAY)
+
+    session.period = DAY
+
+    assert not session.period_changed
+
+
+def test_grant_the_default() -> None:
+    """A period that equals the default is the session's own from then on, so a change."""
+    session = Session(Entry({}, period=DAY), default_period=DAY)
+
+    session.period = DAY
+
+    assert session.granted == DAY
+    assert session.period_changed
+
+
+def test_back_to_the_default() -> None:
+    """None takes a session's own period back."""
+    session = loaded(granted=DAY)
+
+    session.period = None
+
+    assert (session.period, session.granted) == (DEFAULT_PERIOD, None)
+    assert session.period_changed
+
+
+@pytest.mark.parametrize(
+    "period",
+    [0, -1, timedelta(0), -DAY, 1e-9, math.nan, math.inf, True, "60", 10**400],
+    ids=lambda period: str(period)[:10],
+)
+def test_bad_period(period: Any) -> None:
+    """A period that is not positive, or none at all, is refused, and nothing changes."""
+    session = loaded(granted=DAY)
+
+    with pytest.raises(InvalidPeriodError):
+        session.period = period
+
+    assert (session.period, session.period_changed) == (DAY, False)
+
+
+def test_renew() -> None:
+    """Asking for a new key is no change of the content."""
+    session = loaded(n=1)
+
+    session.renew()
+
+    assert session.renewed
+    assert not session.modified
+
+
+def test_repr() -> None:
+    """Neither repr nor str shows content, keys or names."""
+    session = Session(Entry({PRIVATE: PRIVATE}, period=DAY))
+
+    assert repr(session) == "<Session is_new=False accessed=False>"
+    assert str(session) == f"{session}" == repr(session)
+    assert PRIVATE not in repr(session.changes())
+
+
+def test_acknowledge() -> None:
+    """What was stored is no change any more, and the flags are down."""
+    session = loaded(n=1, m=2)
+    session.renew()
+    session.period = 60
+    session["n"] = 5
+    del session["m"]
+
+    session.acknowledge(session.changes(), is_new=False)
+
+    assert not session.modified
+    assert not session.changes()
+    assert (session.renewed, session.period_changed, session.is_new) == (False, False, False)
+    assert session == {"n": 5}
+    assert session.period == timedelta(minutes=1)
+
+
+def test_acknowledge_by_descent() -> None:
+    """Strings, tuples and enums by descent count as stored once they are."""
+    session = loaded()
+    session.update(text=Markup("a"), list=(1, 2), role=Role.ADMIN)
+
+    session.acknowledge(session.changes(), is_new=False)
+
+    assert not session.modified
+    assert not any(session.is_unsaved(name) for name in session)
+
+
+def test_acknowledge_clear() -> None:
+    """After a clear was stored the session is an ordinary one again."""
+    session = loaded(n=1)
+    session.clear()
+    session["m"] = 2
+
+    session.acknowledge(session.changes(), is_new=False)
+    session["k"] = 3
+
+    assert not session.cleared
+    assert session.changes() == Changes(set={"k": 3})
+
+
+def test_edit_during_save() -> None:
+    """What changes between finding the changes and storing them is still to be stored."""
+    session = loaded(n=1)
+    session["n"] = 2
+    changes = session.changes()
+
+    session["n"] = 3
+    session.acknowledge(changes, is_new=False)
+
+    assert session.changes() == Changes(set={"n": 3})
+
+
+def test_rebase() -> None:
+    """What is stored now comes in; what is not saved yet stays, and stays to be saved."""
+    session = loaded(n=1, gone=1, mine=1)
+    session["mine"] = 2
+    session["new"] = 3
+
+    session.rebase(Entry({"n": 9, "mine": 1, "other": 1}, period=DAY), session.changes())
+
+    assert session == {"n": 9, "mine": 2, "other": 1, "new": 3}
+    assert session.changes() == Changes(set={"mine": 2, "new": 3})
+
+
+def test_rebase_removal() -> None:
+    """What was removed here stays removed, though it is stored still."""
+    session = do(loaded(n=1, m=1), lambda session: session.pop("n"))
+
+    session.rebase(Entry({"n": 5, "m": 1}, period=DAY), session.changes())
+
+    assert session == {"m": 1}
+    assert session.changes() == Changes(removed={"n"})
+
+
+def test_rebase_period() -> None:
+    """A period that others set comes in, unless one was set here."""
+    session = loaded(granted=DAY)
+    session.rebase(Entry({}, period=DAY, granted=2 * DAY), session.changes())
+    theirs = session.period
+
+    session.period = 3 * DAY
+    session.rebase(Entry({}, period=DAY, granted=2 * DAY), session.changes())
+
+    assert (theirs, session.period) == (2 * DAY, 3 * DAY)
+
+
+def test_restore() -> None:
+    """A session goes back to a snapshot, whatever was done to it since."""
+    session = loaded(n=1, list=[1])
+    session["m"] = 2
+    snapshot = session.snapshot()
+    session["list"].append({1})
+    session.clear()
+    session.renew()
+
+    session.restore(snapshot)
+
+    assert session == {"n": 1, "list": [1], "m": 2}
+    assert (session.cleared, session.renewed) == (False, False)
+    assert session.changes() == Changes(set={"m": 2})
+
+
+def test_snapshot_repr() -> None:
+    """A snapshot shows no part of the content."""
+    assert PRIVATE not in repr(loaded(text=PRIVATE).snapshot())
+
+
+@pytest.mark.parametrize(
+    ("edit", "unsaved"),
+    [
+        pytest.param(dict.keys, False, id="stored"),
+        pytest.param(lambda session: session.update(n=2), True, id="changed"),
+        pytest.param(lambda session: session.update(n=True), True, id="look-alike"),
+        pytest.param(lambda session: session.update(n=session["n"]), False, id="set the same"),
+        pytest.param(lambda session: session.pop("n"), False, id="removed"),
+    ],
+)
+def test_is_unsaved(edit: Callable[[Session], object], unsaved: bool) -> None:
+    """A member is unsaved if it is there and differs from what is stored."""
+    assert do(loaded(n=1), edit).is_unsaved("n") is unsaved
+
+
+@pytest.mark.parametrize("value", [1, None, [1]], ids=repr)
+def test_forget(value: Any) -> None:
+    """A member that is stored no longer goes without that being a change; None is one too."""
+    session = loaded(n=value, m=2)
+
+    session.forget("n")
+    session.forget("missing")
+
+    assert session == {"m": 2}
+    assert not session.modified
+
+
+async def test_detached() -> None:
+    """A session of no request says so where it would need a store."""
+    session = loaded(n=1)
+
+    with pytest.raises(SessionError, match="belongs to no request"):
+        await session.save()
+    with pytest.raises(SessionError, match="belongs to no request"):
+        await session.reload()
+    with pytest.raises(SessionError, match="belongs to no request"):
+        await session.take("n")
+    with pytest.raises(SessionError, match="belongs to no request"):
+        session.exclusive()
+
+
+def test_copies() -> None:
+    """A deep copy of a session's dict shares nothing with it."""
+    session = loaded(list=[1])
+
+    copied = copy.deepcopy(dict(session))
+    copied["list"].append(2)
+
+    assert not session.modified
+
+
+VALUES = st.dictionaries(
+    st.sampled_from("abc"),
+    st.none() | st.booleans() | st.integers(0, 1) | st.sampled_from([0.0, 1.0, [1], [True], "1"]),
+)
+
+
+@given(before=VALUES, after=VALUES)
+@settings(deadline=None)
+def test_changes_lead_there(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Applied to what was loaded, the changes give what the session is, type by type."""
+    session = loaded(**before)
+    for name in before:
+        del session[name]
+    session.update(after)
+
+    changes = session.changes()
+
+    merged = {name: before[name] for name in before.keys() - changes.removed}
+    merged.update(json.loads(changes.encode(limit=10_000)))
+    assert json.dumps(merged, sort_keys=True) == json.dumps(after, sort_keys=True)
+    assert session.modified is bool(changes)
+    assert all(repr(after[name]) != repr(before.get(name, ...)) for name in changes.set)

@@ -1,0 +1,346 @@
+"""Policy from arguments and from the environment; a wrong setting is one clear error."""
+
+import math
+import traceback
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.datastructures import Secret
+
+from pgsession.errors import SettingsError
+from pgsession.period import DEFAULT_PERIOD
+from pgsession.postgres import PostgresStore
+from pgsession.settings import SessionSettings
+from pgsession.value import DEFAULT_VALUE_LIMIT
+
+SECRET = "one-secret-that-is-long-enough-for-it"
+OTHER = "another-secret-that-is-long-enough-too"
+
+#: Part of every wrong content here; no error may repeat it.
+PRIVATE = "hunter2"
+
+VARIABLES = [
+    pytest.param("SESSION_SECRET_KEY", SECRET, "secret_key", (SECRET,), id="secret"),
+    pytest.param(
+        "SESSION_SECRET_KEY", f"{SECRET}, {OTHER},", "secret_key", (SECRET, OTHER), id="secrets"
+    ),
+    pytest.param(
+        "SESSION_DATABASE_URL", "postgresql:///app", "database_url", "postgresql:///app", id="url"
+    ),
+    pytest.param(
+        "SESSION_DEFAULT_PERIOD", "14d", "default_period", timedelta(days=14), id="default_period"
+    ),
+    pytest.param(
+        "SESSION_DEFAULT_PERIOD", "90", "default_period", timedelta(seconds=90), id="plain seconds"
+    ),
+    pytest.param(
+        "SESSION_MAX_LIFETIME", "26w", "max_lifetime", timedelta(weeks=26), id="max_lifetime"
+    ),
+    pytest.param("SESSION_TOUCH_AFTER", "15m", "touch_after", timedelta(minutes=15), id="touch"),
+    pytest.param("SESSION_TOUCH_AFTER", "0", "touch_after", timedelta(0), id="touch always"),
+    pytest.param("SESSION_VALUE_LIMIT", "64000", "value_limit", 64_000, id="value_limit"),
+    pytest.param("SESSION_COOKIE", "sid", "session_cookie", "sid", id="cookie"),
+    pytest.param("SESSION_MAX_AGE", "12h", "max_age", timedelta(hours=12), id="max_age"),
+    pytest.param("SESSION_MAX_AGE", "None", "max_age", None, id="dies with the browser"),
+    pytest.param("SESSION_PATH", "/app", "path", "/app", id="path"),
+    pytest.param("SESSION_SAME_SITE", "Strict", "same_site", "strict", id="same_site"),
+    pytest.param("SESSION_HTTPS_ONLY", "false", "https_only", False, id="switch off"),
+    pytest.param("SESSION_HTTPS_ONLY", "0", "https_only", False, id="switch 0"),
+    pytest.param("SESSION_HTTPS_ONLY", "No", "https_only", False, id="switch no"),
+    pytest.param("SESSION_HTTPS_ONLY", " True ", "https_only", True, id="switch on"),
+    pytest.param("SESSION_DOMAIN", "example.org", "domain", "example.org", id="domain"),
+    pytest.param("SESSION_PARTITIONED", "1", "partitioned", True, id="partitioned"),
+    pytest.param(
+        "SESSION_EXCLUDE", "/static, /health", "exclude", ("/static", "/health"), id="exclude"
+    ),
+    pytest.param("SESSION_SCHEMA", "web", "schema", "web", id="schema"),
+    pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),
+    pytest.param("SESSION_TIMEOUT", "2.5s", "timeout", 2.5, id="timeout"),
+    pytest.param("SESSION_PREPARED", "no", "prepared", False, id="prepared"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "setting", "content"), VARIABLES)
+def test_variable(variable: str, text: str, setting: str, content: Any) -> None:
+    """Each setting can be read from its variable, and leaves the others at their defaults."""
+    read = SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET, variable: text})
+
+    plain = SessionSettings(secret_key=(SECRET,))
+    assert getattr(read, setting) == content
+    assert read == replace(plain, **{setting: content})
+
+
+def test_every_setting() -> None:
+    """No setting is without a variable, and none without a row above."""
+    rows: list[Any] = [row.values for row in VARIABLES]
+
+    assert {row[2] for row in rows} == {field.name for field in fields(SessionSettings)}
+
+
+def test_empty_variables() -> None:
+    """An empty variable is one that is not set."""
+    rows: list[Any] = [row.values for row in VARIABLES]
+    empty = dict.fromkeys((row[0] for row in rows), "")
+
+    read = SessionSettings.from_env({**empty, "SESSION_SECRET_KEY": SECRET})
+
+    assert read == SessionSettings(secret_key=(SECRET,))
+
+
+def test_foreign_variables() -> None:
+    """Variables of others are left alone, theirs to be wrong."""
+    read = SessionSettings.from_env(
+        {"SESSION_SECRET_KEY": SECRET, "SESSION_NAME": PRIVATE, "MAX_AGE": PRIVATE}
+    )
+
+    assert read == SessionSettings(secret_key=(SECRET,))
+
+
+def test_env_file(tmp_path: Path) -> None:
+    """A file may hold further variables; the environment's count more, unless empty."""
+    env_file = tmp_path / ".env"
+    env_file.write_text(
+        f'SESSION_SECRET_KEY="{SECRET}"\nSESSION_PATH=/file\nSESSION_DOMAIN=file.org\n'
+        "# SESSION_SCHEMA=no\nSESSION_SCHEMA=\n"
+    )
+
+    read = SessionSettings.from_env(
+        {"SESSION_PATH": "/environment", "SESSION_DOMAIN": ""}, env_file=str(env_file)
+    )
+
+    assert read == SessionSettings(secret_key=(SECRET,), path="/environment", domain="file.org")
+
+
+def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without arguments the process's own environment is read."""
+    monkeypatch.setenv("SESSION_SECRET_KEY", SECRET)
+    monkeypatch.setenv("SESSION_PATH", "/app")
+
+    read = SessionSettings.from_env()
+
+    assert (read.secret_key, read.path) == ((SECRET,), "/app")
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        pytest.param({}, "SESSION_SECRET_KEY is missing", id="no secret"),
+        pytest.param({"SESSION_SECRET_KEY": ""}, "SESSION_SECRET_KEY is missing", id="empty"),
+        pytest.param({"SESSION_SECRET_KEY": " , "}, "secret_key is missing", id="empty list"),
+        pytest.param({"SESSION_SECRET_KEY": PRIVATE}, "secret_key is 7 bytes", id="short secret"),
+        pytest.param(
+            {"SESSION_SECRET_KEY": f"{SECRET},{PRIVATE}"}, "secret_key is 7 bytes", id="short old"
+        ),
+        pytest.param({"SESSION_DEFAULT_PERIOD": PRIVATE}, "SESSION_DEFAULT_PERIOD:", id="period"),
+        pytest.param(
+            {"SESSION_DEFAULT_PERIOD": "99999999d"}, "SESSION_DEFAULT_PERIOD:", id="endless"
+        ),
+        pytest.param({"SESSION_MAX_LIFETIME": PRIVATE}, "SESSION_MAX_LIFETIME:", id="lifetime"),
+        pytest.param({"SESSION_TOUCH_AFTER": PRIVATE}, "SESSION_TOUCH_AFTER:", id="touch_after"),
+        pytest.param({"SESSION_VALUE_LIMIT": PRIVATE}, "SESSION_VALUE_LIMIT:", id="limit"),
+        pytest.param({"SESSION_VALUE_LIMIT": "1.5"}, "SESSION_VALUE_LIMIT:", id="half a byte"),
+        pytest.param({"SESSION_VALUE_LIMIT": "9" * 5000}, "SESSION_VALUE_LIMIT:", id="digits"),
+        pytest.param({"SESSION_VALUE_LIMIT": "0"}, "value_limit is", id="no byte"),
+        pytest.param({"SESSION_COOKIE": f"{PRIVATE};"}, "session_cookie is", id="cookie"),
+        pytest.param({"SESSION_MAX_AGE": PRIVATE}, "SESSION_MAX_AGE:", id="max_age"),
+        pytest.param({"SESSION_PATH": PRIVATE}, "path starts", id="path"),
+        pytest.param({"SESSION_SAME_SITE": PRIVATE}, "same_site is", id="same_site"),
+        pytest.param(
+            {"SESSION_SAME_SITE": "none", "SESSION_HTTPS_ONLY": "no"}, 'same_site="none"', id="none"
+        ),
+        pytest.param({"SESSION_HTTPS_ONLY": PRIVATE}, "SESSION_HTTPS_ONLY:", id="https_only"),
+        pytest.param({"SESSION_DOMAIN": f"{PRIVATE}/"}, "domain is", id="domain"),
+        pytest.param({"SESSION_PARTITIONED": PRIVATE}, "SESSION_PARTITIONED:", id="partitioned"),
+        pytest.param({"SESSION_EXCLUDE": PRIVATE}, "exclude:", id="exclude"),
+        pytest.param({"SESSION_POOL_SIZE": PRIVATE}, "SESSION_POOL_SIZE:", id="pool_size"),
+        pytest.param({"SESSION_POOL_SIZE": "0"}, "pool_size is", id="no connection"),
+        pytest.param({"SESSION_TIMEOUT": PRIVATE}, "SESSION_TIMEOUT:", id="timeout"),
+        pytest.param({"SESSION_TIMEOUT": "-1s"}, "timeout is", id="negative timeout"),
+        pytest.param({"SESSION_PREPARED": PRIVATE}, "SESSION_PREPARED:", id="prepared"),
+    ],
+)
+def test_wrong_variable(variables: dict[str, str], named: str) -> None:
+    """A wrong variable is one error that names the setting and never its content."""
+    environment = {"SESSION_SECRET_KEY": SECRET, **variables} if variables else {}
+
+    with pytest.raises(SettingsError, match=f"^{named}") as caught:
+        SessionSettings.from_env(environment)
+
+    shown = "".join(traceback.format_exception_only(caught.value))
+    assert PRIVATE not in shown
+    assert SECRET not in shown
+    assert "9999" not in shown
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "content"),
+    [
+        pytest.param("secret_key", None, id="no secret"),
+        pytest.param("secret_key", "", id="empty secret"),
+        pytest.param("secret_key", b"", id="empty bytes"),
+        pytest.param("secret_key", [], id="empty list"),
+        pytest.param("secret_key", [""], id="list of an empty one"),
+        pytest.param("secret_key", Secret(""), id="empty Secret"),
+        pytest.param("secret_key", Secret(PRIVATE), id="short Secret"),
+        pytest.param("secret_key", PRIVATE, id="short"),
+        pytest.param("secret_key", [None], id="list of None"),
+        pytest.param("secret_key", 5, id="number"),
+        pytest.param("default_period", math.nan, id="NaN"),
+        pytest.param("default_period", True, id="bool for a period"),
+        pytest.param("default_period", "7d", id="text for a period"),
+        pytest.param("default_period", None, id="no default"),
+        pytest.param("default_period", "default", id="default of the default"),
+        pytest.param("default_period", 10**400, id="huge"),
+        pytest.param("max_lifetime", math.inf, id="endless"),
+        pytest.param("touch_after", "x", id="text for touch_after"),
+        pytest.param("max_age", PRIVATE, id="text for max_age"),
+        pytest.param("value_limit", 0, id="no byte"),
+        pytest.param("value_limit", "5", id="text for a number"),
+        pytest.param("value_limit", True, id="bool for a number"),
+        pytest.param("pool_size", -1, id="negative pool"),
+        pytest.param("timeout", 0, id="no time"),
+        pytest.param("timeout", math.nan, id="NaN for a timeout"),
+        pytest.param("timeout", math.inf, id="endless timeout"),
+        pytest.param("exclude", "/static", id="one prefix"),
+        pytest.param("exclude", ["static"], id="prefix without a slash"),
+        pytest.param("exclude", [""], id="empty prefix, which would exclude all"),
+        pytest.param("exclude", None, id="None for a list"),
+        pytest.param("session_cookie", "a b", id="cookie's name"),
+        pytest.param("session_cookie", "__Host-a", id="impossible prefix"),
+        pytest.param("path", None, id="no path"),
+        pytest.param("same_site", None, id="no same_site"),
+    ],
+)
+def test_wrong_setting(setting: str, content: object) -> None:
+    """A setting that cannot work is one error that names it, whatever its type."""
+    given: dict[str, Any] = {"secret_key": SECRET, "domain": "example.org", setting: content}
+
+    with pytest.raises(SettingsError, match=rf"^{setting}\b") as caught:
+        SessionSettings(**given)
+
+    assert PRIVATE not in str(caught.value)
+
+
+def test_defaults() -> None:
+    """Without further settings a session lives a week, and its cookie is as safe as can be."""
+    settings = SessionSettings(secret_key=SECRET)
+
+    cookie = settings.make_cookie()
+
+    assert settings.default_period == DEFAULT_PERIOD
+    assert settings.value_limit == DEFAULT_VALUE_LIMIT
+    assert settings.cookie_max_age() == "default"
+    assert (cookie.name, cookie.secure, cookie.same_site) == ("__Host-session", True, "lax")
+    assert (cookie.path, cookie.domain, cookie.partitioned) == ("/", None, False)
+
+
+@pytest.mark.parametrize(
+    "secret_key",
+    [
+        pytest.param(SECRET, id="text"),
+        pytest.param(SECRET.encode(), id="bytes"),
+        pytest.param(Secret(SECRET), id="Starlette's Secret"),
+        pytest.param([SECRET], id="list"),
+        pytest.param((Secret(SECRET), OTHER.encode()), id="several kinds"),
+    ],
+)
+def test_secret_key(secret_key: Any) -> None:
+    """The secret may be text, bytes or Starlette's `Secret`, alone or in a list, newest first."""
+    key = "k" * 40
+
+    written = SessionSettings(secret_key=secret_key).make_cookie().write(key, None)
+
+    assert written == SessionSettings(secret_key=SECRET).make_cookie().write(key, None)
+
+
+@pytest.mark.parametrize(
+    ("max_age", "expected"),
+    [
+        pytest.param("default", "default", id="default"),
+        pytest.param(None, None, id="dies with the browser"),
+        pytest.param(60, timedelta(minutes=1), id="seconds"),
+        pytest.param(-1, timedelta(seconds=-1), id="negative, as Starlette allows"),
+        pytest.param(timedelta(days=1), timedelta(days=1), id="timedelta"),
+    ],
+)
+def test_max_age(max_age: Any, expected: object) -> None:
+    """`max_age` is a period, the default, or none at all."""
+    assert SessionSettings(secret_key=SECRET, max_age=max_age).cookie_max_age() == expected
+
+
+def test_make_cookie() -> None:
+    """The cookie gets every setting that concerns it."""
+    cookie = SessionSettings(
+        secret_key=SECRET,
+        session_cookie="sid",
+        path="/app",
+        domain="example.org",
+        same_site="none",
+        partitioned=True,
+    ).make_cookie()
+
+    assert cookie.delete().decode() == (
+        "sid=null; path=/app; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; httponly; "
+        "samesite=none; secure; domain=example.org; partitioned"
+    )
+
+
+def test_make_store() -> None:
+    """The store gets every setting that concerns it, and is not open yet."""
+    store = SessionSettings(
+        secret_key=SECRET,
+        database_url="postgresql:///app",
+        default_period=60,
+        max_lifetime=600,
+        value_limit=1000,
+    ).make_store()
+
+    assert isinstance(store, PostgresStore)
+    assert store.default_period == timedelta(minutes=1)
+    assert store.max_lifetime == timedelta(minutes=10)
+    assert store.value_limit == 1000
+
+
+def test_no_database() -> None:
+    """Without a database URL there is no store, and the error says what to do."""
+    with pytest.raises(SettingsError, match="database_url is missing: set SESSION_DATABASE_URL"):
+        SessionSettings(secret_key=SECRET).make_store()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"nonsense {PRIVATE}",
+        f"host=x password={PRIVATE} bogus=1",
+        f"postgresql://user:{PRIVATE}@[host",
+        f"postgresql://user:{PRIVATE}@host/db?bogus=1",
+    ],
+    ids=["nonsense", "keyword", "URL", "parameter"],
+)
+def test_wrong_database(url: str) -> None:
+    """A database URL that libpq cannot read is one error that does not repeat it."""
+    settings = SessionSettings(secret_key=SECRET, database_url=url)
+
+    with pytest.raises(SettingsError, match="database") as caught:
+        settings.make_store()
+
+    assert PRIVATE not in "".join(traceback.format_exception(caught.value))
+
+
+def test_repr() -> None:
+    """The repr shows neither the secrets nor the database URL, which holds a password."""
+    shown = repr(
+        SessionSettings(
+            secret_key=[SECRET, Secret(OTHER)], database_url=f"postgresql://u:{PRIVATE}@h/d"
+        )
+    )
+
+    assert SECRET not in shown
+    assert OTHER not in shown
+    assert PRIVATE not in shown
+    assert shown.startswith("SessionSettings(default_period=")
