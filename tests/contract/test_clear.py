@@ -1,0 +1,46 @@
+"""Clearing, and clearing only what is empty."""
+
+from typing import Any
+
+import pytest
+
+from pgsession import Changes, Store
+
+
+async def test_says_dead(store: Store) -> None:
+    """Clearing a living session says that its key is dead."""
+    key = await store.generate({"user": "ann"})
+
+    assert await store.clear(key)
+
+
+@pytest.mark.parametrize("value", [None, {}], ids=["never set", "empty"])
+async def test_empty(store: Store, value: dict[str, Any] | None) -> None:
+    """A session that holds nothing is cleared where only empty ones may be."""
+    key = await store.generate(value)
+
+    assert await store.clear(key, only_if_empty=True)
+
+    assert await store.get(key) is None
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, {"a": None}, {"": {}}], ids=repr)
+async def test_not_empty(store: Store, value: dict[str, Any]) -> None:
+    """A session that holds anything stays where only empty ones may be cleared."""
+    key = await store.generate(value)
+
+    assert not await store.clear(key, only_if_empty=True)
+
+    entry = await store.get(key)
+    assert entry is not None
+    assert entry.value == value
+
+
+async def test_drained(store: Store) -> None:
+    """A session whose last member was removed is empty."""
+    key = await store.generate({"a": 1})
+    await store.merge(key, Changes(removed=["a"]))
+
+    assert await store.clear(key, only_if_empty=True)
+
+    assert await store.get(key) is None

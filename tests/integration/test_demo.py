@@ -1,0 +1,139 @@
+"""`make demo`: it counts, counts on after a restart, and leaves nothing running."""
+
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from tests.programs import ADDRESS, PATIENCE, Visitor, environment, eventually, running
+
+ROOT = Path(__file__).parents[2]
+
+Demo = AbstractContextManager[tuple[subprocess.Popen[str], str]]
+
+
+@pytest.fixture
+def demo() -> Iterator[Path]:
+    """The demo in a tree of its own, whose data the account of the server can reach."""
+    with TemporaryDirectory(prefix="pgsession-") as folder:
+        shutil.copytree(ROOT / "examples", Path(folder, "examples"))
+        yield Path(folder, "examples", "demo.py")
+
+
+def start(demo: Path, **variables: str) -> Demo:
+    return running([sys.executable, demo], said=ADDRESS, **variables)
+
+
+def visits(visitor: Visitor) -> str:
+    match = re.search(r'id="visits">(\d+)<', visitor.get().text)
+    assert match is not None
+    return match[1]
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
+    process.send_signal(number)
+    return process.wait(PATIENCE)
+
+
+def left_behind(demo: Path) -> list[str]:
+    """Find what still runs in the demo's tree, by its arguments."""
+    tree = str(demo.parents[1])
+    return [
+        str(process.info["cmdline"])
+        for process in psutil.process_iter(["cmdline"])
+        if any(tree in argument for argument in process.info["cmdline"] or ())
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_counts_on_after_restart(demo: Path, number: signal.Signals) -> None:
+    """The signal ends demo and PostgreSQL with exit code 0; the next demo counts on."""
+    with start(demo) as (process, address):
+        visitor = Visitor(address)
+        assert [visits(visitor), visits(visitor)] == ["1", "2"]
+        assert end(process, number) == 0
+    assert left_behind(demo) == []
+
+    with start(demo) as (process, address):
+        after = Visitor(address)
+        after.cookies = visitor.cookies
+        assert visits(after) == "3"
+        assert end(process, number) == 0
+    assert left_behind(demo) == []
+
+
+def test_secret_is_private(demo: Path) -> None:
+    """Nobody but the owner can read the generated secret."""
+    with start(demo):
+        secret = demo.parents[1] / ".demo" / "secret"
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert [path.name for path in secret.parent.glob("secret*")] == ["secret"]
+
+
+def test_two_at_once(demo: Path) -> None:
+    """A second demo shares server and secret with the first, and outlives it."""
+    with start(demo) as (first, address):
+        visitor = Visitor(address)
+        visits(visitor)
+        with start(demo) as (second, other):
+            beside = Visitor(other)
+            beside.cookies = visitor.cookies
+            assert end(first, signal.SIGINT) == 0
+            assert visits(beside) == "2"
+            assert end(second, signal.SIGINT) == 0
+    assert left_behind(demo) == []
+
+
+@pytest.mark.parametrize("moment", ["18.draft", "18/postmaster.pid", "secret"])
+def test_ended_while_starting(demo: Path, moment: str) -> None:
+    """Ctrl-C pressed again and again, from any moment of the first start on, leaves nothing.
+
+    A terminal sends it to every process in the foreground, hence a group of their own.
+    """
+    awaited = demo.parents[1] / ".demo" / moment
+    command: list[str | Path] = [sys.executable, demo]
+    with subprocess.Popen(command, env=environment({}), start_new_session=True) as process:
+        assert eventually(awaited.exists)
+        while process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+    assert process.returncode == 0
+    assert left_behind(demo) == []
+
+
+def test_named_server(demo: Path, database_url: str, schema: str) -> None:
+    """With SESSION_DATABASE_URL that server is used, in the schema that SESSION_SCHEMA names."""
+    with start(demo, SESSION_DATABASE_URL=database_url, SESSION_SCHEMA=schema) as (_, address):
+        assert visits(Visitor(address)) == "1"
+    assert not (demo.parents[1] / ".demo" / "18").exists()
+    with psycopg.connect(database_url) as connection:
+        [(table,)] = connection.execute("SELECT to_regclass(%s)::text", [f"{schema}.session"])
+    assert table == f"{schema}.session"
+
+
+def test_named_server_down(demo: Path) -> None:
+    """A server that cannot be reached is one line, and exit code 1."""
+    url = make_conninfo(host="127.0.0.1", port=1, dbname="app")
+    done = subprocess.run(
+        [sys.executable, demo],
+        check=False,
+        capture_output=True,
+        env=environment({"SESSION_DATABASE_URL": url}),
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Cannot connect to PostgreSQL")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,232 @@
+"""The examples, run as shipped: real processes, real HTTP, a real WebSocket."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.programs import Visitor, eventually, served
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+COOKIE = "__Host-session"
+SECRET = "a secret of more than thirty-two bytes"
+
+Serve = Callable[[str], str]
+
+
+@pytest.fixture
+def serve(database_url: str, migrated_schema: str) -> Iterator[Serve]:
+    """Serve an example by name until the test ends; return its address."""
+    variables = {
+        "SESSION_DATABASE_URL": database_url,
+        "SESSION_SCHEMA": migrated_schema,
+        "SESSION_SECRET_KEY": SECRET,
+    }
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(served(EXAMPLES / f"{name}.py", **variables))
+
+
+@pytest.fixture
+def rows(database_url: str, migrated_schema: str) -> Callable[[], int]:
+    """Count the rows in the table."""
+    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(migrated_schema, "session"))
+
+    def count() -> int:
+        with psycopg.connect(database_url) as connection:
+            [(number,)] = connection.execute(query)
+        assert isinstance(number, int)
+        return number
+
+    return count
+
+
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match is not None, text
+    return match[1]
+
+
+def visits(visitor: Visitor) -> str:
+    return found(r'id="visits">(\d+)<', visitor.get().text)
+
+
+def talk(address: str, visitor: Visitor) -> ClientConnection:
+    return connect(
+        address.replace("http", "ws", 1) + "/socket",
+        additional_headers={"Cookie": visitor.cookie_header},
+    )
+
+
+def test_counter_counts_each_browser(serve: Serve) -> None:
+    """Each browser has a count of its own."""
+    address = serve("counter")
+    one, other = Visitor(address), Visitor(address)
+
+    assert [visits(one), visits(one), visits(other), visits(one)] == ["1", "2", "1", "3"]
+
+
+def test_counter_outlives_its_process(serve: Serve) -> None:
+    """Another process with the same database and secret counts on."""
+    visitor = Visitor(serve("counter"))
+    visits(visitor)
+    after = Visitor(serve("counter"))
+    after.cookies = visitor.cookies
+
+    assert visits(after) == "2"
+
+
+def test_cart(serve: Serve, rows: Callable[[], int]) -> None:
+    """A cart fills item by item; taking the last one out ends the session."""
+    visitor = Visitor(serve("fastapi_app"))
+
+    assert visitor.get("/cart").json() == {}
+    assert visitor.post("/cart/apple").json() == {"apple": 1}
+    assert visitor.post("/cart/apple").json() == {"apple": 2}
+    assert visitor.post("/cart/pear").json() == {"apple": 2, "pear": 1}
+    assert visitor.request("DELETE", "/cart/apple").json() == {"pear": 1}
+    assert rows() == 1
+    assert visitor.request("DELETE", "/cart/pear").json() == {}
+    assert (rows(), visitor.cookies) == (0, {})
+
+
+def test_cart_emptied(serve: Serve, rows: Callable[[], int]) -> None:
+    """Emptying the cart removes row and cookie, and a copy of the cookie finds nothing."""
+    address = serve("fastapi_app")
+    visitor, thief = Visitor(address), Visitor(address)
+    visitor.post("/cart/apple")
+    thief.cookies = visitor.cookies.copy()
+
+    assert visitor.request("DELETE", "/cart").status_code == 204
+    assert (rows(), visitor.cookies) == (0, {})
+    assert thief.get("/cart").json() == {}
+
+
+def test_cart_refuses_odd_items(serve: Serve) -> None:
+    """An item that FastAPI refuses is 422 and makes no session."""
+    visitor = Visitor(serve("fastapi_app"))
+
+    assert visitor.post("/cart/APPLE").status_code == 422
+    assert visitor.cookies == {}
+
+
+def log_in(visitor: Visitor, **form: str) -> int:
+    """Send the login form as its page made it; return the status."""
+    token = found(r'name="token" value="([^"]+)"', visitor.get().text)
+    return visitor.post("/login", **{"token": token, "password": "sesame", **form}).status_code
+
+
+def test_login_renews_the_key(serve: Serve, rows: Callable[[], int]) -> None:
+    """Login gives a new key; whoever knows the one before is nobody."""
+    address = serve("login")
+    visitor, thief = Visitor(address), Visitor(address)
+    visitor.get()
+    thief.cookies = visitor.cookies.copy()
+
+    assert log_in(visitor, user="ann") == 303
+    assert found(r'id="user">(\w+)<', visitor.get().text) == "ann"
+    assert visitor.cookies[COOKIE] != thief.cookies[COOKIE]
+    assert "ann" not in thief.get().text
+    assert rows() == 2  # ann's, and the thief's new one
+
+
+def test_logout(serve: Serve) -> None:
+    """Logout drops the cookie, and a copy of it is worth nothing after."""
+    address = serve("login")
+    visitor, thief = Visitor(address), Visitor(address)
+    log_in(visitor, user="ann")
+    thief.cookies = visitor.cookies.copy()
+    token = found(r'name="token" value="([^"]+)"', visitor.get().text)
+
+    assert visitor.post("/logout", token=token).status_code == 303
+    assert visitor.cookies == {}
+    assert "ann" not in thief.get().text
+
+
+@pytest.mark.parametrize(
+    ("form", "max_age"),
+    [({}, 7 * 86_400), ({"remember": "on"}, 30 * 86_400)],
+    ids=["default", "remembered"],
+)
+def test_remember_me(serve: Serve, form: dict[str, str], max_age: int) -> None:
+    """Remember-me gives the session, and so its cookie, thirty days instead of seven."""
+    visitor = Visitor(serve("login"))
+    token = found(r'name="token" value="([^"]+)"', visitor.get().text)
+    answer = visitor.post("/login", token=token, password="sesame", user="ann", **form)
+
+    assert found(r"Max-Age=(\d+)", answer.headers["set-cookie"]) == str(max_age)
+
+
+def test_wrong_password(serve: Serve) -> None:
+    """A wrong password is 401 and changes nothing."""
+    visitor = Visitor(serve("login"))
+
+    assert log_in(visitor, user="ann", password="sésame") == 401
+    assert "ann" not in visitor.get().text
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+@pytest.mark.parametrize("token", ["", "None", "guéssed"])
+@pytest.mark.parametrize("visited", [True, False], ids=["visited", "new"])
+def test_foreign_form(serve: Serve, path: str, token: str, *, visited: bool) -> None:
+    """A form without the session's own token is 403, with a session and without."""
+    visitor = Visitor(serve("login"))
+    if visited:
+        visitor.get()
+
+    answer = visitor.post(path, token=token, user="ann", password="sesame")
+    assert answer.status_code == 403
+
+
+def test_name_is_escaped(serve: Serve) -> None:
+    """A name that is markup is shown as text."""
+    visitor = Visitor(serve("login"))
+    log_in(visitor, user="<script>")
+
+    assert "&lt;script&gt;" in visitor.get().text
+
+
+def messages(visitor: Visitor) -> int:
+    return int(found(r"<output>(\d+)<", visitor.get().text))
+
+
+def test_websocket_saves_when_it_closes(serve: Serve) -> None:
+    """What a socket counted is in the session once it is closed, not before."""
+    address = serve("websocket")
+    visitor = Visitor(address)
+    assert messages(visitor) == 0
+
+    with talk(address, visitor) as socket:
+        for number in (1, 2):
+            socket.send("hello")
+            assert socket.recv() == str(number)
+        assert messages(visitor) == 0
+    assert eventually(lambda: messages(visitor) == 2)
+
+
+def test_websocket_saves_at_once(serve: Serve) -> None:
+    """`save` commits while the socket is open; what follows is saved at its end."""
+    address = serve("websocket")
+    visitor = Visitor(address)
+    visitor.get()
+
+    with talk(address, visitor) as socket:
+        socket.send("save")
+        assert socket.recv() == "1"
+        assert messages(visitor) == 1
+        socket.send("hello")
+        assert socket.recv() == "2"
+    assert eventually(lambda: messages(visitor) == 2)
+
+
+def test_websocket_without_session(serve: Serve) -> None:
+    """A socket that brings no session is refused, as one from another site would be."""
+    address = serve("websocket")
+
+    with pytest.raises(InvalidStatus, match="403"):
+        talk(address, Visitor(address))

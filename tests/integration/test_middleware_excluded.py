@@ -1,0 +1,112 @@
+"""Paths that have no session."""
+
+from collections.abc import Callable
+
+import pytest
+from httpx import AsyncClient
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import Scope
+
+from pgsession import MemoryStore, Session, SessionExcludedError
+from tests.pages import fill
+
+
+async def page(_request: Request) -> Response:
+    return PlainTextResponse("page")
+
+
+async def try_session(request: Request) -> Response:
+    request.session["user"] = "eve"
+    return Response()
+
+
+@pytest.mark.parametrize("path", ["/static", "/static/", "/static/app.css"])
+@pytest.mark.parametrize("prefix", ["/static", "/static/"])
+async def test_below_prefix(visit: Callable[..., AsyncClient], prefix: str, path: str) -> None:
+    """A prefix excludes itself and what lies below it."""
+    client = visit(MemoryStore(), routes=(Route("/{path:path}", try_session),), exclude=[prefix])
+
+    with pytest.raises(SessionExcludedError):
+        await client.get(path)
+
+
+@pytest.mark.parametrize("path", ["/static-old", "/", "/app/static", "/Static"])
+async def test_beside_prefix(visit: Callable[..., AsyncClient], path: str) -> None:
+    """A prefix excludes whole segments from the start, so that others have their session."""
+    client = visit(MemoryStore(), routes=(Route("/{path:path}", try_session),), exclude=["/static"])
+
+    assert "set-cookie" in (await client.get(path)).headers
+
+
+async def test_served(visit: Callable[..., AsyncClient]) -> None:
+    """An excluded path is served, without Vary and without a cookie."""
+    client = visit(MemoryStore(), fill, routes=(Route("/health", page),), exclude=["/health"])
+    await client.get("/fill")
+
+    response = await client.get("/health")
+
+    assert response.text == "page"
+    assert "vary" not in response.headers
+    assert "set-cookie" not in response.headers
+
+
+async def test_predicate(visit: Callable[..., AsyncClient]) -> None:
+    """A predicate of the scope excludes what it likes."""
+
+    def is_read(scope: Scope) -> bool:
+        return bool(scope["method"] == "GET")
+
+    routes = (Route("/", try_session, methods=["GET", "POST"]),)
+    client = visit(MemoryStore(), routes=routes, exclude=is_read)
+
+    with pytest.raises(SessionExcludedError):
+        await client.get("/")
+    assert "set-cookie" in (await client.post("/")).headers
+
+
+async def test_mounted(visit: Callable[..., AsyncClient]) -> None:
+    """A prefix holds for what is mounted below it."""
+    mount = Mount("/static", routes=[Route("/app.css", try_session)])
+    client = visit(MemoryStore(), routes=(mount,), exclude=["/static"])
+
+    with pytest.raises(SessionExcludedError):
+        await client.get("/static/app.css")
+
+
+async def test_root_path(visit: Callable[..., AsyncClient]) -> None:
+    """A prefix is of the path that the application sees, behind a proxy's."""
+    client = visit(MemoryStore(), routes=(Route("/static", try_session),), exclude=["/static"])
+    client._transport.root_path = "/behind"  # type: ignore[attr-defined]  # noqa: SLF001
+
+    with pytest.raises(SessionExcludedError):
+        await client.get("/behind/static")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda session: session["user"], id="get"),
+        pytest.param(lambda session: session.get("user"), id="method"),
+        pytest.param(lambda session: "user" in session, id="in"),
+        pytest.param(bool, id="bool"),
+        pytest.param(len, id="len"),
+        pytest.param(list, id="iter"),
+        pytest.param(dict, id="dict"),
+        pytest.param(lambda session: session.update(user="eve"), id="update"),
+        pytest.param(lambda session: session.__setitem__("user", "eve"), id="set"),
+        pytest.param(lambda session: session.renew(), id="renew"),
+    ],
+)
+async def test_any_use(visit: Callable[..., AsyncClient], use: Callable[[Session], object]) -> None:
+    """Any use of the session on an excluded path is an error that says what to do."""
+
+    async def use_it(request: Request) -> Response:
+        use(request.scope["session"])
+        return Response()
+
+    client = visit(MemoryStore(), routes=(Route("/", use_it),), exclude=["/"])
+
+    with pytest.raises(SessionExcludedError, match="exclude"):
+        await client.get("/")

@@ -1,0 +1,171 @@
+"""What a handler does to the session after the response has started."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from pgsession import Changes, MemoryStore, Store
+from tests.pages import NAME, fill
+
+
+async def stream(request: Request) -> Response:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        request.session["late"] = True
+        yield b"last"
+
+    return StreamingResponse(body())
+
+
+async def work_later(request: Request) -> Response:
+    def work() -> None:
+        request.session["late"] = True
+
+    return Response(background=BackgroundTask(work))
+
+
+async def leave_late(request: Request) -> Response:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        request.session.clear()
+
+    return StreamingResponse(body())
+
+
+ROUTES = (
+    Route("/stream", stream),
+    Route("/work_later", work_later),
+    Route("/leave_late", leave_late),
+)
+
+
+async def value_of(store: Store, client: AsyncClient) -> dict[str, Any] | None:
+    entry = await store.get(client.cookies[NAME].partition(".")[0])
+    return None if entry is None else entry.value
+
+
+@pytest.mark.parametrize("path", ["/stream", "/work_later"])
+async def test_existing(visit: Callable[..., AsyncClient], path: str) -> None:
+    """Late changes to a session that exists are merged when the application's call ends."""
+    store = MemoryStore()
+    client = visit(store, fill, routes=ROUTES)
+    await client.get("/fill")
+
+    response = await client.get(path)
+
+    assert "set-cookie" not in response.headers
+    assert await value_of(store, client) == {"user": "ann", "late": True}
+
+
+@pytest.mark.parametrize("path", ["/stream", "/work_later"])
+async def test_new(
+    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    """A session first filled when no cookie can be set any more is lost, with a warning."""
+    response = await visit(MemoryStore(), routes=ROUTES).get(path)
+
+    assert "set-cookie" not in response.headers
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "before the response starts" in record.message
+
+
+async def test_created_then_late(visit: Callable[..., AsyncClient]) -> None:
+    """A session that was made with this very response takes late changes too."""
+    store = MemoryStore()
+
+    async def start(request: Request) -> Response:
+        request.session["early"] = True
+        return await work_later(request)
+
+    client = visit(store, routes=(Route("/", start),))
+
+    await client.get("/")
+
+    assert await value_of(store, client) == {"early": True, "late": True}
+
+
+async def test_merged(visit: Callable[..., AsyncClient]) -> None:
+    """Late changes keep what other requests have done meanwhile."""
+    store = MemoryStore()
+    key = ""
+
+    async def stream_slowly(request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"first"
+            await store.merge(key, Changes(set={"other": 1}, removed=["user"]))
+            request.session["late"] = True
+
+        return StreamingResponse(body())
+
+    client = visit(store, fill, routes=(Route("/", stream_slowly),))
+    await client.get("/fill")
+    key = client.cookies[NAME].partition(".")[0]
+
+    await client.get("/")
+
+    assert await value_of(store, client) == {"other": 1, "late": True}
+
+
+async def test_late_logout(visit: Callable[..., AsyncClient]) -> None:
+    """A session cleared late is gone, though its cookie stays."""
+    store = MemoryStore()
+    client = visit(store, fill, routes=ROUTES)
+    await client.get("/fill")
+
+    await client.get("/leave_late")
+
+    assert await value_of(store, client) is None
+
+
+async def test_ended_meanwhile(
+    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Late changes revive no session that has ended meanwhile, and it is nothing to warn of."""
+    store = MemoryStore()
+    key = ""
+
+    async def stream_slowly(request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"first"
+            await store.clear(key)
+            request.session["late"] = True
+
+        return StreamingResponse(body())
+
+    client = visit(store, fill, routes=(Route("/", stream_slowly),))
+    await client.get("/fill")
+    key = client.cookies[NAME].partition(".")[0]
+
+    await client.get("/")
+
+    assert await store.get(key) is None
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+async def test_failing_late(visit: Callable[..., AsyncClient]) -> None:
+    """A handler that raises after the response has started saves nothing more."""
+    store = MemoryStore()
+
+    async def stream_and_fail(request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"first"
+            request.session["late"] = True
+            raise LookupError
+
+        return StreamingResponse(body())
+
+    client = visit(store, fill, routes=(Route("/", stream_and_fail),))
+    await client.get("/fill")
+
+    with pytest.raises(LookupError):
+        await client.get("/")
+
+    assert await value_of(store, client) == {"user": "ann"}

@@ -1,0 +1,376 @@
+"""How long cookies and rows live, and who signs for them."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from httpx import AsyncClient, Response
+from psycopg import Connection
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from pgsession import MemoryStore, PostgresStore, Session, SessionMiddleware, SettingsError
+from tests.pages import NAME, fill, read
+
+WEEK = 7 * 86_400
+
+
+def change(session: Session) -> None:
+    session["n"] = session.get("n", 0) + 1
+
+
+def remember(session: Session) -> None:
+    session["user"] = "ann"
+    session.period = timedelta(days=30)
+
+
+def forget_me(session: Session) -> None:
+    session.period = None
+
+
+def max_age(response: Response) -> int | None:
+    found = re.search(r"Max-Age=(\d+)", response.headers["set-cookie"])
+    return None if found is None else int(found[1])
+
+
+def remaining(table: Connection) -> float:
+    query = "SELECT extract(epoch FROM expire_date - now())::float8 FROM session"
+    ((seconds,),) = table.execute(query).fetchall()
+    return float(seconds)
+
+
+def age(table: Connection, seconds: float) -> None:
+    """Let the session have so many seconds less to live."""
+    table.execute(
+        "UPDATE session SET expire_date = expire_date - make_interval(secs => %s)", (seconds,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("keywords", "cookie", "row"),
+    [
+        pytest.param({}, WEEK, WEEK, id="left out"),
+        pytest.param({"max_age": 3600}, 3600, 3600, id="int"),
+        pytest.param({"max_age": timedelta(hours=1)}, 3600, 3600, id="timedelta"),
+        pytest.param({"max_age": 0.5}, 1, 0.5, id="rounded up"),
+        pytest.param({"max_age": None}, None, WEEK, id="None"),
+        pytest.param({"max_age": 500 * 86_400}, 400 * 86_400, 500 * 86_400, id="browsers' limit"),
+    ],
+)
+async def test_max_age(
+    *,
+    visit: Callable[..., AsyncClient],
+    postgres: PostgresStore,
+    table: Connection,
+    keywords: dict[str, Any],
+    cookie: int | None,
+    row: float,
+) -> None:
+    """The cookie lives as long as its row, or with the browser."""
+    response = await visit(postgres, fill, **keywords).get("/fill")
+
+    assert max_age(response) == cookie
+    assert row - 1 < remaining(table) <= row
+
+
+async def test_default_period(visit: Callable[..., AsyncClient]) -> None:
+    """Where max_age is left out the store's default period counts, whatever it is then."""
+    store = MemoryStore()
+    client = visit(store, change)
+
+    store.default_period = timedelta(hours=2)
+
+    assert max_age(await client.get("/change")) == 7200
+
+
+async def test_change_slides(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A change slides the expiry of the row and of the cookie."""
+    client = visit(postgres, change)
+    await client.get("/change")
+    age(table, 3600)
+
+    response = await client.get("/change")
+
+    assert max_age(response) == WEEK
+    assert remaining(table) == pytest.approx(WEEK, abs=1)
+
+
+async def test_read_slides(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A mere read slides both once a tenth of the period is used up."""
+    client = visit(postgres, fill, read)
+    await client.get("/fill")
+    age(table, WEEK / 10 + 1)
+
+    response = await client.get("/read")
+
+    assert max_age(response) == WEEK
+    assert remaining(table) == pytest.approx(WEEK, abs=1)
+
+
+async def test_read_slides_no_sooner(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A mere read writes nothing before a tenth of the period is used up."""
+    client = visit(postgres, fill, read)
+    await client.get("/fill")
+    age(table, WEEK / 10 - 60)
+
+    response = await client.get("/read")
+
+    assert "set-cookie" not in response.headers
+    assert remaining(table) < WEEK - WEEK / 10 + 61
+
+
+async def test_touch_after(
+    visit: Callable[..., AsyncClient],
+    counted: PostgresStore,
+    table: Connection,
+    statements: list[str],
+) -> None:
+    """A read slides the expiry at most once in touch_after."""
+    client = visit(counted, fill, read, touch_after=timedelta(hours=1))
+    await client.get("/fill")
+    age(table, 3601)
+    statements.clear()
+
+    cookies = ["set-cookie" in (await client.get("/read")).headers for _ in range(3)]
+
+    assert cookies == [True, False, False]
+    assert len(statements) == 4  # three reads, one touch
+
+
+async def test_touch_without_look(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A request that does not look at the session is a use of it all the same."""
+    client = visit(postgres, fill)
+    await client.get("/fill")
+    age(table, WEEK / 2)
+
+    response = await client.get("/elsewhere")
+
+    assert max_age(response) == WEEK
+    assert response.headers["vary"] == "Cookie"
+
+
+async def test_remember_me(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A session given a period of its own keeps it from then on."""
+    month = 30 * 86_400
+    client = visit(postgres, remember, change)
+
+    assert max_age(await client.get("/remember")) == month
+    assert remaining(table) == pytest.approx(month, abs=1)
+    age(table, 86_400)
+    assert max_age(await client.get("/change")) == month
+    assert remaining(table) == pytest.approx(month, abs=1)
+
+
+async def test_remember_me_later(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A period of its own counts at once, without another change."""
+
+    def prolong(session: Session) -> None:
+        session.period = 30 * 86_400
+
+    client = visit(postgres, fill, prolong)
+    await client.get("/fill")
+
+    response = await client.get("/prolong")
+
+    assert max_age(response) == 30 * 86_400
+    assert remaining(table) == pytest.approx(30 * 86_400, abs=1)
+
+
+async def test_remember_me_beyond_browser(visit: Callable[..., AsyncClient]) -> None:
+    """A period of its own makes even a cookie that dies with the browser outlive it."""
+    client = visit(MemoryStore(), fill, remember, max_age=None)
+
+    assert max_age(await client.get("/fill")) is None
+    assert max_age(await client.get("/remember")) == 30 * 86_400
+
+
+async def test_forget_me(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A session whose own period is taken back follows the default again."""
+    client = visit(postgres, remember, forget_me)
+    await client.get("/remember")
+
+    response = await client.get("/forget_me")
+
+    assert max_age(response) == WEEK
+    assert remaining(table) == pytest.approx(WEEK, abs=1)
+
+
+async def test_renewal_keeps_period(visit: Callable[..., AsyncClient]) -> None:
+    """A renewed session keeps the period of its own."""
+
+    def renew(session: Session) -> None:
+        session.renew()
+
+    client = visit(MemoryStore(), remember, renew)
+    await client.get("/remember")
+
+    assert max_age(await client.get("/renew")) == 30 * 86_400
+
+
+async def test_lifetime(
+    visit: Callable[..., AsyncClient], database_url: str, migrated_schema: str, table: Connection
+) -> None:
+    """Neither cookie nor row outlives the session's absolute lifetime."""
+    async with PostgresStore(
+        database_url, schema=migrated_schema, max_lifetime=timedelta(days=1)
+    ) as store:
+        client = visit(store, change)
+
+        assert max_age(await client.get("/change")) == 86_400
+        table.execute("UPDATE session SET final_date = now() + interval '1 hour'")
+        assert max_age(await client.get("/change")) in {3600, 3599}
+
+    assert remaining(table) <= 3600
+
+
+async def test_lifetime_spares_touches(
+    visit: Callable[..., AsyncClient], database_url: str, migrated_schema: str, table: Connection
+) -> None:
+    """Near the end of its lifetime a session is not touched in vain."""
+    async with PostgresStore(
+        database_url, schema=migrated_schema, max_lifetime=timedelta(days=1)
+    ) as store:
+        client = visit(store, fill, read)
+        await client.get("/fill")
+        table.execute("UPDATE session SET final_date = now() + interval '1 hour'")
+        table.execute("UPDATE session SET expire_date = final_date")
+
+        assert "set-cookie" not in (await client.get("/read")).headers
+
+
+async def test_expired(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """An expired session is an empty one, and what is written gets a new key."""
+    client = visit(postgres, fill, read)
+    await client.get("/fill")
+    old = client.cookies[NAME]
+    age(table, WEEK + 1)
+
+    assert (await client.get("/read")).json() == {}
+    await client.get("/fill")
+
+    assert client.cookies[NAME] != old
+
+
+async def test_expires_under_way(
+    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+) -> None:
+    """A session that expires while its request is under way is not revived."""
+
+    def change_slowly(session: Session) -> None:
+        age(table, WEEK + 1)
+        session["n"] = 1
+
+    client = visit(postgres, fill, change_slowly, read)
+    await client.get("/fill")
+
+    response = await client.get("/change_slowly")
+
+    assert "set-cookie" not in response.headers
+    assert (await client.get("/read")).json() == {}
+
+
+OLD = "the old secret, which is long enough for HMAC"
+NEW = "the new secret, which is long enough for HMAC"
+
+
+async def test_rotation(visit: Callable[..., AsyncClient]) -> None:
+    """A cookie signed with a listed old secret works, and the next one is signed anew."""
+    store = MemoryStore()
+    before = visit(store, fill, secret_key=OLD)
+    await before.get("/fill")
+    old = before.cookies[NAME]
+    during = visit(store, read, change, secret_key=[NEW, OLD])
+    during.cookies.update(before.cookies)
+
+    assert (await during.get("/read")).json() == {"user": "ann"}
+    response = await during.get("/change")
+
+    (new,) = re.findall(rf"{NAME}=([^;]+)", response.headers["set-cookie"])
+    assert new.partition(".")[0] == old.partition(".")[0]
+    assert new != old
+    after = visit(store, read, secret_key=NEW)
+    assert (await after.get("/read", headers={"cookie": f"{NAME}={new}"})).json() == {
+        "user": "ann",
+        "n": 1,
+    }
+
+
+async def test_retired_secret(visit: Callable[..., AsyncClient]) -> None:
+    """A cookie signed with a secret that is listed no more opens an empty session."""
+    store = MemoryStore()
+    before = visit(store, fill, secret_key=OLD)
+    await before.get("/fill")
+    after = visit(store, read, secret_key=NEW)
+
+    headers = {"cookie": f"{NAME}={before.cookies[NAME]}"}
+
+    assert (await after.get("/read", headers=headers)).json() == {}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "number"),
+    [
+        pytest.param("http://example.org", 1, id="plain"),
+        pytest.param("https://example.org", 0, id="TLS"),
+        pytest.param("http://localhost:8000", 0, id="localhost"),
+        pytest.param("http://127.0.0.1:8000", 0, id="127.0.0.1"),
+        pytest.param("http://[::1]:8000", 0, id="::1"),
+        pytest.param("http://app.localhost", 0, id="below localhost"),
+    ],
+)
+async def test_plain_http(
+    visit: Callable[..., AsyncClient],
+    caplog: pytest.LogCaptureFixture,
+    base_url: str,
+    number: int,
+) -> None:
+    """Over plain HTTP one warning says that browsers drop the cookie, but for this very host."""
+    client = visit(MemoryStore(), fill)
+    client.base_url = base_url
+
+    await client.get("/fill")
+    await client.get("/fill")
+
+    assert len(caplog.records) == number
+
+
+async def test_plain_http_allowed(
+    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cookie that need not be Secure is nothing to warn of."""
+    client = visit(MemoryStore(), fill, read, https_only=False)
+    client.base_url = "http://example.org"
+
+    await client.get("/fill")
+
+    assert (await client.get("/read")).json() == {"user": "ann"}
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("secret", ["", "short", [], ["x" * 40, "short"], None], ids=repr)
+async def test_weak_secret(secret: Any) -> None:
+    """A secret that is missing or short is refused when the application is put together."""
+    app = Starlette(
+        middleware=[Middleware(SessionMiddleware, store=MemoryStore(), secret_key=secret)]
+    )
+
+    with pytest.raises(SettingsError, match="secret_key"):
+        app.build_middleware_stack()

@@ -1,0 +1,282 @@
+"""A database that cannot answer is never taken for a session that has ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from httpx import AsyncClient, Response
+from psycopg.conninfo import make_conninfo
+from starlette.types import Message, Receive, Scope, Send
+
+from pgsession import PostgresStore, Session, SessionMiddleware
+from tests.pages import NAME, fill, read
+
+KEY = "k" * 40
+
+CONNECT: Message = {"type": "websocket.connect"}
+
+Converse = Callable[..., Awaitable[list[Message]]]
+
+
+@pytest.fixture
+async def gone(closed_port: int) -> AsyncIterator[PostgresStore]:
+    """A store whose server is not there."""
+    store = PostgresStore(host="127.0.0.1", port=closed_port)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def movable(migrated_schema: str, point: Callable[..., None]) -> AsyncIterator[PostgresStore]:
+    """An open store whose server can be moved out of its reach."""
+    point(there=True)
+    async with PostgresStore(
+        service="movable",
+        application_name=migrated_schema,
+        schema=migrated_schema,
+        timeout=1.0,
+        pool_size=1,
+    ) as store:
+        yield store
+
+
+@pytest.fixture
+def lose_server(
+    point: Callable[..., None], end_connections: Callable[[], None]
+) -> Callable[[], None]:
+    """Takes the server away from under `movable`."""
+
+    def lose() -> None:
+        point(there=False)
+        end_connections()
+
+    return lose
+
+
+def assert_refused(response: Response) -> None:
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-type"].startswith("text/plain")
+    assert "set-cookie" not in response.headers
+
+
+async def test_read(
+    visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
+) -> None:
+    """A request with a cookie that cannot be looked up is a 503, its cookie untouched."""
+    response = await visit(gone, read).get("/read", headers={"cookie": cookie_of(KEY)})
+
+    assert_refused(response)
+
+
+async def test_handler_not_run(
+    visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
+) -> None:
+    """A handler does not run without the session that it was asked for."""
+
+    def act(_session: Session) -> None:
+        pytest.fail("the handler ran")
+
+    response = await visit(gone, act).get("/act", headers={"cookie": cookie_of(KEY)})
+
+    assert_refused(response)
+
+
+async def test_write(visit: Callable[..., AsyncClient], gone: PostgresStore) -> None:
+    """A new session that cannot be saved is a 503 in place of the handler's response."""
+    response = await visit(gone, fill).get("/fill")
+
+    assert_refused(response)
+    assert response.text == "Service Unavailable"
+
+
+@pytest.mark.parametrize("path", ["/read", "/elsewhere"])
+async def test_anonymous(visit: Callable[..., AsyncClient], gone: PostgresStore, path: str) -> None:
+    """Visitors without a cookie are served meanwhile."""
+    response = await visit(gone, read).get(path)
+
+    assert response.status_code in {200, 404}
+
+
+async def test_forged(visit: Callable[..., AsyncClient], gone: PostgresStore) -> None:
+    """A forged cookie is no reason to ask the database, so it is served."""
+    headers = {"cookie": f"{NAME}={KEY}.{'s' * 43}"}
+
+    response = await visit(gone, read).get("/read", headers=headers)
+
+    assert response.json() == {}
+
+
+async def test_excluded(
+    visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
+) -> None:
+    """Excluded paths are served meanwhile, whatever cookie comes."""
+    client = visit(gone, exclude=["/health"])
+
+    response = await client.get("/health", headers={"cookie": cookie_of(KEY)})
+
+    assert response.status_code == 404
+
+
+async def test_no_secret_told(
+    visit: Callable[..., AsyncClient],
+    gone: PostgresStore,
+    cookie_of: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is logged of a refusal holds neither key nor cookie."""
+    await visit(gone, read).get("/read", headers={"cookie": cookie_of(KEY)})
+
+    assert "refused" in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_heals(
+    visit: Callable[..., AsyncClient],
+    movable: PostgresStore,
+    lose_server: Callable[[], None],
+    point: Callable[..., None],
+) -> None:
+    """A session outlives an outage: 503 while the server is away, as before when it is back."""
+    client = visit(movable, fill, read)
+    await client.get("/fill")
+
+    lose_server()
+    assert_refused(await client.get("/read"))
+    assert NAME in client.cookies
+
+    point(there=True)
+    async with asyncio.timeout(30):
+        while (response := await client.get("/read")).status_code != 200:
+            assert_refused(response)
+    assert response.json() == {"user": "ann"}
+
+
+@pytest.mark.parametrize("path", ["/fill_slowly", "/logout_slowly"])
+async def test_lost_under_way(
+    visit: Callable[..., AsyncClient],
+    movable: PostgresStore,
+    lose_server: Callable[[], None],
+    path: str,
+) -> None:
+    """Where the server goes away under a handler, its response is withheld for a 503."""
+
+    def fill_slowly(session: Session) -> None:
+        lose_server()
+        session["n"] = 1
+
+    def logout_slowly(session: Session) -> None:
+        lose_server()
+        session.clear()
+
+    client = visit(movable, fill, fill_slowly, logout_slowly)
+    await client.get("/fill")
+
+    response = await client.get(path)
+
+    assert_refused(response)
+    assert NAME in client.cookies
+
+
+async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    pytest.fail("the application ran")
+
+
+async def test_socket(
+    converse: Converse, secret_key: str, gone: PostgresStore, cookie_of: Callable[[str], str]
+) -> None:
+    """A WebSocket whose session cannot be looked up is closed with "try again later"."""
+    scope = {"type": "websocket", "headers": [(b"cookie", cookie_of(KEY).encode())]}
+
+    sent = await converse(SessionMiddleware(never, gone, secret_key), scope, CONNECT)
+
+    assert sent == [{"type": "websocket.close", "code": 1013}]
+
+
+async def test_socket_with_response(
+    converse: Converse, secret_key: str, gone: PostgresStore, cookie_of: Callable[[str], str]
+) -> None:
+    """Where the server can send a response to a WebSocket, it is a 503 with Retry-After."""
+    scope = {
+        "type": "websocket",
+        "headers": [(b"cookie", cookie_of(KEY).encode())],
+        "extensions": {"websocket.http.response": {}},
+    }
+
+    start, body = await converse(SessionMiddleware(never, gone, secret_key), scope, CONNECT)
+
+    assert start["type"] == "websocket.http.response.start"
+    assert start["status"] == 503
+    assert (b"retry-after", b"5") in start["headers"]
+    assert body["type"] == "websocket.http.response.body"
+
+
+async def test_socket_write(converse: Converse, secret_key: str, gone: PostgresStore) -> None:
+    """A WebSocket whose session cannot be saved is closed in place of being accepted."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"]["user"] = "ann"
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "too late"})
+
+    sent = await converse(SessionMiddleware(app, gone, secret_key), {"type": "websocket"}, CONNECT)
+
+    assert sent == [{"type": "websocket.close", "code": 1013}]
+
+
+async def test_late_changes(
+    *,
+    converse: Converse,
+    secret_key: str,
+    movable: PostgresStore,
+    lose_server: Callable[[], None],
+    cookie_of: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Late changes that cannot be saved are logged, since the response is gone already."""
+    key = await movable.generate({"user": "ann"})
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        lose_server()
+        scope["session"]["late"] = True
+
+    headers = [(b"cookie", cookie_of(key).encode())]
+    (start,) = await converse(SessionMiddleware(app, movable, secret_key), {"headers": headers})
+
+    assert start["status"] == 200
+    assert "are lost" in caplog.text
+    assert key not in caplog.text
+
+
+async def test_all_at_once(
+    visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
+) -> None:
+    """Many requests at once are all refused."""
+    client = visit(gone, read)
+    headers = {"cookie": cookie_of(KEY)}
+
+    responses = await asyncio.gather(*(client.get("/read", headers=headers) for _ in range(20)))
+
+    for response in responses:
+        assert_refused(response)
+
+
+async def test_busy(
+    visit: Callable[..., AsyncClient],
+    database_url: str,
+    migrated_schema: str,
+    cookie_of: Callable[[str], str],
+) -> None:
+    """Where no connection is free in time, that is a 503 too."""
+    url = make_conninfo(database_url)
+    async with PostgresStore(url, schema=migrated_schema, pool_size=1, timeout=0.05) as store:
+        key = await store.generate()
+        client = visit(store, read)
+
+        async with store.exclusive(key):
+            response = await client.get("/read", headers={"cookie": cookie_of(key)})
+
+    assert_refused(response)

@@ -1,0 +1,211 @@
+"""What is PostgreSQL's own about its store: statements and rows."""
+
+import hashlib
+import logging
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeAlias
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from pgsession import Changes, PostgresStore
+from pgsession.schema import migrate
+
+Operation: TypeAlias = Callable[[PostgresStore, str], Awaitable[object]]
+
+OPERATIONS: dict[str, Operation] = {
+    "generate": lambda store, _key: store.generate({"a": 1}),
+    "get": lambda store, key: store.get(key),
+    "get unknown": lambda store, _key: store.get("unknown"),
+    "set": lambda store, key: store.set(key, {"a": 2}),
+    "merge": lambda store, key: store.merge(key, Changes(set={"b": 2}, removed=["a"]), period=60),
+    "touch": lambda store, key: store.touch(key),
+    "renew": lambda store, key: store.renew(key, Changes(set={"b": 2}), period=60),
+    "clear": lambda store, key: store.clear(key),
+    "clear if empty": lambda store, key: store.clear(key, only_if_empty=True),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+async def test_one_statement(
+    counted: PostgresStore, statements: list[str], operation: Operation
+) -> None:
+    """Each operation is one statement."""
+    key = await counted.generate({"a": 1})
+    statements.clear()
+
+    await operation(counted, key)
+
+    assert len(statements) == 1
+
+
+async def test_no_key_in_table(postgres: PostgresStore, table: Connection) -> None:
+    """The table holds the digest of a key and nowhere the key itself."""
+    key = await postgres.renew(await postgres.generate({"user": "ann"}, granted=True))
+
+    (row,) = table.execute("SELECT session_key, session::text FROM session").fetchall()
+
+    digest = urlsafe_b64encode(hashlib.sha256(key.encode()).digest()[:30]).decode()
+    assert row[0] == digest
+    assert key not in row[1]
+
+
+async def test_digest_is_no_key(postgres: PostgresStore, table: Connection) -> None:
+    """Whoever reads the table cannot use what stands there."""
+    await postgres.generate({"user": "ann"})
+
+    ((digest,),) = table.execute("SELECT session_key FROM session").fetchall()
+
+    assert await postgres.get(digest) is None
+
+
+@pytest.mark.parametrize("blank", [" ", "  ", "\t", "\n", "\u00a0"], ids=repr)
+async def test_blanks(postgres: PostgresStore, blank: str) -> None:
+    """A key has one spelling: blanks around it make it another, unknown one."""
+    key = await postgres.generate({"user": "ann"})
+
+    assert await postgres.get(key + blank) is None
+    assert await postgres.get(blank + key) is None
+    await postgres.clear(key + blank)
+    assert await postgres.get(key) is not None
+
+
+@pytest.mark.parametrize("expiry", ["infinity", "10000-01-01", "294276-12-31"])
+async def test_far_expiry(postgres: PostgresStore, table: Connection, expiry: str) -> None:
+    """A row whose expiry no `datetime` can hold loads, with a century to live."""
+    key = await postgres.generate({"user": "ann"})
+    table.execute("UPDATE session SET expire_date = %s::timestamptz", (expiry,))
+
+    entry = await postgres.get(key)
+
+    assert entry is not None
+    assert entry.value == {"user": "ann"}
+    assert entry.period == timedelta(days=36_525)
+
+
+@pytest.mark.parametrize("expiry", ["-infinity", "4713-01-01 BC", "now"])
+async def test_past_expiry(postgres: PostgresStore, table: Connection, expiry: str) -> None:
+    """A row whose expiry has come is gone, at the very instant and ever after."""
+    key = await postgres.generate({"user": "ann"})
+    table.execute("UPDATE session SET expire_date = %s::timestamptz", (expiry,))
+
+    assert await postgres.get(key) is None
+
+
+@pytest.mark.parametrize("final", ["infinity", "10000-01-01", "294276-12-31"])
+async def test_far_lifetime(postgres: PostgresStore, table: Connection, final: str) -> None:
+    """A row whose lifetime no `datetime` can hold loads."""
+    key = await postgres.generate({"user": "ann"})
+    table.execute("UPDATE session SET final_date = %s::timestamptz", (final,))
+
+    entry = await postgres.get(key)
+
+    assert entry is not None
+    assert entry.value == {"user": "ann"}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param('{"n": ' + "9" * 5000 + "}", id="integer of 5000 digits"),
+        pytest.param('{"n": ' + "9" * 400 + ".5}", id="float beyond Python's"),
+        pytest.param('{"n": ' + "[" * 3000 + "]" * 3000 + "}", id="too deep"),
+    ],
+)
+async def test_unreadable_value(
+    postgres: PostgresStore, table: Connection, caplog: pytest.LogCaptureFixture, stored: str
+) -> None:
+    """A stored value that Python cannot hold counts as gone and is logged; its row is kept."""
+    key = await postgres.generate({"user": "ann"})
+    table.execute("UPDATE session SET session_data = %s::jsonb", (stored,))
+
+    assert await postgres.get(key) is None
+
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "cannot be read" in record.message
+    assert record.exc_info is None
+    assert table.execute("SELECT session_data->'n' IS NOT NULL FROM session").fetchall() == [
+        (True,)
+    ]
+
+
+async def test_database_clock(postgres: PostgresStore, table: Connection) -> None:
+    """Creation and expiry are written with the database's clock."""
+    await postgres.generate(period=3600)
+
+    query = "SELECT created_on <= now(), expire_date - created_on FROM session"
+    assert table.execute(query).fetchall() == [(True, timedelta(hours=1))]
+
+
+async def test_renew_keeps_row(postgres: PostgresStore, table: Connection) -> None:
+    """A renewal keeps the creation date and the user, which are not the session's to change."""
+    key = await postgres.generate({"a": 1})
+    table.execute("UPDATE session SET created_on = '2020-02-02 UTC', user_id = 'ann'")
+
+    await postgres.renew(key)
+
+    query = "SELECT created_on = '2020-02-02 UTC', user_id FROM session"
+    assert table.execute(query).fetchall() == [(True, "ann")]
+
+
+@pytest.mark.parametrize(
+    ("prepared", "number"), [pytest.param(True, 1, id="on"), pytest.param(False, 0, id="off")]
+)
+async def test_prepared(
+    database_url: str, migrated_schema: str, prepared: bool, number: int
+) -> None:
+    """Statements are prepared at once, or never where a pooler could not carry them."""
+    kwargs = {"autocommit": True}
+    pool = AsyncConnectionPool(database_url, kwargs=kwargs, min_size=1, max_size=1, open=False)
+    async with PostgresStore(pool, schema=migrated_schema, prepared=prepared) as store:
+        for _ in range(10):
+            await store.get("unknown")
+
+        async with pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%session_data%'"
+            )
+            assert await cursor.fetchone() == (number,)
+
+
+SEED = """
+CREATE TABLE session (
+  session_key   char(40),
+  expire_date   timestamp (2) with time zone,
+  session_data  text
+);
+"""
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("0123456789abcdefghijklmnopqrstuvwxyzABCD", id="alphanumeric"),
+        pytest.param("Zm9v+YmFy/0123456789abcdefghijklmnopqrst", id="base64"),
+        pytest.param("Zm9v-YmFy_0123456789abcdefghijklmnopqrst", id="url-safe"),
+        pytest.param("a3f1", id="short"),
+    ],
+)
+async def test_adopted(database_url: str, schema: str, key: str) -> None:
+    """A session of an older application is found under the key in its cookie."""
+    url = make_conninfo(database_url, options=f"-csearch_path={schema}")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SEED)
+        connection.execute(
+            "INSERT INTO session VALUES (%s, now() + interval '1 hour', %s)",
+            (key, '{"user": "ann"}'),
+        )
+    migrate(url)
+
+    async with PostgresStore(url) as store:
+        entry = await store.get(key)
+
+    assert entry is not None
+    assert entry.value == {"user": "ann"}
+    assert timedelta(minutes=59) < entry.period <= timedelta(hours=1)

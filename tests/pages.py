@@ -1,0 +1,59 @@
+"""What tiny pages do to a session, and where tests look for what became of it."""
+
+from typing import Any
+
+from httpx import AsyncClient
+from psycopg import Connection
+
+from pgsession import Session, Store
+
+NAME = "__Host-session"
+DELETED = (
+    "__Host-session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; "
+    "httponly; samesite=lax; secure"
+)
+
+
+def fill(session: Session) -> None:
+    session["user"] = "ann"
+
+
+def read(session: Session) -> dict[str, Any]:
+    return dict(session)
+
+
+def logout(session: Session) -> None:
+    session.clear()
+
+
+def pop(session: Session) -> None:
+    session.pop("user", None)
+
+
+def refill(session: Session) -> None:
+    session.clear()
+    session["user"] = "bob"
+
+
+def login(session: Session) -> None:
+    session["user"] = "ann"
+    session.renew()
+
+
+def fail(session: Session) -> None:
+    session["user"] = "eve"
+    raise LookupError
+
+
+def key_of(client: AsyncClient) -> str:
+    return client.cookies[NAME].partition(".")[0]
+
+
+async def value_of(store: Store, key: str) -> dict[str, Any] | None:
+    entry = await store.get(key)
+    return None if entry is None else entry.value
+
+
+def count(table: Connection) -> int:
+    ((rows,),) = table.execute("SELECT count(*) FROM session").fetchall()
+    return int(rows)

@@ -1,0 +1,114 @@
+"""Programs as their users run them: processes of their own, ended with the test."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:\d+")
+PATIENCE: Final = 30.0
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path], *, said: re.Pattern[str], **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a program; yield it with what it `said`, once it has; end it with SIGTERM.
+
+    Of the variables SESSION_* it gets these alone.
+    """
+    with subprocess.Popen(
+        command,
+        env=environment(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process, _awaited(process, said)
+        finally:
+            process.terminate()
+            output, _ = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in output, output
+
+
+@contextmanager
+def served(file: Path, **variables: str) -> Iterator[str]:
+    """Serve the `app` of a file with uvicorn; yield its address."""
+    command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--port", "0"]
+    command += ["--app-dir", str(file.parent), f"{file.stem}:app"]
+    with running(command, said=ADDRESS, **variables) as (_, address):
+        yield address
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with no SESSION_* but those of `variables`."""
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("SESSION_")}
+    return {**ours, **variables}
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Wait until something holds; say whether it did in time."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class Visitor:
+    """A browser without a window. It keeps cookies as browsers do.
+
+    Python's cookie jars send no Secure cookie to http://127.0.0.1; browsers do.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.cookies: dict[str, str] = {}
+
+    @property
+    def cookie_header(self) -> str:
+        """What goes into the Cookie header."""
+        return "; ".join(f"{name}={content}" for name, content in self.cookies.items())
+
+    def get(self, path: str = "/") -> httpx.Response:
+        return self.request("GET", path)
+
+    def post(self, path: str, **form: str) -> httpx.Response:
+        return self.request("POST", path, form)
+
+    def request(self, method: str, path: str, form: Mapping[str, str] = {}) -> httpx.Response:
+        """Send a request with the cookies and keep those of the response; follow no redirect."""
+        response = httpx.request(
+            method, self._address + path, data=form, headers={"Cookie": self.cookie_header}
+        )
+        for text in response.headers.get_list("set-cookie"):
+            self._keep(text)
+        return response
+
+    def _keep(self, text: str) -> None:
+        pair, _, attributes = text.partition(";")
+        name, _, content = pair.partition("=")
+        if "Max-Age=0;" in attributes:
+            self.cookies.pop(name, None)
+        else:
+            self.cookies[name] = content
+
+
+def _awaited(process: subprocess.Popen[str], said: re.Pattern[str]) -> str:
+    assert process.stdout is not None
+    output = ""
+    for line in process.stdout:
+        output += line
+        if match := said.search(line):
+            return match[0]
+    raise AssertionError(f"The program ended without saying {said.pattern}:\n{output}")
