@@ -1,0 +1,203 @@
+"""Tells whether a history could have come from a store that keeps the laws.
+
+Each key, and each member of each session, is judged on its own, in polynomial
+time. A member is either a *register*, written any number of times with values
+that are all different and never removed, or a *token*, written once and
+removed or taken any number of times. Generation writes a register for
+certain; whatever is unknown may take effect at any time after it was asked
+for, or never.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+from tests.concurrency.history import Action, Key, Life, Operation, Outcome
+
+_BEFORE_ALL = -1.0
+
+#: What a register holds that nobody wrote yet.
+_ABSENT = None
+
+
+def violations(operations: Iterable[Operation]) -> list[str]:
+    """Return a sentence for each key and each member whose history is impossible."""
+    by_key: dict[Key, list[Operation]] = defaultdict(list)
+    by_session: dict[int, list[Operation]] = defaultdict(list)
+    for operation in operations:
+        by_key[operation.key].append(operation)
+        by_session[operation.key.session].append(operation)
+    found = [f"{key}: {fault}" for key, own in by_key.items() if (fault := _judge_key(own))]
+    for session, own in by_session.items():
+        tokens = {name for operation in own for name in operation.removed}
+        names = {name for operation in own for name in [*operation.wrote, *(operation.saw or {})]}
+        for name in sorted(names):
+            judge = _judge_token if name in tokens else _judge_register
+            if fault := judge(name, own):
+                found.append(f"session {session}, {name}: {fault}")
+    return found
+
+
+def _judge_key(operations: Sequence[Operation]) -> str | None:
+    """Find a moment of death that agrees with all that was learned about the key."""
+    killers = [
+        operation
+        for operation in operations
+        if operation.action in {Action.CLEAR, Action.RENEW} and _may_count(operation)
+    ]
+    heirs = [killer for killer in killers if _is_ok(killer) and killer.action is Action.RENEW]
+    if len(heirs) > 1:
+        return "one key was renewed twice"
+    after = max(_invocations(operations, Life.LIVING), default=-math.inf)
+    before = min(
+        (operation.returned for operation in operations if operation.life is Life.DEAD),
+        default=math.inf,
+    )
+    if any(_is_ok(killer) and killer.returned < after for killer in killers):
+        return "a key that was cleared or renewed lived again"
+    moments = [(max(k.invoked, after), min(k.returned, before)) for k in heirs or killers]
+    if any(start < end for start, end in moments):
+        return None
+    if before == math.inf and not heirs:
+        return None
+    return "a key was found dead before its end, or living after it"
+
+
+def _judge_register(name: str, operations: Sequence[Operation]) -> str | None:
+    """Judge a register by the zones of its values (Gibbons and Korach, 1997).
+
+    A value's zone reaches from the first return to the last invocation of the
+    operations that wrote or read it. In between it was the register's content;
+    if the two come the other way round, it needs one moment between them.
+    """
+    zones: dict[str | None, _Zone] = {_ABSENT: _Zone(_BEFORE_ALL, _BEFORE_ALL)}
+    began: dict[str | None, float] = {_ABSENT: _BEFORE_ALL}
+    for operation in operations:
+        if name in operation.wrote and _may_count(operation):
+            zones[operation.wrote[name]] = _Zone(operation.returned, operation.invoked)
+            began[operation.wrote[name]] = operation.invoked
+    for read in operations:
+        if read.action is not Action.GET or read.saw is None:
+            continue
+        value = read.saw.get(name, _ABSENT)
+        if value not in zones:
+            return f"a read returned {value!r}, which nobody wrote"
+        if read.returned < began[value]:
+            return f"a read returned {value!r} before it was written"
+        zone = zones[value]
+        zones[value] = _Zone(min(zone.first, read.returned), max(zone.last, read.invoked))
+    return _judge_zones(zones)
+
+
+@dataclass(frozen=True, slots=True)
+class _Zone:
+    first: float
+    last: float
+
+    @property
+    def is_forward(self) -> bool:
+        return self.first < self.last
+
+
+def _judge_zones(zones: dict[str | None, _Zone]) -> str | None:
+    forward = sorted(
+        ((value, zone) for value, zone in zones.items() if zone.is_forward),
+        key=lambda member: member[1].first,
+    )
+    for (one, earlier), (other, later) in pairwise(forward):
+        if later.first < earlier.last:
+            return f"{one!r} and {other!r} were both the content for a while"
+    for (lasting, over), (value, zone) in product(forward, zones.items()):
+        if not zone.is_forward and over.first < zone.last and zone.first < over.last:
+            return f"{lasting!r} was read on, though {value!r} was the content meanwhile"
+    return None
+
+
+def _judge_token(name: str, operations: Sequence[Operation]) -> str | None:
+    """Find two moments, of setting and of removal, that agree with all that was seen."""
+    writes = [o for o in operations if name in o.wrote]
+    if len(writes) > 1:
+        raise ValueError(f"{name} is removed, so it may be written only once.")
+    seen = [o for o in operations if o.saw is not None and name in o.saw]
+    values = {write.wrote[name] for write in writes if _may_count(write)}
+    if any(o.saw is not None and o.saw[name] not in values for o in seen):
+        return "a value came from nowhere"
+    takers = [o for o in seen if o.action is Action.TAKE]
+    if len(takers) > 1:
+        return "two takers got the same value"
+    removals = takers or [o for o in operations if name in o.removed and _may_remove(o)]
+    present = [o for o in seen if o.action is Action.GET]
+    absent = [o for o in operations if _found_absent(name, o, operations)]
+    settings = [write for write in writes if _may_count(write)]
+    if any(
+        all(max(o.invoked, start) < min(o.returned, end) for o in present)
+        and all(o.invoked < start or end < o.returned for o in absent)
+        for start in _moments(settings, seen, absent, never=not any(map(_is_ok, writes)))
+        for end in _moments(removals, seen, absent, never=not takers, later=0.2)
+        if start < end or start == math.inf
+    ):
+        return None
+    return "what was read fits no moment of setting and removal"
+
+
+def _found_absent(name: str, operation: Operation, all_of_session: Sequence[Operation]) -> bool:
+    """Tell whether an operation saw, or left, the session without the member."""
+    if not _is_ok(operation):
+        return False
+    match operation.action:
+        case Action.GET:
+            return operation.saw is not None and name not in operation.saw
+        case Action.MERGE:
+            return name in operation.removed
+        case Action.TAKE:
+            # One that got nothing may have met a dead key instead.
+            return name in operation.removed and not any(
+                other.key == operation.key
+                and other.action in {Action.CLEAR, Action.RENEW}
+                and _may_count(other)
+                and other.invoked < operation.returned
+                for other in all_of_session
+            )
+        case _:
+            return False
+
+
+def _moments(
+    causes: Sequence[Operation],
+    present: Sequence[Operation],
+    absent: Sequence[Operation],
+    *,
+    never: bool,
+    later: float = 0.0,
+) -> list[float]:
+    """Return the moments that differ in what they explain, within the time of some cause.
+
+    Ticks are whole numbers, so there is one moment to try in each gap between
+    two; removals take a `later` one than settings, as both may be in one gap.
+    """
+    ticks = {t for o in [*causes, *present, *absent] for t in (o.invoked, o.returned)}
+    moments = {gap + 0.4 + later for t in ticks - {math.inf} for gap in (t - 1, t)}
+    within = [m for m in sorted(moments) if any(c.invoked < m < c.returned for c in causes)]
+    return [*within, math.inf] if never else within
+
+
+def _invocations(operations: Sequence[Operation], life: Life) -> list[float]:
+    return [operation.invoked for operation in operations if operation.life is life]
+
+
+def _may_count(operation: Operation) -> bool:
+    return operation.outcome is not Outcome.FAILED
+
+
+def _may_remove(operation: Operation) -> bool:
+    """Tell whether it may have removed its member; a take that got nothing did not."""
+    is_take = operation.action is Action.TAKE
+    return operation.outcome is Outcome.UNKNOWN or (_is_ok(operation) and not is_take)
+
+
+def _is_ok(operation: Operation) -> bool:
+    return operation.outcome is Outcome.OK

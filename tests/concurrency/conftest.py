@@ -1,0 +1,54 @@
+"""A table for races, and stores on it that can be told from everybody else."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pgsession import PostgresStore
+from pgsession.schema import migrate
+from tests.concurrency.witness import Witness
+
+
+@pytest.fixture(scope="session")
+def race_schema(database_url: str) -> Iterator[str]:
+    """The name of a schema that holds the table, which each `witness` finds empty."""
+    name = f"pgsession_test_{secrets.token_hex(8)}"
+    migrate(database_url, schema=name)
+    yield name
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+async def witness(database_url: str, race_schema: str) -> AsyncIterator[Witness]:
+    """Other connections to the table of `race_schema`, which is empty."""
+    async with Witness.on(database_url, race_schema) as witness:
+        yield witness
+
+
+@pytest.fixture
+async def make_store(
+    database_url: str, race_schema: str, witness: Witness
+) -> AsyncIterator[Callable[..., PostgresStore]]:
+    """Makes stores that the witness sees, each with a pool of its own."""
+    async with AsyncExitStack() as stack:
+
+        def make(**settings: Any) -> PostgresStore:
+            store = PostgresStore(
+                database_url, schema=race_schema, application_name=witness.name, **settings
+            )
+            stack.push_async_callback(store.close)
+            return store
+
+        yield make
+
+
+@pytest.fixture
+def store(make_store: Callable[..., PostgresStore]) -> PostgresStore:
+    """A store as it comes."""
+    return make_store()

@@ -1,0 +1,136 @@
+"""The application under the hammer, and a caller that speaks ASGI to the whole of it."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message
+
+from pgsession import SessionMiddleware, SessionNotFoundError, Store
+
+#: Every process signs alike, as the workers of one site do.
+SECRET: Final = "the hammer's secret, which every worker shares"
+
+#: What the application answers to a visitor whose session is not, or no longer, there.
+GONE: Final = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from one call of the application."""
+
+    status: int
+    content: Any
+    #: The cookie that the response set, as a Cookie header has it; None if it set none.
+    cookie: str | None
+
+
+def make_app(store: Store) -> Starlette:
+    """Return a site that does to its visitor's session what the path says."""
+    return Starlette(
+        routes=[
+            Route(f"/{page.__name__}", page, methods=["POST"])
+            for page in (login, change, count, renew, logout, show)
+        ],
+        middleware=[Middleware(SessionMiddleware, store=store, secret_key=SECRET)],
+    )
+
+
+async def login(request: Request) -> Response:
+    """Start a session of a generation."""
+    request.session["generation"] = int(request.query_params["generation"])
+    return JSONResponse(None)
+
+
+async def change(request: Request) -> Response:
+    """Set a member, or remove it where there is no value."""
+    if "generation" not in request.session:
+        return Response(status_code=GONE)
+    name, value = request.query_params["name"], request.query_params.get("value")
+    if value is None:
+        request.session.pop(name, None)
+    else:
+        request.session[name] = value
+    for _ in range(len(name) % 3):
+        await asyncio.sleep(0)  # so that others load and save between our loading and saving
+    return JSONResponse(request.session["generation"])
+
+
+async def count(request: Request) -> Response:
+    """Read, add one, write: as the only one who does."""
+    session: Any = request.session
+    if "generation" not in session:
+        return Response(status_code=GONE)
+    try:
+        async with session.exclusive(timeout=30):
+            session["count"] = session.get("count", 0) + 1
+    except SessionNotFoundError:
+        return Response(status_code=GONE)
+    return JSONResponse(session["generation"])
+
+
+async def renew(request: Request) -> Response:
+    """Change the key, as a login does."""
+    session: Any = request.session
+    if "generation" not in session:
+        return Response(status_code=GONE)
+    session.renew()
+    return JSONResponse(session["generation"])
+
+
+async def logout(request: Request) -> Response:
+    """End the session."""
+    if "generation" not in request.session:
+        return Response(status_code=GONE)
+    generation = request.session["generation"]
+    request.session.clear()
+    return JSONResponse(generation)
+
+
+async def show(request: Request) -> Response:
+    """Return everything."""
+    if "generation" not in request.session:
+        return Response(status_code=GONE)
+    return JSONResponse(dict(request.session))
+
+
+async def call(app: ASGIApp, page: str, *, cookie: str | None = None, **query: object) -> Answer:
+    """Call a page with a cookie; return when the application's call is over."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"testserver")]
+    if cookie is not None:
+        headers.append((b"cookie", cookie.encode()))
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "https",
+        "path": f"/{page}",
+        "raw_path": f"/{page}".encode(),
+        "root_path": "",
+        "query_string": urlencode(query).encode(),
+        "headers": headers,
+        "server": ("testserver", 443),
+    }
+    await app(scope, receive, send)
+    start, *bodies = sent
+    body = b"".join(message.get("body", b"") for message in bodies)
+    given = dict(start["headers"]).get(b"set-cookie")
+    return Answer(
+        start["status"],
+        json.loads(body) if start["status"] == 200 else None,
+        None if given is None else given.decode().partition(";")[0],
+    )

@@ -1,0 +1,81 @@
+"""Operations made by hand, each by the moments of its call and its return."""
+
+import math
+from dataclasses import replace
+
+from tests.concurrency.history import Action, Key, Life, Operation, Outcome
+
+KEY = Key(0)
+HEIR = Key(0, 1)
+
+
+def write(start: float, end: float, value: str, *, name: str = "a", key: Key = KEY) -> Operation:
+    return Operation(
+        action=Action.MERGE,
+        key=key,
+        invoked=start,
+        returned=end,
+        life=Life.LIVING,
+        wrote={name: value},
+    )
+
+
+def read(start: float, end: float, value: str | None, *, key: Key = KEY) -> Operation:
+    """Return a read that found this value of `a`, or an empty session."""
+    return Operation(
+        action=Action.GET,
+        key=key,
+        invoked=start,
+        returned=end,
+        life=Life.LIVING,
+        saw={} if value is None else {"a": value},
+    )
+
+
+def dead_read(start: float, end: float, *, key: Key = KEY) -> Operation:
+    return Operation(action=Action.GET, key=key, invoked=start, returned=end, life=Life.DEAD)
+
+
+def clear(start: float, end: float) -> Operation:
+    return Operation(action=Action.CLEAR, key=KEY, invoked=start, returned=end, life=Life.DEAD)
+
+
+def renew(start: float, end: float) -> Operation:
+    return Operation(action=Action.RENEW, key=KEY, invoked=start, returned=end, life=Life.LIVING)
+
+
+def remove(start: float, end: float) -> Operation:
+    return Operation(
+        action=Action.MERGE,
+        key=KEY,
+        invoked=start,
+        returned=end,
+        life=Life.LIVING,
+        removed=frozenset("a"),
+    )
+
+
+def take(start: float, end: float, value: str | None) -> Operation:
+    return Operation(
+        action=Action.TAKE,
+        key=KEY,
+        invoked=start,
+        returned=end,
+        life=Life.UNTOLD if value is None else Life.LIVING,
+        removed=frozenset("a"),
+        saw={} if value is None else {"a": value},
+    )
+
+
+def unknown(operation: Operation) -> Operation:
+    return replace(
+        operation,
+        outcome=Outcome.UNKNOWN,
+        returned=math.inf,
+        life=Life.UNTOLD,
+        saw=None,
+    )
+
+
+def failed(operation: Operation) -> Operation:
+    return replace(operation, outcome=Outcome.FAILED, life=Life.UNTOLD, saw=None)

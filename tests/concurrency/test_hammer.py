@@ -1,0 +1,31 @@
+"""The hammer, for a few seconds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HAMMER = Path(__file__).with_name("hammer.py")
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(["--no-renewals", "--no-logouts"], id="changes alone"),
+        pytest.param(["--renewals", "--logouts"], id="renewals and logouts"),
+    ],
+)
+def test_nothing_is_lost(database_url: str, mode: list[str]) -> None:
+    """Whatever several processes do to sessions they share, no acknowledged change is lost."""
+    scale = ["--processes", "3", "--tasks", "8", "--sessions", "6", "--changes", "30"]
+    hammered = subprocess.run(
+        [sys.executable, HAMMER, "--database-url", database_url, *scale, *mode],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    print(hammered.stdout)
+    assert (hammered.returncode, hammered.stderr) == (0, "")
+    assert ", 0 lost" in hammered.stdout

@@ -1,0 +1,21 @@
+"""The mutants of tests/mutation.py fit the source as it is."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.mutant import Mutant
+from tests.mutants.requests import REQUESTS
+from tests.mutants.statements import STATEMENTS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("mutant", STATEMENTS + REQUESTS, ids=lambda mutant: mutant.name)
+def test_fits(mutant: Mutant) -> None:
+    """Each text to be replaced stands in the source once, and each test that must fail exists."""
+    for edit in mutant.edits:
+        edit.apply((ROOT / "src" / "pgsession" / edit.file).read_text(encoding="utf-8"))
+    for test in mutant.tests:
+        file, _, name = test.partition("::")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text(encoding="utf-8")

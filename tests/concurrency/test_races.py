@@ -1,0 +1,312 @@
+"""Two operations at one row, in either order: both have come to it before either may go on."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+from pgsession import Changes, PostgresStore, SessionNotFoundError
+from tests.concurrency.witness import Witness
+
+Operation: TypeAlias = Callable[[PostgresStore, str], Coroutine[Any, Any, object]]
+
+#: What a sweep runs, its clock an hour ahead, so that it meets rows which others see alive.
+SWEEP: Final = "DELETE FROM session WHERE expire_date < now() + interval '1 hour'"
+MINUTE: Final = 60
+
+
+def merging(**members: object) -> Operation:
+    return lambda store, key: store.merge(key, Changes(set=members))
+
+
+def removing(*names: str) -> Operation:
+    return lambda store, key: store.merge(key, Changes(removed=names))
+
+
+def replacing(**members: object) -> Operation:
+    return lambda store, key: store.set(key, members)
+
+
+def touching(store: PostgresStore, key: str) -> Coroutine[Any, Any, object]:
+    return store.touch(key)
+
+
+def clearing(store: PostgresStore, key: str) -> Coroutine[Any, Any, object]:
+    return store.clear(key)
+
+
+def clearing_empty(store: PostgresStore, key: str) -> Coroutine[Any, Any, object]:
+    return store.clear(key, only_if_empty=True)
+
+
+def renewing(store: PostgresStore, key: str) -> Coroutine[Any, Any, object]:
+    return store.renew(key)
+
+
+def taking(store: PostgresStore, key: str) -> Coroutine[Any, Any, object]:
+    return store.take(key, "a")
+
+
+def heir_among(outcomes: list[object]) -> str:
+    (heir,) = [each for each in outcomes if isinstance(each, str)]
+    return heir
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "value"),
+    [
+        pytest.param(merging(a=1), merging(a=2), {"a": 2, "z": 0}, id="same key, 1 then 2"),
+        pytest.param(merging(a=2), merging(a=1), {"a": 1, "z": 0}, id="same key, 2 then 1"),
+        pytest.param(
+            merging(a=1), merging(b=2), {"a": 1, "b": 2, "z": 0}, id="other keys, a then b"
+        ),
+        pytest.param(
+            merging(b=2), merging(a=1), {"a": 1, "b": 2, "z": 0}, id="other keys, b then a"
+        ),
+        pytest.param(removing("z"), merging(z=1), {"z": 1}, id="removal then edit"),
+        pytest.param(merging(z=1), removing("z"), {}, id="edit then removal"),
+        pytest.param(removing("z"), merging(a=1), {"a": 1}, id="removal then other key"),
+        pytest.param(merging(a=1), removing("z"), {"a": 1}, id="other key then removal"),
+        pytest.param(merging(a=1), replacing(b=2), {"b": 2}, id="merge then whole value"),
+        pytest.param(replacing(b=2), merging(a=1), {"a": 1, "b": 2}, id="whole value then merge"),
+    ],
+)
+async def test_merge_merge(
+    store: PostgresStore,
+    witness: Witness,
+    first: Operation,
+    second: Operation,
+    value: dict[str, Any],
+) -> None:
+    """Of two writers both count; where they name the same member, the later one does."""
+    key = await store.generate({"z": 0})
+
+    outcomes = await witness.race(key, first(store, key), second(store, key))
+
+    assert outcomes == [None, None]
+    assert await witness.value(key) == value
+
+
+WRITES = {
+    "merge": merging(a=1),
+    "removal": removing("z"),
+    "set": replacing(a=1),
+    "touch": touching,
+    "renewal": renewing,
+}
+writes = pytest.mark.parametrize("writing", WRITES.values(), ids=WRITES.keys())
+
+
+@writes
+async def test_clear_first(store: PostgresStore, witness: Witness, writing: Operation) -> None:
+    """Whoever comes after a clear finds no session, and makes none."""
+    key = await store.generate({"z": 0})
+
+    cleared, refused = await witness.race(key, clearing(store, key), writing(store, key))
+
+    assert cleared is True
+    assert isinstance(refused, SessionNotFoundError)
+    assert await witness.values() == []
+
+
+@pytest.mark.parametrize("writing", [merging(a=1), touching], ids=["merge", "touch"])
+async def test_clear_second(store: PostgresStore, witness: Witness, writing: Operation) -> None:
+    """A session that was written is cleared with what was written."""
+    key = await store.generate({"z": 0})
+
+    assert await witness.race(key, writing(store, key), clearing(store, key)) == [None, True]
+
+    assert await witness.values() == []
+
+
+async def test_renew_clear(store: PostgresStore, witness: Witness) -> None:
+    """Clearing a key that was renewed meanwhile leaves its heir alive."""
+    key = await store.generate({"z": 0})
+
+    outcomes = await witness.race(key, renewing(store, key), clearing(store, key))
+
+    assert outcomes[1] is True
+    assert await witness.value(heir_among(outcomes)) == {"z": 0}
+    assert await witness.values() == [{"z": 0}]
+
+
+async def test_merge_renew(store: PostgresStore, witness: Witness) -> None:
+    """A renewal hands on what was merged before it."""
+    key = await store.generate({"z": 0})
+
+    outcomes = await witness.race(key, merging(a=1)(store, key), renewing(store, key))
+
+    assert await witness.value(heir_among(outcomes)) == {"a": 1, "z": 0}
+    assert await witness.values() == [{"a": 1, "z": 0}]
+
+
+@pytest.mark.parametrize(
+    "writing",
+    [merging(a=1), removing("z"), replacing(a=1), touching],
+    ids=["merge", "removal", "set", "touch"],
+)
+async def test_renew_first(store: PostgresStore, witness: Witness, writing: Operation) -> None:
+    """Who writes under a key that was renewed meanwhile is told so, and the heir is untouched."""
+    key = await store.generate({"z": 0}, period=MINUTE)
+
+    outcomes = await witness.race(key, renewing(store, key), writing(store, key))
+
+    assert isinstance(outcomes[1], SessionNotFoundError)
+    row = await witness.row(heir_among(outcomes))
+    assert row is not None
+    assert row.value == {"z": 0}
+    assert row.remaining <= MINUTE
+    assert await witness.values() == [{"z": 0}]
+
+
+async def test_renew_renew(store: PostgresStore, witness: Witness) -> None:
+    """Of two renewals the first has the one heir."""
+    key = await store.generate({"z": 0})
+
+    first, second = await witness.race(key, renewing(store, key), renewing(store, key))
+
+    assert isinstance(first, str)
+    assert isinstance(second, SessionNotFoundError)
+    assert await witness.value(first) == {"z": 0}
+    assert await witness.values() == [{"z": 0}]
+
+
+async def test_touch_touch(store: PostgresStore, witness: Witness) -> None:
+    """Of two touches the later one sets the expiry."""
+    key = await store.generate({"z": 0})
+
+    await witness.race(key, store.touch(key), store.touch(key, period=MINUTE))
+
+    row = await witness.row(key)
+    assert row is not None
+    assert row.remaining <= MINUTE
+
+
+@pytest.mark.parametrize(
+    "using",
+    [touching, lambda store, key: store.merge(key, Changes(), period=None)],
+    ids=["touch", "merge"],
+)
+async def test_sweep_first(store: PostgresStore, witness: Witness, using: Operation) -> None:
+    """A session that was swept does not come back by being used."""
+    key = await store.generate({"z": 0}, period=MINUTE)
+
+    swept, refused = await witness.race(key, witness.execute(SWEEP), using(store, key))
+
+    assert swept == 1
+    assert isinstance(refused, SessionNotFoundError)
+    assert await witness.values() == []
+
+
+async def test_touch_sweep(store: PostgresStore, witness: Witness) -> None:
+    """A session that was touched just before is not swept."""
+    key = await store.generate({"z": 0}, period=MINUTE)
+
+    assert await witness.race(key, store.touch(key), witness.execute(SWEEP)) == [None, 0]
+
+    assert await witness.values() == [{"z": 0}]
+
+
+async def test_renew_sweep(store: PostgresStore, witness: Witness) -> None:
+    """A session that was renewed just before is not swept under its old key."""
+    key = await store.generate({"z": 0}, period=MINUTE)
+
+    outcomes = await witness.race(key, store.renew(key, period=7200), witness.execute(SWEEP))
+
+    assert outcomes[1] == 0
+    assert await witness.value(heir_among(outcomes)) == {"z": 0}
+
+
+async def test_merge_expiry(store: PostgresStore, witness: Witness) -> None:
+    """A merge that waited while the session was made to expire is refused."""
+    key = await store.generate({"z": 0})
+
+    _, refused = await witness.race(key, store.touch(key, period=-1), merging(a=1)(store, key))
+
+    assert isinstance(refused, SessionNotFoundError)
+    assert await witness.values() == [{"z": 0}]
+
+
+async def test_take_take(store: PostgresStore, witness: Witness) -> None:
+    """Of two who take the same member the first gets it."""
+    key = await store.generate({"a": {"nonce": 1}, "z": 0})
+
+    assert await witness.race(key, taking(store, key), taking(store, key)) == [{"nonce": 1}, None]
+
+    assert await witness.value(key) == {"z": 0}
+
+
+async def test_take_merge(store: PostgresStore, witness: Witness) -> None:
+    """A member set after it was taken is there; one set before is what is taken."""
+    key = await store.generate({"a": 1})
+
+    assert await witness.race(key, taking(store, key), merging(a=2)(store, key)) == [1, None]
+    assert await witness.value(key) == {"a": 2}
+    assert await witness.race(key, merging(a=3)(store, key), taking(store, key)) == [None, 3]
+    assert await witness.value(key) == {}
+
+
+@pytest.mark.parametrize("ending", [clearing, renewing], ids=["clear", "renewal"])
+async def test_take_after(store: PostgresStore, witness: Witness, ending: Operation) -> None:
+    """Nothing can be taken under a key that has ended meanwhile."""
+    key = await store.generate({"a": 1})
+
+    assert (await witness.race(key, ending(store, key), taking(store, key)))[1] is None
+
+    assert await witness.values() == ([] if ending is clearing else [{"a": 1}])
+
+
+async def test_take_before(store: PostgresStore, witness: Witness) -> None:
+    """What was taken is not handed on to the heir."""
+    key = await store.generate({"a": 1, "z": 0})
+
+    outcomes = await witness.race(key, store.take(key, "z"), renewing(store, key))
+
+    assert outcomes[0] == 0
+    assert await witness.value(heir_among(outcomes)) == {"a": 1}
+
+
+async def test_takers(make_store: Callable[..., PostgresStore], witness: Witness) -> None:
+    """Of twenty takers in two pools one gets the member, and nobody an older one."""
+    stores = [make_store(), make_store()] * 10
+    key = await stores[0].generate({"a": "nonce", "z": 0})
+
+    taken = await asyncio.gather(*(taking(store, key) for store in stores))
+
+    assert sorted(taken, key=str) == [None] * 19 + ["nonce"]
+    assert await witness.value(key) == {"z": 0}
+
+
+async def test_merge_clear_empty(store: PostgresStore, witness: Witness) -> None:
+    """An empty session that was filled just before is not cleared as empty."""
+    key = await store.generate({})
+
+    outcomes = await witness.race(key, merging(a=1)(store, key), clearing_empty(store, key))
+
+    assert outcomes == [None, False]
+    assert await witness.value(key) == {"a": 1}
+
+
+async def test_clear_empty_merge(store: PostgresStore, witness: Witness) -> None:
+    """A session that was cleared as empty just before is not filled."""
+    key = await store.generate({})
+
+    cleared, refused = await witness.race(key, clearing_empty(store, key), merging(a=1)(store, key))
+
+    assert cleared is True
+    assert isinstance(refused, SessionNotFoundError)
+    assert await witness.values() == []
+
+
+@pytest.mark.parametrize(
+    "ending", [clearing, renewing, clearing_empty], ids=["clear", "renewal", "clear if empty"]
+)
+async def test_ended_empty(store: PostgresStore, witness: Witness, ending: Operation) -> None:
+    """Whoever would clear what is empty is told that another has just ended or renewed it."""
+    key = await store.generate({})
+
+    outcomes = await witness.race(key, ending(store, key), clearing_empty(store, key))
+
+    assert isinstance(outcomes[1], SessionNotFoundError)
+    assert await witness.values() == ([{}] if ending is renewing else [])

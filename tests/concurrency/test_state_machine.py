@@ -1,0 +1,369 @@
+"""Any sequence of operations, on both stores, against a model in plain Python.
+
+Several requests hold one session, some of them under keys that are stale by
+now. No time passes: expiry comes by periods that are not positive and by rows
+that are edited. A longer run::
+
+    STATE_MACHINE_EXAMPLES=5000 python -m pytest -rP tests/concurrency/test_state_machine.py
+
+With ``-rP`` each test prints how many examples ran, and how many steps.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any, ClassVar, Final, TypeVar
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from psycopg.conninfo import make_conninfo
+
+from pgsession import Changes, Entry, MemoryStore, PostgresStore, SessionNotFoundError
+from pgsession.attachment import Attachment
+from tests.concurrency.model import Holder, Living, Model
+from tests.concurrency.visits import key_in
+from tests.concurrency.worlds import PostgresWorld, World
+
+_T = TypeVar("_T")
+
+EXAMPLES: Final = int(os.environ.get("STATE_MACHINE_EXAMPLES", "30"))
+STEPS: Final = 40
+SLACK: Final = timedelta(seconds=60)
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+
+names = st.sampled_from(["a", "b", "c"])
+members = st.sampled_from([0, 1, True, None, "", "x", [1], {"a": [None]}])
+values = st.dictionaries(names, members, max_size=3)
+#: Most periods leave the session alive, far enough apart to be told from each other.
+periods = st.sampled_from(
+    [None, None, HOUR, 2 * HOUR, DAY, 30 * DAY, timedelta(0), timedelta(seconds=-1), -DAY]
+)
+changes = st.builds(
+    Changes, set=values, removed=st.frozensets(names, max_size=2), replaced=st.booleans()
+).filter(lambda it: not set(it.set) & set(it.removed))
+places = st.integers(min_value=0, max_value=7)
+
+
+class Sessions(RuleBasedStateMachine):
+    """The operations of a store, and those of requests that hold sessions in it."""
+
+    world: ClassVar[World]
+    examples: ClassVar[int] = 0
+    steps: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).examples += 1
+        self.world.empty()
+        store = self.world.store
+        self.store = store
+        self.model = Model(store.default_period, store.max_lifetime)
+        #: Every key that ever was, those that are dead too.
+        self.keys: list[str] = []
+        self.requests: list[tuple[Attachment, Holder]] = []
+
+    def agree(
+        self,
+        operation: Coroutine[Any, Any, _T],
+        expected: Callable[[], object],
+        *,
+        returns: type | None = None,
+    ) -> _T | None:
+        """Assert that the store does what the model does, or refuses what it refuses.
+
+        With `returns` what it returns is its own choice, of that type.
+        """
+        type(self).steps += 1
+        try:
+            wanted = expected()
+        except SessionNotFoundError:
+            with pytest.raises(SessionNotFoundError):
+                self.world.run(operation)
+            return None
+        result = self.world.run(operation)
+        assert result == wanted if returns is None else isinstance(result, returns)
+        return result
+
+    def key(self, place: int) -> str:
+        return self.keys[-1 - place % len(self.keys)]
+
+    def request(self, place: int) -> tuple[Attachment, Holder]:
+        return self.requests[-1 - place % len(self.requests)]
+
+    @initialize(value=values)
+    def begin(self, value: dict[str, Any]) -> None:
+        self.generate(value, None, granted=False)
+
+    @rule(value=st.none() | values, period=periods, granted=st.booleans())
+    def generate(
+        self, value: dict[str, Any] | None, period: timedelta | None, *, granted: bool
+    ) -> None:
+        key = self.world.run(self.store.generate(value, period=period, granted=granted))
+        assert key not in self.keys
+        self.keys.append(key)
+        self.model.generate(key, value, period, granted=granted)
+
+    @rule(place=places, value=values, period=periods, granted=st.booleans())
+    def set(
+        self, place: int, value: dict[str, Any], period: timedelta | None, *, granted: bool
+    ) -> None:
+        key = self.key(place)
+        self.agree(
+            self.store.set(key, value, period=period, granted=granted),
+            lambda: self.model.set(key, value, period, granted=granted),
+        )
+
+    @rule(place=places, changes=changes, period=periods, granted=st.booleans())
+    def merge(
+        self, place: int, changes: Changes, period: timedelta | None, *, granted: bool
+    ) -> None:
+        key = self.key(place)
+        self.agree(
+            self.store.merge(key, changes, period=period, granted=granted),
+            lambda: self.model.merge(key, changes, period, granted=granted),
+        )
+
+    @rule(place=places, period=periods, granted=st.booleans())
+    def touch(self, place: int, period: timedelta | None, *, granted: bool) -> None:
+        key = self.key(place)
+        self.agree(
+            self.store.touch(key, period=period, granted=granted),
+            lambda: self.model.touch(key, period, granted=granted),
+        )
+
+    @rule(place=places, changes=st.none() | changes, period=periods, granted=st.booleans())
+    def renew(
+        self,
+        place: int,
+        changes: Changes | None,
+        period: timedelta | None,
+        *,
+        granted: bool,
+    ) -> None:
+        key = self.key(place)
+        edit = Changes() if changes is None else changes
+        heir = self.agree(
+            self.store.renew(key, changes, period=period, granted=granted),
+            lambda: self.model.find(key),
+            returns=str,
+        )
+        if heir is not None:
+            assert heir not in self.keys
+            self.keys.append(heir)
+            self.model.renew(key, heir)
+            self.model.merge(heir, edit, period, granted=granted)
+
+    @rule(place=places)
+    def clear(self, place: int) -> None:
+        key = self.key(place)
+        self.model.clear(key)
+        self.agree(self.store.clear(key), lambda: True)
+
+    @rule(place=places)
+    def clear_empty(self, place: int) -> None:
+        key = self.key(place)
+        self.agree(self.store.clear(key, only_if_empty=True), lambda: self.model.clear_empty(key))
+
+    @rule(place=places, name=names)
+    def take(self, place: int, name: str) -> None:
+        key = self.key(place)
+        self.agree(self.store.take(key, name), lambda: self.model.take(key, name))
+
+    @rule(place=places)
+    def expire(self, place: int) -> None:
+        key = self.key(place)
+        if key in self.model.living:
+            self.world.expire(key)
+            self.model.clear(key)
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.sweep()
+
+    @rule(place=places)
+    def load(self, place: int) -> None:
+        key = self.key(place)
+        if key in self.model.living:
+            attachment = Attachment(self.world.policy)
+            self.world.run(attachment.load(key))
+            self.requests.append((attachment, Holder.of(self.model, key)))
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places, name=names, member=members)
+    def assign(self, place: int, name: str, member: object) -> None:
+        attachment, holder = self.request(place)
+        attachment.session[name] = deepcopy(member)
+        holder.content[name] = deepcopy(member)
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places, name=names)
+    def discard(self, place: int, name: str) -> None:
+        attachment, holder = self.request(place)
+        attachment.session.pop(name, None)
+        holder.content.pop(name, None)
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places, value=values)
+    def replace(self, place: int, value: dict[str, Any]) -> None:
+        attachment, holder = self.request(place)
+        attachment.session.clear()
+        attachment.session.update(deepcopy(value))
+        holder.content, holder.cleared = deepcopy(value), True
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places)
+    def save(self, place: int) -> None:
+        attachment, holder = self.request(place)
+
+        def expected() -> None:
+            holder.settle()
+
+        self.agree(attachment.save(), expected)
+        self._drop_if_ended(place)
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places)
+    def reload(self, place: int) -> None:
+        attachment, holder = self.request(place)
+        self.agree(attachment.reload(), holder.reload)
+        _assert_same_value(attachment.session, holder.content)
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places, name=names, member=members)
+    def act_exclusively(self, place: int, name: str, member: object) -> None:
+        attachment, holder = self.request(place)
+
+        async def act() -> None:
+            async with attachment.exclusive(HOUR):
+                attachment.session[name] = deepcopy(member)
+
+        def expected() -> None:
+            holder.reload()
+            holder.content[name] = deepcopy(member)
+            holder.settle()
+
+        self.agree(act(), expected)
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places, name=names)
+    def take_from(self, place: int, name: str) -> None:
+        attachment, holder = self.request(place)
+        self.agree(attachment.take(name, None), lambda: holder.take(name))
+
+    @precondition(lambda self: self.requests)
+    @rule(place=places, renewing=st.booleans())
+    def answer(self, place: int, *, renewing: bool) -> None:
+        """The request ends: what it changed is merged, or it has lost its session."""
+        attachment, holder = self.request(place)
+        self.requests.remove((attachment, holder))
+        if renewing:
+            attachment.session.renew()
+        cookie = self.world.run(attachment.settle())
+        heir = None if cookie is None or not renewing else key_in(cookie.decode())
+        period = self.store.default_period if holder.granted is None else holder.granted
+        try:
+            is_told = holder.settle(period, heir=heir)
+        except SessionNotFoundError:
+            is_told = False
+        assert (cookie is not None) == is_told
+        if heir is not None and not holder.ended:
+            assert heir not in self.keys
+            self.keys.append(heir)
+
+    @invariant()
+    def same_rows(self) -> None:
+        """Each key reads as in the model, however stale; nothing else is in the table."""
+        entries = self.world.run(self._read_all())
+        for key, entry in zip(self.keys, entries, strict=True):
+            _assert_same(entry, self.model.living.get(key))
+        assert self.world.count() in {None, len(self.model.living)}
+
+    async def _read_all(self) -> list[Entry | None]:
+        return await asyncio.gather(*(self.store.get(key) for key in self.keys))
+
+    def _drop_if_ended(self, place: int) -> None:
+        request = self.request(place)
+        if request[1].ended:
+            self.requests.remove(request)
+
+
+def _assert_same(entry: Entry | None, session: Living | None) -> None:
+    if session is None:
+        assert entry is None
+        return
+    assert entry is not None
+    _assert_same_value(entry.value, session.value)
+    assert entry.granted == session.granted
+    assert entry.period == pytest.approx(session.period, abs=SLACK)
+    assert (entry.lifetime is None) == (session.lifetime is None)
+
+
+def _assert_same_value(one: object, other: object) -> None:
+    """Compare as JSON: True is not 1."""
+    assert json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+LIFETIMES = pytest.mark.parametrize("max_lifetime", [None, 3 * DAY], ids=["undying", "mortal"])
+
+
+def explore(world: World, record: Callable[[str, object], None]) -> None:
+    """Run the machine in a world, and tell how much of it ran."""
+
+    class Machine(Sessions):
+        pass
+
+    Machine.world = world
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    record("examples", Machine.examples)
+    record("operations", Machine.steps)
+    sys.stdout.write(f"{Machine.examples} examples, {Machine.steps} operations compared\n")
+
+
+@LIFETIMES
+def test_memory(
+    max_lifetime: timedelta | None, record_property: Callable[[str, object], None]
+) -> None:
+    """The store in memory does what the model does, whatever comes in whatever order."""
+    with asyncio.Runner() as runner:
+        explore(World(runner, MemoryStore(max_lifetime=max_lifetime)), record_property)
+
+
+@LIFETIMES
+def test_postgres(
+    database_url: str,
+    migrated_schema: str,
+    max_lifetime: timedelta | None,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """The store in PostgreSQL does what the model does, whatever comes in whatever order."""
+    store = PostgresStore(database_url, schema=migrated_schema, max_lifetime=max_lifetime)
+    conninfo = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+    with (
+        psycopg.connect(conninfo, autocommit=True) as connection,
+        asyncio.Runner() as runner,
+    ):
+        explore(PostgresWorld(runner, store, connection), record_property)
+        runner.run(store.close())

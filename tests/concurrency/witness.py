@@ -1,0 +1,166 @@
+"""The table as other connections see it and hold it, so that races have a known order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, LiteralString
+
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from pgsession.store import digest
+
+PATIENCE: Final = 20.0
+
+ROW = """
+SELECT session_data, extract(epoch FROM expire_date - clock_timestamp())::float8, period
+FROM session
+WHERE session_key = %s
+"""
+
+LOCK = "SELECT FROM session WHERE session_key = %s FOR UPDATE"
+
+WAITING = """
+SELECT count(*)
+FROM pg_stat_activity
+WHERE application_name = %s
+  AND wait_event_type = 'Lock'
+"""
+
+IN_TRANSACTION = """
+SELECT pid
+FROM pg_stat_activity
+WHERE application_name = %s
+  AND xact_start IS NOT NULL
+"""
+
+AGE = """
+UPDATE session
+SET expire_date = expire_date - %(by)s::interval,
+    final_date = final_date - %(by)s::interval,
+    created_on = created_on - %(by)s::interval
+WHERE session_key = %(digest)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as it is stored, alive or not."""
+
+    value: dict[str, Any] | None
+    #: Seconds until it expires.
+    remaining: float
+    granted: timedelta | None
+
+
+class Witness:
+    """Sees what is committed, holds rows, and knows who waits for them.
+
+    It counts the connections whose application_name is its own: those of the
+    stores under test.
+    """
+
+    def __init__(self, conninfo: str, connection: AsyncConnection[TupleRow], name: str) -> None:
+        self.conninfo = conninfo
+        self._connection = connection
+        self.name = name
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, database_url: str, schema: str) -> AsyncIterator["Witness"]:
+        """Watch the table in `schema`, emptied first."""
+        conninfo = make_conninfo(database_url, options=f"-csearch_path={schema}")
+        async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            await connection.execute("DELETE FROM session")
+            yield cls(conninfo, connection, name=f"{schema}_store")
+
+    async def row(self, key: str) -> Row | None:
+        """Return what is stored under `key`."""
+        found = await (await self._connection.execute(ROW, (digest(key),))).fetchone()
+        return None if found is None else Row(*found)
+
+    async def value(self, key: str) -> dict[str, Any] | None:
+        """Return the value stored under `key`, or None where no row is."""
+        row = await self.row(key)
+        return None if row is None else row.value
+
+    async def values(self) -> list[dict[str, Any] | None]:
+        """Return the values of all rows."""
+        found = await self._connection.execute("SELECT session_data FROM session")
+        return [value for (value,) in await found.fetchall()]
+
+    async def execute(self, statement: LiteralString, *arguments: object) -> int:
+        """Run a statement on a connection of its own that counts as one of the stores'."""
+        async with await AsyncConnection.connect(
+            self.conninfo, autocommit=True, application_name=self.name
+        ) as connection:
+            return (await connection.execute(statement, arguments)).rowcount
+
+    async def age(self, key: str, by: timedelta) -> None:
+        """Make a row that much older."""
+        await self._connection.execute(AGE, {"by": by, "digest": digest(key)})
+
+    @asynccontextmanager
+    async def holding(self, statement: LiteralString, *arguments: object) -> AsyncIterator[int]:
+        """Hold what a statement locks; yield how many rows those are."""
+        async with await AsyncConnection.connect(self.conninfo) as connection:
+            yield (await connection.execute(statement, arguments)).rowcount
+            await connection.rollback()
+
+    @asynccontextmanager
+    async def holding_row(self, key: str) -> AsyncIterator[None]:
+        """Hold the lock of a row."""
+        async with self.holding(LOCK, digest(key)) as rows:
+            assert rows == 1, "there is no such row to hold"
+            yield
+
+    async def waiting(self, count: int) -> None:
+        """Return as soon as so many connections of the stores wait for a lock."""
+        await eventually(partial(self._is_waiting, count))
+
+    async def in_transaction(self) -> list[int]:
+        """Return the processes that serve transactions of the stores."""
+        found = await self._connection.execute(IN_TRANSACTION, (self.name,))
+        return [pid for (pid,) in await found.fetchall()]
+
+    async def kill(self, pid: int) -> None:
+        """End a connection from the server's side, and wait until it has ended."""
+        await self._connection.execute("SELECT pg_terminate_backend(%s, 20000)", (pid,))
+
+    async def race(
+        self, key: str, first: Coroutine[Any, Any, object], second: Coroutine[Any, Any, object]
+    ) -> list[object]:
+        """Run two operations that reach the row in this order; return their outcomes.
+
+        PostgreSQL serves those who wait for one row in the order of their
+        coming: the first has the tuple's lock, the second is in its queue.
+        """
+        async with asyncio.TaskGroup() as group, self.holding_row(key):
+            racers = []
+            for place, operation in enumerate((first, second), 1):
+                racers.append(group.create_task(outcome(operation)))
+                await self.waiting(place)
+        return [racer.result() for racer in racers]
+
+    async def _is_waiting(self, count: int) -> bool:
+        found = await (await self._connection.execute(WAITING, (self.name,))).fetchone()
+        return found == (count,)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return as soon as something holds that tells nobody of itself."""
+    async with asyncio.timeout(PATIENCE):
+        while not await holds():  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.002)
+
+
+async def outcome(operation: Coroutine[Any, Any, object]) -> object:
+    """Return what an operation returns, or the error that it raises."""
+    try:
+        return await operation
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome
+        return error

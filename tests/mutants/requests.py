@@ -1,0 +1,214 @@
+"""Laws that the middleware, the session and its lock keep, broken."""
+
+from typing import Final
+
+from tests.mutants.mutant import Edit, Mutant
+
+REQUESTS: Final = (
+    Mutant(
+        "a merge is an upsert",
+        (
+            Edit(
+                "postgres.py",
+                "        if not alive:\n            raise SessionNotFoundError\n",
+                "        if not alive:\n"
+                "            draft = Draft(\n"
+                "                session_key=edit.session_key,\n"
+                "                text=edit.text,\n"
+                "                period=self._default_period,\n"
+                "                granted=False,\n"
+                "                lifetime=None,\n"
+                "            )\n"
+                "            await self._runner.run(lambda it: self._table.insert(it, [draft]))\n",
+            ),
+        ),
+        (
+            "tests/contract/test_dead_keys.py::test_writing[postgres-cleared-merge]",
+            "tests/concurrency/test_races.py::test_clear_first",
+            "tests/concurrency/test_hammer.py::test_nothing_is_lost[renewals and logouts]",
+        ),
+    ),
+    Mutant(
+        "the whole value is saved, not the members that changed",
+        (
+            Edit(
+                "session.py",
+                "written = self._written_members({} if self._cleared else before)",
+                "written = self._written_members({})",
+            ),
+            Edit(
+                "session.py",
+                "            replaced=self._cleared,\n",
+                "            replaced=True,\n",
+            ),
+        ),
+        (
+            "tests/concurrency/test_requests.py::test_merge_merge",
+            "tests/concurrency/test_hammer.py::test_nothing_is_lost[changes alone]",
+        ),
+    ),
+    Mutant(
+        "a loser sets a cookie",
+        (
+            Edit(
+                "attachment.py",
+                '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
+                "            return None\n",
+                '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
+                "            return self._set_cookie()\n",
+            ),
+        ),
+        ("tests/concurrency/test_requests.py::test_ended_meanwhile",),
+    ),
+    Mutant(
+        "a loser makes the session anew",
+        (Edit("change.py", "    if outcome.lost:\n", "    if False:\n"),),
+        (
+            "tests/unit/test_change.py::test_every_row",
+            "tests/concurrency/test_requests.py::test_refused_save_caught",
+        ),
+    ),
+    Mutant(
+        "the response leaves before the commit",
+        (
+            Edit(
+                "exchange.py",
+                "            try:\n                cookie = await self._attachment.settle()\n",
+                "            try:\n"
+                "                await self._send(message)\n"
+                "                await self._attachment.settle()\n"
+                "                return\n",
+            ),
+        ),
+        (
+            "tests/integration/test_middleware_asgi.py::test_committed_before_response",
+            "tests/integration/test_middleware_asgi.py::test_gone_before_response",
+        ),
+    ),
+    Mutant(
+        "a late merge slides the expiry",
+        (
+            Edit(
+                "attachment.py",
+                "await self._carry_out(change, store, slide=False)",
+                "await self._carry_out(change, store, slide=True)",
+            ),
+        ),
+        ("tests/concurrency/test_laws.py::test_expiry_stays",),
+    ),
+    Mutant(
+        "exclusive takes no lock",
+        (Edit("lock.py", "SELECT pg_advisory_xact_lock({});", "SELECT {};"),),
+        ("tests/concurrency/test_exclusive.py::test_counting",),
+    ),
+    Mutant(
+        "the table holds keys in the clear",
+        (
+            Edit(
+                "store.py",
+                'return base64.urlsafe_b64encode(hashed[:_KEY_BYTES]).decode("ascii")',
+                "return key",
+            ),
+        ),
+        (
+            "tests/unit/test_store.py::test_digest",
+            "tests/integration/test_postgres.py::test_no_key_in_table",
+        ),
+    ),
+    Mutant(
+        "saving acknowledges what was changed meanwhile",
+        (
+            Edit(
+                "session.py",
+                "        self._loaded = encode_text(stored)\n"
+                "        self._cleared = self._cleared and not changes.replaced\n",
+                "        self._loaded = encode_value(self, limit=self._limit)\n"
+                "        self._cleared = self._cleared and not changes.replaced\n",
+            ),
+        ),
+        (
+            "tests/unit/test_session.py::test_edit_during_save",
+            "tests/concurrency/test_saving.py::test_change_while_saving",
+        ),
+    ),
+    Mutant(
+        "a visitor who was given nothing gets a row",
+        (
+            Edit(
+                "change.py",
+                "    if not outcome.empty:\n        return Change.CREATE\n",
+                "    if not outcome.empty or not outcome.stale:\n        return Change.CREATE\n",
+            ),
+        ),
+        (
+            "tests/integration/test_middleware.py::test_empty_visitor",
+            "tests/integration/test_middleware_statements.py::test_anonymous",
+        ),
+    ),
+    Mutant(
+        "an outage is taken for an empty session",
+        (
+            Edit(
+                "attachment.py",
+                "            self._note(await store.get(presented))\n",
+                "            try:\n"
+                "                self._note(await store.get(presented))\n"
+                "            except ConnectionError:\n"
+                "                self._note(None)\n",
+            ),
+        ),
+        ("tests/integration/test_middleware_unavailable.py::test_read",),
+    ),
+    Mutant(
+        "a cookie is taken without its signature",
+        (
+            Edit(
+                "cookie.py",
+                "        except BadSignature:\n            return False\n",
+                "        except BadSignature:\n            return True\n",
+            ),
+        ),
+        (
+            "tests/unit/test_cookie.py::test_wrong_secret",
+            "tests/integration/test_middleware_statements.py::test_forged",
+        ),
+    ),
+    Mutant(
+        "exclusive acts on what was loaded before it had the lock",
+        (
+            Edit(
+                "attachment.py",
+                "await self._reload(held)",
+                "pass",
+            ),
+        ),
+        ("tests/concurrency/test_exclusive.py::test_counting",),
+    ),
+    Mutant(
+        "exclusive takes every connection",
+        (Edit("lock.py", "max(1, pool.max_size // 2)", "pool.max_size"),),
+        ("tests/concurrency/test_exclusive.py::test_limit",),
+    ),
+    Mutant(
+        "every read slides the expiry",
+        (
+            Edit(
+                "change.py",
+                "gain >= (period / 10 if touch_after is None else touch_after)",
+                "gain >= timedelta(0)",
+            ),
+        ),
+        ("tests/integration/test_middleware_periods.py::test_read_slides_no_sooner",),
+    ),
+    Mutant(
+        "a cookie outlives its row",
+        (
+            Edit(
+                "attachment.py",
+                "return cookie.write(self._key, self._remaining - elapsed)",
+                "return cookie.write(self._key, self.session.period)",
+            ),
+        ),
+        ("tests/integration/test_middleware_periods.py::test_lifetime",),
+    ),
+)

@@ -1,0 +1,153 @@
+"""Laws that the statements keep, broken."""
+
+from typing import Final
+
+from tests.mutants.mutant import Edit, Mutant
+
+#: A statement's predicate that the session is alive, as the three-line form has it.
+_ALIVE: Final = "  AND s.expire_date > now()\n"
+
+STATEMENTS: Final = (
+    Mutant(
+        "a merge forgets its removals",
+        (
+            Edit(
+                "table.py",
+                "ELSE (coalesce(s.session_data, '{{}}'::jsonb) - o.removed) || o.changed",
+                "ELSE coalesce(s.session_data, '{{}}'::jsonb) || o.changed",
+            ),
+        ),
+        (
+            "tests/contract/test_merge.py::test_members",
+            "tests/concurrency/test_history.py::test_history",
+        ),
+    ),
+    Mutant(
+        "SELECT finds expired sessions",
+        (
+            Edit(
+                "table.py",
+                'WHERE session_key = ANY(%s::text[])\n  AND expire_date > now()\n"""\n\n_INSERT',
+                'WHERE session_key = ANY(%s::text[])\n"""\n\n_INSERT',
+            ),
+        ),
+        ("tests/contract/test_dead_keys.py::test_reading",),
+    ),
+    Mutant(
+        "UPDATE revives expired sessions",
+        (
+            Edit(
+                "table.py",
+                f"WHERE s.session_key = o.session_key\n{_ALIVE}RETURNING s.session_key::text",
+                "WHERE s.session_key = o.session_key\nRETURNING s.session_key::text",
+            ),
+        ),
+        ("tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-touch]",),
+    ),
+    Mutant(
+        "RENEW gives an expired session an heir",
+        (
+            Edit(
+                "table.py",
+                "      AND s.expire_date > now()\n    RETURNING\n        s.session_key,",
+                "    RETURNING\n        s.session_key,",
+            ),
+        ),
+        ("tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-renew]",),
+    ),
+    Mutant(
+        "TAKE finds members of expired sessions",
+        (
+            Edit(
+                "table.py",
+                "      AND expire_date > now()\n      AND session_data ? ",
+                "      AND session_data ? ",
+            ),
+            Edit("table.py", f"{_ALIVE}RETURNING o.taken::text", "RETURNING o.taken::text"),
+        ),
+        ("tests/concurrency/test_laws.py::test_take_expired",),
+    ),
+    Mutant(
+        "RENEW leaves the old key alive",
+        (
+            Edit(
+                "table.py",
+                "    DELETE FROM {table} AS s\n"
+                "    USING offered AS o\n"
+                "    WHERE s.session_key = o.session_key\n"
+                "      AND s.expire_date > now()\n"
+                "    RETURNING\n"
+                "        s.session_key, s.session_data, s.expire_date, s.created_on, s.period, "
+                "s.final_date,\n"
+                "        s.user_id\n",
+                "    SELECT s.*\n"
+                "    FROM {table} AS s\n"
+                "    JOIN offered AS o USING (session_key)\n"
+                "    WHERE s.expire_date > now()\n",
+            ),
+        ),
+        (
+            "tests/contract/test_renew.py::test_old_key",
+            "tests/concurrency/test_history.py::test_history",
+        ),
+    ),
+    Mutant(
+        "TAKE reads without locking",
+        (
+            Edit(
+                "table.py",
+                "      AND session_data ? %(name)s::text\n    FOR UPDATE\n",
+                "      AND session_data ? %(name)s::text\n",
+            ),
+        ),
+        ("tests/concurrency/test_races.py::test_take_take",),
+    ),
+    Mutant(
+        "a touch goes past the end of the lifetime",
+        (
+            Edit(
+                "table.py",
+                "ELSE least(o.expire_date, s.final_date)",
+                "ELSE o.expire_date",
+            ),
+        ),
+        ("tests/contract/test_lifetime.py::test_touch",),
+    ),
+    Mutant(
+        "the application's clock judges the expiry",
+        (
+            Edit(
+                "table.py",
+                'WHERE session_key = ANY(%s::text[])\n  AND expire_date > now()\n"""\n\n_INSERT',
+                "WHERE session_key = ANY(%s::text[])\n  AND expire_date > to_timestamp(%s)\n"
+                '"""\n\n_INSERT',
+            ),
+            Edit(
+                "table.py",
+                "self._select, (list(digests),)",
+                'self._select, (list(digests), __import__("time").time())',
+            ),
+        ),
+        ("tests/concurrency/test_laws.py::test_wrong_clock",),
+    ),
+    Mutant(
+        "an emptied session is cleared without locking",
+        (
+            Edit(
+                "table.py",
+                "      AND expire_date > now()\n    FOR UPDATE\n), gone AS (",
+                "      AND expire_date > now()\n), gone AS (",
+            ),
+        ),
+        ("tests/concurrency/test_races.py::test_merge_clear_empty",),
+    ),
+    Mutant(
+        "a renewal begins a new lifetime",
+        (
+            Edit(
+                "table.py", "    old.final_date,\n    old.user_id\n", "    NULL,\n    old.user_id\n"
+            ),
+        ),
+        ("tests/contract/test_lifetime.py::test_renew",),
+    ),
+)
