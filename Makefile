@@ -10,7 +10,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--custom-compile-command 'make lock' --extra cli --extra embedded pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest lint lock clean
+.PHONY: help demo test test-lowest mutants lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,9 @@ test: lint ## Run every gate: lint, then the tests with branch coverage
 
 test-lowest: $(LOWEST)/installed ## Run the tests with the oldest dependencies allowed
 	$(LOWEST)/bin/python -m pytest
+
+mutants: $(VENV)/installed ## Break each law on purpose; see that a named test notices
+	$(BIN)/python tests/mutation.py
 
 lint: $(VENV)/installed ## Check format, style, types and layers
 	$(BIN)/ruff format --check

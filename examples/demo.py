@@ -1,0 +1,89 @@
+"""`make demo`: serves counter.py on this machine, with a PostgreSQL of its own in .demo/.
+
+With SESSION_DATABASE_URL set that server is used instead, in the schema
+pgsession_demo unless SESSION_SCHEMA names another. Any number of demos may run
+side by side; Ctrl-C ends each of them, and the last one ends PostgreSQL.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+
+from pgsession import SessionError
+from pgsession.embedded import embedded_server
+from pgsession.schema import migrate
+
+DATA = Path(__file__).resolve().parents[1] / ".demo"
+ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+class Server(uvicorn.Server):
+    """Says where it is once it answers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then print the address."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()
+            print(f"Open http://{host}:{port}/ — Ctrl-C ends it.", flush=True)
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    for number in ENDING:
+        signal.signal(number, end)
+    with ExitStack() as stack:
+        if not os.environ.get("SESSION_DATABASE_URL"):
+            with uninterrupted():
+                os.environ["SESSION_DATABASE_URL"] = stack.enter_context(embedded_server(DATA))
+        schema = os.environ.setdefault("SESSION_SCHEMA", "pgsession_demo")
+        os.environ.setdefault("SESSION_SECRET_KEY", kept_secret())
+        migrate(os.environ["SESSION_DATABASE_URL"], schema=schema)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        server = Server(uvicorn.Config("counter:app", log_level="warning"))
+        server.run(sockets=[listener])
+        sys.exit(not server.started)
+
+
+def end(*_: object) -> None:
+    """Leave, once: a second Ctrl-C must not keep PostgreSQL from stopping."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put a signal off, so that no server is left half-started."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def kept_secret() -> str:
+    """Return the secret in .demo/, made by the first demo, so that cookies outlive a restart."""
+    file, draft = DATA / "secret", DATA / f"secret.{os.getpid()}"
+    if not file.exists():
+        DATA.mkdir(exist_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):  # of two that start at once one wins
+            file.hardlink_to(draft)
+        draft.unlink()
+    return file.read_text()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SessionError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,77 @@
+"""Log in, be remembered, log out. Any name will do; the password is "sesame".
+
+export SESSION_DATABASE_URL=postgresql://localhost/app
+export SESSION_SECRET_KEY="$(pgsession secret)"
+pgsession migrate
+uvicorn --app-dir examples login:app
+"""
+
+import secrets
+from datetime import timedelta
+from html import escape
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.routing import Route
+
+from pgsession import Session, SessionMiddleware, SessionSettings
+
+PAGE = '<!doctype html><title>Login</title><form method="post" action="/{}">{}</form>'
+TOKEN = '<input type="hidden" name="token" value="{}">'
+LOGOUT = '<p id="user">{}</p><button>Log out</button>'
+LOGIN = """<p><input name="user" placeholder="Name" required>
+<p><input name="password" type="password" placeholder="Password">
+<p><label><input name="remember" type="checkbox"> Remember me for 30 days</label>
+<p><button>Log in</button>"""
+
+
+async def home(request: Request) -> HTMLResponse:
+    """Show who is logged in, or the login form."""
+    token = TOKEN.format(request.session.setdefault("token", secrets.token_urlsafe()))
+    if user := request.session.get("user"):
+        return HTMLResponse(PAGE.format("logout", token + LOGOUT.format(escape(user))))
+    return HTMLResponse(PAGE.format("login", token + LOGIN))
+
+
+async def login(request: Request) -> RedirectResponse:
+    """Renew the key, so that one planted in this browser before is worth nothing now."""
+    session, form = await accept_form(request)
+    if not secrets.compare_digest(form.get("password", "").encode(), b"sesame"):
+        raise HTTPException(401, "Wrong password.")
+    session.renew()
+    session["user"] = form.get("user", "")
+    session.period = timedelta(days=30) if "remember" in form else None
+    return RedirectResponse("/", status_code=303)
+
+
+async def logout(request: Request) -> RedirectResponse:
+    """End the session: the row is gone before the browser hears of it."""
+    session, _ = await accept_form(request)
+    session.clear()
+    return RedirectResponse("/", status_code=303)
+
+
+async def accept_form(request: Request) -> tuple[Session, dict[str, str]]:
+    """Return the session and a form that our own page sent, which knows the session's token."""
+    form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
+    session = request.session
+    assert isinstance(session, Session)  # Starlette's types promise a dict, no more
+    # SameSite=lax keeps the cookie off forms that other sites post, but such a form could
+    # still log the browser in as somebody else: hence the token.
+    token = session.get("token")
+    if not token or not secrets.compare_digest(form.get("token", "").encode(), token.encode()):
+        raise HTTPException(403, "Reload the page and try again.")
+    return session, form
+
+
+app = Starlette(
+    routes=[
+        Route("/", home),
+        Route("/login", login, methods=["POST"]),
+        Route("/logout", logout, methods=["POST"]),
+    ],
+    middleware=[Middleware(SessionMiddleware, settings=SessionSettings.from_env())],
+)
