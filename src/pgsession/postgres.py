@@ -12,10 +12,11 @@ from typing import Any, Self
 
 from psycopg_pool import AsyncConnectionPool
 
+from pgsession.calls import Calls, Coalesced, Direct
 from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.lock import lock_number
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.pool import Connections, PoolSettings, Runner, complete_conninfo
+from pgsession.pool import Connections, PoolSettings, complete_conninfo
 from pgsession.schema import inspect
 from pgsession.store import (
     DEFAULT_EXCLUSIVE_TIMEOUT,
@@ -70,7 +71,7 @@ class PostgresStore:
         self._default_period = as_period(default_period)
         self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
         self._value_limit = value_limit
-        self._table = Table(schema=schema, prepared=prepared)
+        table = Table(schema=schema, prepared=prepared)
         self._held_table = Table(schema=schema, prepared=prepared, clock="statement_timestamp()")
         if not isinstance(source, str):
             if libpq:
@@ -84,7 +85,8 @@ class PostgresStore:
                 prepared=prepared,
             )
         self._connections = Connections(settings, check=partial(inspect, schema=schema))
-        self._runner: Runner = self._connections
+        self._batches = Coalesced(table, self._connections)
+        self._calls: Calls = self._batches
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -127,7 +129,8 @@ class PostgresStore:
         return await self._connections.open()
 
     async def close(self) -> None:
-        """Close the connections, those opened here. Closing twice is fine."""
+        """Answer who waits, then close the connections, those opened here. Twice is fine."""
+        await self._batches.drain()
         await self._connections.close()
 
     async def generate(
@@ -146,14 +149,13 @@ class PostgresStore:
             granted=granted,
             lifetime=self._max_lifetime,
         )
-        await self._runner.run(lambda it: self._table.insert(it, [draft]))
+        await self._calls.insert(draft)
         return key
 
     async def get(self, key: str) -> Entry | None:
         """Return the value with its remaining period, or None for a dead key. One statement."""
-        wanted = digest(key)
-        found = await self._runner.run(lambda it: self._table.fetch(it, [wanted]))
-        return found.get(wanted)
+        row = await self._calls.fetch(digest(key))
+        return None if row is None else row.entry()
 
     async def set(
         self,
@@ -201,8 +203,7 @@ class PostgresStore:
         """Give the session a new key. One statement."""
         heir = new_key()
         edit = self._merging(key, changes, period=period, granted=granted, heir=digest(heir))
-        born = await self._runner.run(lambda it: self._table.renew(it, [edit]))
-        if not born:
+        if not await self._calls.renew(edit):
             raise SessionNotFoundError
         return heir
 
@@ -210,7 +211,7 @@ class PostgresStore:
         """Remove a member and return it, or `default`. One statement."""
         if not is_name(name):
             return default
-        taken = await self._runner.run(lambda it: self._table.take(it, digest(key), name))
+        taken = await self._calls.take(digest(key), name)
         return default if taken is None else decode_member(taken)
 
     @asynccontextmanager
@@ -225,24 +226,22 @@ class PostgresStore:
         seconds = as_period(timeout).total_seconds()
         async with self._connections.hold(lock_number(digest(key)), seconds) as held:
             within = copy(self)
-            within._runner = held  # noqa: SLF001 - a copy of this very object
-            within._table = self._held_table  # noqa: SLF001 - as above
+            within._calls = Direct(self._held_table, held)  # noqa: SLF001 - a copy of this object
             yield within
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Remove the session. One statement."""
         gone = digest(key)
         if not only_if_empty:
-            await self._runner.run(lambda it: self._table.delete(it, [gone]))
+            await self._calls.delete(gone)
             return True
-        was_empty = await self._runner.run(lambda it: self._table.delete_empty(it, gone))
+        was_empty = await self._calls.delete_empty(gone)
         if was_empty is None:
             raise SessionNotFoundError
         return was_empty
 
     async def _edit(self, edit: Edit) -> None:
-        alive = await self._runner.run(lambda it: self._table.update(it, [edit]))
-        if not alive:
+        if not await self._calls.edit(edit):
             raise SessionNotFoundError
 
     def _merging(

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import itemgetter
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow, tuple_row
@@ -22,7 +22,7 @@ from pgsession.errors import InvalidValueError
 from pgsession.period import MAX_PERIOD
 from pgsession.schema import qualified
 from pgsession.store import Entry
-from pgsession.value import decode_value, embed, encode_text
+from pgsession.value import decode_members, decode_value, embed, encode_text
 
 _LOGGER = logging.getLogger("pgsession")
 _FARTHEST: Final = sql.Literal(MAX_PERIOD.total_seconds())
@@ -232,6 +232,27 @@ class Edit:
     granted: bool = False
     heir: str | None = None
 
+    def then(self, later: Edit) -> Edit:
+        """Return the one edit that does what this and then `later`, of the same key, would do."""
+        moved = self if later.period is None else later
+        text, removed, replaced = self.text, frozenset(self.removed), self.replaced
+        if later.text is not None:
+            members = {} if text is None or later.replaced else decode_members(text)
+            for name in later.removed:
+                members.pop(name, None)
+            added = decode_members(later.text)
+            text = encode_text(members | added)
+            removed = (removed | frozenset(later.removed)) - added.keys()
+            replaced = replaced or later.replaced
+        return replace(
+            self,
+            text=text,
+            removed=tuple(removed),
+            replaced=replaced,
+            period=moved.period,
+            granted=moved.granted,
+        )
+
     def document(self) -> dict[str, Any]:
         """Return the record that the UPDATE or the renewal reads."""
         return {
@@ -243,6 +264,32 @@ class Edit:
             "granted": self.granted,
             "heir": self.heir,
         }
+
+
+class Row(NamedTuple):
+    """What is read of a living session, still as text."""
+
+    text: str | None
+    seconds: float
+    granted: float | None
+    lifetime: float | None
+
+    def entry(self) -> Entry | None:
+        """Return a fresh entry, or None, with a logged error, if the text cannot be read."""
+        try:
+            value = None if self.text is None else decode_value(self.text)
+        except InvalidValueError:
+            # Without the traceback: what cannot be read must not be shown either.
+            _LOGGER.error(  # noqa: TRY400
+                "A stored session cannot be read and counts as gone; its row is kept."
+            )
+            return None
+        return Entry(
+            value=value,
+            period=timedelta(seconds=self.seconds),
+            granted=None if self.granted is None else timedelta(seconds=self.granted),
+            lifetime=None if self.lifetime is None else timedelta(seconds=self.lifetime),
+        )
 
 
 class Table:
@@ -270,10 +317,10 @@ class Table:
 
     async def fetch(
         self, connection: AsyncConnection[Any], digests: Sequence[str]
-    ) -> dict[str, Entry]:
-        """Return the living sessions among `digests`."""
+    ) -> dict[str, Row]:
+        """Return the rows of the living sessions among `digests`."""
         rows = await self._rows(connection, self._select, (list(digests),))
-        return {digest: entry for digest, *row in rows if (entry := _entry(*row)) is not None}
+        return {digest: Row(*row) for digest, *row in rows}
 
     async def insert(self, connection: AsyncConnection[Any], drafts: Sequence[Draft]) -> None:
         """Make rows. All are made or none."""
@@ -331,22 +378,3 @@ def _documents(records: Sequence[Draft] | Sequence[Edit]) -> str:
     """Write records as one JSON text, in key order, so that batches meet rows alike."""
     documents = [record.document() for record in records]
     return encode_text(sorted(documents, key=itemgetter("session_key"))).decode("utf-8")
-
-
-def _entry(
-    text: str | None, seconds: float, granted: float | None, lifetime: float | None
-) -> Entry | None:
-    try:
-        value = None if text is None else decode_value(text)
-    except InvalidValueError:
-        # Without the traceback: what cannot be read must not be shown either.
-        _LOGGER.error(  # noqa: TRY400
-            "A stored session cannot be read and counts as gone; its row is kept."
-        )
-        return None
-    return Entry(
-        value=value,
-        period=timedelta(seconds=seconds),
-        granted=None if granted is None else timedelta(seconds=granted),
-        lifetime=None if lifetime is None else timedelta(seconds=lifetime),
-    )

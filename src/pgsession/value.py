@@ -39,6 +39,7 @@ _Path: TypeAlias = "tuple[_Path | None, str | int]"
 
 _encoder = msgspec.json.Encoder()
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
+_splitter = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -96,6 +97,11 @@ def decode_value(text: str | bytes) -> dict[str, JSON]:
         # The text must not travel along with the error: no cause, no context.
         pass
     raise InvalidValueError("A stored session value is no JSON object that Python can hold.")
+
+
+def decode_members(text: bytes) -> dict[str, JSON]:
+    """Split the JSON text of an object into members that `encode_text` joins again."""
+    return _splitter.decode(text)
 
 
 def decode_member(text: str | bytes) -> JSON:

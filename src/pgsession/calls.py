@@ -1,0 +1,125 @@
+"""How statements are called: one by one, or together with whatever waits with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from pgsession.batch import Coalescer
+from pgsession.pool import Runner
+from pgsession.table import Draft, Edit, Row, Table
+
+#: Statements of one kind under way at once. Two keep the server busy while one is read here;
+#: more would only make the batches smaller.
+_LANES: Final = 2
+
+#: Sessions in one statement at most.
+_SIZE: Final = 256
+
+#: Callers that may wait for statements of one kind.
+_MOST_WAITING: Final = 4_096
+
+
+class Calls(Protocol):
+    """The table's statements, seen by one caller. All keys are digests."""
+
+    async def fetch(self, digest: str) -> Row | None:
+        """Return the row of a living session."""
+        ...
+
+    async def insert(self, draft: Draft) -> None:
+        """Make a row."""
+        ...
+
+    async def edit(self, edit: Edit) -> bool:
+        """Apply an edit; return whether the session was alive."""
+        ...
+
+    async def renew(self, edit: Edit) -> bool:
+        """Move a row to its heir's digest; return whether the session was alive."""
+        ...
+
+    async def take(self, digest: str, name: str) -> str | None:
+        """Remove a member and return its text."""
+        ...
+
+    async def delete(self, digest: str) -> None:
+        """Remove a row, if it is there."""
+        ...
+
+    async def delete_empty(self, digest: str) -> bool | None:
+        """Remove a row that holds nothing; tell whether it did, None if the session is dead."""
+        ...
+
+
+class Direct:
+    """Each call is a statement of its own."""
+
+    def __init__(self, table: Table, runner: Runner) -> None:
+        self._table = table
+        self._runner = runner
+
+    async def fetch(self, digest: str) -> Row | None:
+        return (await self._fetch_all([digest]))[0]
+
+    async def insert(self, draft: Draft) -> None:
+        await self._insert_all([draft])
+
+    async def edit(self, edit: Edit) -> bool:
+        return (await self._edit_all([edit]))[0]
+
+    async def renew(self, edit: Edit) -> bool:
+        return bool(await self._runner.run(lambda it: self._table.renew(it, [edit])))
+
+    async def take(self, digest: str, name: str) -> str | None:
+        return await self._runner.run(lambda it: self._table.take(it, digest, name))
+
+    async def delete(self, digest: str) -> None:
+        await self._runner.run(lambda it: self._table.delete(it, [digest]))
+
+    async def delete_empty(self, digest: str) -> bool | None:
+        return await self._runner.run(lambda it: self._table.delete_empty(it, digest))
+
+    async def _fetch_all(self, digests: Sequence[str]) -> list[Row | None]:
+        """Fetch each digest once, whoever asks for it how often."""
+        wanted = list(dict.fromkeys(digests))
+        rows = await self._runner.run(lambda it: self._table.fetch(it, wanted))
+        return [rows.get(digest) for digest in digests]
+
+    async def _insert_all(self, drafts: Sequence[Draft]) -> list[None]:
+        await self._runner.run(lambda it: self._table.insert(it, drafts))
+        return [None] * len(drafts)
+
+    async def _edit_all(self, edits: Sequence[Edit]) -> list[bool]:
+        """Apply the edits of one key as one, in the order in which they came."""
+        composed: dict[str, Edit] = {}
+        for edit in edits:
+            earlier = composed.get(edit.session_key)
+            composed[edit.session_key] = edit if earlier is None else earlier.then(edit)
+        alive = await self._runner.run(lambda it: self._table.update(it, list(composed.values())))
+        return [edit.session_key in alive for edit in edits]
+
+
+class Coalesced(Direct):
+    """Reads, edits and new rows leave together with whatever waits with them."""
+
+    def __init__(self, table: Table, runner: Runner) -> None:
+        super().__init__(table, runner)
+        limits = {"lanes": _LANES, "size": _SIZE, "most_waiting": _MOST_WAITING}
+        self._fetches = Coalescer(self._fetch_all, **limits)
+        self._inserts = Coalescer(self._insert_all, **limits)
+        self._edits = Coalescer(self._edit_all, **limits)
+
+    async def fetch(self, digest: str) -> Row | None:
+        return await self._fetches.call(digest)
+
+    async def insert(self, draft: Draft) -> None:
+        await self._inserts.call(draft)
+
+    async def edit(self, edit: Edit) -> bool:
+        return await self._edits.call(edit)
+
+    async def drain(self) -> None:
+        """Wait until every call is answered."""
+        for coalescer in (self._fetches, self._inserts, self._edits):
+            await coalescer.drain()
