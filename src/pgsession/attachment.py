@@ -45,68 +45,72 @@ class Attachment:
     session has ended under the request's hands nothing is written any more.
     """
 
-    __slots__ = (
-        "_as_of",
-        "_cookie_due",
-        "_entry",
-        "_is_exclusive",
-        "_key",
-        "_lifetime",
-        "_lost",
-        "_policy",
-        "_presented",
-        "_remaining",
-        "_turn",
-        "session",
-        "started",
-    )
+    # What most requests never set stands here, not in each of them.
+
+    #: The key of the living session, or None.
+    _key: str | None = None
+    #: A key that we signed came with the request, whether its session lives or not.
+    _presented = False
+    #: The session lived when it was loaded and has ended since, by another's hand.
+    _lost = False
+    #: A key was made or removed before the response started, and the browser must learn it.
+    _cookie_due = False
+    #: This request holds the session's lock.
+    _is_exclusive = False
+    #: The tasks of one request go to the store one after another, those that do.
+    _turn: asyncio.Lock | None = None
+    #: The response has started: no cookie can be set any more.
+    started: bool = False
+    _entry: Entry | None = None
+    #: The row's remaining period and lifetime, as of this second of the monotonic clock.
+    _remaining = timedelta(0)
+    _lifetime: timedelta | None = None
+    _as_of = 0.0
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        #: The key of the living session, or None.
-        self._key: str | None = None
-        #: A key that we signed came with the request, whether its session lives or not.
-        self._presented = False
-        #: The session lived when it was loaded and has ended since, by another's hand.
-        self._lost = False
-        #: A key was made or removed before the response started, and the browser must learn it.
-        self._cookie_due = False
-        #: This request holds the session's lock.
-        self._is_exclusive = False
-        #: The tasks of one request go to the store one after another.
-        self._turn = asyncio.Lock()
-        #: The response has started: no cookie can be set any more.
-        self.started: bool = False
-        self._entry: Entry | None = None
-        #: The row's remaining period and lifetime, as of this second of the monotonic clock.
-        self._remaining = timedelta(0)
-        self._lifetime: timedelta | None = None
-        self._as_of = 0.0
+        self.session: Session = Session.blank(self)
 
-    async def load(self, presented: str | None) -> Session:
-        """Read the session of a key that came with the request, or make an empty one."""
-        store = self._policy.store
-        if presented is not None:
-            self._presented = True
-            self._note(await store.get(presented))
-            self._key = None if self._entry is None else presented
-        self.session: Session = Session(
-            self._entry,
-            default_period=self._policy.default_period(),
-            limit=store.value_limit,
-            attachment=self,
-        )
-        return self.session
+    async def load(self, presented: str) -> None:
+        """Read the session of a key that came with the request."""
+        self._presented = True
+        self._note(await self._policy.store.get(presented))
+        if self._entry is not None:
+            self._key = presented
+            self.session = Session(self._entry, attachment=self)
+
+    @property
+    def default_period(self) -> timedelta:
+        """The period of a session that has none of its own."""
+        return self._policy.default_period()
+
+    @property
+    def value_limit(self) -> int:
+        """The largest session, in bytes."""
+        return self._policy.store.value_limit
 
     async def settle(self) -> bytes | None:
         """Carry out the one change that the request asks for; return a Set-Cookie text."""
         try:
-            async with self._turn:
-                await self._carry_out(decide(self._outcome()), self._policy.store, slide=True)
+            await self._settle()
         except SessionNotFoundError:
             _LOGGER.info("A session ended while a request that changed it was under way.")
             return None
         return self._set_cookie() if self._cookie_due else None
+
+    async def _settle(self) -> None:
+        change, is_alone = decide(self._outcome()), self._turn is None
+        if is_alone and change is Change.NOTHING:
+            return
+        async with self._in_turn():
+            if not is_alone:
+                change = decide(self._outcome())
+            await self._carry_out(change, self._policy.store, slide=True)
+
+    def _in_turn(self) -> asyncio.Lock:
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        return self._turn
 
     async def settle_late(self) -> None:
         """Merge what changed after the response had started, if the session has a row."""
@@ -157,7 +161,7 @@ class Attachment:
     async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
         """Remove and return a member, once; see `Session.take`."""
         session, taken = self.session, default
-        async with self._turn:
+        async with self._in_turn():
             if self._key is not None:
                 taken = await self._policy.store.take(self._key, name, default)
             if session.is_unsaved(name):
@@ -192,7 +196,7 @@ class Attachment:
                 self.session.is_new = False
 
     async def _save(self, store: Store) -> None:
-        async with self._turn:
+        async with self._in_turn():
             if self._lost:
                 raise SessionNotFoundError
             change = decide(self._outcome(touch=False))
@@ -201,7 +205,7 @@ class Attachment:
             await self._carry_out(change, store, slide=False)
 
     async def _reload(self, store: Store) -> None:
-        async with self._turn:
+        async with self._in_turn():
             if self._lost:
                 raise SessionNotFoundError
             if self._key is None:
@@ -231,11 +235,11 @@ class Attachment:
 
         Raises `SessionNotFoundError`, once and for all, if the session has ended.
         """
+        if change is Change.NOTHING:
+            return
         session = self.session
         changes = session.changes()
         match change:
-            case Change.NOTHING:
-                return
             case Change.FORGET:
                 self._cookie_due = True
             case Change.CREATE:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
+from typing import Final, NamedTuple
+
+
+_NOTHING: Final = timedelta(0)
 
 
 class Change(Enum):
@@ -30,8 +33,7 @@ class Change(Enum):
     FORGET = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What is known of a session when its response starts."""
 
     #: The request came with the key of a living session.
@@ -89,6 +91,7 @@ def touch_due(
     Near the end of an absolute `lifetime` there is nothing left to gain, so no
     request pays for a touch in vain.
     """
-    reachable = period if lifetime is None else min(period, lifetime)
-    gain = reachable - remaining
-    return gain > timedelta(0) and gain >= (period / 10 if touch_after is None else touch_after)
+    gain = (period if lifetime is None else min(period, lifetime)) - remaining
+    if touch_after is None:
+        return gain * 10 >= period and gain > _NOTHING
+    return gain >= touch_after and gain > _NOTHING

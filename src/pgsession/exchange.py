@@ -21,8 +21,10 @@ _STARTS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
 
+_VARY: Final = (b"vary", b"Cookie")
 
-class Exchange:
+
+class Exchange(Attachment):
     """One request and its response.
 
     The session is loaded once, before the application sees the scope, and
@@ -30,16 +32,14 @@ class Exchange:
     the application's call ends.
     """
 
-    __slots__ = ("_attachment", "_policy", "_refused", "_scope", "_send", "_session")
+    #: Our refusal went out in place of the application's response.
+    _refused = False
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
         self._policy = policy
+        self.session = Session.blank(self)
         self._scope = scope
         self._send = send
-        self._attachment = Attachment(policy)
-        self._session: Session
-        #: Our refusal went out in place of the application's response.
-        self._refused = False
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         """Serve the request, or refuse it with 503 if the store cannot answer."""
@@ -47,40 +47,64 @@ class Exchange:
         outer = scope.get("session")
         try:
             presented = self._policy.cookie.find(scope["headers"])
-            self._session = scope["session"] = await self._attachment.load(presented)
-            await app(scope, receive, self._pass)
-            await self._finish()
+            if presented is not None:
+                await self.load(presented)
+            scope["session"] = self.session
+            await app(scope, receive, self.pass_on)
+            if not self.is_idle():
+                await self._finish()
         except StoreUnavailableError as error:
-            if self._attachment.started:
+            if self.started:
                 raise
             await self._refuse(error)
         finally:
+            self.session.detach()
             if outer is not None:
                 scope["session"] = outer
 
-    async def _pass(self, message: Message) -> None:
+    async def pass_on(self, message: Message) -> None:
         """Pass a message on; settle the session first if the response starts with it."""
         if self._refused:
             return
-        if not self._attachment.started and message["type"] in _STARTS:
-            self._adopt_replacement()
-            try:
-                cookie = await self._attachment.settle()
-            except StoreUnavailableError as error:
-                await self._refuse(error)
+        if not self.started and message["type"] in _STARTS:
+            if self.is_idle():
+                self.started = True
+            elif not await self._start(message):
                 return
-            finally:
-                self._attachment.started = True
-            self._add_headers(message, cookie)
         await self._send(message)
+
+    def is_idle(self) -> bool:
+        """Tell whether there is nothing to settle: no cookie came and nobody used the session."""
+        session = self.session
+        return not (
+            self._presented
+            or session
+            or session.accessed
+            or session.cleared
+            or self._key is not None
+            or self._scope["session"] is not session
+        )
+
+    async def _start(self, message: Message) -> bool:
+        """Settle the session and add its headers; return whether the response may go on."""
+        self._adopt_replacement()
+        try:
+            cookie = await self.settle()
+        except StoreUnavailableError as error:
+            await self._refuse(error)
+            return False
+        finally:
+            self.started = True
+        self._add_headers(message, cookie)
+        return True
 
     async def _finish(self) -> None:
         """Save what changed after the response had started; the application's call is over."""
-        if self._refused or not self._attachment.started:
+        if self._refused or not self.started:
             return
         self._adopt_replacement()
         try:
-            await self._attachment.settle_late()
+            await self.settle_late()
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
 
@@ -92,19 +116,27 @@ class Exchange:
         """Take over a plain dict that the application put in the session's place."""
         current = self._scope.get("session")
         if not isinstance(current, Session) and isinstance(current, Mapping):
-            self._session.clear()
-            self._session.update(current)
-            self._session.mark_accessed()
-            self._scope["session"] = self._session
+            self.session.clear()
+            self.session.update(current)
+            self.session.mark_accessed()
+            self._scope["session"] = self.session
 
     def _add_headers(self, message: Message, cookie: bytes | None) -> None:
-        if cookie is None and not self._session.accessed:
+        """Add Vary if the response depends on the session, and the cookie if there is one."""
+        if cookie is None and not self.session.accessed:
             return
-        message.setdefault("headers", [])
-        headers = MutableHeaders(scope=message)
-        headers.add_vary_header("Cookie")
+        message["headers"] = headers = list(message.get("headers", ()))
+        _add_vary(headers)
         if cookie is not None:
             if self._policy.cookie.secure:
                 self._policy.plain_http.consider(self._scope)
-            headers.append("Set-Cookie", cookie.decode("ascii"))
-            headers.setdefault("Cache-Control", "no-store")
+            headers.append((b"set-cookie", cookie))
+            MutableHeaders(raw=headers).setdefault("Cache-Control", "no-store")
+
+
+def _add_vary(headers: list[tuple[bytes, bytes]]) -> None:
+    for name, _ in headers:
+        if name.lower() == b"vary":
+            MutableHeaders(raw=headers).add_vary_header("Cookie")
+            return
+    headers.append(_VARY)

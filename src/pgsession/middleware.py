@@ -74,17 +74,14 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
-        match scope["type"]:
-            case "http" | "websocket":
-                await self._serve(scope, receive, send)
-            case "lifespan":
-                await Lifespan(self.app, self._policy.store)(scope, receive, send)
-            case _:
+        kind = scope["type"]
+        if kind in {"http", "websocket"}:
+            if self._is_excluded(scope):
+                scope["session"] = ExcludedSession()
                 await self.app(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._is_excluded(scope):
-            scope["session"] = ExcludedSession()
-            await self.app(scope, receive, send)
+            else:
+                await Exchange(self._policy, scope, send).run(self.app, receive)
+        elif kind == "lifespan":
+            await Lifespan(self.app, self._policy.store)(scope, receive, send)
         else:
-            await Exchange(self._policy, scope, send).run(self.app, receive)
+            await self.app(scope, receive, send)

@@ -33,6 +33,16 @@ class Attached(Protocol):
     #: True once the response has started, so that no cookie can be set any more.
     started: bool
 
+    @property
+    def default_period(self) -> timedelta:
+        """The period of a session that has none of its own."""
+        ...
+
+    @property
+    def value_limit(self) -> int:
+        """The largest session, in bytes."""
+        ...
+
     async def save(self) -> None:
         """Commit the changes."""
         ...
@@ -71,44 +81,41 @@ class Session(dict[str, Any]):
     The repr shows neither content nor key.
     """
 
-    __slots__ = (
-        "_attachment",
-        "_cleared",
-        "_default_period",
-        "_granted",
-        "_limit",
-        "_loaded",
-        "_period_changed",
-        "_renewed",
-        "accessed",
-        "is_new",
-    )
-
     #: True once a handler looked at the session; Starlette's `request.session` says so.
-    accessed: bool
+    accessed = False
     #: True if there is no row of this session yet.
-    is_new: bool
+    is_new = True
+
+    # What most requests never set stands here, not in each of them.
+    _attachment: Attached | None = None
+    _default_period = DEFAULT_PERIOD
+    _limit = DEFAULT_VALUE_LIMIT
+    _loaded = _EMPTY
+    _granted: timedelta | None = None
+    _cleared = False
+    _renewed = False
+    _period_changed = False
 
     def __init__(
         self,
         entry: Entry | None = None,
         *,
-        default_period: timedelta = DEFAULT_PERIOD,
-        limit: int = DEFAULT_VALUE_LIMIT,
+        default_period: timedelta | None = None,
+        limit: int | None = None,
         attachment: Attached | None = None,
     ) -> None:
-        value = None if entry is None else entry.value
-        super().__init__(value or {})
-        self._loaded = encode_text(value) if value else _EMPTY
-        self._granted = None if entry is None else entry.granted
-        self._default_period = default_period
-        self._limit = limit
-        self._attachment = attachment
-        self._cleared = False
-        self._renewed = False
-        self._period_changed = False
-        self.accessed = False
-        self.is_new = entry is None
+        if entry is not None:
+            self.is_new = False
+            self._granted = entry.granted
+            if entry.value:
+                super().__init__(entry.value)
+                self._loaded = encode_text(entry.value)
+        if attachment is not None:
+            self._attachment = attachment
+        if default_period is not None:
+            self._default_period = default_period
+        if limit is not None:
+            self._limit = limit
 
     def __repr__(self) -> str:
         return f"<Session is_new={self.is_new} accessed={self.accessed}>"
@@ -124,9 +131,11 @@ class Session(dict[str, Any]):
     @property
     def modified(self) -> bool:
         """True if the content differs from what was loaded, or `clear()` was called."""
+        if self._cleared:
+            return True
         before = decode_value(self._loaded)
-        if self._cleared or same(self, before):
-            return self._cleared
+        if same(self, before):
+            return False
         return self.keys() != before.keys() or any(
             differs(name, member, before[name]) for name, member in self.items()
         )
@@ -171,7 +180,11 @@ class Session(dict[str, Any]):
         `InvalidPeriodError` unless it is positive (to end a session, clear it)
         and `ResponseStartedError` once the response has started.
         """
-        return self._default_period if self._granted is None else self._granted
+        if self._granted is not None:
+            return self._granted
+        if self._attachment is not None:
+            return self._attachment.default_period
+        return self._default_period
 
     @period.setter
     def period(self, period: Period | None) -> None:
@@ -248,7 +261,7 @@ class Session(dict[str, Any]):
             set={name: self[name] for name in written},
             removed=frozenset() if self._cleared else before.keys() - self.keys(),
             replaced=self._cleared,
-            encoded=join_members(written, limit=self._limit),
+            encoded=join_members(written, limit=self._largest()),
         )
 
     def acknowledge(self, changes: Changes, *, is_new: bool) -> None:
@@ -256,7 +269,7 @@ class Session(dict[str, Any]):
         stored = {} if changes.replaced else decode_value(self._loaded)
         for name in changes.removed:
             stored.pop(name, None)
-        stored.update(decode_value(changes.encode(limit=self._limit)))
+        stored.update(decode_value(changes.encode(limit=self._largest())))
         self._loaded = encode_text(stored)
         self._cleared = self._cleared and not changes.replaced
         self._renewed = False
@@ -277,7 +290,7 @@ class Session(dict[str, Any]):
     def snapshot(self) -> Snapshot:
         """Return the present state. Raises `InvalidValueError` if it cannot be stored."""
         return Snapshot(
-            encode_value(self, limit=self._limit),
+            encode_value(self, limit=self._largest()),
             cleared=self._cleared,
             renewed=self._renewed,
             granted=self._granted,
@@ -316,10 +329,24 @@ class Session(dict[str, Any]):
         super().clear()
         self.update(content)
 
+    @classmethod
+    def blank(cls, attachment: Attached) -> Session:
+        """Return an empty session; cheap, for it is made for every request."""
+        session = cls.__new__(cls)
+        session._attachment = attachment  # noqa: SLF001 - our own
+        return session
+
+    def detach(self) -> None:
+        """Part from the request, which is over."""
+        self._attachment = None
+
     def _attached(self) -> Attached:
         if self._attachment is None:
             raise SessionError("This session belongs to no request, so no store knows it.")
         return self._attachment
+
+    def _largest(self) -> int:
+        return self._limit if self._attachment is None else self._attachment.value_limit
 
     def _refuse_if_started(self) -> None:
         if self._attachment is not None and self._attachment.started:
@@ -338,5 +365,5 @@ class Session(dict[str, Any]):
             if name not in before or text != encode_member(name, before[name]):
                 written[name] = text
         if written:  # one that only shrinks is let through, though a lowered limit forbade it
-            check_size(size, limit=self._limit)
+            check_size(size, limit=self._largest())
         return written
