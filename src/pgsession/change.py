@@ -6,7 +6,6 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-
 _NOTHING: Final = timedelta(0)
 
 

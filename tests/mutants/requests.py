@@ -10,8 +10,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres.py",
-                "        if not alive:\n            raise SessionNotFoundError\n",
-                "        if not alive:\n"
+                "        if not await self._calls.edit(edit):\n"
+                "            raise SessionNotFoundError\n",
+                "        if not await self._calls.edit(edit):\n"
                 "            draft = Draft(\n"
                 "                session_key=edit.session_key,\n"
                 "                text=edit.text,\n"
@@ -19,7 +20,7 @@ REQUESTS: Final = (
                 "                granted=False,\n"
                 "                lifetime=None,\n"
                 "            )\n"
-                "            await self._runner.run(lambda it: self._table.insert(it, [draft]))\n",
+                "            await self._calls.insert(draft)\n",
             ),
         ),
         (
@@ -73,11 +74,11 @@ REQUESTS: Final = (
         (
             Edit(
                 "exchange.py",
-                "            try:\n                cookie = await self._attachment.settle()\n",
-                "            try:\n"
-                "                await self._send(message)\n"
-                "                await self._attachment.settle()\n"
-                "                return\n",
+                "        try:\n            cookie = await self.settle()\n",
+                "        try:\n"
+                "            await self._send(message)\n"
+                "            await self.settle()\n"
+                "            return False\n",
             ),
         ),
         (
@@ -122,7 +123,7 @@ REQUESTS: Final = (
                 "session.py",
                 "        self._loaded = encode_text(stored)\n"
                 "        self._cleared = self._cleared and not changes.replaced\n",
-                "        self._loaded = encode_value(self, limit=self._limit)\n"
+                "        self._loaded = encode_value(self, limit=self._largest())\n"
                 "        self._cleared = self._cleared and not changes.replaced\n",
             ),
         ),
@@ -150,11 +151,11 @@ REQUESTS: Final = (
         (
             Edit(
                 "attachment.py",
-                "            self._note(await store.get(presented))\n",
-                "            try:\n"
-                "                self._note(await store.get(presented))\n"
-                "            except ConnectionError:\n"
-                "                self._note(None)\n",
+                "        self._note(await self._policy.store.get(presented))\n",
+                "        try:\n"
+                "            self._note(await self._policy.store.get(presented))\n"
+                "        except ConnectionError:\n"
+                "            self._note(None)\n",
             ),
         ),
         ("tests/integration/test_middleware_unavailable.py::test_read",),
@@ -164,8 +165,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "cookie.py",
-                "        except BadSignature:\n            return False\n",
-                "        except BadSignature:\n            return True\n",
+                "                return True\n        return False\n",
+                "                return True\n        return True\n",
             ),
         ),
         (
@@ -194,8 +195,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "change.py",
-                "gain >= (period / 10 if touch_after is None else touch_after)",
-                "gain >= timedelta(0)",
+                "return gain * 10 >= period and gain > _NOTHING",
+                "return gain > _NOTHING",
             ),
         ),
         ("tests/integration/test_middleware_periods.py::test_read_slides_no_sooner",),

@@ -1,6 +1,5 @@
 """The decision table: every combination of what can be known of a session at a request's end."""
 
-from dataclasses import fields
 from datetime import timedelta
 from itertools import product
 
@@ -8,7 +7,7 @@ import pytest
 
 from pgsession.change import Change, Outcome, decide, touch_due
 
-FACTS = tuple(field.name for field in fields(Outcome))
+FACTS = Outcome._fields
 
 #: The rules, the most important first: the first whose facts all hold decides. A dash is "not".
 RULES = (
