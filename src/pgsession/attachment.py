@@ -262,7 +262,7 @@ class Attachment:
 
     async def _alter(self, change: Change, changes: Changes, store: Store, *, slide: bool) -> None:
         key, session = self._key or "", self.session
-        granted = slide and session.granted is not None
+        granted = session.granted is not None if session.period_changed else None
         period = session.period if slide else None
         match change:
             case Change.TOUCH:

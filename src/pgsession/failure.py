@@ -26,6 +26,9 @@ from pgsession.errors import (
 #: locked, read-only (a demoted primary), serialization, deadlock.
 _UNAVAILABLE: Final = ("08", "53", "57", "55P03", "25006", "25P03", "40001", "40P01")
 
+#: Deadlock and serialization failure.
+_ROLLED_BACK: Final = frozenset({"40P01", "40001"})
+
 #: SQLSTATEs that mean that the table is not as it should be, or not for this role.
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42501", "42883", "22001", "23514"})
 
@@ -37,6 +40,11 @@ async def translating() -> AsyncIterator[None]:
         yield
     except psycopg.Error as error:
         raise translated(error) from None
+
+
+def is_rolled_back(error: psycopg.Error) -> bool:
+    """Tell whether the server undid a statement for the sake of others, so that it may go again."""
+    return error.sqlstate in _ROLLED_BACK
 
 
 def translated(error: psycopg.Error) -> SessionError:

@@ -108,7 +108,7 @@ class MemoryStore:
         value: Mapping[str, JSON],
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> None:
         """Store the whole value. Raises `SessionNotFoundError` for a dead key."""
         text = self._encode(value)
@@ -121,7 +121,7 @@ class MemoryStore:
         changes: Changes,
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> None:
         """Apply `changes`. Raises `SessionNotFoundError` for a dead key."""
         row = self._merged(self._living_or_raise(key), changes)
@@ -129,7 +129,9 @@ class MemoryStore:
             row = self._slide(row, period=period, granted=granted)
         self._rows[digest(key)] = row
 
-    async def touch(self, key: str, *, period: Period | None = None, granted: bool = False) -> None:
+    async def touch(
+        self, key: str, *, period: Period | None = None, granted: bool | None = None
+    ) -> None:
         """Slide the expiry. Raises `SessionNotFoundError` for a dead key."""
         row = self._living_or_raise(key)
         self._rows[digest(key)] = self._slide(row, period=period, granted=granted)
@@ -140,7 +142,7 @@ class MemoryStore:
         changes: Changes | None = None,
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> str:
         """Give the session a new key. Raises `SessionNotFoundError` for a dead key."""
         row = self._living_or_raise(key)
@@ -214,9 +216,10 @@ class MemoryStore:
             kept.pop(name, None)
         return replace(row, text=encode_value(kept | changed, limit=self._value_limit))
 
-    def _slide(self, row: _Row, *, period: Period | None, granted: bool) -> _Row:
+    def _slide(self, row: _Row, *, period: Period | None, granted: bool | None) -> _Row:
         length = self._default_period if period is None else as_period(period)
         expire_at = time.monotonic() + length.total_seconds()
         if row.final_at is not None:
             expire_at = min(expire_at, row.final_at)
-        return replace(row, expire_at=expire_at, granted=length if granted else None)
+        own = row.granted if granted is None else length if granted else None
+        return replace(row, expire_at=expire_at, granted=own)

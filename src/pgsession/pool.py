@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from psycopg.pq import Conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.errors import SessionError, SettingsError, StoreClosedError, StoreUnavailableError
-from pgsession.failure import translated, translating
+from pgsession.failure import is_rolled_back, translated, translating
 from pgsession.lock import Connection, Locks, Pool
 from pgsession.schema import refuse_torn_password
 
@@ -32,6 +33,10 @@ _DEFAULTS: Final = {
 
 #: So many callers may wait for each connection; more get `StoreBusyError` at once.
 _WAITING_EACH: Final = 64
+
+
+#: Seconds at most before what was rolled back is tried again.
+_PAUSES: Final = (0.05, 0.2, 0.8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +108,25 @@ class Connections:
         self._failure: SessionError | None = None
 
     async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
-        """Return what `work` returns, its driver's errors translated into ours."""
-        opened = await self._here()
-        async with translating(), opened.pool.connection() as connection:
-            return await work(connection)
+        """Return what `work` returns, its driver's errors translated into ours.
+
+        What the server rolled back for the sake of others is tried again, a
+        few times: of two batches from two processes that wait for each
+        other's rows, it ends one.
+        """
+        pool = (await self._here()).pool
+        pauses = iter(_PAUSES)
+        while True:
+            try:
+                async with pool.connection() as connection:
+                    return await work(connection)
+            except psycopg.Error as error:
+                failure = translated(error)
+                pause = next(pauses, None) if is_rolled_back(error) else None
+            if pause is None:
+                # Not from the driver's error, which quotes parameters, nor while it is handled.
+                raise failure
+            await asyncio.sleep(pause * random.random())  # noqa: S311 - to part the two
 
     @asynccontextmanager
     async def hold(self, number: int, timeout: float) -> AsyncIterator[Runner]:

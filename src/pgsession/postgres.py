@@ -163,18 +163,12 @@ class PostgresStore:
         value: Mapping[str, JSON],
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> None:
         """Store the whole value. One statement."""
-        await self._edit(
-            Edit(
-                session_key=digest(key),
-                text=self._encode(value),
-                replaced=True,
-                period=self._default_period if period is None else as_period(period),
-                granted=granted,
-            )
-        )
+        length = self._default_period if period is None else as_period(period)
+        edit = Edit(session_key=digest(key), text=self._encode(value), replaced=True)
+        await self._edit(edit.sliding(length, granted=granted))
 
     async def merge(
         self,
@@ -182,15 +176,18 @@ class PostgresStore:
         changes: Changes,
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> None:
         """Apply `changes`. One statement."""
-        await self._edit(self._merging(key, changes, period=period, granted=granted))
+        length = None if period is None else as_period(period)
+        await self._edit(self._merging(key, changes).sliding(length, granted=granted))
 
-    async def touch(self, key: str, *, period: Period | None = None, granted: bool = False) -> None:
+    async def touch(
+        self, key: str, *, period: Period | None = None, granted: bool | None = None
+    ) -> None:
         """Slide the expiry. One statement."""
         length = self._default_period if period is None else as_period(period)
-        await self._edit(Edit(session_key=digest(key), period=length, granted=granted))
+        await self._edit(Edit(session_key=digest(key)).sliding(length, granted=granted))
 
     async def renew(
         self,
@@ -198,11 +195,12 @@ class PostgresStore:
         changes: Changes | None = None,
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> str:
         """Give the session a new key. One statement."""
         heir = new_key()
-        edit = self._merging(key, changes, period=period, granted=granted, heir=digest(heir))
+        length = None if period is None else as_period(period)
+        edit = self._merging(key, changes, heir=digest(heir)).sliding(length, granted=granted)
         if not await self._calls.renew(edit):
             raise SessionNotFoundError
         return heir
@@ -244,26 +242,15 @@ class PostgresStore:
         if not await self._calls.edit(edit):
             raise SessionNotFoundError
 
-    def _merging(
-        self,
-        key: str,
-        changes: Changes | None,
-        *,
-        period: Period | None,
-        granted: bool,
-        heir: str | None = None,
-    ) -> Edit:
+    def _merging(self, key: str, changes: Changes | None, *, heir: str | None = None) -> Edit:
         """Return the edit for `changes`, encoded now: its values are the caller's to alter."""
-        length = None if period is None else as_period(period)
         if not changes:
-            return Edit(session_key=digest(key), period=length, granted=granted, heir=heir)
+            return Edit(session_key=digest(key), heir=heir)
         return Edit(
             session_key=digest(key),
             text=changes.encode(limit=self._value_limit),
             removed=tuple(changes.removed),
             replaced=changes.replaced,
-            period=length,
-            granted=granted,
             heir=heir,
         )
 

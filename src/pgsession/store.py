@@ -92,8 +92,9 @@ class Store(Protocol):
     `InvalidValueError` before anything is written; those with a `period` raise
     `InvalidPeriodError`.
 
-    With `granted`, `period` becomes the session's own, read back as
-    `Entry.granted`: "remember me". Whatever else moves the expiry takes it back.
+    With `granted=True`, `period` becomes the session's own, read back as
+    `Entry.granted`: "remember me". With `granted=False` the session has none
+    of its own any more. Left out, that stays as it is, whoever said so.
     """
 
     @property
@@ -145,7 +146,7 @@ class Store(Protocol):
         value: Mapping[str, JSON],
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> None:
         """Store the whole value; expire `period` from now, else after the default period.
 
@@ -159,7 +160,7 @@ class Store(Protocol):
         changes: Changes,
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> None:
         """Apply `changes` to what is stored now, top-level key by key.
 
@@ -169,7 +170,9 @@ class Store(Protocol):
         """
         ...
 
-    async def touch(self, key: str, *, period: Period | None = None, granted: bool = False) -> None:
+    async def touch(
+        self, key: str, *, period: Period | None = None, granted: bool | None = None
+    ) -> None:
         """Expire `period` from now, else after the default period; the value stays.
 
         Raises `SessionNotFoundError` for a dead key.
@@ -182,7 +185,7 @@ class Store(Protocol):
         changes: Changes | None = None,
         *,
         period: Period | None = None,
-        granted: bool = False,
+        granted: bool | None = None,
     ) -> str:
         """Give the session a new key, at once the only one, and return it.
 

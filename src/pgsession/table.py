@@ -67,7 +67,7 @@ WITH offered AS MATERIALIZED (
         removed,
         replaced,
         granted,
-        make_interval(secs => seconds) AS period,
+        make_interval(secs => own) AS period,
         now() + make_interval(secs => seconds) AS expire_date
     FROM jsonb_to_recordset(%s::jsonb) AS r (
         session_key text,
@@ -75,7 +75,8 @@ WITH offered AS MATERIALIZED (
         removed text[],
         replaced boolean,
         seconds float8,
-        granted boolean
+        granted boolean,
+        own float8
     )
 )
 UPDATE {table} AS s
@@ -89,8 +90,8 @@ SET session_data = CASE
         ELSE least(o.expire_date, s.final_date)
     END,
     period = CASE
-        WHEN o.expire_date IS NULL THEN s.period
         WHEN o.granted THEN o.period
+        ELSE s.period
     END
 FROM offered AS o
 WHERE s.session_key = o.session_key
@@ -108,7 +109,7 @@ WITH offered AS MATERIALIZED (
         removed,
         replaced,
         granted,
-        make_interval(secs => seconds) AS period,
+        make_interval(secs => own) AS period,
         now() + make_interval(secs => seconds) AS expire_date
     FROM jsonb_to_recordset(%s::jsonb) AS r (
         session_key text,
@@ -117,7 +118,8 @@ WITH offered AS MATERIALIZED (
         removed text[],
         replaced boolean,
         seconds float8,
-        granted boolean
+        granted boolean,
+        own float8
     )
 ), old AS (
     DELETE FROM {table} AS s
@@ -143,8 +145,8 @@ SELECT
     END,
     old.created_on,
     CASE
-        WHEN o.expire_date IS NULL THEN old.period
         WHEN o.granted THEN o.period
+        ELSE old.period
     END,
     old.final_date,
     old.user_id
@@ -229,12 +231,21 @@ class Edit:
     removed: Iterable[str] = ()
     replaced: bool = False
     period: timedelta | None = None
+    #: Whether `own` becomes the period that the session has of its own, None for none.
     granted: bool = False
+    own: timedelta | None = None
     heir: str | None = None
+
+    def sliding(self, period: timedelta | None, *, granted: bool | None) -> Edit:
+        """Return this edit with the expiry moved too, as the store's contract has it."""
+        if period is None:
+            return self
+        own = period if granted else None
+        return replace(self, period=period, granted=granted is not None, own=own)
 
     def then(self, later: Edit) -> Edit:
         """Return the one edit that does what this and then `later`, of the same key, would do."""
-        moved = self if later.period is None else later
+        granting = later if later.granted else self
         text, removed, replaced = self.text, frozenset(self.removed), self.replaced
         if later.text is not None:
             members = {} if text is None or later.replaced else decode_members(text)
@@ -249,8 +260,9 @@ class Edit:
             text=text,
             removed=tuple(removed),
             replaced=replaced,
-            period=moved.period,
-            granted=moved.granted,
+            period=self.period if later.period is None else later.period,
+            granted=granting.granted,
+            own=granting.own,
         )
 
     def document(self) -> dict[str, Any]:
@@ -262,6 +274,7 @@ class Edit:
             "replaced": self.replaced,
             "seconds": None if self.period is None else self.period.total_seconds(),
             "granted": self.granted,
+            "own": None if self.own is None else self.own.total_seconds(),
             "heir": self.heir,
         }
 

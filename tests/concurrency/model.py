@@ -44,12 +44,16 @@ class Model:
         self.living[key] = Living(deepcopy(value), ZERO, None, self.max_lifetime)
         self._slide(key, period, granted=granted)
 
-    def set(self, key: str, value: Value, period: timedelta | None, *, granted: bool) -> None:
+    def set(
+        self, key: str, value: Value, period: timedelta | None, *, granted: bool | None
+    ) -> None:
         """Replace the value and slide."""
         self.find(key).value = deepcopy(value)
         self._slide(key, period, granted=granted)
 
-    def merge(self, key: str, changes: Changes, period: timedelta | None, *, granted: bool) -> None:
+    def merge(
+        self, key: str, changes: Changes, period: timedelta | None, *, granted: bool | None
+    ) -> None:
         """Apply changes; slide if a period is given."""
         session = self.find(key)
         if changes:
@@ -59,7 +63,7 @@ class Model:
         if period is not None:
             self._slide(key, period, granted=granted)
 
-    def touch(self, key: str, period: timedelta | None, *, granted: bool) -> None:
+    def touch(self, key: str, period: timedelta | None, *, granted: bool | None) -> None:
         """Slide."""
         self.find(key)
         self._slide(key, period, granted=granted)
@@ -85,11 +89,12 @@ class Model:
         session = self.living.get(key)
         return None if session is None or session.value is None else session.value.pop(name, None)
 
-    def _slide(self, key: str, period: timedelta | None, *, granted: bool) -> None:
+    def _slide(self, key: str, period: timedelta | None, *, granted: bool | None) -> None:
         session = self.living[key]
         length = self.default_period if period is None else period
         session.period = length if session.lifetime is None else min(length, session.lifetime)
-        session.granted = length if granted else None
+        if granted is not None:
+            session.granted = length if granted else None
         if session.period <= ZERO:
             del self.living[key]
 
@@ -134,7 +139,7 @@ class Holder:
         if heir is not None:
             self.model.renew(self.key, heir)
             self.key = heir
-        self.model.merge(self.key, changes, period, granted=self.granted is not None)
+        self.model.merge(self.key, changes, period, granted=None)
         if heir is None and not self.content:
             self.ended = self.model.clear_empty(self.key)
         self.loaded, self.cleared = deepcopy(self.content), False

@@ -118,9 +118,9 @@ class Sessions(RuleBasedStateMachine):
         self.keys.append(key)
         self.model.generate(key, value, period, granted=granted)
 
-    @rule(place=places, value=values, period=periods, granted=st.booleans())
+    @rule(place=places, value=values, period=periods, granted=st.none() | st.booleans())
     def set(
-        self, place: int, value: dict[str, Any], period: timedelta | None, *, granted: bool
+        self, place: int, value: dict[str, Any], period: timedelta | None, *, granted: bool | None
     ) -> None:
         key = self.key(place)
         self.agree(
@@ -128,9 +128,9 @@ class Sessions(RuleBasedStateMachine):
             lambda: self.model.set(key, value, period, granted=granted),
         )
 
-    @rule(place=places, changes=changes, period=periods, granted=st.booleans())
+    @rule(place=places, changes=changes, period=periods, granted=st.none() | st.booleans())
     def merge(
-        self, place: int, changes: Changes, period: timedelta | None, *, granted: bool
+        self, place: int, changes: Changes, period: timedelta | None, *, granted: bool | None
     ) -> None:
         key = self.key(place)
         self.agree(
@@ -138,22 +138,24 @@ class Sessions(RuleBasedStateMachine):
             lambda: self.model.merge(key, changes, period, granted=granted),
         )
 
-    @rule(place=places, period=periods, granted=st.booleans())
-    def touch(self, place: int, period: timedelta | None, *, granted: bool) -> None:
+    @rule(place=places, period=periods, granted=st.none() | st.booleans())
+    def touch(self, place: int, period: timedelta | None, *, granted: bool | None) -> None:
         key = self.key(place)
         self.agree(
             self.store.touch(key, period=period, granted=granted),
             lambda: self.model.touch(key, period, granted=granted),
         )
 
-    @rule(place=places, changes=st.none() | changes, period=periods, granted=st.booleans())
+    @rule(
+        place=places, changes=st.none() | changes, period=periods, granted=st.none() | st.booleans()
+    )
     def renew(
         self,
         place: int,
         changes: Changes | None,
         period: timedelta | None,
         *,
-        granted: bool,
+        granted: bool | None,
     ) -> None:
         key = self.key(place)
         edit = Changes() if changes is None else changes

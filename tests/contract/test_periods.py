@@ -207,13 +207,27 @@ async def test_never_granted(store: Store) -> None:
     "write", [set_value, merge, touch, renew], ids=lambda write: write.__name__
 )
 async def test_taken_back(store: Store, write: Writer) -> None:
-    """Whatever else moves the expiry takes a grant back."""
+    """What is said not to be granted takes a grant back."""
+    key = await store.generate({"a": 1}, period=DAY, granted=True)
+
+    key = await write(store, key, period=HOUR, granted=False) or ""
+
+    entry = await read(store, key)
+    assert entry.granted is None
+    assert entry.period == pytest.approx(HOUR, abs=SLACK)
+
+
+@pytest.mark.parametrize(
+    "write", [set_value, merge, touch, renew], ids=lambda write: write.__name__
+)
+async def test_grant_stays(store: Store, write: Writer) -> None:
+    """Whatever else moves the expiry leaves a grant as it is."""
     key = await store.generate({"a": 1}, period=DAY, granted=True)
 
     key = await write(store, key, period=HOUR) or ""
 
     entry = await read(store, key)
-    assert entry.granted is None
+    assert entry.granted == DAY
     assert entry.period == pytest.approx(HOUR, abs=SLACK)
 
 
