@@ -50,22 +50,22 @@ class Attachment:
     #: The key of the living session, or None.
     _key: str | None = None
     #: A key that we signed came with the request, whether its session lives or not.
-    _presented = False
+    _presented: bool = False
     #: The session lived when it was loaded and has ended since, by another's hand.
-    _lost = False
+    _lost: bool = False
     #: A key was made or removed before the response started, and the browser must learn it.
-    _cookie_due = False
+    _cookie_due: bool = False
     #: This request holds the session's lock.
-    _is_exclusive = False
+    _is_exclusive: bool = False
     #: The tasks of one request go to the store one after another, those that do.
     _turn: asyncio.Lock | None = None
     #: The response has started: no cookie can be set any more.
     started: bool = False
     _entry: Entry | None = None
     #: The row's remaining period and lifetime, as of this second of the monotonic clock.
-    _remaining = timedelta(0)
+    _remaining: timedelta = timedelta(0)
     _lifetime: timedelta | None = None
-    _as_of = 0.0
+    _as_of: float = 0.0
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -88,6 +88,10 @@ class Attachment:
     def value_limit(self) -> int:
         """The largest session, in bytes."""
         return self._policy.store.value_limit
+
+    def note_start(self) -> None:
+        """Take note that the response has started."""
+        self.started = True
 
     async def settle(self) -> bytes | None:
         """Carry out the one change that the request asks for; return a Set-Cookie text."""

@@ -33,11 +33,10 @@ class Exchange(Attachment):
     """
 
     #: Our refusal went out in place of the application's response.
-    _refused = False
+    _refused: bool = False
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
-        self._policy = policy
-        self.session = Session.blank(self)
+        super().__init__(policy)
         self._scope = scope
         self._send = send
 
@@ -68,8 +67,8 @@ class Exchange(Attachment):
             return
         if not self.started and message["type"] in _STARTS:
             if self.is_idle():
-                self.started = True
-            elif not await self._start(message):
+                self.note_start()
+            elif not await self._begin(message):
                 return
         await self._send(message)
 
@@ -85,7 +84,7 @@ class Exchange(Attachment):
             or self._scope["session"] is not session
         )
 
-    async def _start(self, message: Message) -> bool:
+    async def _begin(self, message: Message) -> bool:
         """Settle the session and add its headers; return whether the response may go on."""
         self._adopt_replacement()
         try:
@@ -94,7 +93,7 @@ class Exchange(Attachment):
             await self._refuse(error)
             return False
         finally:
-            self.started = True
+            self.note_start()
         self._add_headers(message, cookie)
         return True
 

@@ -82,19 +82,19 @@ class Session(dict[str, Any]):
     """
 
     #: True once a handler looked at the session; Starlette's `request.session` says so.
-    accessed = False
+    accessed: bool = False
     #: True if there is no row of this session yet.
-    is_new = True
+    is_new: bool = True
 
     # What most requests never set stands here, not in each of them.
     _attachment: Attached | None = None
-    _default_period = DEFAULT_PERIOD
-    _limit = DEFAULT_VALUE_LIMIT
-    _loaded = _EMPTY
+    _default_period: timedelta = DEFAULT_PERIOD
+    _limit: int = DEFAULT_VALUE_LIMIT
+    _loaded: bytes = _EMPTY
     _granted: timedelta | None = None
-    _cleared = False
-    _renewed = False
-    _period_changed = False
+    _cleared: bool = False
+    _renewed: bool = False
+    _period_changed: bool = False
 
     def __init__(
         self,
