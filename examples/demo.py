@@ -39,6 +39,8 @@ def main() -> None:
     """Serve until a signal comes."""
     for number in ENDING:
         signal.signal(number, end)
+    # While it serves, uvicorn handles the others, but not this one.
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with ExitStack() as stack:
         if not os.environ.get("SESSION_DATABASE_URL"):
             with uninterrupted():
@@ -47,7 +49,7 @@ def main() -> None:
         os.environ.setdefault("SESSION_SECRET_KEY", kept_secret())
         migrate(os.environ["SESSION_DATABASE_URL"], schema=schema)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        server = Server(uvicorn.Config("counter:app", log_level="warning"))
+        server = Server(uvicorn.Config("counter:app", log_level="warning", loop="asyncio"))
         server.run(sockets=[listener])
         sys.exit(not server.started)
 

@@ -20,7 +20,7 @@ PATIENCE: Final = 30.0
 def running(
     command: Sequence[str | Path], *, said: re.Pattern[str], **variables: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start a program; yield it with what it `said`, once it has; end it with SIGTERM.
+    """Start a program; yield it with what it `said`, once it has; end it, at worst by force.
 
     Of the variables SESSION_* it gets these alone.
     """
@@ -36,7 +36,10 @@ def running(
             yield process, _awaited(process, said)
         finally:
             process.terminate()
-            output, _ = process.communicate(timeout=PATIENCE)
+            try:
+                output, _ = process.communicate(timeout=PATIENCE)
+            finally:
+                process.kill()
     assert "Traceback" not in output, output
 
 

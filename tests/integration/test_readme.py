@@ -166,7 +166,7 @@ SAMPLES = {
 
 def said_at_start(program: Path, variables: dict[str, str]) -> str:
     """Serve a program that cannot start; return what it says."""
-    command = [sys.executable, "-m", "uvicorn", "--port", "0"]
+    command = [sys.executable, "-m", "uvicorn", "--lifespan", "on", "--port", "0"]
     command += ["--app-dir", str(program.parent), "app:app"]
     done = run(
         command,
@@ -208,6 +208,11 @@ def test_server_down(program: Program, variables: dict[str, str]) -> None:
     ("variable", "text", "message"),
     [
         (
+            "SESSION_DATABASE_URL",
+            "",
+            "database_url is missing: set SESSION_DATABASE_URL, or give the middleware a store.",
+        ),
+        (
             "SESSION_SECRET_KEY",
             "",
             "SESSION_SECRET_KEY is missing: make one with `pgsession secret`.",
@@ -223,7 +228,7 @@ def test_server_down(program: Program, variables: dict[str, str]) -> None:
             "SESSION_DEFAULT_PERIOD: A period is written as 90, 90s, 15m, 12h, 7d or 2w.",
         ),
     ],
-    ids=["no secret", "short secret", "bad period"],
+    ids=["no database", "no secret", "short secret", "bad period"],
 )
 def test_bad_setting(
     program: Program, variables: dict[str, str], variable: str, text: str, message: str
