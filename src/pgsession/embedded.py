@@ -178,6 +178,7 @@ def _run(owned: Path, program: Path, *arguments: str | Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the caller, who then stops the server
             user=owner.st_uid if root else None,
             group=owner.st_gid if root else None,
             extra_groups=[] if root else None,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pgsession.errors import SessionError
 from pgsession.store import Store
-
-_LOGGER = logging.getLogger("pgsession")
 
 #: With these the server may end the process: the store must be closed before.
 _ENDS: Final = frozenset(
@@ -42,7 +39,6 @@ class Lifespan:
         try:
             self._is_ours = await self._store.open()
         except SessionError as error:
-            _LOGGER.critical("The session store cannot be opened: %s", error)
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         try:

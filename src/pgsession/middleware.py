@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgsession.attachment import Policy
@@ -13,6 +18,11 @@ from pgsession.lifespan import Lifespan
 from pgsession.period import Period, as_period
 from pgsession.settings import Exclude, SecretKey, SessionSettings
 from pgsession.store import Store
+
+_LOGGER = logging.getLogger("pgsession")
+
+#: What the keywords beside `settings` are when nobody gives them.
+_LEFT_OUT: Final = (None, None, "default", "/", "lax", True, None, False, (), None)
 
 
 class SessionMiddleware:
@@ -48,29 +58,26 @@ class SessionMiddleware:
         touch_after: Period | None = None,
         settings: SessionSettings | None = None,
     ) -> None:
-        if settings is None:
-            settings = SessionSettings(
-                secret_key=secret_key or (),
-                session_cookie=session_cookie,
-                max_age=max_age,
-                path=path,
-                same_site=same_site,
-                https_only=https_only,
-                domain=domain,
-                partitioned=partitioned,
-                exclude=exclude,
-                touch_after=touch_after,
-            )
-        elif secret_key is not None:
-            raise SettingsError("secret_key is in the settings already: give one or the other.")
-        self.app = app
-        self._is_excluded = matcher(settings.exclude)
-        self._policy = Policy(
-            store=settings.make_store() if store is None else store,
-            cookie=settings.make_cookie(),
-            max_age=settings.cookie_max_age(),
-            touch_after=None if settings.touch_after is None else as_period(settings.touch_after),
-        )
+        cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
+        with _logging():
+            if settings is None:
+                settings = SessionSettings(
+                    secret_key=secret_key or (),
+                    session_cookie=session_cookie,
+                    max_age=max_age,
+                    path=path,
+                    same_site=same_site,
+                    https_only=https_only,
+                    domain=domain,
+                    partitioned=partitioned,
+                    exclude=exclude,
+                    touch_after=touch_after,
+                )
+            elif (secret_key, *cookie, exclude, touch_after) != _LEFT_OUT:
+                raise SettingsError("With settings, every other setting goes there, not beside it.")
+            self.app = app
+            self._is_excluded = matcher(settings.exclude)
+            self._policy = _policy(settings, store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
@@ -85,3 +92,28 @@ class SessionMiddleware:
             await Lifespan(self.app, self._policy.store)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def _policy(settings: SessionSettings, store: Store | None) -> Policy:
+    touch_after = settings.touch_after
+    return Policy(
+        store=settings.make_store() if store is None else store,
+        cookie=settings.make_cookie(),
+        max_age=settings.cookie_max_age(),
+        touch_after=None if touch_after is None else as_period(touch_after),
+    )
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Log a wrong setting as well as raising it.
+
+    Starlette makes its middleware with the first call, which is the lifespan;
+    a server that takes an exception there for an application without a
+    lifespan starts all the same.
+    """
+    try:
+        yield
+    except SettingsError as error:
+        _LOGGER.critical("%s", error)
+        raise

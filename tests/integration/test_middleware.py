@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 from psycopg import Connection
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,6 +16,9 @@ from pgsession import (
     MemoryStore,
     PostgresStore,
     Session,
+    SessionMiddleware,
+    SessionSettings,
+    SettingsError,
     UnsupportedTypeError,
 )
 from tests.pages import NAME, count, fail, fill, key_of, read, value_of
@@ -225,3 +229,14 @@ async def test_sync_endpoint(visit: Callable[..., AsyncClient]) -> None:
     await client.get("/")
 
     assert await value_of(store, key_of(client)) == {"user": "ann"}
+
+
+def test_settings_and_keywords(secret_key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A setting beside `settings` is refused, and logged for servers that swallow it."""
+    settings = SessionSettings(secret_key=secret_key)
+
+    with pytest.raises(SettingsError, match="goes there"):
+        SessionMiddleware(Starlette(), MemoryStore(), settings=settings, https_only=False)
+
+    assert "goes there" in caplog.text
+    assert secret_key not in caplog.text
