@@ -1,0 +1,176 @@
+"""Calls to PostgreSQL that leave together: how few statements, and how separate the callers."""
+
+import asyncio
+import random
+
+import pytest
+from psycopg import Connection
+
+from pgsession import Changes, Entry, PostgresStore, SessionError, SessionNotFoundError
+
+
+async def keys_of(store: PostgresStore, count: int) -> list[str]:
+    """Make sessions that hold their own number."""
+    return await asyncio.gather(*(store.generate({"n": n}) for n in range(count)))
+
+
+async def test_generate(counted: PostgresStore, statements: list[str]) -> None:
+    """Twenty sessions made in the same breath are one or two statements."""
+    keys = await keys_of(counted, 20)
+
+    assert len(set(keys)) == 20
+    assert 1 <= len(statements) <= 2
+
+
+async def test_get(counted: PostgresStore, statements: list[str]) -> None:
+    """Twenty waiting gets are one or two statements, and each gets its own session."""
+    keys = await keys_of(counted, 20)
+    statements.clear()
+
+    entries = await asyncio.gather(*(counted.get(key) for key in keys))
+
+    assert [entry and entry.value for entry in entries] == [{"n": n} for n in range(20)]
+    assert 1 <= len(statements) <= 2
+
+
+async def test_edit(counted: PostgresStore, statements: list[str]) -> None:
+    """Waiting merges, whole values and touches share one or two statements."""
+    keys = await keys_of(counted, 21)
+    statements.clear()
+
+    await asyncio.gather(
+        *(counted.merge(key, Changes(set={"m": 1})) for key in keys[:7]),
+        *(counted.set(key, {"s": 1}) for key in keys[7:14]),
+        *(counted.touch(key, period=60) for key in keys[14:]),
+    )
+
+    assert 1 <= len(statements) <= 2
+    for n, key in enumerate(keys):
+        entry = await counted.get(key)
+        assert entry is not None
+        assert entry.value == ({"n": n, "m": 1} if n < 7 else {"s": 1} if n < 14 else {"n": n})
+
+
+async def test_same_key(counted: PostgresStore, statements: list[str]) -> None:
+    """Who asks for the same session shares its row, and gets a copy of its own."""
+    key = await counted.generate({"list": []})
+    statements.clear()
+
+    one, other = await asyncio.gather(counted.get(key), counted.get(key))
+
+    assert len(statements) == 1
+    assert isinstance(one, Entry)
+    assert isinstance(other, Entry)
+    assert one.value is not None
+    one.value["list"].append(1)
+    assert other.value == {"list": []}
+
+
+async def test_same_key_in_order(counted: PostgresStore, statements: list[str]) -> None:
+    """Merges of one session apply in the order in which they came."""
+    key = await counted.generate({"a": 0, "b": 0})
+    statements.clear()
+
+    await asyncio.gather(
+        counted.merge(key, Changes(set={"a": 1, "c": 1})),
+        counted.merge(key, Changes(set={"a": 2}, removed={"b"})),
+        counted.merge(key, Changes(set={"b": 3}, removed={"c"})),
+    )
+
+    assert len(statements) == 1
+    entry = await counted.get(key)
+    assert entry is not None
+    assert entry.value == {"a": 2, "b": 3}
+
+
+async def test_vanished(counted: PostgresStore, statements: list[str]) -> None:
+    """A session that is gone is an error for who asked for it, and for nobody else."""
+    keys = await keys_of(counted, 5)
+    await counted.clear(keys[2])
+    statements.clear()
+
+    results = await asyncio.gather(
+        *(counted.merge(key, Changes(set={"m": 1})) for key in keys), return_exceptions=True
+    )
+
+    assert [type(result) for result in results].count(SessionNotFoundError) == 1
+    assert isinstance(results[2], SessionNotFoundError)
+    assert len(statements) <= 2
+
+
+async def test_refused_by_the_database(
+    counted: PostgresStore, table: Connection, statements: list[str]
+) -> None:
+    """What the database refuses of one fails for that one; its neighbours are stored."""
+    table.execute(
+        "ALTER TABLE session ADD CHECK (NOT session_data ? 'poison') NOT VALID",
+    )
+    keys = await keys_of(counted, 5)
+    statements.clear()
+
+    results = await asyncio.gather(
+        *(
+            counted.merge(key, Changes(set={"poison" if n == 3 else "m": 1}))
+            for n, key in enumerate(keys)
+        ),
+        return_exceptions=True,
+    )
+
+    assert isinstance(results[3], SessionError)
+    assert [n for n, result in enumerate(results) if result is not None] == [3]
+    for n, key in enumerate(keys):
+        entry = await counted.get(key)
+        assert entry is not None
+        assert entry.value == ({"n": 3} if n == 3 else {"n": n, "m": 1})
+
+
+async def test_cancelled(counted: PostgresStore) -> None:
+    """Cancelled callers, at whatever moment, disturb neither their neighbours nor the pool."""
+    keys = await keys_of(counted, 10)
+    randomness = random.Random(7)  # noqa: S311 - which of them are cancelled
+
+    for _ in range(30):
+        gets = [asyncio.create_task(counted.get(key)) for key in keys]
+        merges = [asyncio.create_task(counted.merge(k, Changes(set={"m": 1}))) for k in keys]
+        for _ in range(randomness.randrange(4)):
+            await asyncio.sleep(0)
+        cancelled = set(randomness.sample([*gets, *merges], 8))
+        for task in cancelled:
+            task.cancel()
+        await asyncio.gather(*gets, *merges, return_exceptions=True)
+        for n, task in enumerate(gets):
+            if task not in cancelled:
+                entry = task.result()
+                assert entry is not None
+                assert entry.value in ({"n": n}, {"n": n, "m": 1})
+        for merge in merges:
+            assert merge in cancelled or merge.result() is None
+
+    assert (await counted.get(keys[0])) is not None
+
+
+async def test_close_answers(counted: PostgresStore) -> None:
+    """Closing answers who is under way first, and leaves no task of the store's behind."""
+    keys = await keys_of(counted, 10)
+    gets = [asyncio.create_task(counted.get(key)) for key in keys]
+    await asyncio.sleep(0)
+
+    await counted.close()
+
+    assert not [task for task in asyncio.all_tasks() if "Coalescer" in repr(task.get_coro())]
+    assert [entry and entry.value for entry in await asyncio.gather(*gets)] == [
+        {"n": n} for n in range(10)
+    ]
+
+
+@pytest.mark.parametrize("callers", [1, 2, 50])
+async def test_alone_or_not(counted: PostgresStore, statements: list[str], callers: int) -> None:
+    """However many read the same session at once, each call is answered from after it was made."""
+    key = await counted.generate({"n": 0})
+
+    for n in range(1, 4):
+        await counted.merge(key, Changes(set={"n": n}))
+        entries = await asyncio.gather(*(counted.get(key) for _ in range(callers)))
+
+        assert [entry and entry.value for entry in entries] == [{"n": n}] * callers
+    assert len(statements) <= 1 + 3 * 3
