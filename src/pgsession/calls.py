@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 from pgsession.batch import Coalescer
 from pgsession.pool import Runner
-from pgsession.table import Draft, Edit, Row, Table
+from pgsession.row import Draft, Edit, Row
+from pgsession.table import Table
 
 #: Statements of one kind under way at once. Two keep the server busy while one is read here;
 #: more would only make the batches smaller.
@@ -69,13 +70,13 @@ class Direct:
         return (await self._edit_all([edit]))[0]
 
     async def renew(self, edit: Edit) -> bool:
-        return bool(await self._runner.run(lambda it: self._table.renew(it, [edit])))
+        return await self._runner.run(lambda it: self._table.renew(it, edit))
 
     async def take(self, digest: str, name: str) -> str | None:
         return await self._runner.run(lambda it: self._table.take(it, digest, name))
 
     async def delete(self, digest: str) -> None:
-        await self._runner.run(lambda it: self._table.delete(it, [digest]))
+        await self._runner.run(lambda it: self._table.delete(it, digest))
 
     async def delete_empty(self, digest: str) -> bool | None:
         return await self._runner.run(lambda it: self._table.delete_empty(it, digest))

@@ -17,6 +17,7 @@ from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.lock import lock_number
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.pool import Connections, PoolSettings, complete_conninfo
+from pgsession.row import Draft, Edit
 from pgsession.schema import inspect
 from pgsession.store import (
     DEFAULT_EXCLUSIVE_TIMEOUT,
@@ -26,7 +27,7 @@ from pgsession.store import (
     digest,
     new_key,
 )
-from pgsession.table import Draft, Edit, Table
+from pgsession.table import Table
 from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, decode_member, encode_value, is_name
 
 

@@ -27,8 +27,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "table.py",
-                'WHERE session_key = ANY(%s::text[])\n  AND expire_date > now()\n"""\n\n_INSERT',
-                'WHERE session_key = ANY(%s::text[])\n"""\n\n_INSERT',
+                'WHERE session_key {is_wanted}\n  AND expire_date > now()\n"""\n\n_INSERT',
+                'WHERE session_key {is_wanted}\n"""\n\n_INSERT',
             ),
         ),
         ("tests/contract/test_dead_keys.py::test_reading",),
@@ -118,14 +118,14 @@ STATEMENTS: Final = (
         (
             Edit(
                 "table.py",
-                'WHERE session_key = ANY(%s::text[])\n  AND expire_date > now()\n"""\n\n_INSERT',
-                "WHERE session_key = ANY(%s::text[])\n  AND expire_date > to_timestamp(%s)\n"
+                'WHERE session_key {is_wanted}\n  AND expire_date > now()\n"""\n\n_INSERT',
+                "WHERE session_key {is_wanted}\n  AND expire_date > to_timestamp(%s)\n"
                 '"""\n\n_INSERT',
             ),
             Edit(
                 "table.py",
-                "self._select, (list(digests),)",
-                'self._select, (list(digests), __import__("time").time())',
+                "self._select_one, (digests[0],)",
+                'self._select_one, (digests[0], __import__("time").time())',
             ),
         ),
         ("tests/concurrency/test_laws.py::test_wrong_clock",),
@@ -145,7 +145,9 @@ STATEMENTS: Final = (
         "a renewal begins a new lifetime",
         (
             Edit(
-                "table.py", "    old.final_date,\n    old.user_id\n", "    NULL,\n    old.user_id\n"
+                "table.py",
+                "    s.final_date,\n    s.user_id\nFROM",
+                "    NULL,\n    s.user_id\nFROM",
             ),
         ),
         ("tests/contract/test_lifetime.py::test_renew",),

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgsession.table import Edit
+from pgsession.row import Edit
 
 NAMES = st.sampled_from("abcd")
 MEMBERS = st.dictionaries(NAMES, st.integers(0, 3), max_size=3)
