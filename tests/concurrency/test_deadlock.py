@@ -1,0 +1,38 @@
+"""Two batches from two processes may wait for each other's rows; nothing of theirs is lost."""
+
+import asyncio
+
+from psycopg import AsyncConnection
+
+from pgsession import Changes, PostgresStore
+from pgsession.store import digest
+from tests.concurrency.witness import LOCK, Witness
+
+FREE = "SELECT FROM session WHERE session_key = %s FOR UPDATE SKIP LOCKED"
+
+
+async def is_held(witness: Witness, key: str) -> bool:
+    """Tell whether a transaction under way holds a row."""
+    async with await AsyncConnection.connect(witness.conninfo) as connection:
+        return (await connection.execute(FREE, (digest(key),))).rowcount == 0
+
+
+async def test_deadlock(witness: Witness, store: PostgresStore) -> None:
+    """A batch that the server ends for the sake of another is sent again, and is stored."""
+    one, other = [await store.generate({"n": n}) for n in range(2)]
+
+    for mine, theirs in ((one, other), (other, one)):
+        async with await AsyncConnection.connect(witness.conninfo) as rival:
+            await rival.execute(LOCK, (digest(theirs),))
+            batch = asyncio.gather(
+                *(store.merge(key, Changes(set={"m": 1})) for key in (one, other))
+            )
+            await witness.waiting(1)
+            if await is_held(witness, mine):
+                # The batch has the one row and waits for the other; now its rival does the reverse.
+                await rival.execute(LOCK, (digest(mine),))
+            await rival.rollback()
+            await batch
+
+    assert await witness.value(one) == {"n": 0, "m": 1}
+    assert await witness.value(other) == {"n": 1, "m": 1}
