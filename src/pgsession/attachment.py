@@ -55,6 +55,8 @@ class Attachment:
     _lost: bool = False
     #: A key was made or removed before the response started, and the browser must learn it.
     _cookie_due: bool = False
+    #: The request has failed: nothing of it is saved, but for what was saved already.
+    _given_up: bool = False
     #: This request holds the session's lock.
     _is_exclusive: bool = False
     #: The tasks of one request go to the store one after another, those that do.
@@ -93,6 +95,10 @@ class Attachment:
         """Take note that the response has started."""
         self.started = True
 
+    def give_up(self) -> None:
+        """Save nothing from now on: the request has failed."""
+        self._given_up = True
+
     async def settle(self) -> bytes | None:
         """Carry out the one change that the request asks for; return a Set-Cookie text."""
         try:
@@ -103,6 +109,8 @@ class Attachment:
         return self._set_cookie() if self._cookie_due else None
 
     async def _settle(self) -> None:
+        if self._given_up:
+            return
         change, is_alone = decide(self._outcome()), self._turn is None
         if is_alone and change is Change.NOTHING:
             return
@@ -118,7 +126,7 @@ class Attachment:
 
     async def settle_late(self) -> None:
         """Merge what changed after the response had started, if the session has a row."""
-        if self._lost or not self.session.modified:
+        if self._given_up or self._lost or not self.session.modified:
             return
         if self._key is None and self.session:
             _LOGGER.warning(
@@ -230,7 +238,7 @@ class Attachment:
             empty=not session,
             changed=session.modified,
             cleared=session.cleared,
-            renewed=session.renewed,
+            renewed=session.renewed and not self.started,
             touch_due=session.period_changed or (touch and live and self._touch_due()),
         )
 

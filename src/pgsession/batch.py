@@ -12,15 +12,30 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
+from pgsession.errors import (
+    SessionError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
 
 _LOGGER = logging.getLogger("pgsession")
 
 CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")
-_Waiting: TypeAlias = tuple[CallT, "asyncio.Future[AnswerT]"]
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[CallT, AnswerT]):
+    """Somebody who waits for an answer, and since when."""
+
+    call: CallT
+    answer: asyncio.Future[AnswerT]
+    since: float
 
 
 class Coalescer(Generic[CallT, AnswerT]):
@@ -28,12 +43,16 @@ class Coalescer(Generic[CallT, AnswerT]):
 
     `send` takes at most `size` calls and returns an answer for each, in order.
     If it raises `StoreUnavailableError`, all its callers get that. If it raises
-    another `SessionError`, one of the calls is to blame: each is sent again
-    alone, and only the guilty one fails.
+    anything else, one of the calls is to blame: each is sent again alone, and
+    only the guilty one fails.
 
     A caller that is cancelled leaves; its call may be sent or not, and its
-    neighbours never notice. Beyond `most_waiting` callers, further ones get
-    `StoreBusyError` at once.
+    neighbours never notice. Who has not been sent within `patience` seconds
+    gets `StoreBusyError`, and so does, at once, who comes on top of
+    `most_waiting`.
+
+    It serves one event loop at a time. Another one may take over once the
+    first has ended or nothing is under way in it; else `StoreClosedError`.
     """
 
     def __init__(
@@ -43,82 +62,130 @@ class Coalescer(Generic[CallT, AnswerT]):
         lanes: int,
         size: int,
         most_waiting: int,
+        patience: float,
     ) -> None:
         self._send = send
         self._lanes = lanes
         self._size = size
         self._most_waiting = most_waiting
+        self._patience = patience
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed_in: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting[CallT, AnswerT]] = deque()
-        self._busy: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def call(self, call: CallT) -> AnswerT:
         """Return the answer to `call`. Raises what `send` raises for it."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move(loop)
+        if self._closed_in is loop:
+            raise StoreClosedError("The store is closed. Open it again, or make a new one.")
         if len(self._waiting) >= self._most_waiting:
             raise StoreBusyError("Too many wait for the database already. Try again.")
         answer: asyncio.Future[AnswerT] = loop.create_future()
-        self._waiting.append((call, answer))
-        if len(self._busy) < self._lanes:
-            self._busy.add(loop.create_task(self._run_lane()))
+        self._waiting.append(_Waiting(call, answer, loop.time()))
+        if self._busy < self._lanes:
+            self._busy += 1
+            # In a context of its own: a lane serves many, and speaks for none of them.
+            loop.create_task(self._run_lane(), context=Context())  # noqa: RUF006 - it keeps itself
         return await answer
 
-    async def drain(self) -> None:
-        """Wait until every call made in this event loop is answered; no task is left."""
-        while self._busy and self._loop is asyncio.get_running_loop():
-            await asyncio.wait(self._busy)
+    def reopen(self) -> None:
+        """Take calls again after `close`."""
+        self._closed_in = None
+
+    async def close(self) -> None:
+        """Take no more calls in this event loop; return when all are answered, no task left."""
+        self._closed_in = asyncio.get_running_loop()
+        while self._tasks and self._loop is self._closed_in:
+            await asyncio.wait(set(self._tasks))
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin anew in an event loop; what belonged to another ended with it."""
+        if self._busy and self._loop is not None and not self._loop.is_closed():
+            raise StoreClosedError(
+                "The store is in use in another event loop. Make one store for each event loop."
+            )
         self._loop = loop
         self._waiting = deque()
-        self._busy = set()
+        self._busy = 0
+        self._tasks = set()
 
     async def _run_lane(self) -> None:
         lane = asyncio.current_task()
+        if lane is not None:
+            self._tasks.add(lane)
         try:
             while batch := self._next_batch():
                 await self._answer(batch)
         finally:
             # At once, not when the task's callbacks run: a call made in between would wait
             # for a lane that is gone.
-            self._busy.discard(lane)
+            self._busy -= 1
+            self._tasks.discard(lane)
+            if not self._busy:
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """Fail whoever still waits though no lane is left: the lanes were cancelled."""
+        while self._waiting:
+            _fail([self._waiting.popleft()], StoreUnavailableError("The store was interrupted."))
 
     def _next_batch(self) -> list[_Waiting[CallT, AnswerT]]:
         batch: list[_Waiting[CallT, AnswerT]] = []
+        late: list[_Waiting[CallT, AnswerT]] = []
+        oldest = asyncio.get_running_loop().time() - self._patience
         while self._waiting and len(batch) < self._size:
             waiting = self._waiting.popleft()
-            if not waiting[1].done():  # else it was cancelled
-                batch.append(waiting)
+            if not waiting.answer.done():  # else it was cancelled
+                (batch if waiting.since >= oldest else late).append(waiting)
+        _fail(late, StoreBusyError("The database was busy for too long. Try again."))
         return batch
 
     async def _answer(self, batch: list[_Waiting[CallT, AnswerT]]) -> None:
         """Send a batch, and give each caller its answer or its error."""
         try:
-            answers = await self._send([call for call, _ in batch])
-        except SessionError as error:
-            if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
-                for waiting in batch:
-                    await self._answer([waiting])
-                return
-            _fail(batch, error)
+            answers = await self._send([waiting.call for waiting in batch])
         except asyncio.CancelledError:
-            for _, future in batch:
-                future.cancel()
+            for waiting in batch:
+                waiting.answer.cancel()
             raise
-        except Exception as error:  # the outermost edge: nobody may wait for ever
-            _LOGGER.exception("A batch failed in an unforeseen way.")
+        except StoreUnavailableError as error:
             _fail(batch, error)
+        except Exception as error:  # the outermost edge: nobody may wait for ever
+            if not isinstance(error, SessionError):
+                _LOGGER.exception("A batch failed in an unforeseen way.")
+            await self._answer_singly(batch, error)
         else:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
+            for waiting, answer in zip(batch, answers, strict=True):
+                if not waiting.answer.done():
+                    waiting.answer.set_result(answer)
+
+    async def _answer_singly(self, batch: list[_Waiting[CallT, AnswerT]], error: Exception) -> None:
+        """Find out who is to blame for an error."""
+        if len(batch) == 1:
+            _fail(batch, error)
+            return
+        try:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    await self._answer([waiting])
+        finally:
+            for waiting in batch:
+                waiting.answer.cancel()  # only those whom a cancelled lane left over
 
 
-def _fail(batch: list[_Waiting[CallT, AnswerT]], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            # A copy each: an error that many raise would gather all their tracebacks.
-            future.set_exception(copy.copy(error))
+def _fail(batch: Sequence[_Waiting[CallT, AnswerT]], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(_copied(error))
+
+
+def _copied(error: Exception) -> Exception:
+    """Return a copy: an error that many raise would gather all their tracebacks."""
+    try:
+        return copy.copy(error)
+    except TypeError:  # made by a constructor that does not take its own arguments
+        return error

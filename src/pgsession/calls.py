@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from pgsession.batch import Coalescer
@@ -94,22 +96,32 @@ class Direct:
     async def _edit_all(self, edits: Sequence[Edit]) -> list[bool]:
         """Apply the edits of one key as one, in the order in which they came."""
         composed: dict[str, Edit] = {}
+        in_time: list[bool] = []
         for edit in edits:
             earlier = composed.get(edit.session_key)
-            composed[edit.session_key] = edit if earlier is None else earlier.then(edit)
+            in_time.append(earlier is None or not earlier.ends)
+            if earlier is None:
+                composed[edit.session_key] = edit
+            elif not earlier.ends:
+                composed[edit.session_key] = earlier.then(edit)
         alive = await self._runner.run(lambda it: self._table.update(it, list(composed.values())))
-        return [edit.session_key in alive for edit in edits]
+        return [
+            came_in_time and edit.session_key in alive
+            for came_in_time, edit in zip(in_time, edits, strict=True)
+        ]
 
 
 class Coalesced(Direct):
     """Reads, edits and new rows leave together with whatever waits with them."""
 
-    def __init__(self, table: Table, runner: Runner) -> None:
+    def __init__(self, table: Table, runner: Runner, *, patience: float) -> None:
         super().__init__(table, runner)
-        limits = {"lanes": _LANES, "size": _SIZE, "most_waiting": _MOST_WAITING}
-        self._fetches = Coalescer(self._fetch_all, **limits)
-        self._inserts = Coalescer(self._insert_all, **limits)
-        self._edits = Coalescer(self._edit_all, **limits)
+        coalescer = partial(
+            Coalescer, lanes=_LANES, size=_SIZE, most_waiting=_MOST_WAITING, patience=patience
+        )
+        self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch_all)
+        self._inserts: Coalescer[Draft, None] = coalescer(self._insert_all)
+        self._edits: Coalescer[Edit, bool] = coalescer(self._edit_all)
 
     async def fetch(self, digest: str) -> Row | None:
         return await self._fetches.call(digest)
@@ -120,7 +132,11 @@ class Coalesced(Direct):
     async def edit(self, edit: Edit) -> bool:
         return await self._edits.call(edit)
 
-    async def drain(self) -> None:
-        """Wait until every call is answered."""
+    def reopen(self) -> None:
+        """Take calls again."""
         for coalescer in (self._fetches, self._inserts, self._edits):
-            await coalescer.drain()
+            coalescer.reopen()
+
+    async def close(self) -> None:
+        """Take no more calls; return when all are answered."""
+        await asyncio.gather(self._fetches.close(), self._inserts.close(), self._edits.close())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pgsession.attachment import Attachment, Policy
@@ -21,7 +22,14 @@ _STARTS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
 
+#: From this status on a response says that the request has failed, so nothing of it is saved.
+_SERVER_ERROR: Final = 500
+
 _VARY: Final = (b"vary", b"Cookie")
+
+
+class ResponseRefusedError(OSError):
+    """Told to a stream that goes on though the client has been answered 503."""
 
 
 class Exchange(Attachment):
@@ -56,6 +64,9 @@ class Exchange(Attachment):
             if self.started:
                 raise
             await self._refuse(error)
+        except (ResponseRefusedError, ClientDisconnect):
+            if not self._refused:
+                raise
         finally:
             self.session.detach()
             if outer is not None:
@@ -64,6 +75,8 @@ class Exchange(Attachment):
     async def pass_on(self, message: Message) -> None:
         """Pass a message on; settle the session first if the response starts with it."""
         if self._refused:
+            if message.get("more_body"):
+                raise ResponseRefusedError
             return
         if not self.started and message["type"] in _STARTS:
             if self.is_idle():
@@ -81,12 +94,14 @@ class Exchange(Attachment):
             or session.accessed
             or session.cleared
             or self._key is not None
-            or self._scope["session"] is not session
+            or self._scope.get("session") is not session
         )
 
     async def _begin(self, message: Message) -> bool:
         """Settle the session and add its headers; return whether the response may go on."""
         self._adopt_replacement()
+        if message.get("status", 0) >= _SERVER_ERROR:
+            self.give_up()
         try:
             cookie = await self.settle()
         except StoreUnavailableError as error:

@@ -7,8 +7,6 @@ the pool have none.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 import psycopg
@@ -31,15 +29,6 @@ _ROLLED_BACK: Final = frozenset({"40P01", "40001"})
 
 #: SQLSTATEs that mean that the table is not as it should be, or not for this role.
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42501", "42883", "22001", "23514"})
-
-
-@asynccontextmanager
-async def translating() -> AsyncIterator[None]:
-    """Raise our errors in place of the driver's, which quote parameters and so go no further."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translated(error) from None
 
 
 def is_rolled_back(error: psycopg.Error) -> bool:

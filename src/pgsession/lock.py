@@ -82,7 +82,7 @@ class Locks:
                 await stack.enter_async_context(self._slots)
                 connection: Connection = await stack.enter_async_context(self._pool.connection())
                 await stack.enter_async_context(connection.transaction())
-                await connection.execute(_LOCK.format(sql.Literal(number)))
+                await connection.execute(_LOCK.format(sql.Literal(number)), prepare=False)
         except TimeoutError:
             raise StoreBusyError("The session's lock was not free in time. Try again.") from None
         return connection

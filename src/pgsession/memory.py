@@ -6,21 +6,27 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from weakref import WeakValueDictionary
 
 from pgsession.errors import SessionNotFoundError, StoreBusyError
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry, Store, digest, new_key
-from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, decode_value, encode_value
+from pgsession.value import (
+    DEFAULT_VALUE_LIMIT,
+    JSON,
+    checked_names,
+    decode_value,
+    encode_value,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """What the table would hold. Times are seconds of this process's monotonic clock."""
 
-    text: bytes | None
+    text: bytes | None = field(repr=False)
     expire_at: float
     final_at: float | None
     granted: timedelta | None
@@ -212,7 +218,7 @@ class MemoryStore:
             return row
         changed = decode_value(changes.encode(limit=self._value_limit))
         kept = {} if changes.replaced or row.text is None else decode_value(row.text)
-        for name in changes.removed:
+        for name in checked_names(changes.removed):
             kept.pop(name, None)
         return replace(row, text=encode_value(kept | changed, limit=self._value_limit))
 

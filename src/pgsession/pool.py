@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
+from weakref import WeakSet
 
 import psycopg
 from psycopg import AsyncConnection
@@ -17,7 +18,7 @@ from psycopg.pq import Conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.errors import SessionError, SettingsError, StoreClosedError, StoreUnavailableError
-from pgsession.failure import is_rolled_back, translated, translating
+from pgsession.failure import is_rolled_back, translated
 from pgsession.lock import Connection, Locks, Pool
 from pgsession.schema import refuse_torn_password
 
@@ -34,6 +35,17 @@ _DEFAULTS: Final = {
 #: So many callers may wait for each connection; more get `StoreBusyError` at once.
 _WAITING_EACH: Final = 64
 
+
+#: Rows are looked up by key and locked in the order in which a batch names them: two batches that
+#: do so never deadlock. Each statement sees what is committed when it runs.
+_CONFIGURE: Final = """
+SELECT
+    set_config('enable_seqscan', 'off', false),
+    set_config('enable_bitmapscan', 'off', false),
+    set_config('enable_hashjoin', 'off', false),
+    set_config('enable_mergejoin', 'off', false),
+    set_config('default_transaction_isolation', 'read committed', false)
+"""
 
 #: Seconds at most before what was rolled back is tried again.
 _PAUSES: Final = (0.05, 0.2, 0.8)
@@ -81,7 +93,7 @@ class _Opened:
     #: True if it was opened here and is to be closed here.
     ours: bool
     #: The connections of a pool of ours, to be cut off if its event loop ends before it.
-    connections: set[Connection]
+    connections: WeakSet[Connection]
     #: Who holds locks of sessions, or is next in line.
     locks: Locks
 
@@ -97,8 +109,10 @@ class Connections:
         source: PoolSettings | Pool,
         *,
         check: Callable[[Connection], Awaitable[None]],
+        patience: float,
     ) -> None:
         self._source = source
+        self._patience = patience
         self._check = check
         self._opened: _Opened | None = None
         self._opening = asyncio.Lock()
@@ -112,14 +126,21 @@ class Connections:
 
         What the server rolled back for the sake of others is tried again, a
         few times: of two batches from two processes that wait for each
-        other's rows, it ends one.
+        other's rows, it ends one. What takes longer than `patience` seconds
+        (a row that another transaction holds, a server that is frozen) is
+        cancelled: `StoreUnavailableError`.
         """
         pool = (await self._here()).pool
         pauses = iter(_PAUSES)
         while True:
             try:
-                async with pool.connection() as connection:
+                async with asyncio.timeout(self._patience), pool.connection() as connection:
                     return await work(connection)
+            except TimeoutError:
+                failure: SessionError = StoreUnavailableError(
+                    "The database did not answer in time. Try again."
+                )
+                pause = None
             except psycopg.Error as error:
                 failure = translated(error)
                 pause = next(pauses, None) if is_rolled_back(error) else None
@@ -222,7 +243,7 @@ class Connections:
                 await self._check(connection)
         except psycopg.Error as error:
             raise translated(error) from error
-        return _Opened(pool, loop, os.getpid(), ours=ours, connections=set(), locks=Locks(pool))
+        return _Opened(pool, loop, os.getpid(), ours=ours, connections=WeakSet(), locks=Locks(pool))
 
     async def _open_ours(self, settings: PoolSettings, loop: asyncio.AbstractEventLoop) -> _Opened:
         try:
@@ -233,12 +254,14 @@ class Connections:
         except psycopg.OperationalError as error:
             reason = " ".join(str(error).split())
             raise StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}") from error
-        connections: set[Connection] = set()
+        connections: WeakSet[Connection] = WeakSet()
 
-        async def remember(connection: Connection) -> None:
+        async def prepare(connection: Connection) -> None:
             connections.add(connection)
+            if settings.prepared:  # else a pooler is in between, and would pass it on to others
+                await connection.execute(_CONFIGURE)
 
-        pool = settings.make(remember)
+        pool = settings.make(prepare)
         try:
             # With a connection at hand the first caller does not make the pool grow: one that
             # is still connecting when its event loop ends would keep the loop from ending.
@@ -257,8 +280,11 @@ class _Held:
         self._connection = connection
 
     async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
-        async with translating():
+        try:
             return await work(self._connection)
+        except psycopg.Error as error:
+            failure = translated(error)
+        raise failure
 
 
 def complete_conninfo(

@@ -28,7 +28,14 @@ from pgsession.store import (
     new_key,
 )
 from pgsession.table import Table
-from pgsession.value import DEFAULT_VALUE_LIMIT, JSON, decode_member, encode_value, is_name
+from pgsession.value import (
+    DEFAULT_VALUE_LIMIT,
+    JSON,
+    checked_names,
+    decode_member,
+    encode_value,
+    is_name,
+)
 
 
 class PostgresStore:
@@ -50,7 +57,8 @@ class PostgresStore:
     - `value_limit`: the largest session, in bytes of its JSON text.
     - `schema`: where the table is; None leaves it to the search_path.
     - `pool_size`: connections at most. Ignored with a pool of yours.
-    - `timeout`: seconds to wait for a connection. Ignored with a pool of yours.
+    - `timeout`: seconds that an operation may wait for its turn, and may then take. What
+      takes longer is `StoreUnavailableError`.
     - `prepared`: False where a pooler in between cannot carry prepared statements.
 
     Raises `SettingsError` at once for settings that cannot work.
@@ -85,8 +93,10 @@ class PostgresStore:
                 timeout=timeout,
                 prepared=prepared,
             )
-        self._connections = Connections(settings, check=partial(inspect, schema=schema))
-        self._batches = Coalesced(table, self._connections)
+        self._connections = Connections(
+            settings, check=partial(inspect, schema=schema), patience=timeout
+        )
+        self._batches = Coalesced(table, self._connections, patience=timeout)
         self._calls: Calls = self._batches
 
     async def __aenter__(self) -> Self:
@@ -127,11 +137,12 @@ class PostgresStore:
         why, and `SchemaError` if the table is missing, old or altered, saying
         what to run. Opening twice is fine, and so is opening again after `close`.
         """
+        self._batches.reopen()
         return await self._connections.open()
 
     async def close(self) -> None:
         """Answer who waits, then close the connections, those opened here. Twice is fine."""
-        await self._batches.drain()
+        await self._batches.close()
         await self._connections.close()
 
     async def generate(
@@ -250,7 +261,7 @@ class PostgresStore:
         return Edit(
             session_key=digest(key),
             text=changes.encode(limit=self._value_limit),
-            removed=tuple(changes.removed),
+            removed=checked_names(changes.removed),
             replaced=changes.replaced,
             heir=heir,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ _LOGGER = logging.getLogger("pgsession")
 class Draft:
     """A row to be made. `session_key` is a digest."""
 
-    session_key: str
-    text: bytes | None
+    session_key: str = field(repr=False)
+    text: bytes | None = field(repr=False)
     period: timedelta
     granted: bool
     lifetime: timedelta | None
@@ -40,15 +40,15 @@ class Draft:
 class Edit:
     """What to do to a living row. `session_key` and `heir` are digests; None leaves a thing be."""
 
-    session_key: str
-    text: bytes | None = None
-    removed: Iterable[str] = ()
+    session_key: str = field(repr=False)
+    text: bytes | None = field(default=None, repr=False)
+    removed: Iterable[str] = field(default=(), repr=False)
     replaced: bool = False
     period: timedelta | None = None
     #: Whether `own` becomes the period that the session has of its own, None for none.
     granted: bool = False
     own: timedelta | None = None
-    heir: str | None = None
+    heir: str | None = field(default=None, repr=False)
 
     def sliding(self, period: timedelta | None, *, granted: bool | None) -> Edit:
         """Return this edit with the expiry moved too, as the store's contract has it."""
@@ -56,6 +56,11 @@ class Edit:
             return self
         own = period if granted else None
         return replace(self, period=period, granted=granted is not None, own=own)
+
+    @property
+    def ends(self) -> bool:
+        """True if the session has expired once this is done: nothing can be done to it then."""
+        return self.period is not None and self.period <= timedelta(0)
 
     def then(self, later: Edit) -> Edit:
         """Return the one edit that does what this and then `later`, of the same key, would do."""
@@ -100,6 +105,9 @@ class Row(NamedTuple):
     seconds: float
     granted: float | None
     lifetime: float | None
+
+    def __repr__(self) -> str:
+        return f"Row(seconds={self.seconds})"
 
     def entry(self) -> Entry | None:
         """Return a fresh entry, or None, with a logged error, if the text cannot be read."""

@@ -159,11 +159,12 @@ def _connect(conninfo: str) -> Connection:
     try:
         refuse_torn_password(conninfo_to_dict(conninfo))
         return psycopg.connect(conninfo, autocommit=True)
-    except psycopg.ProgrammingError:
-        # Not from its cause, whose text quotes the conninfo, password and all.
-        raise SettingsError("The database URL is no conninfo that libpq can read.") from None
     except psycopg.OperationalError as error:
         raise StoreUnavailableError(f"Cannot connect to PostgreSQL: {error}") from error
+    except psycopg.ProgrammingError:
+        pass
+    # Not while its cause is handled, whose text quotes the conninfo, password and all.
+    raise SettingsError("The database URL is no conninfo that libpq can read.")
 
 
 def refuse_torn_password(parameters: dict[str, str | int | None]) -> None:

@@ -120,6 +120,10 @@ class Session(dict[str, Any]):
     def __repr__(self) -> str:
         return f"<Session is_new={self.is_new} accessed={self.accessed}>"
 
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        """Make copies and pickles plain dicts: only the original belongs to the request."""
+        return dict, (dict(self),)
+
     def mark_accessed(self) -> None:
         """Note that the response depends on the session, so that it varies by cookie."""
         self.accessed = True

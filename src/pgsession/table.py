@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow, tuple_row
@@ -21,7 +21,7 @@ from pgsession.row import Draft, Edit, Row
 from pgsession.schema import qualified
 from pgsession.value import embed, encode_text
 
-_FARTHEST: Final = sql.Literal(MAX_PERIOD.total_seconds())
+_FARTHEST: Final = str(MAX_PERIOD.total_seconds())
 
 # The expiry is cut before it is subtracted: 'infinity' cannot be.
 _SELECT = """
@@ -53,7 +53,7 @@ FROM {drafts}
 _EDITED_DATA = """CASE
         WHEN o.changed IS NULL THEN s.session_data
         WHEN o.replaced THEN o.changed
-        ELSE (coalesce(s.session_data, '{{}}'::jsonb) - o.removed) || o.changed
+        ELSE (coalesce(s.session_data, '{}'::jsonb) - o.removed) || o.changed
     END"""
 
 _EDITED_EXPIRY = """CASE
@@ -81,7 +81,7 @@ WITH offered AS MATERIALIZED (
 )"""
 
 # Whole before parts: `offered` stands in others.
-_PARTS: Final[tuple[tuple[LiteralString, LiteralString], ...]] = (
+_PARTS: Final = (
     ("offered", _OFFERED),
     ("data", _EDITED_DATA),
     ("expiry", _EDITED_EXPIRY),
@@ -199,7 +199,7 @@ _DELETE_EMPTY = """
 WITH held AS MATERIALIZED (
     SELECT
         session_key,
-        coalesce(session_data, '{{}}'::jsonb) = '{{}}'::jsonb AS is_empty
+        coalesce(session_data, '{}'::jsonb) = '{}'::jsonb AS is_empty
     FROM {table}
     WHERE session_key = %s::text
       AND expire_date > now()
@@ -225,9 +225,7 @@ class Table:
     `clock` is "statement_timestamp()".
     """
 
-    def __init__(
-        self, *, schema: str | None, prepared: bool, clock: LiteralString = "now()"
-    ) -> None:
+    def __init__(self, *, schema: str | None, prepared: bool, clock: str = "now()") -> None:
         write = partial(_written, table=qualified(schema, "session"), clock=clock)
         self._prepared = prepared
         self._select = write(_SELECT, is_wanted=_AMONG)
@@ -303,17 +301,13 @@ class Table:
         await connection.execute(statement, arguments, prepare=self._prepared)
 
 
-def _written(
-    statement: LiteralString,
-    *,
-    table: sql.Identifier,
-    clock: LiteralString,
-    **rows: LiteralString,
-) -> bytes:
-    for name, part in (*_PARTS, *rows.items()):
-        statement = statement.replace("{" + name + "}", part)
-    timed = statement.replace("now()", clock)
-    return sql.SQL(timed).format(table=table, farthest=_FARTHEST).as_bytes()
+def _written(statement: str, *, table: sql.Identifier, clock: str, **rows: str) -> bytes:
+    """Return a statement with its parts in place; all of them are constants of this module."""
+    for part, text in (*_PARTS, *rows.items(), ("farthest", _FARTHEST)):
+        statement = statement.replace("{" + part + "}", text)
+    # The name comes last, whatever it holds; a % in it is no parameter.
+    name = table.as_string().replace("%", "%%")
+    return statement.replace("now()", clock).replace("{table}", name).encode()
 
 
 def _single(record: Draft | Edit) -> dict[str, object]:

@@ -10,7 +10,7 @@ with here, before any SQL.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -107,6 +107,11 @@ def decode_members(text: bytes) -> dict[str, JSON]:
 def decode_member(text: str | bytes) -> JSON:
     """Read the JSON text of one member, or raise `InvalidValueError`."""
     return decode_value(b'{"":%b}' % (text.encode() if isinstance(text, str) else text))[""]
+
+
+def checked_names(names: Iterable[object]) -> tuple[str, ...]:
+    """Return names of members, or raise `InvalidValueError` for what can be none."""
+    return tuple(_checked_name(name, None) for name in names)
 
 
 def is_name(text: str) -> bool:

@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from httpx import AsyncClient, Response
 from psycopg.conninfo import make_conninfo
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from pgsession import PostgresStore, Session, SessionMiddleware
@@ -177,6 +181,38 @@ async def test_lost_under_way(
 
     assert_refused(response)
     assert NAME in client.cookies
+
+
+async def test_refused_stream(converse: Converse, secret_key: str, gone: PostgresStore) -> None:
+    """A stream whose response was refused is told so with its next chunk, and ends."""
+    chunks = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal chunks
+        while True:
+            chunks += 1
+            yield b"more"
+
+    async def stream(request: Request) -> StreamingResponse:
+        request.session["user"] = "ann"
+        return StreamingResponse(endless())
+
+    app = Starlette(routes=[Route("/", stream)])
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [],
+    }
+
+    start, body = await converse(SessionMiddleware(app, gone, secret_key), scope)
+
+    assert start["status"] == 503
+    assert body["body"] == b"Service Unavailable"
+    assert chunks == 1
 
 
 async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:

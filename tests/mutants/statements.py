@@ -13,8 +13,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "table.py",
-                "ELSE (coalesce(s.session_data, '{{}}'::jsonb) - o.removed) || o.changed",
-                "ELSE coalesce(s.session_data, '{{}}'::jsonb) || o.changed",
+                "ELSE (coalesce(s.session_data, '{}'::jsonb) - o.removed) || o.changed",
+                "ELSE coalesce(s.session_data, '{}'::jsonb) || o.changed",
             ),
         ),
         (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pgsession import SessionError, StoreBusyError, StoreUnavailableError
+from pgsession import SessionError, StoreBusyError, StoreClosedError, StoreUnavailableError
 from pgsession.batch import Coalescer
 
 
@@ -29,9 +29,11 @@ class Wire:
         return [call * 10 for call in calls]
 
     def coalescer(
-        self, *, lanes: int = 1, size: int = 100, most_waiting: int = 1_000
+        self, *, lanes: int = 1, size: int = 100, most_waiting: int = 1_000, patience: float = 60
     ) -> Coalescer[int, int]:
-        return Coalescer(self.send, lanes=lanes, size=size, most_waiting=most_waiting)
+        return Coalescer(
+            self.send, lanes=lanes, size=size, most_waiting=most_waiting, patience=patience
+        )
 
 
 @pytest.fixture
@@ -184,14 +186,14 @@ async def test_too_many(wire: Wire) -> None:
     assert [await first, *[await task for task in waiting]] == [10, 20, 30]
 
 
-async def test_drain(wire: Wire) -> None:
-    """Draining waits for every call that was made, and leaves no task behind."""
+async def test_close(wire: Wire) -> None:
+    """Closing waits for every call that was made, and leaves no task behind."""
     coalescer = wire.coalescer(size=1)
     before = asyncio.all_tasks()
     answers = [asyncio.create_task(coalescer.call(n)) for n in range(3)]
     await wire.under_way.wait()
 
-    await coalescer.drain()
+    await coalescer.close()
 
     assert [await answer for answer in answers] == [0, 10, 20]
     assert asyncio.all_tasks() == before
@@ -216,3 +218,93 @@ def test_another_loop() -> None:
     asyncio.run(leave(wire, coalescer))
 
     assert asyncio.run(come(wire, coalescer)) == 20
+
+
+async def test_patience(wire: Wire) -> None:
+    """Who has waited for longer than the limit is refused, not sent."""
+    coalescer = wire.coalescer(patience=0)
+    wire.gate.clear()
+    first = asyncio.create_task(coalescer.call(1))
+    second = asyncio.create_task(coalescer.call(2))
+    wire.gate.set()
+
+    results = await asyncio.gather(first, second, return_exceptions=True)
+
+    assert all(isinstance(result, StoreBusyError) for result in results)
+    assert wire.batches == []
+
+
+async def test_uncopiable(wire: Wire) -> None:
+    """An error that cannot be copied reaches its callers all the same."""
+
+    class OddError(StoreUnavailableError):
+        def __init__(self, one: str, other: str) -> None:
+            super().__init__(one + other)
+
+    wire.refusals[1] = OddError("one", "other")
+
+    results = await asyncio.gather(
+        *(wire.coalescer().call(1) for _ in range(2)), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [OddError, OddError]
+
+
+async def test_cancelled_lane(wire: Wire) -> None:
+    """If somebody cancels the lanes, nobody waits for ever."""
+    coalescer = wire.coalescer(size=1)
+    wire.gate.clear()
+    before = asyncio.all_tasks()
+    calls = [asyncio.create_task(coalescer.call(n)) for n in range(3)]
+    await wire.under_way.wait()
+    for lane in asyncio.all_tasks() - before - set(calls):
+        lane.cancel()
+
+    results = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert [type(result) for result in results[1:]] == [StoreUnavailableError] * 2
+    wire.gate.set()
+    assert await coalescer.call(4) == 40
+
+
+async def test_closed(wire: Wire) -> None:
+    """After closing, a call is refused until it is opened again, even while others arrive."""
+    coalescer = wire.coalescer()
+    await coalescer.close()
+
+    with pytest.raises(StoreClosedError):
+        await coalescer.call(1)
+
+    coalescer.reopen()
+    assert await coalescer.call(1) == 10
+
+
+async def test_two_living_loops(wire: Wire) -> None:
+    """A call from another event loop is refused while this one is at it, and disturbs nobody."""
+    coalescer = wire.coalescer()
+    wire.gate.clear()
+    mine = asyncio.create_task(coalescer.call(1))
+    await wire.under_way.wait()
+
+    with pytest.raises(StoreClosedError):
+        await asyncio.to_thread(lambda: asyncio.run(coalescer.call(2)))
+
+    wire.gate.set()
+    assert await mine == 10
+
+
+async def test_eager_tasks(wire: Wire) -> None:
+    """Where tasks start at once, calls are answered, and closing ends."""
+    factory = getattr(asyncio, "eager_task_factory", None)
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(factory)  # Python 3.11 has none: then this is a plain test
+    try:
+        coalescer = wire.coalescer()
+        wire.refusals[1] = SessionError("no")
+        with pytest.raises(SessionError):
+            await coalescer.call(1)
+        assert await asyncio.gather(*(coalescer.call(n) for n in (2, 3))) == [20, 30]
+        await coalescer.close()
+    finally:
+        loop.set_task_factory(None)

@@ -1,7 +1,5 @@
 """What the driver's errors become, by SQLSTATE and not by class."""
 
-import traceback
-
 import psycopg
 import pytest
 from psycopg import errors as driver
@@ -14,7 +12,7 @@ from pgsession.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from pgsession.failure import translated, translating
+from pgsession.failure import translated
 
 #: What a driver's error may quote, and ours must not.
 PRIVATE = "hunter2"
@@ -66,25 +64,3 @@ def test_no_sqlstate(error: psycopg.Error, meaning: type[SessionError]) -> None:
 
     assert type(ours) is meaning
     assert PRIVATE not in str(ours)
-
-
-async def test_translating() -> None:
-    """The driver's error, which quotes parameters, is not shown with ours."""
-    with pytest.raises(StoreUnavailableError) as caught:
-        async with translating():
-            raise driver.AdminShutdown(PRIVATE)
-
-    assert PRIVATE not in "".join(traceback.format_exception(caught.value, chain=True))
-
-
-async def test_translating_passes() -> None:
-    """An error that is not the driver's passes as it is, and so does no error at all."""
-    error = LookupError("ours")
-
-    async with translating():
-        pass
-    with pytest.raises(LookupError) as caught:
-        async with translating():
-            raise error
-
-    assert caught.value is error
