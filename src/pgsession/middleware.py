@@ -34,7 +34,7 @@ class SessionMiddleware:
 
     - The session is saved before the response's first byte leaves; if the
       store cannot do so, the response is 503 with Retry-After instead.
-    - A handler that raises saves nothing.
+    - A handler that raises, or answers with a status of 500 or above, saves nothing.
     - A session that stays empty makes no row and no cookie, one that stays
       unchanged no write (but for a touch of its expiry, now and then).
     - The store is opened with the application's lifespan and closed with it,

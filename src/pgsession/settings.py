@@ -68,7 +68,7 @@ class SessionSettings:
     schema: str | None = None
     #: Connections to PostgreSQL at most.
     pool_size: int = 4
-    #: Seconds to wait for a connection.
+    #: Seconds that a statement may wait for its turn, and may then take.
     timeout: float = 5.0
     #: False behind a pooler that cannot carry prepared statements.
     prepared: bool = True
