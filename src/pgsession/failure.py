@@ -27,8 +27,10 @@ _UNAVAILABLE: Final = ("08", "53", "57", "55P03", "25006", "25P03", "40001", "40
 #: Deadlock and serialization failure.
 _ROLLED_BACK: Final = frozenset({"40P01", "40001"})
 
-#: SQLSTATEs that mean that the table is not as it should be, or not for this role.
-_SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42501", "42883", "22001", "23514"})
+_NO_PRIVILEGE: Final = "42501"
+
+#: SQLSTATEs that mean that the table is not as it should be.
+_SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001", "23514"})
 
 
 def is_rolled_back(error: psycopg.Error) -> bool:
@@ -48,9 +50,14 @@ def translated(error: psycopg.Error) -> SessionError:
         return _without_state(error)
     if state.startswith(_UNAVAILABLE):
         return StoreUnavailableError(f"The database cannot answer now (SQLSTATE {state}).")
+    if state == _NO_PRIVILEGE:
+        return SchemaError(
+            "This role may not use the session table: grant it USAGE on the schema, and SELECT, "
+            "INSERT, UPDATE and DELETE on the table (SQLSTATE 42501)."
+        )
     if state in _SCHEMA:
         return SchemaError(
-            "The session table is not as it should be, or this role may not use it "
+            "The session table is not as it should be "
             f"(SQLSTATE {state}, {type(error).__name__}); run `pgsession migrate`."
         )
     return SessionError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from starlette.datastructures import Secret
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgsession.attachment import Policy
@@ -60,6 +61,8 @@ class SessionMiddleware:
     ) -> None:
         cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
         with _logging():
+            if isinstance(store, str | bytes | Secret):
+                raise SettingsError("store is a store, such as PostgresStore(…), not a text.")
             if settings is None:
                 settings = SessionSettings(
                     secret_key=secret_key or (),

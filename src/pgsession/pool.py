@@ -32,6 +32,9 @@ _DEFAULTS: Final = {
     "keepalives_count": "3",
 }
 
+#: Seconds that an operation may wait for its turn, and may then take.
+DEFAULT_TIMEOUT: Final = 5.0
+
 #: So many callers may wait for each connection; more get `StoreBusyError` at once.
 _WAITING_EACH: Final = 64
 
@@ -254,6 +257,8 @@ class Connections:
         except psycopg.OperationalError as error:
             reason = " ".join(str(error).split())
             raise StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}") from error
+        except psycopg.Error as error:
+            raise translated(error) from None
         connections: WeakSet[Connection] = WeakSet()
 
         async def prepare(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from pgsession.calls import Calls, Coalesced, Direct
 from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.lock import lock_number
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.pool import Connections, PoolSettings, complete_conninfo
+from pgsession.pool import DEFAULT_TIMEOUT, Connections, PoolSettings, complete_conninfo
 from pgsession.row import Draft, Edit
 from pgsession.schema import inspect
 from pgsession.store import (
@@ -73,7 +73,7 @@ class PostgresStore:
         value_limit: int = DEFAULT_VALUE_LIMIT,
         schema: str | None = None,
         pool_size: int = 4,
-        timeout: float = 5.0,
+        timeout: float = DEFAULT_TIMEOUT,
         prepared: bool = True,
         **libpq: str | int,
     ) -> None:

@@ -15,6 +15,7 @@ from starlette.types import Scope
 from pgsession.cookie import Cookie, MaxAge, SameSite
 from pgsession.errors import SettingsError
 from pgsession.period import DEFAULT_PERIOD, Period, as_period, parse_period
+from pgsession.pool import DEFAULT_TIMEOUT, complete_conninfo
 from pgsession.postgres import PostgresStore
 from pgsession.value import DEFAULT_VALUE_LIMIT
 
@@ -69,7 +70,7 @@ class SessionSettings:
     #: Connections to PostgreSQL at most.
     pool_size: int = 4
     #: Seconds that a statement may wait for its turn, and may then take.
-    timeout: float = 5.0
+    timeout: float = DEFAULT_TIMEOUT
     #: False behind a pooler that cannot carry prepared statements.
     prepared: bool = True
 
@@ -83,6 +84,12 @@ class SessionSettings:
         ):
             if period is not None:
                 _named(name, as_period, period)
+        for name in ("default_period", "max_lifetime"):
+            period = getattr(self, name)
+            if period is not None and as_period(period) <= timedelta(0):
+                raise SettingsError(f"{name} is a positive period: no session would live.")
+        if self.database_url is not None:
+            _named("database_url", _checked_conninfo, self.database_url)
         for name in ("value_limit", "pool_size", "timeout"):
             _check_positive(name, getattr(self, name))
         _check_exclude(self.exclude)
@@ -125,7 +132,8 @@ class SessionSettings:
         """Return a store, not yet open. Raises `SettingsError` without a database URL."""
         if self.database_url is None:
             raise SettingsError(
-                "database_url is missing: set SESSION_DATABASE_URL, or give the middleware a store."
+                "database_url is missing: give the middleware a store, or settings with a "
+                "database_url (SessionSettings.from_env() reads SESSION_DATABASE_URL)."
             )
         return PostgresStore(
             self.database_url,
@@ -153,6 +161,10 @@ def _named(name: str, read: Callable[[Any], _T], given: object) -> _T:
         return read(given)
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from None
+
+
+def _checked_conninfo(url: str) -> str:
+    return complete_conninfo(url, {}, connect_timeout=DEFAULT_TIMEOUT)
 
 
 def _check_positive(name: str, number: object) -> None:

@@ -154,6 +154,7 @@ def test_every_listed_variable_is_read() -> None:
 
 SAMPLES = {
     "SESSION_SECRET_KEY": SECRET[::-1],
+    "SESSION_DATABASE_URL": "postgresql:///app",
     "SESSION_PATH": "/below",
     "SESSION_SAME_SITE": "strict",
     "SESSION_HTTPS_ONLY": "no",
@@ -210,7 +211,10 @@ def test_server_down(program: Program, variables: dict[str, str]) -> None:
         (
             "SESSION_DATABASE_URL",
             "",
-            "database_url is missing: set SESSION_DATABASE_URL, or give the middleware a store.",
+            (
+                "database_url is missing: give the middleware a store, or settings with a "
+                "database_url (SessionSettings.from_env() reads SESSION_DATABASE_URL)."
+            ),
         ),
         (
             "SESSION_SECRET_KEY",
