@@ -4,13 +4,14 @@
 PYTHON ?= python3
 VENV := .venv$(patsubst python%,-%,$(filter-out python3,$(notdir $(PYTHON))))
 LOWEST := $(VENV)-lowest
+BENCH := $(VENV)-bench
 BIN := $(VENV)/bin
 
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--custom-compile-command 'make lock' --extra cli --extra embedded pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest mutants lint lock clean
+.PHONY: help demo test test-lowest mutants bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +28,9 @@ test-lowest: $(LOWEST)/installed ## Run the tests with the oldest dependencies a
 mutants: $(VENV)/installed ## Break each law on purpose; see that a named test notices
 	$(BIN)/python tests/mutation.py
 
+bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": see that it runs)
+	$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
+
 lint: $(VENV)/installed ## Check format, style, types and layers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -41,6 +45,8 @@ lock: $(VENV)/installed ## Renew requirements/*.txt (UPGRADE=1: to the newest ve
 	cp requirements/dev.txt requirements/lowest.txt
 	$(UV_COMPILE) --group dev --generate-hashes --no-annotate \
 		--constraint $(VENV)/lowest-direct.txt -o requirements/lowest.txt
+	$(UV_COMPILE) --generate-hashes $(if $(UPGRADE),--upgrade) \
+		--constraint requirements/dev.txt benchmarks/requirements.in -o requirements/bench.txt
 
 clean: ## Remove environments, caches, build output and the demo's data
 	rm -rf .venv .venv-* .demo .coverage .coverage.* build dist htmlcov
@@ -49,6 +55,7 @@ clean: ## Remove environments, caches, build output and the demo's data
 
 $(VENV)/installed: requirements/dev.txt
 $(LOWEST)/installed: requirements/lowest.txt
+$(BENCH)/installed: requirements/bench.txt
 
 %/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"pgsession needs Python 3.11 or later, and $(PYTHON) is {sys.version.split()[0]}: try make PYTHON=python3.12")'

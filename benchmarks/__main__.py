@@ -1,0 +1,58 @@
+"""`make bench`, or `python -m benchmarks`: the peers and us, side by side, in one run."""
+
+import asyncio
+import gc
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import psutil
+import uvloop
+
+from benchmarks.measure import Part
+from benchmarks.options import Options, parse
+from benchmarks.parts import growth, in_process, over_http, store_alone, table
+from benchmarks.report import Results
+from benchmarks.servers import Places, servers, settle
+
+MEASURES: dict[str, Callable[[Places, Options], Awaitable[Part]]] = {
+    "apps": in_process.measure,
+    "http": over_http.measure,
+    "store": store_alone.measure,
+    "growth": growth.measure,
+    "table": table.measure,
+}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    # As Ctrl-C does: nothing that was started here outlives it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    options = parse()
+    results = Results.load(options.output)
+    with servers(options.data) as places:
+        for name in options.parts:
+            print(f"Measuring {name} ...", flush=True)
+            busy = psutil.cpu_percent(interval=2)
+            start = time.monotonic()
+            part = uvloop.run(_measured(name, places, options))
+            print(f"  {time.monotonic() - start:.0f} s", flush=True)
+            results.add(name, part, places, options, busy=busy)
+            results.save(options.output)
+    print(results.text())
+
+
+async def _measured(name: str, places: Places, options: Options) -> Part:
+    await settle(places.postgres)
+    gc.collect()
+    gc.freeze()
+    try:
+        return await MEASURES[name](places, options)
+    finally:
+        gc.unfreeze()
+        await asyncio.sleep(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Measuring: a closed loop of callers, rounds that alternate, medians and their ratios."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from typing import Any
+
+Call = Callable[[int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one round found. Times are in microseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+    #: CPU of the process that holds the application, for each call.
+    cpu: float | None = None
+    #: CPU of the database server's processes, for each call.
+    server: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Something to measure: who does what under which load, and how to run it for some seconds."""
+
+    subject: str
+    work: str
+    load: int
+    run: Callable[[float], Awaitable[Sample]]
+
+
+@dataclass(slots=True)
+class Cell:
+    """The samples of one trial, one for each round."""
+
+    subject: str
+    work: str
+    load: int
+    samples: list[Sample] = field(default_factory=list)
+
+    def median(self, figure: str) -> float | None:
+        """Return the median of a figure over the rounds, None if it was not measured."""
+        found = [value for one in self.samples if (value := getattr(one, figure)) is not None]
+        return statistics.median(found) if found else None
+
+
+@dataclass(slots=True)
+class Part:
+    """All that one part of the suite found."""
+
+    cells: list[Cell] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def cell(self, subject: str, work: str, load: int) -> Cell | None:
+        """Return a cell, None if it was not measured."""
+        for cell in self.cells:
+            if (cell.subject, cell.work, cell.load) == (subject, work, load):
+                return cell
+        return None
+
+    def ratios(
+        self, work: str, load: int, ours: str, theirs: str, figure: str = "rate"
+    ) -> list[float]:
+        """Return the ratio in each round, or nothing if either was not measured."""
+        one, other = self.cell(ours, work, load), self.cell(theirs, work, load)
+        if one is None or other is None:
+            return []
+        return [
+            getattr(a, figure) / getattr(b, figure)
+            for a, b in zip(one.samples, other.samples, strict=True)
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        return {"facts": self.facts, "cells": [asdict(cell) for cell in self.cells]}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Part":
+        """Return the part that was written."""
+        cells = [
+            Cell(
+                cell["subject"],
+                cell["work"],
+                cell["load"],
+                [Sample(**sample) for sample in cell["samples"]],
+            )
+            for cell in document["cells"]
+        ]
+        return cls(cells, document["facts"])
+
+
+async def alternate(trials: Sequence[Trial], *, rounds: int, seconds: float) -> list[Cell]:
+    """Run every trial in every round; those that are compared stand next to each other.
+
+    A short round first warms everything up and is not kept. Each round begins
+    with another subject, so that none always comes after the same neighbour.
+    """
+    cells = {id(trial): Cell(trial.subject, trial.work, trial.load) for trial in trials}
+    groups: dict[tuple[str, int], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.work, trial.load), []).append(trial)
+    for trial in trials:
+        await trial.run(seconds / 4)
+    for number in range(rounds):
+        for group in groups.values():
+            first = number % len(group)
+            for trial in group[first:] + group[:first]:
+                cells[id(trial)].samples.append(await trial.run(seconds))
+    return list(cells.values())
+
+
+async def closed_loop(
+    call: Call,
+    *,
+    in_flight: int,
+    seconds: float,
+    server: Callable[[], float] | None = None,
+    most: int | None = None,
+) -> Sample:
+    """Keep `in_flight` callers busy, each with one call after the other, and time them.
+
+    Before each call a caller lets the event loop turn once, as a server does
+    between reading a request and serving it: its wait for its turn counts.
+    `server` tells the CPU seconds that the server has used so far. No more
+    than `most` calls are made, each with a number of its own.
+    """
+    clock = time.perf_counter
+    numbers = count() if most is None else iter(range(most))
+    latencies: list[float] = []
+
+    async def work() -> None:
+        for number in numbers:
+            start = clock()
+            if start >= end:
+                break
+            await asyncio.sleep(0)
+            await call(number)
+            latencies.append(clock() - start)
+
+    server_before = server() if server else 0.0
+    cpu, begin = time.process_time(), clock()
+    end = begin + seconds
+    await asyncio.gather(*(work() for _ in range(in_flight)))
+    elapsed, cpu = clock() - begin, time.process_time() - cpu
+    used = server() - server_before if server else None
+    return sample(latencies, elapsed, cpu=cpu, server=used)
+
+
+def sample(
+    latencies: Iterable[float], elapsed: float, *, cpu: float, server: float | None
+) -> Sample:
+    """Return the sample of some calls, given in seconds."""
+    ordered = sorted(latencies)
+    calls = len(ordered)
+    return Sample(
+        rate=round(calls / elapsed, 1),
+        p50=round(ordered[calls // 2] * 1e6, 1),
+        p99=round(ordered[calls * 99 // 100] * 1e6, 1),
+        cpu=round(cpu / calls * 1e6, 1),
+        server=None if server is None else round(server / calls * 1e6, 1),
+    )

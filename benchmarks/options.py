@@ -1,0 +1,53 @@
+"""What one may say on the command line."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+PARTS = ("apps", "http", "store", "growth", "table")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How long and how much to measure."""
+
+    rounds: int
+    seconds: float
+    parts: tuple[str, ...]
+    #: Sessions that the requests choose from.
+    sessions: int
+    #: Rows of the table in the last part, and how often each is renewed and merged.
+    rows: int
+    renewals: int
+    #: Sizes of the table that are compared.
+    sizes: tuple[int, ...]
+    data: Path
+    #: Where results go, None for nowhere.
+    output: Path | None
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, help="rounds of each measurement (default: 7)")
+    parser.add_argument("--seconds", type=float, help="of one measurement (default: 0.5)")
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part; repeatable")
+    parser.add_argument("--large", action="store_true", help="a table of 10 million rows as well")
+    parser.add_argument("--quick", action="store_true", help="see that it runs; keep no result")
+    parser.add_argument("--data", type=Path, default=FOLDER / ".data", help="PostgreSQL's folder")
+    parser.add_argument("--output", type=Path, help="results' folder (default: results/)")
+    said = parser.parse_args(arguments)
+    quick: bool = said.quick
+    sizes = (10_000, 50_000) if quick else (10_000, 1_000_000)
+    return Options(
+        rounds=said.rounds or (2 if quick else 7),
+        seconds=said.seconds or (0.05 if quick else 0.5),
+        parts=tuple(said.only or PARTS),
+        sessions=500 if quick else 10_000,
+        rows=5_000 if quick else 200_000,
+        renewals=3 if quick else 10,
+        sizes=(*sizes, 10_000_000) if said.large else sizes,
+        data=said.data,
+        output=said.output or (None if quick else FOLDER / "results"),
+    )

@@ -1,0 +1,149 @@
+"""Part 4: the same calls on larger tables, with larger values, in batches, through more pools."""
+
+import json
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+
+from psycopg import AsyncConnection
+
+from benchmarks.measure import Call, Part, Sample, Trial, alternate, closed_loop
+from benchmarks.options import Options
+from benchmarks.peers.naive import NaiveStore
+from benchmarks.rows import fill, grow, key
+from benchmarks.servers import Places, schema, settle
+from benchmarks.values import VALUE, padded
+from pgsession import Changes, PostgresStore
+from pgsession.row import Edit
+from pgsession.store import new_key
+from pgsession.table import Table
+
+LOADS = (1, 64)
+BYTES = (150, 2_000, 20_000, 200_000)
+BATCHES = (1, 4, 16, 64, 256)
+POOLS = (1, 2, 4, 8, 16)
+CHANGES = Changes(set={"count": 1})
+
+Choose = Callable[[int], str]
+
+
+async def measure(places: Places, options: Options) -> Part:
+    """Measure all four, each with its own table where it needs one."""
+    part = Part()
+    async with AsyncExitStack() as stack:
+        trials = await _sizes(places, options, stack)
+        await settle(places.postgres)
+        part.cells += await alternate(trials, rounds=options.rounds, seconds=options.seconds)
+    async with AsyncExitStack() as stack:
+        trials = [
+            *await _values(places, options, stack),
+            *await _batches(places, options, stack),
+            *await _pools(places, options, stack),
+        ]
+        await settle(places.postgres)
+        part.cells += await alternate(trials, rounds=options.rounds, seconds=options.seconds)
+    part.facts = {"sizes": options.sizes, "bytes": BYTES, "batches": BATCHES, "pools": POOLS}
+    return part
+
+
+async def _sizes(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
+    trials: list[Trial] = []
+    for rows in options.sizes:
+        name = f"pgsession_bench_{rows}"
+        stack.enter_context(schema(places.postgres, name))
+        there = places.in_schema(name)
+        await grow(there.postgres, rows, json.dumps(VALUE))
+        store = await stack.enter_async_context(PostgresStore(there.pool()))
+
+        def choose(_: int, rows: int = rows) -> str:
+            return key(int(random.random() * rows))
+
+        trials += _both(store, f"{rows} rows", "rows", choose)
+    return trials
+
+
+async def _values(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
+    store = await stack.enter_async_context(PostgresStore(places.pool()))
+    trials: list[Trial] = []
+    for size in BYTES:
+        keys = [new_key() for _ in range(min(options.sessions, 20_000_000 // size, 1000))]
+        await fill(places.postgres, keys, json.dumps(padded(size)))
+        trials += _both(store, f"{size} B", "values", _cycle(keys))
+    return trials
+
+
+async def _batches(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
+    """Send statements with so many sessions each through one connection, one after the other."""
+    keys = [new_key() for _ in range(options.sessions)]
+    digests = await fill(places.postgres, keys, json.dumps(VALUE))
+    connection = await AsyncConnection.connect(places.postgres, autocommit=True)
+    await stack.enter_async_context(connection)
+    table = Table(schema=None, prepared=True)
+
+    async def fetch(chosen: list[str]) -> None:
+        await table.fetch(connection, chosen)
+
+    async def update(chosen: list[str]) -> None:
+        await table.update(connection, [Edit(session_key=it, text=b'{"count":1}') for it in chosen])
+
+    async def run(update_them: bool, batch: int, seconds: float) -> Sample:  # noqa: FBT001
+        send = update if update_them else fetch
+
+        async def one(_: int) -> None:
+            await send(random.sample(digests, batch))
+
+        found = await closed_loop(one, in_flight=1, seconds=seconds)
+        each = None if found.cpu is None else found.cpu / batch
+        return replace(found, rate=found.rate * batch, cpu=each)
+
+    return [
+        Trial(f"{batch} in a statement", f"batches {work}", 1, partial(run, work == "merge", batch))
+        for work in ("get", "merge")
+        for batch in BATCHES
+    ]
+
+
+async def _pools(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
+    keys = [new_key() for _ in range(options.sessions)]
+    await fill(places.postgres, keys, json.dumps(VALUE))
+    trials: list[Trial] = []
+    for size in POOLS:
+        sized = replace(places, pool_size=size)
+        store = await stack.enter_async_context(PostgresStore(sized.pool()))
+        pool = await stack.enter_async_context(sized.pool())
+        choose = _cycle(keys)
+        trials += _both(store, f"pgsession, {size} connections", "pools", choose, loads=(64,))
+        single = NaiveStore(pool)
+        trials += _both(single, f"one statement a call, {size}", "pools", choose, loads=(64,))
+    return trials
+
+
+def _both(
+    store: PostgresStore | NaiveStore,
+    subject: str,
+    work: str,
+    choose: Choose,
+    *,
+    loads: tuple[int, ...] = LOADS,
+) -> list[Trial]:
+    async def get(number: int) -> None:
+        await store.get(choose(number))
+
+    async def merge(number: int) -> None:
+        await store.merge(choose(number), CHANGES)
+
+    async def run(call: Call, load: int, seconds: float) -> Sample:
+        return await closed_loop(call, in_flight=load, seconds=seconds)
+
+    return [
+        Trial(subject, f"{work} {name}", load, partial(run, call, load))
+        for name, call in (("get", get), ("merge", merge))
+        for load in loads
+    ]
+
+
+def _cycle(keys: list[str]) -> Choose:
+    count = len(keys)
+    return lambda number: keys[number % count]

@@ -1,0 +1,158 @@
+"""Part 2: the peers as servers, one process each, and Node's usual choice beside them."""
+
+import asyncio
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from benchmarks.measure import Part, Sample, Trial, alternate
+from benchmarks.options import FOLDER, Options
+from benchmarks.peers.apps import PEERS, WORKS, available
+from benchmarks.servers import PATIENCE, Places, process_cpu, schema
+from benchmarks.values import VALUE
+
+LOAD = 64
+NODE = {
+    "node": "Node, connect-pg-simple",
+    "node-untouched": "Node, connect-pg-simple, disableTouch",
+}
+
+#: Its own, for its table has the name of ours.
+NODE_SCHEMA = "pgsession_bench_node"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server under way, and the file with the cookies of its sessions."""
+
+    port: int
+    process: int
+    cookies: Path
+
+
+async def measure(places: Places, options: Options) -> Part:
+    """Start every server, then measure them in turn."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsession-")))
+        nobody = folder / "nobody"
+        nobody.touch()
+        trials: list[Trial] = []
+        stack.enter_context(schema(places.postgres, NODE_SCHEMA, empty=True))
+        for name, command, environment in _commands(places):
+            cookies = folder / name
+            port, process = stack.enter_context(_server(command, environment))
+            cookies.write_text("\n".join(_sessions(port, min(options.sessions, 2_000))))
+            for work in WORKS:
+                serving = Serving(port, process, nobody if work == "none" else cookies)
+                trials.append(Trial(name, work, LOAD, partial(_run, serving, f"/{work}", LOAD)))
+        seconds = max(1.0, round(options.seconds * 4))
+        cells = await alternate(trials, rounds=min(options.rounds, 5), seconds=seconds)
+    titles = {name: peer.title for name, peer in PEERS.items()} | NODE
+    return Part(cells, {"titles": titles, "generator": "wrk" if shutil.which("wrk") else "Python"})
+
+
+def _commands(places: Places) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+    ours = {"BENCH_POSTGRES": places.postgres}
+    if places.redis is not None:
+        ours["BENCH_REDIS"] = places.redis
+    for name in available(places):
+        if name != "select":
+            yield name, [sys.executable, "-m", "benchmarks.peers.serve", name], ours
+    if node := _node():
+        pool = _node_pool(places.in_schema(NODE_SCHEMA).postgres)
+        for name, touch in zip(NODE, "10", strict=True):
+            environment = {"BENCH_NODE_POOL": pool, "BENCH_NODE_TOUCH": touch}
+            environment["BENCH_VALUE"] = json.dumps(VALUE)
+            environment["NODE_ENV"] = "production"
+            yield name, [node, str(FOLDER / "node" / "server.js")], environment
+
+
+def _node() -> str | None:
+    """Return Node, with the packages that the server needs, if it is installed."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return None
+    if not (FOLDER / "node" / "node_modules" / "connect-pg-simple").is_dir():
+        command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
+        subprocess.run(command, cwd=FOLDER / "node", check=True)
+    return node
+
+
+def _node_pool(conninfo: str) -> str:
+    given = conninfo_to_dict(conninfo)
+    names = {"dbname": "database"}
+    return json.dumps({names.get(name, name): value for name, value in given.items()})
+
+
+@contextmanager
+def _server(command: list[str], environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """Keep a server; yield the port that it prints, and its process."""
+    with subprocess.Popen(
+        command,
+        cwd=FOLDER.parent,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101
+        try:
+            yield int(process.stdout.readline()), process.pid
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _sessions(port: int, count: int) -> list[str]:
+    """Begin sessions; return their cookies."""
+    cookies: list[str] = []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    for _ in range(count):
+        connection.request("GET", "/start")
+        response = connection.getresponse()
+        response.read()
+        if cookie := response.getheader("Set-Cookie"):
+            cookies.append(cookie.split(";")[0])
+    connection.close()
+    return cookies
+
+
+async def _run(serving: Serving, path: str, load: int, seconds: float) -> Sample:
+    whole = max(1, round(seconds))
+    if wrk := shutil.which("wrk"):
+        url = f"http://127.0.0.1:{serving.port}"
+        command = [wrk, "-t1", f"-c{load}", f"-d{whole}s", "-s", str(FOLDER / "load.lua"), url]
+        command += ["--", path, str(serving.cookies)]
+    else:
+        command = [sys.executable, "-m", "benchmarks.load", str(serving.port), path]
+        command += [str(serving.cookies), str(load), str(whole)]
+    cpu = process_cpu(serving.process)
+    before = cpu()
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=FOLDER.parent, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    used = cpu() - before
+    found = json.loads(output.decode().partition("RESULT ")[2])
+    if found["failed"] or not found["requests"]:
+        raise RuntimeError(f"{path}: {found}")
+    requests = found["requests"]
+    return Sample(
+        rate=requests / found["microseconds"] * 1e6,
+        p50=found["p50"],
+        p99=found["p99"],
+        cpu=used / requests * 1e6,
+    )

@@ -1,0 +1,181 @@
+"""The peers, each a whole application with the same four pages."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import starsessions
+from redis.asyncio import ConnectionPool, Redis, UnixDomainSocketConnection
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware as CookieMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starsessions.stores.redis import RedisStore
+
+from benchmarks.peers.naive import GENERATE, GET, NaiveStore
+from benchmarks.servers import Places
+from benchmarks.values import SECRET, VALUE
+from pgsession import PostgresStore, SessionMiddleware
+from pgsession.store import new_key
+from pgsession.value import encode_value
+
+#: What a request does with its session.
+WORKS = ("none", "read", "write")
+
+Page = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One of those that are compared."""
+
+    title: str
+    make: Callable[[Places], Starlette]
+    works: tuple[str, ...] = WORKS
+    #: What it counts its statements with: "postgres", "redis" or nothing.
+    keeps_in: str | None = None
+
+
+def page(text: str) -> Response:
+    """Return what every page answers."""
+    return PlainTextResponse(text)
+
+
+async def none(_: Request) -> Response:
+    """Leave the session alone."""
+    return page("ok")
+
+
+async def read(request: Request) -> Response:
+    """Look at the session."""
+    return page(request.session["name"])
+
+
+async def write(request: Request) -> Response:
+    """Change the session."""
+    request.session["count"] += 1
+    return page("ok")
+
+
+async def start(request: Request) -> Response:
+    """Begin a session."""
+    request.session.update(VALUE)
+    return page("ok")
+
+
+def loading(endpoint: Page) -> Page:
+    """Return a page for starsessions, which loads a session only where it is asked to."""
+
+    async def load_first(request: Request) -> Response:
+        await starsessions.load_session(request)
+        return await endpoint(request)
+
+    return load_first
+
+
+def routes(*pages: Page) -> list[Route]:
+    """Return the routes of `pages`, named as they are."""
+    names = (*WORKS, "start")
+    return [Route(f"/{name}", endpoint) for name, endpoint in zip(names, pages, strict=True)]
+
+
+def bare(_: Places) -> Starlette:
+    """Return the application without any session."""
+    return Starlette(routes=routes(none, none, none, none))
+
+
+def cookie(_: Places) -> Starlette:
+    """Return Starlette's own: the whole session in a signed cookie."""
+    middleware = [Middleware(CookieMiddleware, secret_key=SECRET)]
+    return Starlette(routes=routes(none, read, write, start), middleware=middleware)
+
+
+def memory(_: Places) -> Starlette:
+    """Return starsessions in the process's memory."""
+    return _starsessions(starsessions.InMemoryStore())
+
+
+def redis(places: Places) -> Starlette:
+    """Return starsessions on Redis, with as many connections as there are callers."""
+    pool = ConnectionPool(UnixDomainSocketConnection, path=places.redis, max_connections=1024)
+    return _starsessions(RedisStore(connection=Redis(connection_pool=pool)))
+
+
+def _starsessions(store: starsessions.SessionStore) -> Starlette:
+    middleware = [
+        Middleware(
+            starsessions.SessionMiddleware,
+            store=store,
+            lifetime=timedelta(days=7),
+            cookie_https_only=False,
+            cookie_path="/",
+        )
+    ]
+    pages = (none, loading(read), loading(write), loading(start))
+    return Starlette(routes=routes(*pages), middleware=middleware)
+
+
+def select(places: Places) -> Starlette:
+    """Return an application whose one page sends one SELECT: no session, no signature."""
+    pool = places.pool()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with pool:
+            yield
+
+    async def read_row(request: Request) -> Response:
+        _, line = request.scope["headers"][-1]
+        async with pool.connection() as connection:
+            cursor = await connection.execute(GET, (line[8:].decode(),), prepare=True)
+            row = await cursor.fetchone()
+        return page("ok" if row else "")
+
+    async def make_row(_: Request) -> Response:
+        key = new_key()
+        text = encode_value(VALUE, limit=4096).decode()
+        async with pool.connection() as connection:
+            await connection.execute(GENERATE, (key, text, 604_800.0))
+        response = page("ok")
+        response.set_cookie("session", key)
+        return response
+
+    return Starlette(routes=routes(none, read_row, none, make_row), lifespan=lifespan)
+
+
+def naive(places: Places) -> Starlette:
+    """Return our middleware on a store of one statement a call."""
+    return _pgsession(NaiveStore(places.pool()))
+
+
+def ours(places: Places) -> Starlette:
+    """Return our middleware on our store."""
+    return _pgsession(PostgresStore(places.pool()))
+
+
+def _pgsession(store: NaiveStore | PostgresStore) -> Starlette:
+    middleware = [Middleware(SessionMiddleware, store=store, secret_key=SECRET, https_only=False)]
+    return Starlette(routes=routes(none, read, write, start), middleware=middleware)
+
+
+PEERS: dict[str, Peer] = {
+    "bare": Peer("no session", bare),
+    "cookie": Peer("Starlette, signed cookie", cookie),
+    "memory": Peer("starsessions, memory", memory),
+    "redis": Peer("starsessions, Redis", redis, keeps_in="redis"),
+    "select": Peer("one bare SELECT", select, works=("read",), keeps_in="postgres"),
+    "naive": Peer("one statement a call", naive, keeps_in="postgres"),
+    "ours": Peer("pgsession", ours, keeps_in="postgres"),
+}
+
+
+def available(places: Places) -> dict[str, Peer]:
+    """Return the peers whose servers are there."""
+    return {
+        name: peer
+        for name, peer in PEERS.items()
+        if peer.keeps_in != "redis" or places.redis is not None
+    }

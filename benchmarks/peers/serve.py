@@ -1,0 +1,35 @@
+"""One peer behind uvicorn, in a process of its own: `python -m benchmarks.peers.serve NAME`."""
+
+import os
+import socket
+import sys
+
+import uvicorn
+
+from benchmarks.peers.apps import PEERS
+from benchmarks.servers import Places
+
+
+class Server(uvicorn.Server):
+    """Says its port once it answers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then print the port."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            print(sockets[0].getsockname()[1], flush=True)
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    places = Places(os.environ["BENCH_POSTGRES"], os.environ.get("BENCH_REDIS"))
+    app = PEERS[sys.argv[1]].make(places)
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", log_level="warning", access_log=False
+    )
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Many rows at once, made by the server itself."""
+
+from psycopg import AsyncConnection
+
+from pgsession.store import digest
+
+BY_NUMBER = """
+INSERT INTO session (session_key, session_data, expire_date)
+SELECT
+    translate(
+        encode(substring(sha256(convert_to('key' || n, 'UTF8')) FROM 1 FOR 30), 'base64'),
+        '+/', '-_'
+    ),
+    %s::jsonb,
+    now() + interval '7 days'
+FROM generate_series(%s::int8, %s::int8) AS n
+"""
+
+BY_DIGEST = """
+INSERT INTO session (session_key, session_data, expire_date)
+SELECT key, %s::jsonb, now() + interval '7 days'
+FROM unnest(%s::text[]) AS key
+"""
+
+#: Rows in one statement.
+STEP = 250_000
+
+
+def key(number: int) -> str:
+    """Return the key of a row made by its number."""
+    return f"key{number}"
+
+
+async def fill(conninfo: str, keys: list[str], text: str) -> list[str]:
+    """Make a row for each key; return their digests."""
+    digests = [digest(key) for key in keys]
+    async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        await connection.execute(BY_DIGEST, (text, digests))
+    return digests
+
+
+async def grow(conninfo: str, rows: int, text: str) -> None:
+    """Make rows numbered from 0, and let PostgreSQL know them."""
+    async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        for first in range(0, rows, STEP):
+            await connection.execute(BY_NUMBER, (text, first, min(first + STEP, rows) - 1))
+        await connection.execute("VACUUM (ANALYZE) session")

@@ -1,0 +1,189 @@
+"""The parts as tables in Markdown."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.measure import Part
+from benchmarks.required import required
+
+WORKS = {"none": "No session touched", "read": "Read", "write": "Write"}
+
+APPS_NOTE = """\
+One column for each number of requests in flight. The columns after them are at 64 in flight:
+times and CPU a request in microseconds, statements a request, and the ratio of the rates.
+"""
+
+
+def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
+    """Return all tables, with what they were measured on."""
+    writers = {
+        "apps": apps,
+        "http": over_http,
+        "store": store,
+        "growth": growth,
+        "table": table_growth,
+    }
+    texts = ["# Results", _runs(runs)]
+    texts += [write(parts[name]) for name, write in writers.items() if name in parts]
+    if judged := required(parts):
+        texts.append("## Required, measured\n")
+        rows = [(one.figure, one.required, one.measured, one.verdict) for one in judged]
+        head = ("figure", "required", "measured (worst to best round)", "")
+        texts.append(table(head, rows))
+    return "\n".join(texts)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table: text to the left in the first column, figures to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = (
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "| " + " | ".join([first, *others]) + " |"
+
+    rule = [
+        ("-" * width) if not column else "-" * (width - 1) + ":"
+        for column, width in enumerate(widths)
+    ]
+    return "\n".join([line(head), line(rule), *(line(row) for row in rows), ""])
+
+
+def figure(value: float | None, digits: int = 0) -> str:
+    """Return a number as one reads it."""
+    return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")
+
+
+def ratio(values: Sequence[float]) -> str:
+    """Return the median of ratios."""
+    return f"{statistics.median(values):.2f}" if values else "-"
+
+
+def _runs(runs: dict[str, dict[str, Any]]) -> str:
+    rows = [
+        (
+            name,
+            run["date"],
+            f"{run['rounds']} of {run['seconds']} s",
+            run["python"],
+            f"{run['postgres']['server_version']}, fsync {run['postgres']['fsync']}",
+            str(run["cores"]),
+            f"{run['busy_before']:.0f} %",
+        )
+        for name, run in runs.items()
+    ]
+    head = ("part", "date", "rounds", "Python", "PostgreSQL", "cores", "busy just before")
+    packages = [run["packages"] for run in runs.values()]
+    said = ", ".join(f"{name} {number}" for name, number in packages[-1].items())
+    return f"{table(head, rows)}\n{said}\n"
+
+
+def apps(part: Part) -> str:
+    """Return a table for each kind of request."""
+    texts = [
+        "## In process: requests a second, whole applications\n",
+        APPS_NOTE,
+    ]
+    titles: dict[str, str] = part.facts["titles"]
+    loads = sorted({cell.load for cell in part.cells})
+    head = [*(f"{load}" for load in loads), "p50", "p99", "CPU", "server's CPU", "statements"]
+    for work, title in WORKS.items():
+        rows = []
+        for name, peer in titles.items():
+            cell = part.cell(name, work, 64)
+            if cell is None:
+                continue
+            rates = [part.cell(name, work, load) for load in loads]
+            counts = part.facts["statements"].get(name, {})
+            rows.append(
+                (
+                    peer,
+                    *(figure(one.median("rate") if one else None) for one in rates),
+                    *(figure(cell.median(it)) for it in ("p50", "p99", "cpu", "server")),
+                    figure(counts.get(f"{work}/64"), 2),
+                    ratio(part.ratios(work, 64, "ours", name)),
+                )
+            )
+        texts.append(table((title, *head, "pgsession ÷ it"), rows))
+    return "\n".join(texts)
+
+
+def over_http(part: Part) -> str:
+    """Return one table: each kind of request has its columns."""
+    titles: dict[str, str] = part.facts["titles"]
+    rows = []
+    for name, peer in titles.items():
+        row = [peer]
+        for work in WORKS:
+            cell = part.cell(name, work, 64)
+            if cell is not None:
+                row += [figure(cell.median(it)) for it in ("rate", "p99", "cpu")]
+                row.append(ratio(part.ratios(work, 64, "ours", name)))
+        if len(row) > 1:
+            rows.append(row)
+    head = ["", *(f"{work}{it}" for work in WORKS for it in ("/s", " p99", " CPU", " ratio"))]
+    return (
+        "## Over HTTP: one server process each, 64 connections, loopback\n\n"
+        f"Load from {part.facts['generator']} on the same cores. Times in microseconds; "
+        "ratio: pgsession ÷ it.\n\n" + table(head, rows)
+    )
+
+
+def store(part: Part) -> str:
+    """Return one table for each load."""
+    titles: dict[str, str] = part.facts["titles"]
+    works = list(dict.fromkeys(cell.work for cell in part.cells))
+    texts = ["## The store alone: calls a second\n"]
+    for load in sorted({cell.load for cell in part.cells}):
+        rows = []
+        for name, title in titles.items():
+            cells = [part.cell(name, work, load) for work in works]
+            if any(cells):
+                rates = (figure(cell.median("rate") if cell else None) for cell in cells)
+                ratios = (ratio(part.ratios(work, load, "ours", name)) for work in works)
+                rows.append((title, *rates, *ratios))
+        head = (f"{load} in flight", *works, *(f"÷ {work}" for work in works))
+        texts.append(table(head, rows))
+    return "\n".join(texts)
+
+
+def growth(part: Part) -> str:
+    """Return a table for each thing that grows."""
+    texts = ["## Growth: sessions a second\n"]
+    for kind in ("rows", "values", "batches", "pools"):
+        cells = [cell for cell in part.cells if cell.work.startswith(kind)]
+        columns = list(dict.fromkeys((cell.work, cell.load) for cell in cells))
+        rows = [
+            (
+                subject,
+                *(
+                    figure(cell.median("rate") if (cell := part.cell(subject, *column)) else None)
+                    for column in columns
+                ),
+            )
+            for subject in dict.fromkeys(cell.subject for cell in cells)
+        ]
+        head = [f"{work.partition(' ')[2]}, {load} in flight" for work, load in columns]
+        texts.append(table((kind, *head), rows))
+    return "\n".join(texts)
+
+
+def table_growth(part: Part) -> str:
+    """Return what became of the table."""
+    facts = part.facts
+    rows = [
+        ("updates", figure(facts["updates"])),
+        ("of them HOT", f"{facts['hot']:.2%}"),
+        ("heap before, MB", figure(facts["heap_before"] / 1e6, 1)),
+        ("heap after ÷ before", figure(facts["heap_growth"], 3)),
+        ("indexes after ÷ before", figure(facts["indexes_growth"], 3)),
+        ("all after ÷ before", figure(facts["total_growth"], 3)),
+        ("autovacuums meanwhile", figure(facts["autovacuums"])),
+        ("updates a second", figure(facts["updates_per_second"])),
+    ]
+    head = f"{facts['sessions']:,} sessions, each touched and merged {facts['rounds']} times"
+    return f"## The table\n\n{table((head, ''), rows)}"
