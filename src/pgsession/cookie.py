@@ -223,7 +223,7 @@ class _Signer(Signer):
         )
         self._derived = super().derive_key()
 
-    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:  # noqa: ARG002 - one
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:  # noqa: ARG002 - only one
         return self._derived
 
 

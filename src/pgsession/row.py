@@ -115,7 +115,7 @@ class Row(NamedTuple):
             value = None if self.text is None else decode_value(self.text)
         except InvalidValueError:
             # Without the traceback: what cannot be read must not be shown either.
-            _LOGGER.error(  # noqa: TRY400
+            _LOGGER.error(  # noqa: TRY400 - as above
                 "A stored session cannot be read and counts as gone; its row is kept."
             )
             return None
