@@ -15,7 +15,7 @@ from pgsession.change import Change, Outcome, decide, touch_due
 from pgsession.cookie import Cookie, MaxAge
 from pgsession.errors import ResponseStartedError, SessionError, SessionNotFoundError
 from pgsession.plain_http import PlainHttpWarning
-from pgsession.session import Session, Snapshot
+from pgsession.session import UNCHANGED, Session, Snapshot
 from pgsession.store import Changes, Entry, Store
 
 _LOGGER = logging.getLogger("pgsession")
@@ -63,23 +63,31 @@ class Attachment:
     _turn: asyncio.Lock | None = None
     #: The response has started: no cookie can be set any more.
     started: bool = False
-    _entry: Entry | None = None
     #: The row's remaining period and lifetime, as of this second of the monotonic clock.
     _remaining: timedelta = timedelta(0)
     _lifetime: timedelta | None = None
     _as_of: float = 0.0
 
+    #: Made by `begin` or by `load`.
+    session: Session
+
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.session: Session = Session.blank(self)
+
+    def begin(self) -> None:
+        """Begin without a session: no key came with the request."""
+        self.session = Session.blank(self)
 
     async def load(self, presented: str) -> None:
         """Read the session of a key that came with the request."""
         self._presented = True
-        self._note(await self._policy.store.get(presented))
-        if self._entry is not None:
+        entry = await self._policy.store.get(presented)
+        if entry is None:
+            self.session = Session.blank(self)
+        else:
             self._key = presented
-            self.session = Session(self._entry, attachment=self)
+            self.session = Session(entry, attachment=self)
+            self._note(entry)
 
     @property
     def default_period(self) -> timedelta:
@@ -101,23 +109,22 @@ class Attachment:
 
     async def settle(self) -> bytes | None:
         """Carry out the one change that the request asks for; return a Set-Cookie text."""
-        try:
-            await self._settle()
-        except SessionNotFoundError:
-            _LOGGER.info("A session ended while a request that changed it was under way.")
-            return None
+        if not self._given_up:
+            change, changes = self._decide()
+            if change is not Change.NOTHING or self._turn is not None:
+                try:
+                    await self._settle(change, changes)
+                except SessionNotFoundError:
+                    _LOGGER.info("A session ended while a request that changed it was under way.")
+                    return None
         return self._set_cookie() if self._cookie_due else None
 
-    async def _settle(self) -> None:
-        if self._given_up:
-            return
-        change, is_alone = decide(self._outcome()), self._turn is None
-        if is_alone and change is Change.NOTHING:
-            return
+    async def _settle(self, change: Change, changes: Changes) -> None:
+        is_alone = self._turn is None
         async with self._in_turn():
             if not is_alone:
-                change = decide(self._outcome())
-            await self._carry_out(change, self._policy.store, slide=True)
+                change, changes = self._decide()
+            await self._carry_out(change, changes, self._policy.store, slide=True)
 
     def _in_turn(self) -> asyncio.Lock:
         if self._turn is None:
@@ -211,10 +218,10 @@ class Attachment:
         async with self._in_turn():
             if self._lost:
                 raise SessionNotFoundError
-            change = decide(self._outcome(touch=False))
+            change, changes = self._decide(touch=False)
             if self.started and change is Change.CREATE:
                 raise ResponseStartedError
-            await self._carry_out(change, store, slide=False)
+            await self._carry_out(change, changes, store, slide=False)
 
     async def _reload(self, store: Store) -> None:
         async with self._in_turn():
@@ -222,35 +229,42 @@ class Attachment:
                 raise SessionNotFoundError
             if self._key is None:
                 return
-            self._note(await store.get(self._key))
-            if self._entry is None:
+            entry = await store.get(self._key)
+            if entry is None:
                 self._lose()
                 raise SessionNotFoundError
-            self.session.rebase(self._entry, self.session.changes())
+            self._note(entry)
+            self.session.rebase(entry, self.session.changes())
 
-    def _outcome(self, *, touch: bool = True) -> Outcome:
+    def _decide(self, *, touch: bool = True) -> tuple[Change, Changes]:
+        """Return what is to be done, and what differs from what was loaded: compared once.
+
+        Raises `InvalidValueError` for a value that cannot be stored, unless nothing will be.
+        """
         session = self.session
         live = self._key is not None
-        return Outcome(
+        changes = UNCHANGED if self._lost else session.changes()
+        outcome = Outcome(
             live=live,
             stale=self._presented and not live,
             lost=self._lost,
             empty=not session,
-            changed=session.modified,
+            changed=changes is not UNCHANGED and bool(changes),
             cleared=session.cleared,
             renewed=session.renewed and not self.started,
             touch_due=session.period_changed or (touch and live and self._touch_due()),
         )
+        return decide(outcome), changes
 
-    async def _carry_out(self, change: Change, store: Store, *, slide: bool) -> None:
+    async def _carry_out(
+        self, change: Change, changes: Changes, store: Store, *, slide: bool
+    ) -> None:
         """Call the store, and take note of what the session and its row are now.
 
         Raises `SessionNotFoundError`, once and for all, if the session has ended.
         """
         if change is Change.NOTHING:
             return
-        session = self.session
-        changes = session.changes()
         match change:
             case Change.FORGET:
                 self._cookie_due = True
@@ -258,11 +272,12 @@ class Attachment:
                 await self._create(changes, store)
             case _:
                 try:
-                    await self._alter(change, changes, store, slide=slide or session.period_changed)
+                    slide = slide or self.session.period_changed
+                    await self._alter(change, changes, store, slide=slide)
                 except SessionNotFoundError:
                     self._lose()
                     raise
-        session.acknowledge(changes, is_new=self._key is None)
+        self.session.acknowledge(changes, is_new=self._key is None)
 
     async def _create(self, changes: Changes, store: Store) -> None:
         session = self.session
@@ -303,11 +318,9 @@ class Attachment:
         self._lost = True
         self._cookie_due = False
 
-    def _note(self, entry: Entry | None) -> None:
-        self._entry = entry
-        if entry is not None:
-            self._remaining, self._lifetime = entry.period, entry.lifetime
-            self._as_of = time.monotonic()
+    def _note(self, entry: Entry) -> None:
+        self._remaining, self._lifetime = entry.period, entry.lifetime
+        self._as_of = time.monotonic()
 
     def _slid(self) -> None:
         """Take note that the row's period has just begun anew."""

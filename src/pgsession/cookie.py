@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal, TypeAlias
 
 from itsdangerous import Signer
-from itsdangerous.signer import SigningAlgorithm
 
 from pgsession.errors import SettingsError
 
@@ -31,10 +31,14 @@ MIN_SECRET_BYTES: Final = 32
 MAX_AGE: Final = timedelta(days=400)
 
 # A key in either base64 alphabet, for those that an older application issued, and a signature.
-_SIGNED: Final = re.compile(rb"([A-Za-z0-9+/_-]{40})\.([A-Za-z0-9_-]{43})")
+_SIGNED: Final = rb"([A-Za-z0-9+/_-]{40})\.([A-Za-z0-9_-]{43})"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
 _DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+_NAME: Final = b"cookie"
+_NAME_SIZE: Final = len(_NAME)
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 # So many well-shaped cookies of our name are verified in one request, no more.
 _MAX_CANDIDATES: Final = 32
@@ -59,7 +63,7 @@ class Cookie:
     same_site: SameSite = "lax"
     partitioned: bool = False
     _signers: tuple[_Signer, ...] = field(init=False, repr=False, compare=False)
-    _prefix: bytes = field(init=False, repr=False, compare=False)
+    _pair: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     _attributes: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +72,7 @@ class Cookie:
         _check_secrets(self.secret_keys)
         self._check_attributes()
         object.__setattr__(self, "_signers", _signers(self.secret_keys, name))
-        object.__setattr__(self, "_prefix", name.encode("ascii") + b"=")
+        object.__setattr__(self, "_pair", _pair(name))
         object.__setattr__(self, "_attributes", self._written_attributes())
 
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -78,22 +82,17 @@ class Cookie:
         one header or in many. A quoted, encoded, over-long or otherwise
         misshapen value is never ours.
         """
-        candidates = 0
+        left = _MAX_CANDIDATES
         for header, text in headers:
-            if header.lower() != b"cookie" or self._prefix not in text:
+            if len(header) != _NAME_SIZE or header.lower() != _NAME:
                 continue
-            for pair in text.split(b";"):
-                signed = pair.strip(b" \t")
-                if not signed.startswith(self._prefix):
-                    continue
-                shape = _SIGNED.fullmatch(signed, len(self._prefix))
-                if shape is None:
-                    continue
-                if candidates == _MAX_CANDIDATES:
-                    return None
-                candidates += 1
-                if self._verifies(shape[1], shape[2]):
-                    return shape[1].decode("ascii")
+            pair = self._pair.search(text)
+            while pair is not None and left:
+                left -= 1
+                key, signature = pair.groups()
+                if self._verifies(key, signature):
+                    return key.decode("ascii")
+                pair = self._pair.search(text, pair.end())
         return None
 
     def write(self, key: str, max_age: timedelta | None) -> bytes:
@@ -102,7 +101,7 @@ class Cookie:
         `max_age` is rounded up to seconds and cut at 400 days; None makes a
         cookie that dies with the browser.
         """
-        signature = self._signers[0].get_signature(key.encode("ascii")).decode("ascii")
+        signature = self._signers[0].sign(key.encode("ascii")).decode("ascii")
         return self._written(
             f"{key}.{signature}", "" if max_age is None else f"Max-Age={_seconds(max_age)}; "
         )
@@ -114,7 +113,7 @@ class Cookie:
     def _verifies(self, key: bytes, signature: bytes) -> bool:
         """Tell whether `signature` is the one way in which one of the secrets signs `key`."""
         for signer in self._signers:
-            if hmac.compare_digest(signer.get_signature(key), signature):
+            if hmac.compare_digest(signer.sign(key), signature):
                 return True
         return False
 
@@ -203,28 +202,29 @@ def _check_secrets(secrets: Sequence[str | bytes]) -> None:
             )
 
 
-class _Sha256(SigningAlgorithm):
-    """HMAC-SHA-256 in one call of C; itsdangerous' own goes through Python's."""
+class _Signer:
+    """Signs with one secret, as itsdangerous does, whose key is derived and fed in only once."""
 
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
-
-
-class _Signer(Signer):
-    """A signer with one secret, whose key is derived once and not for every signature."""
+    __slots__ = ("_keyed",)
 
     def __init__(self, secret: bytes, *, salt: str) -> None:
-        super().__init__(
-            secret,
-            salt=salt,
-            key_derivation="hmac",
-            digest_method=hashlib.sha256,
-            algorithm=_Sha256(),
+        signer = Signer(
+            secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256
         )
-        self._derived = super().derive_key()
+        self._keyed = hmac.new(signer.derive_key(), digestmod="sha256")
 
-    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:  # noqa: ARG002 - only one
-        return self._derived
+    def sign(self, text: bytes) -> bytes:
+        """Return the signature: HMAC-SHA-256 in base64url, without padding."""
+        mac = self._keyed.copy()
+        mac.update(text)
+        return b2a_base64(mac.digest(), newline=False).translate(_URL_SAFE, b"=")
+
+
+def _pair(name: str) -> re.Pattern[bytes]:
+    """Return the shape of our pair in a Cookie header. It reads each byte once: no backtracking."""
+    return re.compile(
+        rb"(?:^|;)[ \t]*" + re.escape(name.encode("ascii")) + b"=" + _SIGNED + rb"[ \t]*(?=;|\Z)"
+    )
 
 
 def _signers(secrets: Sequence[str | bytes], name: str) -> tuple[_Signer, ...]:

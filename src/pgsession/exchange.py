@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -42,6 +42,7 @@ class Exchange(Attachment):
 
     #: Our refusal went out in place of the application's response.
     _refused: bool = False
+    session: Session
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
         super().__init__(policy)
@@ -52,11 +53,17 @@ class Exchange(Attachment):
         """Serve the request, or refuse it with 503 if the store cannot answer."""
         scope = self._scope
         outer = scope.get("session")
+        presented = self._policy.cookie.find(scope["headers"])
         try:
-            presented = self._policy.cookie.find(scope["headers"])
-            if presented is not None:
+            if presented is None:
+                self.begin()
+            else:
                 await self.load(presented)
-            scope["session"] = self.session
+        except StoreUnavailableError as error:
+            await self._refuse(error)
+            return
+        scope["session"] = self.session
+        try:
             await app(scope, receive, self.pass_on)
             if not self.is_idle():
                 await self._finish()
@@ -72,18 +79,22 @@ class Exchange(Attachment):
             if outer is not None:
                 scope["session"] = outer
 
-    async def pass_on(self, message: Message) -> None:
-        """Pass a message on; settle the session first if the response starts with it."""
-        if self._refused:
-            if message.get("more_body"):
-                raise ResponseRefusedError
-            return
-        if not self.started and message["type"] in _STARTS:
-            if self.is_idle():
-                self.note_start()
-            elif not await self._begin(message):
-                return
-        await self._send(message)
+    def pass_on(self, message: Message) -> Awaitable[None]:
+        """Pass a message on; settle the session first if the response starts with it.
+
+        Returns what the server returns where there is nothing more to await.
+        """
+        if self.started or message["type"] not in _STARTS:
+            return self._drop(message) if self._refused else self._send(message)
+        if self.is_idle():
+            self.note_start()
+            return self._send(message)
+        return self._start(message)
+
+    async def _drop(self, message: Message) -> None:
+        """Let the rest of a refused response go nowhere; end a stream."""
+        if message.get("more_body"):
+            raise ResponseRefusedError
 
     def is_idle(self) -> bool:
         """Tell whether there is nothing to settle: no cookie came and nobody used the session."""
@@ -97,8 +108,8 @@ class Exchange(Attachment):
             or self._scope.get("session") is not session
         )
 
-    async def _begin(self, message: Message) -> bool:
-        """Settle the session and add its headers; return whether the response may go on."""
+    async def _start(self, message: Message) -> None:
+        """Settle the session, add its headers to the response and start it, or refuse."""
         self._adopt_replacement()
         if message.get("status", 0) >= _SERVER_ERROR:
             self.give_up()
@@ -106,11 +117,11 @@ class Exchange(Attachment):
             cookie = await self.settle()
         except StoreUnavailableError as error:
             await self._refuse(error)
-            return False
+            return
         finally:
             self.note_start()
         self._add_headers(message, cookie)
-        return True
+        await self._send(message)
 
     async def _finish(self) -> None:
         """Save what changed after the response had started; the application's call is over."""

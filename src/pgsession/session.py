@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
+from pgsession.baseline import Baseline
 from pgsession.errors import InvalidPeriodError, ResponseStartedError, SessionError
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry
 from pgsession.value import (
     DEFAULT_VALUE_LIMIT,
+    changed_text,
     check_size,
     decode_value,
     differs,
@@ -20,11 +22,16 @@ from pgsession.value import (
     encode_text,
     encode_value,
     join_members,
-    same,
 )
 
-_EMPTY = b"{}"
-_UNCHANGED = Changes()
+_EMPTY = Baseline(b"{}")
+
+#: What `Session.changes` returns, this very object, where nothing differs.
+UNCHANGED = Changes()
+
+#: No letter of a name takes more bytes in JSON, and no member more than this beside its own.
+_LETTER_SIZE = 6
+_MEMBER_SIZE = 4
 
 
 class Attached(Protocol):
@@ -90,7 +97,7 @@ class Session(dict[str, Any]):
     _attachment: Attached | None = None
     _default_period: timedelta = DEFAULT_PERIOD
     _limit: int = DEFAULT_VALUE_LIMIT
-    _loaded: bytes = _EMPTY
+    _stored: Baseline = _EMPTY
     _granted: timedelta | None = None
     _cleared: bool = False
     _renewed: bool = False
@@ -109,7 +116,7 @@ class Session(dict[str, Any]):
             self._granted = entry.granted
             if entry.value:
                 super().__init__(entry.value)
-                self._loaded = encode_text(entry.value)
+                self._stored = Baseline(encode_text(entry.value))
         if attachment is not None:
             self._attachment = attachment
         if default_period is not None:
@@ -137,9 +144,9 @@ class Session(dict[str, Any]):
         """True if the content differs from what was loaded, or `clear()` was called."""
         if self._cleared:
             return True
-        before = decode_value(self._loaded)
-        if same(self, before):
+        if self._stored.is_same(self):
             return False
+        before = self._stored.value
         return self.keys() != before.keys() or any(
             differs(name, member, before[name]) for name, member in self.items()
         )
@@ -257,24 +264,25 @@ class Session(dict[str, Any]):
 
         Raises `InvalidValueError` for a value that cannot be stored.
         """
-        before = decode_value(self._loaded)
-        if not self._cleared and same(self, before):
-            return _UNCHANGED
-        written = self._written_members({} if self._cleared else before)
+        if not self._cleared and self._stored.is_same(self):
+            return UNCHANGED
+        before = {} if self._cleared else self._stored.value
+        written = self._written_members(before)
         return Changes(
             set={name: self[name] for name in written},
-            removed=frozenset() if self._cleared else before.keys() - self.keys(),
+            removed=before.keys() - self.keys(),
             replaced=self._cleared,
             encoded=join_members(written, limit=self._largest()),
         )
 
     def acknowledge(self, changes: Changes, *, is_new: bool) -> None:
         """Take `changes` for stored, but nothing that was changed since they were found."""
-        stored = {} if changes.replaced else decode_value(self._loaded)
-        for name in changes.removed:
-            stored.pop(name, None)
-        stored.update(decode_value(changes.encode(limit=self._largest())))
-        self._loaded = encode_text(stored)
+        if changes:
+            stored = {} if changes.replaced else self._stored.value.copy()
+            for name in changes.removed:
+                stored.pop(name, None)
+            stored.update(decode_value(changes.encode(limit=self._largest())))
+            self._stored = Baseline.of(stored)
         self._cleared = self._cleared and not changes.replaced
         self._renewed = False
         self._period_changed = False
@@ -286,7 +294,7 @@ class Session(dict[str, Any]):
         content = {} if changes.replaced else dict(stored)
         for name in changes.removed:
             content.pop(name, None)
-        self._loaded = encode_text(stored)
+        self._stored = Baseline(encode_text(stored))
         self._replace_content(content | {name: self[name] for name in changes.set})
         if not self._period_changed:
             self._granted = entry.granted
@@ -308,25 +316,24 @@ class Session(dict[str, Any]):
         self._granted, self._period_changed = snapshot.granted, snapshot.period_changed
 
     @property
-    def stored(self) -> bytes:
-        """The JSON text of what is stored, as far as this session knows."""
-        return self._loaded
+    def stored(self) -> Baseline:
+        """What is stored, as far as this session knows."""
+        return self._stored
 
     @stored.setter
-    def stored(self, text: bytes) -> None:
-        self._loaded = text
+    def stored(self, baseline: Baseline) -> None:
+        self._stored = baseline
 
     def is_unsaved(self, name: str) -> bool:
         """Tell whether the member `name` differs from what is stored."""
-        stored = decode_value(self._loaded)
+        stored = self._stored.value
         return name in self and (name not in stored or differs(name, self[name], stored[name]))
 
     def forget(self, name: str) -> None:
         """Remove the member `name`, which is stored no longer, without that being a change."""
-        stored = decode_value(self._loaded)
+        stored = self._stored.value
         if name in stored:
-            del stored[name]
-            self._loaded = encode_text(stored)
+            self._stored = Baseline.of({it: stored[it] for it in stored if it != name})
         self.pop(name, None)
 
     def _replace_content(self, content: dict[str, Any]) -> None:
@@ -359,15 +366,23 @@ class Session(dict[str, Any]):
     def _written_members(self, before: dict[str, Any]) -> dict[str, bytes]:
         """Encode the members that differ from `before`; refuse a session past the limit."""
         written: dict[str, bytes] = {}
-        size = len(_EMPTY) - 1  # each member brings a comma, which the last does not need
         for name, member in self.items():
-            if name in before and same(member, before[name]):
-                size += len(encode_text({name: member})) - 1
-                continue
-            text = encode_member(name, member)
-            size += len(encode_text({name: embed(text)})) - 1
-            if name not in before or text != encode_member(name, before[name]):
+            if name not in before:
+                written[name] = encode_member(name, member)
+            elif (text := changed_text(name, member, before[name])) is not None:
                 written[name] = text
         if written:  # one that only shrinks is let through, though a lowered limit forbade it
-            check_size(size, limit=self._largest())
+            self._check_size(written)
         return written
+
+    def _check_size(self, written: dict[str, bytes]) -> None:
+        """Refuse a session past the limit: reckon cheaply what it has at most, then exactly."""
+        at_most = len(self._stored.text) + sum(
+            len(text) + _LETTER_SIZE * len(name) + _MEMBER_SIZE for name, text in written.items()
+        )
+        if at_most > self._largest():
+            size = 1  # a brace more than the members' own, for each brings a comma
+            for name, member in self.items():
+                text = embed(written[name]) if name in written else member
+                size += len(encode_text({name: text})) - 1
+            check_size(size, limit=self._largest())

@@ -35,6 +35,9 @@ _EXPONENT_FROM: Final = 1e16
 # So much of a name appears in an error's path.
 _SHOWN: Final = 40
 
+# Of two values of one of these types, ``==`` alone tells whether they are the same JSON.
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
+
 _Path: TypeAlias = "tuple[_Path | None, str | int]"
 
 _encoder = msgspec.json.Encoder()
@@ -126,9 +129,21 @@ def same(one: JSON, other: JSON) -> bool:
     comparing texts alone would take a set for a list and NaN for null.
     """
     try:
-        return bool(one == other) and _encoder.encode(one) == _encoder.encode(other)
+        return bool(one == other) and (
+            are_atoms(one, other) or _encoder.encode(one) == _encoder.encode(other)
+        )
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def changed_text(name: str, member: JSON, stored: JSON) -> bytes | None:
+    """Return what `encode_member` does, or None if ``session[name]`` is the plain `stored`."""
+    if same(member, stored):
+        return None
+    text = encode_member(name, member)
+    if are_atoms(member, stored) or text != encode_member(name, stored):
+        return text
+    return None
 
 
 def differs(name: str, member: JSON, stored: JSON) -> bool:
@@ -136,12 +151,15 @@ def differs(name: str, member: JSON, stored: JSON) -> bool:
 
     What cannot be stored differs from whatever is.
     """
-    if same(member, stored):
-        return False
     try:
-        return encode_member(name, member) != encode_member(name, stored)
+        return changed_text(name, member, stored) is not None
     except InvalidValueError:
         return True
+
+
+def are_atoms(one: object, other: object) -> bool:
+    """Tell whether ``==`` alone says if the two are the same JSON."""
+    return type(one) is type(other) and type(one) in _ATOMS
 
 
 def _plain(node: object, path: _Path, *, depth: int, above: tuple[int, ...]) -> JSON:
