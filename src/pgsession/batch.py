@@ -13,8 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pgsession.errors import (
     SessionError,
@@ -29,8 +28,7 @@ CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")
 
 
-@dataclass(slots=True)
-class _Waiting(Generic[CallT, AnswerT]):
+class _Waiting(NamedTuple, Generic[CallT, AnswerT]):
     """Somebody who waits for an answer, and since when."""
 
     call: CallT

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pgsession.batch import Coalescer
 from pgsession.pool import Runner
@@ -123,14 +123,16 @@ class Coalesced(Direct):
         self._inserts: Coalescer[Draft, None] = coalescer(self._insert_all)
         self._edits: Coalescer[Edit, bool] = coalescer(self._edit_all)
 
-    async def fetch(self, digest: str) -> Row | None:
-        return await self._fetches.call(digest)
+    # Not coroutines of their own, which only wait for another: each costs on every request's way.
 
-    async def insert(self, draft: Draft) -> None:
-        await self._inserts.call(draft)
+    def fetch(self, digest: str) -> Coroutine[Any, Any, Row | None]:
+        return self._fetches.call(digest)
 
-    async def edit(self, edit: Edit) -> bool:
-        return await self._edits.call(edit)
+    def insert(self, draft: Draft) -> Coroutine[Any, Any, None]:
+        return self._inserts.call(draft)
+
+    def edit(self, edit: Edit) -> Coroutine[Any, Any, bool]:
+        return self._edits.call(edit)
 
     def reopen(self) -> None:
         """Take calls again."""

@@ -45,7 +45,7 @@ class Exchange(Attachment):
     session: Session
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
-        super().__init__(policy)
+        self._policy = policy  # as the class above does, for less: this is on every request's way
         self._scope = scope
         self._send = send
 
@@ -62,10 +62,15 @@ class Exchange(Attachment):
         except StoreUnavailableError as error:
             await self._refuse(error)
             return
-        scope["session"] = self.session
+        scope["session"] = session = self.session
         try:
             await app(scope, receive, self.pass_on)
-            if not self.is_idle():
+            if (
+                presented is not None
+                or session
+                or self._key is not None
+                or scope.get("session") is not session
+            ):
                 await self._finish()
         except StoreUnavailableError as error:
             if self.started:
@@ -75,7 +80,7 @@ class Exchange(Attachment):
             if not self._refused:
                 raise
         finally:
-            self.session.detach()
+            session.detach()
             if outer is not None:
                 scope["session"] = outer
 
@@ -86,27 +91,23 @@ class Exchange(Attachment):
         """
         if self.started or message["type"] not in _STARTS:
             return self._drop(message) if self._refused else self._send(message)
-        if self.is_idle():
-            self.note_start()
-            return self._send(message)
-        return self._start(message)
-
-    async def _drop(self, message: Message) -> None:
-        """Let the rest of a refused response go nowhere; end a stream."""
-        if message.get("more_body"):
-            raise ResponseRefusedError
-
-    def is_idle(self) -> bool:
-        """Tell whether there is nothing to settle: no cookie came and nobody used the session."""
         session = self.session
-        return not (
+        if (
             self._presented
             or session
             or session.accessed
             or session.cleared
             or self._key is not None
             or self._scope.get("session") is not session
-        )
+        ):
+            return self._start(message)
+        self.started = True  # no cookie came, and nobody used the session: nothing to settle
+        return self._send(message)
+
+    async def _drop(self, message: Message) -> None:
+        """Let the rest of a refused response go nowhere; end a stream."""
+        if message.get("more_body"):
+            raise ResponseRefusedError
 
     async def _start(self, message: Message) -> None:
         """Settle the session, add its headers to the response and start it, or refuse."""

@@ -179,7 +179,7 @@ class PostgresStore:
     ) -> None:
         """Store the whole value. One statement."""
         length = self._default_period if period is None else as_period(period)
-        edit = Edit(session_key=digest(key), text=self._encode(value), replaced=True)
+        edit = Edit(digest(key), text=self._encode(value), replaced=True)
         await self._edit(edit.sliding(length, granted=granted))
 
     async def merge(
@@ -199,7 +199,7 @@ class PostgresStore:
     ) -> None:
         """Slide the expiry. One statement."""
         length = self._default_period if period is None else as_period(period)
-        await self._edit(Edit(session_key=digest(key)).sliding(length, granted=granted))
+        await self._edit(Edit(digest(key)).sliding(length, granted=granted))
 
     async def renew(
         self,
@@ -257,9 +257,9 @@ class PostgresStore:
     def _merging(self, key: str, changes: Changes | None, *, heir: str | None = None) -> Edit:
         """Return the edit for `changes`, encoded now: its values are the caller's to alter."""
         if not changes:
-            return Edit(session_key=digest(key), heir=heir)
+            return Edit(digest(key), heir=heir)
         return Edit(
-            session_key=digest(key),
+            digest(key),
             text=changes.encode(limit=self._value_limit),
             removed=checked_names(changes.removed),
             replaced=changes.replaced,

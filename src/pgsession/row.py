@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -36,26 +36,32 @@ class Draft:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
-    """What to do to a living row. `session_key` and `heir` are digests; None leaves a thing be."""
+class Edit(NamedTuple):
+    """What to do to a living row. `session_key` and `heir` are digests; None leaves a thing be.
 
-    session_key: str = field(repr=False)
-    text: bytes | None = field(default=None, repr=False)
-    removed: Iterable[str] = field(default=(), repr=False)
+    The repr shows none of it.
+    """
+
+    session_key: str
+    text: bytes | None = None
+    removed: Iterable[str] = ()
     replaced: bool = False
     period: timedelta | None = None
     #: Whether `own` becomes the period that the session has of its own, None for none.
     granted: bool = False
     own: timedelta | None = None
-    heir: str | None = field(default=None, repr=False)
+    heir: str | None = None
+
+    def __repr__(self) -> str:
+        return "<Edit>"
 
     def sliding(self, period: timedelta | None, *, granted: bool | None) -> Edit:
         """Return this edit with the expiry moved too, as the store's contract has it."""
         if period is None:
             return self
+        key, text, removed, replaced, *_, heir = self
         own = period if granted else None
-        return replace(self, period=period, granted=granted is not None, own=own)
+        return Edit(key, text, removed, replaced, period, granted is not None, own, heir)
 
     @property
     def ends(self) -> bool:
@@ -74,8 +80,7 @@ class Edit:
             text = encode_text(members | added)
             removed = (removed | frozenset(later.removed)) - added.keys()
             replaced = replaced or later.replaced
-        return replace(
-            self,
+        return self._replace(
             text=text,
             removed=tuple(removed),
             replaced=replaced,
@@ -99,8 +104,9 @@ class Edit:
 
 
 class Row(NamedTuple):
-    """What is read of a living session, still as text."""
+    """What is read of a living session, still as text. The repr shows no part of it."""
 
+    session_key: str
     text: str | None
     seconds: float
     granted: float | None
@@ -111,17 +117,17 @@ class Row(NamedTuple):
 
     def entry(self) -> Entry | None:
         """Return a fresh entry, or None, with a logged error, if the text cannot be read."""
+        _, text, seconds, granted, lifetime = self
         try:
-            value = None if self.text is None else decode_value(self.text)
+            value = None if text is None else decode_value(text)
         except InvalidValueError:
             # Without the traceback: what cannot be read must not be shown either.
             _LOGGER.error(  # noqa: TRY400 - as above
                 "A stored session cannot be read and counts as gone; its row is kept."
             )
             return None
-        return Entry(
-            value=value,
-            period=timedelta(seconds=self.seconds),
-            granted=None if self.granted is None else timedelta(seconds=self.granted),
-            lifetime=None if self.lifetime is None else timedelta(seconds=self.lifetime),
-        )
+        return Entry(value, timedelta(0, seconds), _period(granted), _period(lifetime))
+
+
+def _period(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(0, seconds)

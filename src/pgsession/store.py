@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pgsession.period import Period
 from pgsession.value import JSON, encode_value
@@ -34,21 +34,23 @@ def digest(key: str) -> str:
     return base64.urlsafe_b64encode(hashed[:_KEY_BYTES]).decode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A value with its remaining period, as of the moment it was read.
 
     The repr shows no part of the value.
     """
 
     #: The session's content, or None if no value was ever set (the seed's *Not_set*).
-    value: dict[str, JSON] | None = field(repr=False)
+    value: dict[str, JSON] | None
     #: How long the session still lives.
     period: timedelta
     #: The period granted to this session alone, or None if it follows the store's default.
     granted: timedelta | None = None
     #: How long it can live at most, however often it is renewed; None without such a limit.
     lifetime: timedelta | None = None
+
+    def __repr__(self) -> str:
+        return f"Entry(period={self.period!r}, granted={self.granted!r}, lifetime={self.lifetime!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,7 +247,7 @@ class Table:
             rows = await self._rows(connection, self._select_one, (digests[0],))
         else:
             rows = await self._rows(connection, self._select, (list(digests),))
-        return {digest: Row(*row) for digest, *row in rows}
+        return {row[0]: Row._make(row) for row in rows}
 
     async def insert(self, connection: AsyncConnection[Any], drafts: Sequence[Draft]) -> None:
         """Make rows. All are made or none."""
