@@ -40,6 +40,8 @@ class Coalescer(Generic[CallT, AnswerT]):
     """Sends calls in batches through a few lanes, each busy with one batch at a time.
 
     `send` takes at most `size` calls and returns an answer for each, in order.
+    A lane leaves the others their share of those who wait, if the share is
+    `least` or more: while one batch is under way, another can be read.
     If it raises `StoreUnavailableError`, all its callers get that. If it raises
     anything else, one of the calls is to blame: each is sent again alone, and
     only the guilty one fails.
@@ -59,18 +61,21 @@ class Coalescer(Generic[CallT, AnswerT]):
         *,
         lanes: int,
         size: int,
+        least: int,
         most_waiting: int,
         patience: float,
     ) -> None:
         self._send = send
         self._lanes = lanes
         self._size = size
+        self._least = least
         self._most_waiting = most_waiting
         self._patience = patience
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed_in: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting[CallT, AnswerT]] = deque()
         self._busy = 0
+        self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def call(self, call: CallT) -> AnswerT:
@@ -109,6 +114,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._loop = loop
         self._waiting = deque()
         self._busy = 0
+        self._under_way = 0
         self._tasks = set()
 
     async def _run_lane(self) -> None:
@@ -117,7 +123,11 @@ class Coalescer(Generic[CallT, AnswerT]):
             self._tasks.add(lane)
         try:
             while batch := self._next_batch():
-                await self._answer(batch)
+                self._under_way += len(batch)
+                try:
+                    await self._answer(batch)
+                finally:
+                    self._under_way -= len(batch)
         finally:
             # At once, not when the task's callbacks run: a call made in between would wait
             # for a lane that is gone.
@@ -135,7 +145,9 @@ class Coalescer(Generic[CallT, AnswerT]):
         batch: list[_Waiting[CallT, AnswerT]] = []
         late: list[_Waiting[CallT, AnswerT]] = []
         oldest = asyncio.get_running_loop().time() - self._patience
-        while self._waiting and len(batch) < self._size:
+        fair = -(-(len(self._waiting) + self._under_way) // self._lanes)
+        share = min(self._size, max(self._least, fair))
+        while self._waiting and len(batch) < share:
             waiting = self._waiting.popleft()
             if not waiting.answer.done():  # else it was cancelled
                 (batch if waiting.since >= oldest else late).append(waiting)

@@ -19,6 +19,9 @@ _LANES: Final = 2
 #: Sessions in one statement at most.
 _SIZE: Final = 256
 
+#: Sessions in one statement at least, if so many wait: a statement has its own price.
+_LEAST: Final = 32
+
 #: Callers that may wait for statements of one kind.
 _MOST_WAITING: Final = 4_096
 
@@ -117,7 +120,12 @@ class Coalesced(Direct):
     def __init__(self, table: Table, runner: Runner, *, patience: float) -> None:
         super().__init__(table, runner)
         coalescer = partial(
-            Coalescer, lanes=_LANES, size=_SIZE, most_waiting=_MOST_WAITING, patience=patience
+            Coalescer,
+            lanes=_LANES,
+            size=_SIZE,
+            least=_LEAST,
+            most_waiting=_MOST_WAITING,
+            patience=patience,
         )
         self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch_all)
         self._inserts: Coalescer[Draft, None] = coalescer(self._insert_all)

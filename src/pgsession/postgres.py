@@ -10,6 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec import Raw
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.calls import Calls, Coalesced, Direct
@@ -155,11 +156,11 @@ class PostgresStore:
         """Make a new session and return its key. One statement."""
         key = new_key()
         draft = Draft(
-            session_key=digest(key),
-            text=self._encode(value),
-            period=self._default_period if period is None else as_period(period),
-            granted=granted,
-            lifetime=self._max_lifetime,
+            digest(key),
+            self._encode(value),
+            self._seconds(period),
+            granted,
+            None if self._max_lifetime is None else self._max_lifetime.total_seconds(),
         )
         await self._calls.insert(draft)
         return key
@@ -178,9 +179,9 @@ class PostgresStore:
         granted: bool | None = None,
     ) -> None:
         """Store the whole value. One statement."""
-        length = self._default_period if period is None else as_period(period)
-        edit = Edit(digest(key), text=self._encode(value), replaced=True)
-        await self._edit(edit.sliding(length, granted=granted))
+        seconds = self._seconds(period)
+        edit = _edit(key, seconds, granted=granted, changed=self._encode(value), replaced=True)
+        await self._edit(edit)
 
     async def merge(
         self,
@@ -191,15 +192,14 @@ class PostgresStore:
         granted: bool | None = None,
     ) -> None:
         """Apply `changes`. One statement."""
-        length = None if period is None else as_period(period)
-        await self._edit(self._merging(key, changes).sliding(length, granted=granted))
+        seconds = None if period is None else self._seconds(period)
+        await self._edit(self._merging(key, changes, seconds, granted=granted))
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
     ) -> None:
         """Slide the expiry. One statement."""
-        length = self._default_period if period is None else as_period(period)
-        await self._edit(Edit(digest(key)).sliding(length, granted=granted))
+        await self._edit(_edit(key, self._seconds(period), granted=granted))
 
     async def renew(
         self,
@@ -211,8 +211,8 @@ class PostgresStore:
     ) -> str:
         """Give the session a new key. One statement."""
         heir = new_key()
-        length = None if period is None else as_period(period)
-        edit = self._merging(key, changes, heir=digest(heir)).sliding(length, granted=granted)
+        seconds = None if period is None else self._seconds(period)
+        edit = self._merging(key, changes, seconds, granted=granted, heir=digest(heir))
         if not await self._calls.renew(edit):
             raise SessionNotFoundError
         return heir
@@ -254,17 +254,47 @@ class PostgresStore:
         if not await self._calls.edit(edit):
             raise SessionNotFoundError
 
-    def _merging(self, key: str, changes: Changes | None, *, heir: str | None = None) -> Edit:
+    def _merging(
+        self,
+        key: str,
+        changes: Changes | None,
+        seconds: float | None,
+        *,
+        granted: bool | None,
+        heir: str | None = None,
+    ) -> Edit:
         """Return the edit for `changes`, encoded now: its values are the caller's to alter."""
         if not changes:
-            return Edit(digest(key), heir=heir)
-        return Edit(
-            digest(key),
-            text=changes.encode(limit=self._value_limit),
+            return _edit(key, seconds, granted=granted, heir=heir)
+        return _edit(
+            key,
+            seconds,
+            granted=granted,
+            changed=Raw(changes.encode(limit=self._value_limit)),
             removed=checked_names(changes.removed),
             replaced=changes.replaced,
             heir=heir,
         )
 
-    def _encode(self, value: Mapping[str, JSON] | None) -> bytes | None:
-        return None if value is None else encode_value(value, limit=self._value_limit)
+    def _seconds(self, period: Period | None) -> float:
+        """Return `period`, else the default, in seconds."""
+        return (self._default_period if period is None else as_period(period)).total_seconds()
+
+    def _encode(self, value: Mapping[str, JSON] | None) -> Raw | None:
+        return None if value is None else Raw(encode_value(value, limit=self._value_limit))
+
+
+def _edit(
+    key: str,
+    seconds: float | None,
+    *,
+    granted: bool | None,
+    changed: Raw | None = None,
+    removed: tuple[str, ...] = (),
+    replaced: bool = False,
+    heir: str | None = None,
+) -> Edit:
+    """Return an edit; `granted` is as the store's contract has it."""
+    grants = seconds is not None and granted is not None
+    own = seconds if granted else None
+    return Edit(digest(key), changed, removed, replaced, seconds, grants, own, heir)

@@ -3,104 +3,82 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
+import msgspec
+
 from pgsession.errors import InvalidValueError
 from pgsession.store import Entry
-from pgsession.value import JSON, decode_members, decode_value, encode_text
+from pgsession.value import decode_members, decode_value, encode_text
 
 _LOGGER = logging.getLogger("pgsession")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A row to be made. `session_key` is a digest."""
+class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A row to be made, as the INSERT reads it. `session_key` is a digest; the repr shows nothing.
 
-    session_key: str = field(repr=False)
-    text: bytes | None = field(repr=False)
-    period: timedelta
-    granted: bool
-    lifetime: timedelta | None
-
-    def record(self) -> dict[str, JSON]:
-        """Return what the INSERT reads, under the names that it has for it."""
-        return {
-            "session_key": self.session_key,
-            "session_data": self.text,
-            "seconds": self.period.total_seconds(),
-            "granted": self.granted,
-            "lifetime": None if self.lifetime is None else self.lifetime.total_seconds(),
-        }
-
-
-class Edit(NamedTuple):
-    """What to do to a living row. `session_key` and `heir` are digests; None leaves a thing be.
-
-    The repr shows none of it.
+    `session_data` is JSON text, the rest seconds.
     """
 
     session_key: str
-    text: bytes | None = None
-    removed: Iterable[str] = ()
+    session_data: msgspec.Raw | None
+    seconds: float
+    granted: bool = False
+    lifetime: float | None = None
+
+    def __repr__(self) -> str:
+        return "<Draft>"
+
+
+class Edit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What to do to a living row, as the UPDATE or the renewal reads it.
+
+    `session_key` and `heir` are digests, `changed` JSON text; None leaves a
+    thing be. The repr shows nothing.
+    """
+
+    session_key: str
+    changed: msgspec.Raw | None = None
+    removed: tuple[str, ...] = ()
     replaced: bool = False
-    period: timedelta | None = None
+    #: How long the session lives from now on.
+    seconds: float | None = None
     #: Whether `own` becomes the period that the session has of its own, None for none.
     granted: bool = False
-    own: timedelta | None = None
+    own: float | None = None
     heir: str | None = None
 
     def __repr__(self) -> str:
         return "<Edit>"
 
-    def sliding(self, period: timedelta | None, *, granted: bool | None) -> Edit:
-        """Return this edit with the expiry moved too, as the store's contract has it."""
-        if period is None:
-            return self
-        key, text, removed, replaced, *_, heir = self
-        own = period if granted else None
-        return Edit(key, text, removed, replaced, period, granted is not None, own, heir)
-
     @property
     def ends(self) -> bool:
         """True if the session has expired once this is done: nothing can be done to it then."""
-        return self.period is not None and self.period <= timedelta(0)
+        return self.seconds is not None and self.seconds <= 0
 
     def then(self, later: Edit) -> Edit:
         """Return the one edit that does what this and then `later`, of the same key, would do."""
         granting = later if later.granted else self
-        text, removed, replaced = self.text, frozenset(self.removed), self.replaced
-        if later.text is not None:
-            members = {} if text is None or later.replaced else decode_members(text)
+        changed, removed, replaced = self.changed, frozenset(self.removed), self.replaced
+        if later.changed is not None:
+            members = {} if changed is None or later.replaced else decode_members(changed)
             for name in later.removed:
                 members.pop(name, None)
-            added = decode_members(later.text)
-            text = encode_text(members | added)
+            added = decode_members(later.changed)
+            changed = msgspec.Raw(encode_text(members | added))
             removed = (removed | frozenset(later.removed)) - added.keys()
             replaced = replaced or later.replaced
-        return self._replace(
-            text=text,
+        return Edit(
+            self.session_key,
+            changed=changed,
             removed=tuple(removed),
             replaced=replaced,
-            period=self.period if later.period is None else later.period,
+            seconds=self.seconds if later.seconds is None else later.seconds,
             granted=granting.granted,
             own=granting.own,
+            heir=self.heir,
         )
-
-    def record(self) -> dict[str, JSON]:
-        """Return what the UPDATE or the renewal reads, under the names that it has for it."""
-        return {
-            "session_key": self.session_key,
-            "changed": self.text,
-            "removed": list(self.removed),
-            "replaced": self.replaced,
-            "seconds": None if self.period is None else self.period.total_seconds(),
-            "granted": self.granted,
-            "own": None if self.own is None else self.own.total_seconds(),
-            "heir": self.heir,
-        }
 
 
 class Row(NamedTuple):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
+from binascii import b2a_base64
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from pgsession.period import Period
 from pgsession.value import JSON, encode_value
 
 _KEY_BYTES: Final = 30
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 #: How long one waits for a session's lock, unless something else is said.
 DEFAULT_EXCLUSIVE_TIMEOUT: Final = timedelta(seconds=5)
@@ -31,7 +32,7 @@ def digest(key: str) -> str:
     Any string has a digest, so a garbage key is merely one that is not found.
     """
     hashed = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    return base64.urlsafe_b64encode(hashed[:_KEY_BYTES]).decode("ascii")
+    return b2a_base64(hashed[:_KEY_BYTES], newline=False).translate(_URL_SAFE).decode("ascii")
 
 
 class Entry(NamedTuple):
@@ -50,7 +51,9 @@ class Entry(NamedTuple):
     lifetime: timedelta | None = None
 
     def __repr__(self) -> str:
-        return f"Entry(period={self.period!r}, granted={self.granted!r}, lifetime={self.lifetime!r})"
+        return (
+            f"Entry(period={self.period!r}, granted={self.granted!r}, lifetime={self.lifetime!r})"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def decode_value(text: str | bytes) -> dict[str, JSON]:
     raise InvalidValueError("A stored session value is no JSON object that Python can hold.")
 
 
-def decode_members(text: bytes) -> dict[str, JSON]:
+def decode_members(text: bytes | msgspec.Raw) -> dict[str, JSON]:
     """Split the JSON text of an object into members that `encode_text` joins again."""
     return _splitter.decode(text)
 

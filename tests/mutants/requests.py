@@ -34,7 +34,7 @@ REQUESTS: Final = (
         (
             Edit(
                 "session.py",
-                "written = self._written_members({} if self._cleared else before)",
+                "written = self._written_members(before)",
                 "written = self._written_members({})",
             ),
             Edit(
@@ -54,9 +54,9 @@ REQUESTS: Final = (
             Edit(
                 "attachment.py",
                 '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
-                "            return None\n",
+                "                    return None\n",
                 '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
-                "            return self._set_cookie()\n",
+                "                    return self._set_cookie()\n",
             ),
         ),
         ("tests/concurrency/test_requests.py::test_ended_meanwhile",),
@@ -91,8 +91,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "attachment.py",
-                "await self._carry_out(change, store, slide=False)",
-                "await self._carry_out(change, store, slide=True)",
+                "await self._carry_out(change, changes, store, slide=False)",
+                "await self._carry_out(change, changes, store, slide=True)",
             ),
         ),
         ("tests/concurrency/test_laws.py::test_expiry_stays",),
@@ -107,7 +107,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "store.py",
-                'return base64.urlsafe_b64encode(hashed[:_KEY_BYTES]).decode("ascii")',
+                "return b2a_base64(hashed[:_KEY_BYTES], newline=False)"
+                '.translate(_URL_SAFE).decode("ascii")',
                 "return key",
             ),
         ),
@@ -121,9 +122,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "session.py",
-                "        self._loaded = encode_text(stored)\n"
+                "            self._stored = Baseline.of(stored)\n"
                 "        self._cleared = self._cleared and not changes.replaced\n",
-                "        self._loaded = encode_value(self, limit=self._largest())\n"
+                "            self._stored = Baseline(encode_text(dict(self)))\n"
                 "        self._cleared = self._cleared and not changes.replaced\n",
             ),
         ),
@@ -151,11 +152,11 @@ REQUESTS: Final = (
         (
             Edit(
                 "attachment.py",
-                "        self._note(await self._policy.store.get(presented))\n",
+                "        entry = await self._policy.store.get(presented)\n",
                 "        try:\n"
-                "            self._note(await self._policy.store.get(presented))\n"
+                "            entry = await self._policy.store.get(presented)\n"
                 "        except ConnectionError:\n"
-                "            self._note(None)\n",
+                "            entry = None\n",
             ),
         ),
         ("tests/integration/test_middleware_unavailable.py::test_read",),

@@ -29,16 +29,49 @@ class Wire:
         return [call * 10 for call in calls]
 
     def coalescer(
-        self, *, lanes: int = 1, size: int = 100, most_waiting: int = 1_000, patience: float = 60
+        self,
+        *,
+        lanes: int = 1,
+        size: int = 100,
+        least: int = 1,
+        most_waiting: int = 1_000,
+        patience: float = 60,
     ) -> Coalescer[int, int]:
         return Coalescer(
-            self.send, lanes=lanes, size=size, most_waiting=most_waiting, patience=patience
+            self.send,
+            lanes=lanes,
+            size=size,
+            least=least,
+            most_waiting=most_waiting,
+            patience=patience,
         )
 
 
 @pytest.fixture
 async def wire() -> Wire:
     return Wire()
+
+
+@pytest.mark.parametrize(
+    ("calls", "batches"),
+    [
+        pytest.param(3, [3], id="fewer than least"),
+        pytest.param(9, [5, 4], id="shares of at least five"),
+        pytest.param(20, [10, 10], id="halves"),
+        pytest.param(60, [25, 25, 10], id="no more than size"),
+    ],
+)
+async def test_shares(wire: Wire, calls: int, batches: list[int]) -> None:
+    """Lanes share those who wait, so that one batch is under way while another is read."""
+    coalescer = wire.coalescer(lanes=2, size=25, least=5)
+    wire.gate.clear()
+    tasks = [asyncio.create_task(coalescer.call(n)) for n in range(calls)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    wire.gate.set()
+    await asyncio.gather(*tasks)
+
+    assert [len(batch) for batch in wire.batches] == batches
 
 
 async def test_lone_call(wire: Wire) -> None:
