@@ -244,15 +244,15 @@ class Attachment:
         session = self.session
         live = self._key is not None
         changes = UNCHANGED if self._lost else session.changes()
-        outcome = Outcome(
-            live=live,
-            stale=self._presented and not live,
-            lost=self._lost,
-            empty=not session,
-            changed=changes is not UNCHANGED and bool(changes),
-            cleared=session.cleared,
-            renewed=session.renewed and not self.started,
-            touch_due=session.period_changed or (touch and live and self._touch_due()),
+        outcome = Outcome(  # by place, for this is on every request's way
+            live,
+            self._presented and not live,  # stale
+            self._lost,
+            not session,  # empty
+            changes is not UNCHANGED and bool(changes),  # changed
+            session.cleared,
+            session.renewed and not self.started,
+            session.period_changed or (touch and live and self._touch_due()),
         )
         return decide(outcome), changes
 

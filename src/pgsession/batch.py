@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from pgsession.errors import (
     SessionError,
@@ -23,6 +23,9 @@ from pgsession.errors import (
 )
 
 _LOGGER = logging.getLogger("pgsession")
+
+# A context of their own: a lane serves many, and speaks for none of them.
+_CONTEXT: Final = Context()
 
 CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")
@@ -91,8 +94,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._waiting.append(_Waiting(call, answer, loop.time()))
         if self._busy < self._lanes:
             self._busy += 1
-            # In a context of its own: a lane serves many, and speaks for none of them.
-            loop.create_task(self._run_lane(), context=Context())  # noqa: RUF006 - it keeps itself
+            loop.create_task(self._run_lane(), context=_CONTEXT)  # noqa: RUF006 - it keeps itself
         return await answer
 
     def reopen(self) -> None:

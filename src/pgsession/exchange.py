@@ -111,7 +111,8 @@ class Exchange(Attachment):
 
     async def _start(self, message: Message) -> None:
         """Settle the session, add its headers to the response and start it, or refuse."""
-        self._adopt_replacement()
+        if self._scope.get("session") is not self.session:
+            self._adopt_replacement()
         if message.get("status", 0) >= _SERVER_ERROR:
             self.give_up()
         try:
@@ -120,7 +121,7 @@ class Exchange(Attachment):
             await self._refuse(error)
             return
         finally:
-            self.note_start()
+            self.started = True
         self._add_headers(message, cookie)
         await self._send(message)
 

@@ -112,11 +112,13 @@ class Session(dict[str, Any]):
         attachment: Attached | None = None,
     ) -> None:
         if entry is not None:
+            value, _, granted, _ = entry
             self.is_new = False
-            self._granted = entry.granted
-            if entry.value:
-                super().__init__(entry.value)
-                self._stored = Baseline(encode_text(entry.value))
+            if granted is not None:
+                self._granted = granted
+            if value:
+                super().__init__(value)
+                self._stored = Baseline(encode_text(value))
         if attachment is not None:
             self._attachment = attachment
         if default_period is not None:
