@@ -26,6 +26,7 @@ _STARTS: Final = frozenset(
 _SERVER_ERROR: Final = 500
 
 _VARY: Final = (b"vary", b"Cookie")
+_NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 class ResponseRefusedError(OSError):
@@ -158,7 +159,8 @@ class Exchange(Attachment):
             if self._policy.cookie.secure:
                 self._policy.plain_http.consider(self._scope)
             headers.append((b"set-cookie", cookie))
-            MutableHeaders(raw=headers).setdefault("Cache-Control", "no-store")
+            if all(name.lower() != b"cache-control" for name, _ in headers):
+                headers.append(_NO_STORE)
 
 
 def _add_vary(headers: list[tuple[bytes, bytes]]) -> None:

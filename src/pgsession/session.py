@@ -12,6 +12,7 @@ from pgsession.errors import InvalidPeriodError, ResponseStartedError, SessionEr
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry
 from pgsession.value import (
+    ATOMS,
     DEFAULT_VALUE_LIMIT,
     changed_text,
     check_size,
@@ -371,7 +372,11 @@ class Session(dict[str, Any]):
         for name, member in self.items():
             if name not in before:
                 written[name] = encode_member(name, member)
-            elif (text := changed_text(name, member, before[name])) is not None:
+                continue
+            stored = before[name]
+            if type(member) in ATOMS and type(member) is type(stored) and member == stored:
+                continue  # as `changed_text` would say, for less
+            if (text := changed_text(name, member, stored)) is not None:
                 written[name] = text
         if written:  # one that only shrinks is let through, though a lowered limit forbade it
             self._check_size(written)

@@ -35,8 +35,8 @@ _EXPONENT_FROM: Final = 1e16
 # So much of a name appears in an error's path.
 _SHOWN: Final = 40
 
-# Of two values of one of these types, ``==`` alone tells whether they are the same JSON.
-_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
+#: Of two values of one of these types, ``==`` alone tells whether they are the same JSON.
+ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 
 _Path: TypeAlias = "tuple[_Path | None, str | int]"
 
@@ -130,7 +130,7 @@ def same(one: JSON, other: JSON) -> bool:
     """
     try:
         return bool(one == other) and (
-            are_atoms(one, other) or _encoder.encode(one) == _encoder.encode(other)
+            _are_atoms(one, other) or _encoder.encode(one) == _encoder.encode(other)
         )
     except (TypeError, ValueError, RecursionError):
         return False
@@ -141,7 +141,7 @@ def changed_text(name: str, member: JSON, stored: JSON) -> bytes | None:
     if same(member, stored):
         return None
     text = encode_member(name, member)
-    if are_atoms(member, stored) or text != encode_member(name, stored):
+    if _are_atoms(member, stored) or text != encode_member(name, stored):
         return text
     return None
 
@@ -157,9 +157,9 @@ def differs(name: str, member: JSON, stored: JSON) -> bool:
         return True
 
 
-def are_atoms(one: object, other: object) -> bool:
+def _are_atoms(one: object, other: object) -> bool:
     """Tell whether ``==`` alone says if the two are the same JSON."""
-    return type(one) is type(other) and type(one) in _ATOMS
+    return type(one) is type(other) and type(one) in ATOMS
 
 
 def _plain(node: object, path: _Path, *, depth: int, above: tuple[int, ...]) -> JSON:
