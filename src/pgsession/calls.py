@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from pgsession.batch import Coalescer
+from pgsession.dead import DeadKeys
 from pgsession.pool import Runner
 from pgsession.row import Draft, Edit, Row
 from pgsession.table import Table
@@ -115,7 +116,10 @@ class Direct:
 
 
 class Coalesced(Direct):
-    """Reads, edits and new rows leave together with whatever waits with them."""
+    """Reads, edits and new rows leave together with whatever waits with them.
+
+    Keys that were found dead are not asked for again for some seconds.
+    """
 
     def __init__(self, table: Table, runner: Runner, *, patience: float) -> None:
         super().__init__(table, runner)
@@ -130,11 +134,12 @@ class Coalesced(Direct):
         self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch_all)
         self._inserts: Coalescer[Draft, None] = coalescer(self._insert_all)
         self._edits: Coalescer[Edit, bool] = coalescer(self._edit_all)
+        self._dead = DeadKeys()
 
-    # Not coroutines of their own, which only wait for another: each costs on every request's way.
+    # Where these are no coroutines, it is because each costs on every request's way.
 
     def fetch(self, digest: str) -> Coroutine[Any, Any, Row | None]:
-        return self._fetches.call(digest)
+        return _nothing() if digest in self._dead else self._fetches.call(digest)
 
     def insert(self, draft: Draft) -> Coroutine[Any, Any, None]:
         return self._inserts.call(draft)
@@ -150,3 +155,19 @@ class Coalesced(Direct):
     async def close(self) -> None:
         """Take no more calls; return when all are answered."""
         await asyncio.gather(self._fetches.close(), self._inserts.close(), self._edits.close())
+
+    async def _fetch_all(self, digests: Sequence[str]) -> list[Row | None]:
+        """Fetch those that are not known to be dead, which others may have found out meanwhile."""
+        asked = (
+            [digest for digest in digests if digest not in self._dead] if self._dead else digests
+        )
+        rows = await super()._fetch_all(asked) if asked else []
+        found = dict(zip(asked, rows, strict=True))
+        for digest, row in found.items():
+            if row is None:
+                self._dead.add(digest)
+        return [found.get(digest) for digest in digests]
+
+
+async def _nothing() -> None:
+    """Find nothing, without asking."""

@@ -163,6 +163,22 @@ async def test_close_answers(counted: PostgresStore) -> None:
     ]
 
 
+async def test_replayed(counted: PostgresStore, statements: list[str]) -> None:
+    """A dead key that is replayed without end costs a statement or two, and hides no other."""
+    dead = await counted.generate({"n": 0})
+    await counted.clear(dead)
+    living = await counted.generate({"n": 1})
+    before = len(statements)
+
+    for _ in range(10):
+        entries = await asyncio.gather(*(counted.get(dead) for _ in range(300)))
+        assert not any(entries)
+
+    assert len(statements) - before <= 2
+    entry = await counted.get(living)
+    assert entry is not None
+
+
 @pytest.mark.parametrize("callers", [1, 2, 50])
 async def test_alone_or_not(counted: PostgresStore, statements: list[str], callers: int) -> None:
     """However many read the same session at once, each call is answered from after it was made."""

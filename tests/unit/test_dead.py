@@ -1,0 +1,55 @@
+"""What is remembered of dead keys."""
+
+from pgsession.dead import MOST_REMEMBERED, REMEMBERED, DeadKeys
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_remembered() -> None:
+    """A key is known to be dead for a while, others are not."""
+    clock = Clock()
+    dead = DeadKeys(clock=clock)
+
+    dead.add("k")
+
+    assert "k" in dead
+    assert "other" not in dead
+    clock.now = REMEMBERED - 0.001
+    assert "k" in dead
+    clock.now = REMEMBERED
+    assert "k" not in dead
+    assert len(dead) == 0
+
+
+def test_found_dead_again() -> None:
+    """A key that is found dead again is known for as long again."""
+    clock = Clock()
+    dead = DeadKeys(clock=clock)
+    dead.add("k")
+    dead.add("other")
+
+    clock.now = 3.0
+    dead.add("k")
+
+    clock.now = REMEMBERED
+    assert "other" not in dead
+    assert "k" in dead
+
+
+def test_bounded() -> None:
+    """However many come, so many are remembered at most: the last ones."""
+    dead = DeadKeys(clock=Clock())
+
+    for number in range(MOST_REMEMBERED + 500):
+        dead.add(str(number))
+
+    assert len(dead) == MOST_REMEMBERED
+    assert "499" not in dead
+    assert "500" in dead
