@@ -76,13 +76,13 @@ class Direct:
         return (await self._edit_all([edit]))[0]
 
     async def renew(self, edit: Edit) -> bool:
-        return await self._runner.run(lambda it: self._table.renew(it, edit))
+        return (await self._renew_all([edit]))[0]
 
     async def take(self, digest: str, name: str) -> str | None:
         return await self._runner.run(lambda it: self._table.take(it, digest, name))
 
     async def delete(self, digest: str) -> None:
-        await self._runner.run(lambda it: self._table.delete(it, digest))
+        await self._delete_all([digest])
 
     async def delete_empty(self, digest: str) -> bool | None:
         return await self._runner.run(lambda it: self._table.delete_empty(it, digest))
@@ -114,9 +114,22 @@ class Direct:
             for came_in_time, edit in zip(in_time, edits, strict=True)
         ]
 
+    async def _renew_all(self, edits: Sequence[Edit]) -> list[bool]:
+        """Move each row to the heir of the first who asks for it; the key is dead for others."""
+        first: dict[str, Edit] = {}
+        for edit in edits:
+            first.setdefault(edit.session_key, edit)
+        heirs = await self._runner.run(lambda it: self._table.renew(it, list(first.values())))
+        return [edit.heir in heirs for edit in edits]
+
+    async def _delete_all(self, digests: Sequence[str]) -> list[None]:
+        gone = list(dict.fromkeys(digests))
+        await self._runner.run(lambda it: self._table.delete(it, gone))
+        return [None] * len(digests)
+
 
 class Coalesced(Direct):
-    """Reads, edits and new rows leave together with whatever waits with them.
+    """Calls leave together with those of their kind that wait with them.
 
     Keys that were found dead are not asked for again for some seconds.
     """
@@ -134,6 +147,8 @@ class Coalesced(Direct):
         self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch_all)
         self._inserts: Coalescer[Draft, None] = coalescer(self._insert_all)
         self._edits: Coalescer[Edit, bool] = coalescer(self._edit_all)
+        self._renewals: Coalescer[Edit, bool] = coalescer(self._renew_all)
+        self._deletions: Coalescer[str, None] = coalescer(self._delete_all)
         self._dead = DeadKeys()
 
     # Where these are no coroutines, it is because each costs on every request's way.
@@ -147,14 +162,23 @@ class Coalesced(Direct):
     def edit(self, edit: Edit) -> Coroutine[Any, Any, bool]:
         return self._edits.call(edit)
 
+    def renew(self, edit: Edit) -> Coroutine[Any, Any, bool]:
+        return self._renewals.call(edit)
+
+    def delete(self, digest: str) -> Coroutine[Any, Any, None]:
+        return self._deletions.call(digest)
+
     def reopen(self) -> None:
         """Take calls again."""
-        for coalescer in (self._fetches, self._inserts, self._edits):
+        for coalescer in self._coalescers():
             coalescer.reopen()
 
     async def close(self) -> None:
         """Take no more calls; return when all are answered."""
-        await asyncio.gather(self._fetches.close(), self._inserts.close(), self._edits.close())
+        await asyncio.gather(*(coalescer.close() for coalescer in self._coalescers()))
+
+    def _coalescers(self) -> tuple[Coalescer[Any, Any], ...]:
+        return self._fetches, self._inserts, self._edits, self._renewals, self._deletions
 
     async def _fetch_all(self, digests: Sequence[str]) -> list[Row | None]:
         """Fetch those that are not known to be dead, which others may have found out meanwhile."""

@@ -192,7 +192,7 @@ RETURNING o.taken::text
 
 _DELETE = """
 DELETE FROM {table}
-WHERE session_key = %s::text
+WHERE session_key {is_wanted}
 """
 
 # One row, locked before it is looked at: what others do to it is done, or waits.
@@ -235,9 +235,11 @@ class Table:
         self._insert_one = write(_INSERT, drafts=_DRAFT)
         self._update = write(_UPDATE, edits=_EDITS)
         self._update_one = write(_UPDATE, edits=_EDIT)
-        self._renew = write(_RENEW, edits=_EDIT)
+        self._renew = write(_RENEW, edits=_EDITS)
+        self._renew_one = write(_RENEW, edits=_EDIT)
         self._take = write(_TAKE)
-        self._delete = write(_DELETE)
+        self._delete = write(_DELETE, is_wanted=_AMONG)
+        self._delete_one = write(_DELETE, is_wanted=_EQUAL)
         self._delete_empty = write(_DELETE_EMPTY)
 
     async def fetch(
@@ -265,18 +267,25 @@ class Table:
             rows = await self._rows(connection, self._update, (_batch(edits),))
         return {digest for (digest,) in rows}
 
-    async def renew(self, connection: AsyncConnection[Any], edit: Edit) -> bool:
-        """Move a row to its heir's digest, edited; return whether it was alive."""
-        return bool(await self._rows(connection, self._renew, _single(edit)))
+    async def renew(self, connection: AsyncConnection[Any], edits: Sequence[Edit]) -> set[str]:
+        """Move rows to their heirs' digests, edited; return the heirs of those that were alive."""
+        if len(edits) == 1:
+            rows = await self._rows(connection, self._renew_one, _single(edits[0]))
+        else:
+            rows = await self._rows(connection, self._renew, (_batch(edits),))
+        return {heir for (heir,) in rows}
 
     async def take(self, connection: AsyncConnection[Any], digest: str, name: str) -> str | None:
         """Remove a member; return its JSON text, or None if there was none."""
         rows = await self._rows(connection, self._take, {"key": digest, "name": name})
         return rows[0][0] if rows else None
 
-    async def delete(self, connection: AsyncConnection[Any], digest: str) -> None:
-        """Remove a row, if it is there."""
-        await self._execute(connection, self._delete, (digest,))
+    async def delete(self, connection: AsyncConnection[Any], digests: Sequence[str]) -> None:
+        """Remove rows, those that are there."""
+        if len(digests) == 1:
+            await self._execute(connection, self._delete_one, (digests[0],))
+        else:
+            await self._execute(connection, self._delete, (",".join(digests),))
 
     async def delete_empty(self, connection: AsyncConnection[Any], digest: str) -> bool | None:
         """Remove a row if it holds nothing; tell whether it did, or None if none was alive."""

@@ -1,7 +1,9 @@
 """Two batches from two processes may wait for each other's rows; nothing of theirs is lost."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+import pytest
 from psycopg import AsyncConnection
 
 from pgsession import Changes, PostgresStore
@@ -36,3 +38,28 @@ async def test_deadlock(witness: Witness, store: PostgresStore) -> None:
 
     assert await witness.value(one) == {"n": 0, "m": 1}
     assert await witness.value(other) == {"n": 1, "m": 1}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda store, key: store.renew(key), id="renew"),
+        pytest.param(lambda store, key: store.clear(key), id="clear"),
+    ],
+)
+async def test_deadlock_at_the_end(
+    witness: Witness, store: PostgresStore, end: Callable[[PostgresStore, str], Awaitable[object]]
+) -> None:
+    """Sessions that are renewed or cleared together end, though a rival wants their rows too."""
+    keys = [await store.generate({"n": n}) for n in range(2)]
+
+    async with await AsyncConnection.connect(witness.conninfo) as rival:
+        await rival.execute(LOCK, (digest(keys[1]),))
+        batch = asyncio.gather(*(end(store, key) for key in keys))
+        await witness.waiting(1)
+        if await is_held(witness, keys[0]):
+            await rival.execute(LOCK, (digest(keys[0]),))
+        await rival.rollback()
+        await batch
+
+    assert [await witness.value(key) for key in keys] == [None, None]

@@ -51,6 +51,48 @@ async def test_edit(counted: PostgresStore, statements: list[str]) -> None:
         assert entry.value == ({"n": n, "m": 1} if n < 7 else {"s": 1} if n < 14 else {"n": n})
 
 
+async def test_renew(counted: PostgresStore, statements: list[str]) -> None:
+    """Waiting renewals share one or two statements, each with changes and an heir of its own."""
+    keys = await keys_of(counted, 20)
+    statements.clear()
+
+    heirs = await asyncio.gather(
+        *(counted.renew(key, Changes(set={"m": n})) for n, key in enumerate(keys))
+    )
+
+    assert 1 <= len(statements) <= 2
+    for n, heir in enumerate(heirs):
+        entry = await counted.get(heir)
+        assert entry is not None
+        assert entry.value == {"n": n, "m": n}
+    assert not any(await asyncio.gather(*(counted.get(key) for key in keys)))
+
+
+async def test_renew_same_key(counted: PostgresStore) -> None:
+    """Of those who renew the same session in one breath, one gets it and the rest find it dead."""
+    key = await counted.generate({"n": 0})
+
+    results = await asyncio.gather(*(counted.renew(key) for _ in range(5)), return_exceptions=True)
+
+    heirs = [result for result in results if isinstance(result, str)]
+    assert len(heirs) == 1
+    assert await counted.get(heirs[0]) is not None
+    assert sum(isinstance(result, SessionNotFoundError) for result in results) == 4
+
+
+async def test_clear(counted: PostgresStore, statements: list[str]) -> None:
+    """Waiting clears share one or two statements, whoever asks twice or for nothing."""
+    keys = await keys_of(counted, 20)
+    stays = await counted.generate({"n": 20})
+    statements.clear()
+
+    await asyncio.gather(*(counted.clear(key) for key in [*keys, keys[0], "unknown"]))
+
+    assert 1 <= len(statements) <= 2
+    assert not any(await asyncio.gather(*(counted.get(key) for key in keys)))
+    assert await counted.get(stays) is not None
+
+
 async def test_same_key(counted: PostgresStore, statements: list[str]) -> None:
     """Who asks for the same session shares its row, and gets a copy of its own."""
     key = await counted.generate({"list": []})
