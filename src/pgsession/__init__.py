@@ -29,6 +29,7 @@ from pgsession.postgres import PostgresStore
 from pgsession.session import Session
 from pgsession.settings import SessionSettings
 from pgsession.store import Changes, Entry, Store
+from pgsession.sweep import Swept
 
 __all__ = [
     "Changes",
@@ -50,6 +51,7 @@ __all__ = [
     "StoreBusyError",
     "StoreClosedError",
     "StoreUnavailableError",
+    "Swept",
     "UnsupportedTypeError",
     "ValueTooLargeError",
 ]

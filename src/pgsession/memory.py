@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Final
 from weakref import WeakValueDictionary
 
 from pgsession.errors import SessionNotFoundError, StoreBusyError
@@ -20,6 +21,9 @@ from pgsession.value import (
     decode_value,
     encode_value,
 )
+
+#: Sessions that are kept before the expired ones among them are looked for.
+_ROOM: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,9 @@ class MemoryStore:
     """Sessions in a dict: for tests and for trying things out.
 
     They are gone when the process ends, and each process has its own. Expired
-    ones are dropped when somebody asks for them. See `pgsession.store.Store`
-    for what the methods promise.
+    ones are dropped when somebody asks for them, and all of them whenever there
+    are twice as many sessions as were alive the last time. See
+    `pgsession.store.Store` for what the methods promise.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class MemoryStore:
         self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
         self._value_limit = value_limit
         self._rows: dict[str, _Row] = {}
+        self._room = _ROOM
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -92,7 +98,9 @@ class MemoryStore:
         final_at = None if self._max_lifetime is None else now + self._max_lifetime.total_seconds()
         row = _Row(self._encode(value), expire_at=now, final_at=final_at, granted=None)
         key = new_key()
-        self._rows[digest(key)] = self._slide(row, period=period, granted=granted)
+        row = self._slide(row, period=period, granted=granted)
+        self._make_room()
+        self._rows[digest(key)] = row
         return key
 
     async def get(self, key: str) -> Entry | None:
@@ -199,6 +207,12 @@ class MemoryStore:
 
     def _encode(self, value: Mapping[str, JSON] | None) -> bytes | None:
         return None if value is None else encode_value(value, limit=self._value_limit)
+
+    def _make_room(self) -> None:
+        if len(self._rows) >= self._room:
+            now = time.monotonic()
+            self._rows = {key: row for key, row in self._rows.items() if row.expire_at > now}
+            self._room = max(_ROOM, 2 * len(self._rows))
 
     def _living(self, key: str) -> _Row | None:
         row = self._rows.get(digest(key))

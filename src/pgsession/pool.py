@@ -105,6 +105,7 @@ class Connections:
     """Gives each piece of work a connection, and opens the pool before the first.
 
     `check` sees the first connection of all; what it raises, `open` raises.
+    `on_open` is called whenever the pool has been opened.
     """
 
     def __init__(
@@ -113,8 +114,10 @@ class Connections:
         *,
         check: Callable[[Connection], Awaitable[None]],
         patience: float,
+        on_open: Callable[[], None],
     ) -> None:
         self._source = source
+        self._on_open = on_open
         self._patience = patience
         self._check = check
         self._opened: _Opened | None = None
@@ -211,6 +214,7 @@ class Connections:
             raise
         if self._closed_in is not opened.loop:
             self._opened = opened
+            self._on_open()
         elif opened.ours:
             await opened.pool.close()
 

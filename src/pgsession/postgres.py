@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import timedelta
@@ -14,7 +14,9 @@ from msgspec import Raw
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.calls import Calls, Coalesced, Direct
+from pgsession.dedicated import dedicated
 from pgsession.errors import SessionNotFoundError, SettingsError
+from pgsession.expired import Expired
 from pgsession.lock import lock_number
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.pool import DEFAULT_TIMEOUT, Connections, PoolSettings, complete_conninfo
@@ -28,6 +30,8 @@ from pgsession.store import (
     digest,
     new_key,
 )
+from pgsession.sweep import Swept, sweep
+from pgsession.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
 from pgsession.table import Table
 from pgsession.value import (
     DEFAULT_VALUE_LIMIT,
@@ -61,6 +65,9 @@ class PostgresStore:
     - `timeout`: seconds that an operation may wait for its turn, and may then take. What
       takes longer is `StoreUnavailableError`.
     - `prepared`: False where a pooler in between cannot carry prepared statements.
+    - `sweep_every`: about how often expired sessions are removed while the store is open;
+      None leaves that to others. It takes one more connection while it lasts, or, with a
+      pool of yours, one of its connections for some milliseconds at a time.
 
     Raises `SettingsError` at once for settings that cannot work.
     """
@@ -76,6 +83,7 @@ class PostgresStore:
         pool_size: int = 4,
         timeout: float = DEFAULT_TIMEOUT,
         prepared: bool = True,
+        sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
         **libpq: str | int,
     ) -> None:
         self._default_period = as_period(default_period)
@@ -94,8 +102,14 @@ class PostgresStore:
                 timeout=timeout,
                 prepared=prepared,
             )
+        self._settings = settings
+        self._expired = Expired(schema)
+        self._sweeper = None if sweep_every is None else self._make_sweeper(sweep_every)
         self._connections = Connections(
-            settings, check=partial(inspect, schema=schema), patience=timeout
+            settings,
+            check=partial(inspect, schema=schema),
+            patience=timeout,
+            on_open=self._start_sweeping,
         )
         self._batches = Coalesced(table, self._connections, patience=timeout)
         self._calls: Calls = self._batches
@@ -145,6 +159,8 @@ class PostgresStore:
         """Answer who waits, then close the connections, those opened here. Twice is fine."""
         await self._batches.close()
         await self._connections.close()
+        if self._sweeper is not None:  # last: until here the first use may begin it
+            await self._sweeper.stop()
 
     async def generate(
         self,
@@ -249,6 +265,28 @@ class PostgresStore:
         if was_empty is None:
             raise SessionNotFoundError
         return was_empty
+
+    async def sweep(self, *, progress: Callable[[Swept], object] | None = None) -> Swept:
+        """Remove what has expired, now; tell `progress` after each batch; return what was done.
+
+        The statements take some milliseconds each, with as long a pause after
+        each. Of two sweeps at once, in whatever processes, one goes on.
+        """
+        if not isinstance(self._settings, PoolSettings):
+            return await sweep(self._connections, self._expired, progress=progress)
+        conninfo, patience = self._settings.conninfo, self._settings.timeout
+        async with dedicated(conninfo, purpose="sweep", patience=patience) as connection:
+            return await sweep(connection, self._expired, progress=progress)
+
+    def _make_sweeper(self, every: Period) -> Sweeper:
+        pause = as_period(every)
+        if pause <= timedelta(0):
+            raise SettingsError("sweep_every is a positive period, or None.")
+        return Sweeper(self.sweep, every=pause)
+
+    def _start_sweeping(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.start()
 
     async def _edit(self, edit: Edit) -> None:
         if not await self._calls.edit(edit):

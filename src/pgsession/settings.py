@@ -17,6 +17,7 @@ from pgsession.errors import SettingsError
 from pgsession.period import DEFAULT_PERIOD, Period, as_period, parse_period
 from pgsession.pool import DEFAULT_TIMEOUT, complete_conninfo
 from pgsession.postgres import PostgresStore
+from pgsession.sweeper import DEFAULT_SWEEP_EVERY
 from pgsession.value import DEFAULT_VALUE_LIMIT
 
 _T = TypeVar("_T")
@@ -73,6 +74,8 @@ class SessionSettings:
     timeout: float = DEFAULT_TIMEOUT
     #: False behind a pooler that cannot carry prepared statements.
     prepared: bool = True
+    #: About how often each process removes expired sessions; None: it is left to others.
+    sweep_every: Period | None = DEFAULT_SWEEP_EVERY
 
     def __post_init__(self) -> None:
         self.make_cookie()
@@ -80,6 +83,7 @@ class SessionSettings:
         for name, period in (
             ("max_lifetime", self.max_lifetime),
             ("touch_after", self.touch_after),
+            ("sweep_every", self.sweep_every),
             ("max_age", None if self.max_age == "default" else self.max_age),
         ):
             if period is not None:
@@ -88,6 +92,8 @@ class SessionSettings:
             period = getattr(self, name)
             if period is not None and as_period(period) <= timedelta(0):
                 raise SettingsError(f"{name} is a positive period: no session would live.")
+        if self.sweep_every is not None and as_period(self.sweep_every) <= timedelta(0):
+            raise SettingsError("sweep_every is a positive period, or None.")
         if self.database_url is not None:
             _named("database_url", _checked_conninfo, self.database_url)
         for name in ("value_limit", "pool_size", "timeout"):
@@ -102,7 +108,8 @@ class SessionSettings:
 
         Variables are named as the settings, in capitals, but for
         ``SESSION_COOKIE``. Periods are written ``90s``, ``15m``, ``12h``, ``7d``
-        or in plain seconds, lists with commas, ``SESSION_MAX_AGE`` also ``none``.
+        or in plain seconds, lists with commas, ``SESSION_MAX_AGE`` and
+        ``SESSION_SWEEP_EVERY`` also ``none``.
         An `env_file` holds further ``NAME=value`` lines. An empty variable is
         one that is not set.
         """
@@ -144,6 +151,7 @@ class SessionSettings:
             pool_size=self.pool_size,
             timeout=self.timeout,
             prepared=self.prepared,
+            sweep_every=self.sweep_every,
         )
 
     def cookie_max_age(self) -> MaxAge:
@@ -211,7 +219,7 @@ def _read_seconds(text: str) -> float:
     return parse_period(text).total_seconds()
 
 
-def _read_max_age(text: str) -> timedelta | None:
+def _read_period_or_none(text: str) -> timedelta | None:
     return None if text.strip().lower() == "none" else parse_period(text)
 
 
@@ -224,7 +232,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "touch_after": ("SESSION_TOUCH_AFTER", parse_period),
     "value_limit": ("SESSION_VALUE_LIMIT", _read_number),
     "session_cookie": ("SESSION_COOKIE", str),
-    "max_age": ("SESSION_MAX_AGE", _read_max_age),
+    "max_age": ("SESSION_MAX_AGE", _read_period_or_none),
     "path": ("SESSION_PATH", str),
     "same_site": ("SESSION_SAME_SITE", str.lower),
     "https_only": ("SESSION_HTTPS_ONLY", _read_switch),
@@ -235,4 +243,5 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "pool_size": ("SESSION_POOL_SIZE", _read_number),
     "timeout": ("SESSION_TIMEOUT", _read_seconds),
     "prepared": ("SESSION_PREPARED", _read_switch),
+    "sweep_every": ("SESSION_SWEEP_EVERY", _read_period_or_none),
 }
