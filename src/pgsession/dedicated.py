@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.failure import translated
