@@ -60,6 +60,8 @@ VARIABLES = [
     pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),
     pytest.param("SESSION_TIMEOUT", "2.5s", "timeout", 2.5, id="timeout"),
     pytest.param("SESSION_PREPARED", "no", "prepared", False, id="prepared"),
+    pytest.param("SESSION_SWEEP_EVERY", "1h", "sweep_every", timedelta(hours=1), id="sweep_every"),
+    pytest.param("SESSION_SWEEP_EVERY", "none", "sweep_every", None, id="never sweeps"),
 ]
 
 
