@@ -12,7 +12,7 @@ import uvloop
 
 from benchmarks.measure import Part
 from benchmarks.options import Options, parse
-from benchmarks.parts import growth, in_process, over_http, store_alone, table
+from benchmarks.parts import growth, in_process, over_http, store_alone, sweeping, table
 from benchmarks.report import Results
 from benchmarks.servers import Places, servers, settle
 
@@ -22,6 +22,7 @@ MEASURES: dict[str, Callable[[Places, Options], Awaitable[Part]]] = {
     "store": store_alone.measure,
     "growth": growth.measure,
     "table": table.measure,
+    "sweep": sweeping.measure,
 }
 
 

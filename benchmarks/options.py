@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("apps", "http", "store", "growth", "table")
+PARTS = ("apps", "http", "store", "growth", "table", "sweep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,11 @@ class Options:
     parts: tuple[str, ...]
     #: Sessions that the requests choose from.
     sessions: int
-    #: Rows of the table in the last part, and how often each is renewed and merged.
+    #: Rows of the table in part 5, and how often each is renewed and merged.
     rows: int
     renewals: int
+    #: Expired rows that are swept.
+    expired: int
     #: Sizes of the table that are compared.
     sizes: tuple[int, ...]
     data: Path
@@ -47,6 +49,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         sessions=500 if quick else 10_000,
         rows=5_000 if quick else 200_000,
         renewals=3 if quick else 10,
+        expired=20_000 if quick else 1_000_000,
         sizes=(*sizes, 10_000_000) if said.large else sizes,
         data=said.data,
         output=said.output or (None if quick else FOLDER / "results"),

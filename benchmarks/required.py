@@ -53,6 +53,9 @@ def required(parts: dict[str, Part]) -> list[Requirement]:
         facts = parts["table"].facts
         found.append(_judge("updates that are HOT", [facts["hot"]], ">=", 0.99))
         found.append(_judge("heap after ÷ before", [facts["heap_growth"]], "<=", 1.1))
+    if "sweep" in parts:
+        facts = parts["sweep"].facts
+        found.append(_judge("longest statement of a sweep, ms", [facts["longest_ms"]], "<=", 50.0))
     return found
 
 

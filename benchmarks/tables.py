@@ -23,6 +23,7 @@ def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
         "store": store,
         "growth": growth,
         "table": table_growth,
+        "sweep": sweep,
     }
     texts = ["# Results", _runs(runs)]
     texts += [write(parts[name]) for name, write in writers.items() if name in parts]
@@ -187,3 +188,20 @@ def table_growth(part: Part) -> str:
     ]
     head = f"{facts['sessions']:,} sessions, each touched and merged {facts['rounds']} times"
     return f"## The table\n\n{table((head, ''), rows)}"
+
+
+def sweep(part: Part) -> str:
+    """Return what a sweep did, and what the requests meanwhile felt of it."""
+    facts = part.facts
+    rows = [
+        ("seconds", figure(facts["seconds"], 1)),
+        ("rows removed a second", figure(facts["rows_per_second"])),
+        ("statements", figure(facts["batches"])),
+        ("the longest, ms", figure(facts["longest_ms"], 1)),
+        ("reads a second before", figure(facts["rate_before"])),
+        ("reads a second meanwhile", figure(facts["rate_during"])),
+        ("p99 before, ms", figure(facts["p99_before"] / 1000, 2)),
+        ("p99 meanwhile, ms", figure(facts["p99_during"] / 1000, 2)),
+    ]
+    head = f"{facts['rows']:,} expired rows, {facts['in_flight']} reads in flight"
+    return f"## A sweep\n\n{table((head, ''), rows)}"

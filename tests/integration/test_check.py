@@ -1,0 +1,243 @@
+"""`pgsession check` and `pgsession sweep`: what they print, and how they exit."""
+
+import os
+import pty
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from psycopg import Connection, sql
+from psycopg.conninfo import make_conninfo
+
+from tests.programs import environment
+
+SECRET = "a secret of more than thirty-two bytes"
+
+ROWS = """
+INSERT INTO session (session_key, expire_date)
+SELECT n::text, now() - interval '2 days' FROM generate_series(1, 1200) AS n
+"""
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
+    """What leads a command to the table."""
+    return {
+        "SESSION_DATABASE_URL": database_url,
+        "SESSION_SCHEMA": migrated_schema,
+        "SESSION_SECRET_KEY": SECRET,
+    }
+
+
+@pytest.fixture
+def command(variables: dict[str, str]) -> Command:
+    """Runs a command on the table; variables in capitals are added to its environment."""
+
+    def run(name: str, **further: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "pgsession", name],
+            check=False,
+            env=environment({**variables, **further}),
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture
+def role(table: Connection, migrated_schema: str) -> Iterator[str]:
+    """A role that may see the schema, and nothing in it."""
+    name = f"pgsession_test_{secrets.token_hex(8)}"
+    quoted = sql.Identifier(name)
+    table.execute(sql.SQL("CREATE ROLE {} LOGIN").format(quoted))
+    usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}")
+    table.execute(usage.format(sql.Identifier(migrated_schema), quoted))
+    yield name
+    table.execute(sql.SQL("DROP OWNED BY {}").format(quoted))
+    table.execute(sql.SQL("DROP ROLE {}").format(quoted))
+
+
+def lines(said: str, verdict: str) -> list[str]:
+    """Return the subjects that got this verdict."""
+    return re.findall(rf"^{verdict} +(.+?)  ", said, re.MULTILINE)
+
+
+def test_in_order(command: Command) -> None:
+    """Where all is in order each subject is a line, and the exit code is 0."""
+    done = command("check")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lines(done.stdout, "ok") == [
+        "settings",
+        "server",
+        "primary",
+        "encoding",
+        "clock",
+        "durability",
+        "table",
+        "privileges",
+        "fill factor",
+        "indexes",
+        "autovacuum",
+        "sweeping",
+    ]
+
+
+def test_wrong(command: Command, table: Connection, migrated_schema: str) -> None:
+    """What is wrong is said with its remedy, and the exit code is 1."""
+    table.execute("ALTER TABLE session SET (fillfactor = 100, autovacuum_enabled = off)")
+    table.execute("CREATE INDEX early ON session (session_key) WHERE expire_date < '2020-01-01'")
+    table.execute("CREATE INDEX sparse ON session USING brin (expire_date)")
+    table.execute(ROWS)
+
+    done = command("check")
+
+    assert done.returncode == 1
+    assert lines(done.stdout, "wrong") == ["fill factor", "indexes", "autovacuum", "sweeping"]
+    assert f"ALTER TABLE {migrated_schema}.session SET (fillfactor = 70);" in done.stdout
+    assert f"DROP INDEX CONCURRENTLY {migrated_schema}.early;" in done.stdout
+    assert "100% of the rows" in done.stdout
+
+
+def test_remedies(command: Command, table: Connection) -> None:
+    """The remedies help."""
+    table.execute("ALTER TABLE session SET (fillfactor = 100, autovacuum_enabled = off)")
+    table.execute("CREATE INDEX ON session (expire_date)")
+    table.execute(ROWS)
+
+    for remedy in re.findall(r"^ +((?:ALTER|DROP) .*;)$", command("check").stdout, re.MULTILINE):
+        table.execute(remedy)
+    assert command("sweep").returncode == 0
+
+    assert command("check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("further", "verdict", "said"),
+    [
+        pytest.param(
+            {"SESSION_SECRET_KEY": ""},
+            "warning",
+            "secret +SESSION_SECRET_KEY is not set",
+            id="no secret",
+        ),
+        pytest.param(
+            {"SESSION_SECRET_KEY": "short"}, "wrong", "settings +secret_key is 5", id="short"
+        ),
+        pytest.param(
+            {"SESSION_DEFAULT_PERIOD": "soon"}, "wrong", "settings +SESSION_DEFAULT", id="period"
+        ),
+        pytest.param({"SESSION_SWEEP_EVERY": "none"}, "ok", "sweeping .* cron", id="never sweeps"),
+        pytest.param(
+            {"SESSION_SCHEMA": "pgsession_no_such"}, "wrong", "table +There is no", id="no table"
+        ),
+        pytest.param(
+            {"SESSION_DATABASE_URL": "postgresql://127.0.0.1:1/app"},
+            "wrong",
+            "database +PostgreSQL cannot be reached",
+            id="unreachable",
+        ),
+        pytest.param(
+            {"SESSION_DATABASE_URL": "postgresql://ann:hunter/2@127.0.0.1/app"},
+            "wrong",
+            "database +The host or the port",
+            id="torn password",
+        ),
+    ],
+)
+def test_settings(command: Command, further: dict[str, str], verdict: str, said: str) -> None:
+    """The settings are judged as well; what is merely worth a warning is not wrong."""
+    done = command("check", **further)
+
+    assert re.search(rf"^{verdict} +{said}", done.stdout, re.MULTILINE), done.stdout
+    assert done.returncode == (verdict == "wrong")
+    assert "Traceback" not in done.stderr
+
+
+def test_privileges(
+    command: Command, table: Connection, role: str, database_url: str, migrated_schema: str
+) -> None:
+    """A role that may not use the table is told what to grant, and then it is in order."""
+    url = make_conninfo(database_url, user=role)
+    grant = sql.SQL("GRANT {} ON session TO {}")
+
+    done = command("check", SESSION_DATABASE_URL=url)
+    assert lines(done.stdout, "wrong") == ["privileges"]
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE" in done.stdout
+
+    table.execute(grant.format(sql.SQL("SELECT, INSERT, UPDATE, DELETE"), sql.Identifier(role)))
+    assert command("check", SESSION_DATABASE_URL=url).returncode == 0
+
+    revoke = sql.SQL("REVOKE USAGE ON SCHEMA {} FROM {}")
+    table.execute(revoke.format(sql.Identifier(migrated_schema), sql.Identifier(role)))
+    assert "grant it USAGE" in command("check", SESSION_DATABASE_URL=url).stdout
+
+
+def test_sweep(command: Command, table: Connection) -> None:
+    """`sweep` prints how much it removed, and no progress where nobody watches."""
+    table.execute(ROWS)
+
+    done = command("sweep")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"Removed 1200 expired sessions in \d+\.\d s \(\d+ pages looked at\)\.\n", done.stdout
+    )
+
+
+def test_sweep_on_terminal(variables: dict[str, str], table: Connection) -> None:
+    """On a terminal `sweep` shows how far it is."""
+    table.execute(ROWS)
+    watched, terminal = pty.openpty()
+
+    subprocess.run(
+        [sys.executable, "-m", "pgsession", "sweep"],
+        check=True,
+        env=environment(variables),
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+
+    shown = os.read(watched, 100_000).decode()
+    os.close(watched)
+    os.close(terminal)
+    assert "Sweeping" in shown
+    assert "100%" in shown
+    assert "1200 removed" in shown
+
+
+def test_sweep_beside_another(command: Command, table: Connection) -> None:
+    """A `sweep` beside another says so and is no failure."""
+    table.execute(ROWS)
+    with table.transaction():
+        table.execute(
+            "SELECT pg_advisory_xact_lock(x'70677373'::int, "
+            "'session'::regclass::oid::int8::bit(32)::int)"
+        )
+        done = command("sweep")
+
+    assert done.returncode == 0
+    assert "Another sweep is under way" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        pytest.param("postgresql://ann:hunter2@127.0.0.1:1/app", "cannot be reached", id="down"),
+        pytest.param("postgresql://ann:hunter2%@127.0.0.1/app", "The database URL", id="no URL"),
+    ],
+)
+def test_sweep_failing(command: Command, url: str, said: str) -> None:
+    """An error is one line on stderr, without the password, and the exit code is 1."""
+    done = command("sweep", SESSION_DATABASE_URL=url)
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("Error: ")
+    assert said in done.stderr
+    assert "hunter2" not in done.stderr

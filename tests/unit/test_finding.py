@@ -1,0 +1,130 @@
+"""How a checkup judges what it is told."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pgsession.facts import Relation, Sample, Server
+from pgsession.finding import (
+    Finding,
+    Verdict,
+    judge_record,
+    judge_relation,
+    judge_sample,
+    judge_server,
+)
+
+SERVER = Server(
+    version=180_004,
+    version_text="18.4",
+    is_read_only=False,
+    encoding="UTF8",
+    synchronous_commit="on",
+    has_autovacuum=True,
+    ahead=0.2,
+)
+RELATION = Relation(
+    name="web.session",
+    has_pages=True,
+    fill_factor=70,
+    has_autovacuum=True,
+    lacking=[],
+    brin=[],
+    others=[],
+)
+
+
+def verdicts(findings: list[Finding]) -> dict[str, str]:
+    """Return the verdicts that are not ok; check that what is wrong has a remedy."""
+    assert all(bool(each.remedy) is (each.verdict is not Verdict.OK) for each in findings)
+    return {each.subject: each.verdict.value for each in findings if each.verdict is not Verdict.OK}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({}, {}, id="in order"),
+        pytest.param({"version": 130_011}, {"server": "wrong"}, id="PostgreSQL 13"),
+        pytest.param({"version": 140_000}, {}, id="PostgreSQL 14"),
+        pytest.param({"is_read_only": True}, {"primary": "wrong"}, id="standby"),
+        pytest.param({"encoding": "SQL_ASCII"}, {"encoding": "warning"}, id="encoding"),
+        pytest.param({"ahead": 5.1}, {"clock": "warning"}, id="clock ahead"),
+        pytest.param({"ahead": -3600.0}, {"clock": "warning"}, id="clock behind"),
+        pytest.param({"synchronous_commit": "off"}, {"durability": "warning"}, id="not durable"),
+        pytest.param({"synchronous_commit": "local"}, {}, id="durable here"),
+    ],
+)
+def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
+    """A server is judged by its version, whether it takes writes, its encoding and its clock."""
+    assert verdicts(list(judge_server(replace(SERVER, **change)))) == told
+
+
+@pytest.mark.parametrize(
+    ("change", "version", "told"),
+    [
+        pytest.param({}, 140_000, {}, id="in order"),
+        pytest.param({"lacking": ["DELETE"]}, 180_000, {"privileges": "wrong"}, id="privileges"),
+        pytest.param({"fill_factor": 90}, 180_000, {}, id="room"),
+        pytest.param({"fill_factor": 91}, 180_000, {"fill factor": "wrong"}, id="little room"),
+        pytest.param({"fill_factor": 100, "has_pages": False}, 180_000, {}, id="partitioned"),
+        pytest.param({"others": ["i"]}, 180_000, {"indexes": "wrong"}, id="B-tree"),
+        pytest.param({"brin": ["i"]}, 160_000, {}, id="BRIN"),
+        pytest.param({"brin": ["i"]}, 150_000, {"indexes": "wrong"}, id="BRIN before 16"),
+        pytest.param({"has_autovacuum": False}, 180_000, {"autovacuum": "wrong"}, id="no vacuum"),
+    ],
+)
+def test_relation(change: dict[str, Any], version: int, told: dict[str, str]) -> None:
+    """A table is judged by what this role may do to it, and whether updates are HOT."""
+    server = replace(SERVER, version=version)
+
+    assert verdicts(list(judge_relation(replace(RELATION, **change), server))) == told
+
+
+def test_server_without_autovacuum() -> None:
+    """A server that never vacuums is wrong, whatever the table says."""
+    findings = list(judge_relation(RELATION, replace(SERVER, has_autovacuum=False)))
+
+    assert verdicts(findings) == {"autovacuum": "wrong"}
+    assert "postgresql.conf" in findings[-1].remedy
+
+
+@pytest.mark.parametrize(
+    ("sample", "verdict"),
+    [
+        pytest.param(Sample(rows=0, neglected=0), Verdict.OK, id="empty"),
+        pytest.param(Sample(rows=999, neglected=999), Verdict.OK, id="too few to judge by"),
+        pytest.param(Sample(rows=1000, neglected=100), Verdict.OK, id="a tenth"),
+        pytest.param(Sample(rows=1000, neglected=101), Verdict.WRONG, id="more"),
+    ],
+)
+def test_sample(sample: Sample, verdict: Verdict) -> None:
+    """Sweeping is wrong where a tenth of the rows expired more than a day ago."""
+    finding = judge_sample(sample, is_scheduled=True)
+
+    assert finding.verdict is verdict
+    assert bool(finding.remedy) is (verdict is Verdict.WRONG)
+
+
+def test_sample_of_cron() -> None:
+    """Where the settings say never to sweep, what must be done instead is said."""
+    finding = judge_sample(Sample(rows=1, neglected=0), is_scheduled=False)
+
+    assert "cron" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("record", "verdict", "said"),
+    [
+        pytest.param({"0001", "0002"}, Verdict.OK, "0002", id="complete"),
+        pytest.param(None, Verdict.OK, "needs", id="not to be read"),
+        pytest.param({"0001"}, Verdict.WRONG, "lacks the migration 0002", id="older"),
+        pytest.param({"0001", "0002", "0003"}, Verdict.WRONG, "0003", id="newer"),
+    ],
+)
+def test_record(record: set[str] | None, verdict: Verdict, said: str) -> None:
+    """The migrations recorded are those that this version knows."""
+    finding = judge_record(record, {"0001", "0002"})
+
+    assert finding.verdict is verdict
+    assert said in finding.text
