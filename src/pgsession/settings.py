@@ -68,7 +68,7 @@ class SessionSettings:
     exclude: Exclude = ()
     #: The schema of the table; None: the search_path decides.
     schema: str | None = None
-    #: Connections to PostgreSQL at most.
+    #: Connections to PostgreSQL at most; a sweep takes one more.
     pool_size: int = 4
     #: Seconds that a statement may wait for its turn, and may then take.
     timeout: float = DEFAULT_TIMEOUT

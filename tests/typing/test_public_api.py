@@ -30,6 +30,7 @@ from pgsession import (
     SessionSettings,
     Store,
     StoreUnavailableError,
+    Swept,
     UnsupportedTypeError,
 )
 
@@ -71,12 +72,25 @@ async def test_memory_store() -> None:
     assert store.default_period == timedelta(minutes=1)
 
 
+async def sweep(store: PostgresStore) -> None:
+    """Sweep, with and without looking on."""
+    swept = assert_type(await store.sweep(), Swept)
+    assert_type(swept.rows, int)
+    assert_type(swept.pages, int)
+    assert_type(swept.total, int)
+    assert_type(swept.seconds, float)
+    assert_type(swept.is_whole, bool)
+    await store.sweep(progress=lambda so_far: print(so_far.rows))  # noqa: T201 - as a program may
+
+
 def test_postgres_store() -> None:
     """A `PostgresStore` is a `Store`, made from a conninfo, from keywords, or from a pool."""
     pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(open=False)
 
     stores: list[Store] = [
         PostgresStore("postgresql:///app", pool_size=10, timeout=2.5, prepared=False),
+        PostgresStore("postgresql:///app", sweep_every=timedelta(hours=1)),
+        PostgresStore("postgresql:///app", sweep_every=None),
         PostgresStore(host="localhost", port=5432, dbname="app", user="app"),
         PostgresStore(pool, schema="web", default_period=60),
     ]

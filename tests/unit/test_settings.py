@@ -142,6 +142,8 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         pytest.param({"SESSION_MAX_LIFETIME": PRIVATE}, "SESSION_MAX_LIFETIME:", id="lifetime"),
         pytest.param({"SESSION_TOUCH_AFTER": PRIVATE}, "SESSION_TOUCH_AFTER:", id="touch_after"),
+        pytest.param({"SESSION_SWEEP_EVERY": PRIVATE}, "SESSION_SWEEP_EVERY:", id="sweep_every"),
+        pytest.param({"SESSION_SWEEP_EVERY": "0"}, "sweep_every is", id="sweeps all the time"),
         pytest.param({"SESSION_VALUE_LIMIT": PRIVATE}, "SESSION_VALUE_LIMIT:", id="limit"),
         pytest.param({"SESSION_VALUE_LIMIT": "1.5"}, "SESSION_VALUE_LIMIT:", id="half a byte"),
         pytest.param({"SESSION_VALUE_LIMIT": "9" * 5000}, "SESSION_VALUE_LIMIT:", id="digits"),
