@@ -89,16 +89,18 @@ def test_postgres_store() -> None:
 
     stores: list[Store] = [
         PostgresStore("postgresql:///app", pool_size=10, timeout=2.5, prepared=False),
-        PostgresStore("postgresql:///app", sweep_every=timedelta(hours=1)),
-        PostgresStore("postgresql:///app", sweep_every=None),
         PostgresStore(host="localhost", port=5432, dbname="app", user="app"),
         PostgresStore(pool, schema="web", default_period=60),
+        PostgresStore("postgresql:///app", sweep_every=timedelta(hours=1)),
+        PostgresStore("postgresql:///app", sweep_every=None),
     ]
 
     assert [store.default_period for store in stores] == [
         timedelta(days=7),
         timedelta(days=7),
         timedelta(minutes=1),
+        timedelta(days=7),
+        timedelta(days=7),
     ]
 
 
