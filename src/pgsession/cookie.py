@@ -31,8 +31,9 @@ MIN_SECRET_BYTES: Final = 32
 #: No browser keeps a cookie longer (RFC 6265bis, section 5.5).
 MAX_AGE: Final = timedelta(days=400)
 
-# A key in either base64 alphabet, for those that an older application issued, and a signature.
-_SIGNED: Final = rb"([A-Za-z0-9+/_-]{40})\.([A-Za-z0-9_-]{43})"
+# A key in either base64 alphabet, for those that an older application issued, and a signature;
+# then the end of the pair. What may be of any length is taken once, never given back.
+_SIGNED: Final = rb"([A-Za-z0-9+/_-]{40})\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
 _DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
@@ -41,7 +42,7 @@ _NAME: Final = b"cookie"
 _NAME_SIZE: Final = len(_NAME)
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
-# So many well-shaped cookies of our name are verified in one request, no more.
+# So many well-shaped cookies of our name are looked at in one request, no more.
 _MAX_CANDIDATES: Final = 32
 
 # So many signatures are kept for each secret.
@@ -67,7 +68,7 @@ class Cookie:
     same_site: SameSite = "lax"
     partitioned: bool = False
     _signers: tuple[_Signer, ...] = field(init=False, repr=False, compare=False)
-    _pair: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
+    _shape: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     _attributes: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +77,8 @@ class Cookie:
         _check_secrets(self.secret_keys)
         self._check_attributes()
         object.__setattr__(self, "_signers", _signers(self.secret_keys, name))
-        object.__setattr__(self, "_pair", _pair(name))
+        prefix = re.escape(name.encode("ascii") + b"=")
+        object.__setattr__(self, "_shape", re.compile(prefix + _SIGNED))
         object.__setattr__(self, "_attributes", self._written_attributes())
 
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -90,13 +92,16 @@ class Cookie:
         for header, text in headers:
             if len(header) != _NAME_SIZE or header.lower() != _NAME:
                 continue
-            pair = self._pair.search(text)
+            pair, seen = self._shape.search(text), 0
             while pair is not None and left:
                 left -= 1
-                key, signature = pair.groups()
-                if self._verifies(key, signature):
-                    return key.decode("ascii")
-                pair = self._pair.search(text, pair.end())
+                between, seen = text[seen : pair.start()], pair.end()
+                # Else it is the end of the name or of the value of another cookie.
+                if not between[between.rfind(b";") + 1 :].strip(b" \t"):
+                    key, signature = pair.groups()
+                    if self._verifies(key, signature):
+                        return key.decode("ascii")
+                pair = self._shape.search(text, seen)
         return None
 
     def write(self, key: str, max_age: timedelta | None) -> bytes:
@@ -225,13 +230,6 @@ class _Signer:
         mac = self._keyed.copy()
         mac.update(text)
         return b2a_base64(mac.digest(), newline=False).translate(_URL_SAFE, b"=")
-
-
-def _pair(name: str) -> re.Pattern[bytes]:
-    """Return the shape of our pair in a Cookie header. It reads each byte once: no backtracking."""
-    return re.compile(
-        rb"(?:^|;)[ \t]*" + re.escape(name.encode("ascii")) + b"=" + _SIGNED + rb"[ \t]*(?=;|\Z)"
-    )
 
 
 def _signers(secrets: Sequence[str | bytes], name: str) -> tuple[_Signer, ...]:
