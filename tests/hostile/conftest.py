@@ -1,0 +1,54 @@
+"""The fixtures of the integration tests, over one table that each test finds empty."""
+
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pgsession.schema import migrate
+from tests.integration.conftest import (
+    closed_port,
+    converse,
+    cookie_of,
+    counted,
+    end_connections,
+    postgres,
+    secret_key,
+    statements,
+    table,
+    visit,
+)
+
+__all__ = [
+    "closed_port",
+    "converse",
+    "cookie_of",
+    "counted",
+    "end_connections",
+    "postgres",
+    "secret_key",
+    "statements",
+    "table",
+    "visit",
+]
+
+
+@pytest.fixture(scope="session")
+def hostile_schema(database_url: str) -> Iterator[str]:
+    """The name of a schema that holds the table, for all tests of this folder."""
+    name = f"pgsession_test_{secrets.token_hex(8)}"
+    migrate(database_url, schema=name)
+    yield name
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def migrated_schema(database_url: str, hostile_schema: str) -> str:
+    """The name of a schema whose table is empty."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        name = sql.Identifier(hostile_schema, "session")
+        connection.execute(sql.SQL("DELETE FROM {}").format(name))
+    return hostile_schema
