@@ -8,6 +8,7 @@ import pytest
 from psycopg import sql
 
 from pgsession.schema import migrate
+from tests.hostile.site import client, ear, framework, settings, store, witness
 from tests.integration.conftest import (
     closed_port,
     converse,
@@ -22,16 +23,22 @@ from tests.integration.conftest import (
 )
 
 __all__ = [
+    "client",
     "closed_port",
     "converse",
     "cookie_of",
     "counted",
+    "ear",
     "end_connections",
+    "framework",
     "postgres",
     "secret_key",
+    "settings",
     "statements",
+    "store",
     "table",
     "visit",
+    "witness",
 ]
 
 

@@ -44,13 +44,6 @@ def scope_with(cookie: str) -> Scope:
 
 
 @pytest.fixture
-async def witness(database_url: str, migrated_schema: str) -> AsyncIterator[Witness]:
-    """Other connections to the table."""
-    async with Witness.on(database_url, migrated_schema) as witness:
-        yield witness
-
-
-@pytest.fixture
 async def pool(database_url: str, witness: Witness) -> AsyncIterator[AsyncConnectionPool[Any]]:
     """An open pool of two connections, which the witness sees."""
     async with AsyncConnectionPool(

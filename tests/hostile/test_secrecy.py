@@ -1,0 +1,211 @@
+"""No key, cookie, value, secret or password is told by anything that can be read."""
+
+import asyncio
+import html
+import logging
+import re
+from collections.abc import Callable
+
+import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from pgsession import Changes, PostgresStore, SessionMiddleware, SessionSettings
+from tests.concurrency.witness import Witness
+from tests.hostile.forgeries import FORGERIES
+from tests.hostile.overhearing import Ear, Overheard, listening
+from tests.hostile.secret import REFUSED, SECRET, VALUE
+from tests.hostile.site import write
+from tests.pages import NAME
+
+FRAMEWORKS = pytest.mark.parametrize("framework", [Starlette, FastAPI])
+
+
+@FRAMEWORKS
+async def test_ordinary(client: AsyncClient) -> None:
+    """Writing, renewing, failing and leaving tell nobody anything, whatever is looked at."""
+    for page in ("look", "write", "look", "fall", "renew", "write", "leave", "write"):
+        await client.get(f"/{page}")
+
+
+async def test_forged(client: AsyncClient, ear: Ear) -> None:
+    """A forged cookie is told to nobody, for it may be another site's, or almost right."""
+    await client.get("/write")
+    good = client.cookies[NAME].encode()
+    client.cookies.clear()
+
+    for forge in FORGERIES.values():
+        await client.get("/fall", headers=[(b"cookie", text) for text in forge(good)])
+
+    ear.keep("x" * 100, "k" * 20)
+
+
+@FRAMEWORKS
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_refused(client: AsyncClient, kind: str) -> None:
+    """A value that is refused is named by its path, on a page that shows the error too."""
+    await client.get("/write")
+
+    response = await client.get("/spoil", params={"kind": kind})
+
+    assert response.status_code == 500
+    assert re.search(r'session\["it"\]|bytes of JSON', html.unescape(response.text))
+
+
+@pytest.mark.parametrize("page", ["write", "leave"])
+async def test_killed(client: AsyncClient, witness: Witness, page: str) -> None:
+    """A connection that is lost in the middle of a statement takes the statement with it."""
+    await client.get("/write")
+    key = client.cookies[NAME][:40]
+
+    async with witness.holding_row(key):
+        answer = asyncio.create_task(client.get(f"/{page}"))
+        await witness.waiting(1)
+        (process,) = await witness.in_transaction()
+        await witness.kill(process)
+        assert (await answer).status_code == 503
+
+
+async def test_out_of_time(client: AsyncClient, witness: Witness) -> None:
+    """A statement that takes too long is given up without a word of what it was to do."""
+    await client.get("/write")
+
+    async with witness.holding_row(client.cookies[NAME][:40]):
+        assert (await client.get("/write")).status_code == 503
+
+
+@pytest.mark.parametrize("wrong", [{"port": "1", "host": "127.0.0.1"}, {"dbname": "nowhere"}])
+async def test_unreachable(settings: SessionSettings, ear: Ear, wrong: dict[str, str]) -> None:
+    """A database that cannot be reached is told of without its password."""
+    url = make_conninfo(settings.database_url or "", **wrong)
+    elsewhere = SessionSettings(secret_key=SECRET, database_url=url, timeout=1)
+    app = Starlette(
+        debug=True,
+        routes=[Route("/write", write)],
+        middleware=[Middleware(SessionMiddleware, settings=elsewhere)],
+    )
+    transport = ASGITransport(Overheard(app, ear), raise_app_exceptions=False)
+
+    async with AsyncClient(transport=transport, base_url="https://testserver") as client:
+        response = await client.get("/write")
+
+    ear.note(response.text, repr(elsewhere))
+    assert response.status_code == 503
+
+
+async def test_unreadable(client: AsyncClient, table: Connection) -> None:
+    """A row that cannot be read is told of, and not shown."""
+    await client.get("/write")
+    row = f'{{"u": "{VALUE}", "n": {"9" * 5_000}}}'
+    table.execute("UPDATE session SET session_data = %s::jsonb", (row,))
+
+    assert (await client.get("/write")).status_code == 200
+
+
+@pytest.mark.parametrize("prepared", [True, False], ids=["prepared", "unprepared"])
+async def test_activity(
+    settings: SessionSettings, witness: Witness, table: Connection, ear: Ear, *, prepared: bool
+) -> None:
+    """Who watches the server's statements sees their text without what was given to them."""
+
+    def look() -> None:
+        query = "SELECT query FROM pg_stat_activity WHERE application_name = %s"
+        seen = [text for (text,) in table.execute(query, (witness.name,))]
+        assert seen
+        ear.note(*seen)
+
+    changes = Changes(set={"u": VALUE}, removed=[VALUE])
+    store = PostgresStore(
+        settings.database_url or "", schema=settings.schema, pool_size=1, prepared=prepared
+    )
+    async with store:
+        key = await store.generate({"u": VALUE})
+        look()
+        await asyncio.gather(*(store.generate({"u": VALUE}) for _ in range(5)))
+        look()
+        await store.get(key)
+        look()
+        await store.set(key, {"u": VALUE})
+        look()
+        await asyncio.gather(*(store.merge(key, changes) for _ in range(5)))
+        look()
+        await store.touch(key)
+        look()
+        await store.take(key, VALUE)
+        look()
+        async with store.exclusive(key) as held:
+            look()
+            await held.merge(key, changes)
+            look()
+        heir = await store.renew(key, changes)
+        ear.keep(key, heir)
+        look()
+        await store.clear(heir, only_if_empty=True)
+        look()
+        await store.clear(heir)
+        look()
+
+
+def tell_log(_ear: Ear) -> None:
+    logging.getLogger("psycopg.pool").debug("connecting: %s", VALUE)
+
+
+def tell_record(_ear: Ear) -> None:
+    logging.getLogger().info("nothing to see", extra={"given": VALUE})
+
+
+def tell_cause(ear: Ear) -> None:
+    error = KeyError()
+    error.__cause__ = TypeError()
+    error.__cause__.__context__ = LookupError(VALUE)
+    ear.note_error(error)
+
+
+def tell_note(_ear: Ear) -> None:
+    error = LookupError()
+    error.add_note(VALUE)
+    logging.getLogger("asyncio").error("failed", exc_info=error)
+
+
+def tell_diagnosis(ear: Ear) -> None:
+    ear.note_error(ExceptionGroup("several", [UnicodeEncodeError("ascii", VALUE, 0, 1, "why")]))
+
+
+def tell_callback(_ear: Ear) -> None:
+    asyncio.get_running_loop().call_soon(len, VALUE)
+
+
+def tell_task(_ear: Ear) -> None:
+    async def fail() -> None:
+        raise LookupError(VALUE)
+
+    asyncio.get_running_loop().create_task(fail())
+
+
+TELLTALES = (
+    tell_log,
+    tell_record,
+    tell_cause,
+    tell_note,
+    tell_diagnosis,
+    tell_callback,
+    tell_task,
+)
+
+
+@pytest.mark.parametrize("tell", TELLTALES, ids=lambda tell: tell.__name__)
+async def test_heard(tell: Callable[[Ear], None]) -> None:
+    """What these tests listen for, they hear."""
+    ear = Ear(VALUE)
+
+    async with listening(ear):
+        tell(ear)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    assert ear.betrayed() != []
