@@ -3,7 +3,7 @@
 import enum
 import math
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -103,3 +103,39 @@ KEPT: Final = [
     pytest.param({"t": "\u2028\x01\x7f\ufeff\ufffe\U0010ffff"}, id="54-odd-text"),
     pytest.param({"l": [None, True, False, 0, 1, 0.0, "", [], {}]}, id="54-look-alikes"),
 ]
+
+
+class Number(int):
+    """An integer of some library's own."""
+
+
+class Measure(float):
+    """A float of some library's own."""
+
+
+class Row(list[Any]):
+    """A list of some library's own."""
+
+
+class Table(dict[Any, Any]):
+    """A dict of some library's own."""
+
+
+class Pair(NamedTuple):
+    """A tuple with names."""
+
+    one: object
+    other: object
+
+
+class Label(enum.StrEnum):
+    """Strings that have a name."""
+
+    RED = "red"
+    EMPTY = ""
+
+
+class Level(enum.IntEnum):
+    """Integers that have a name."""
+
+    HIGH = 3

@@ -1,0 +1,221 @@
+"""Headers and values that nobody thought of."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from starlette.types import Message, Receive, Scope, Send
+
+from pgsession import (
+    Changes,
+    Entry,
+    InvalidValueError,
+    PostgresStore,
+    Session,
+    SessionMiddleware,
+)
+from pgsession.period import DEFAULT_PERIOD
+from tests.hostile.forgeries import FORGERIES, PREFIX, signed
+from tests.hostile.reference import Refused, canonical, typed
+from tests.hostile.values import (
+    Colour,
+    Label,
+    Level,
+    Measure,
+    Number,
+    Pair,
+    Row,
+    Table,
+    Text,
+    tower,
+)
+from tests.pages import value_of
+
+Converse = Callable[..., Awaitable[list[Message]]]
+
+#: The same examples in every run. The store is one for all of them: each has keys of its own.
+BOUNDED: Final = settings(
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+#: Stand for the cookies of two living sessions, which no strategy can know.
+EVE: Final = "eve"
+BOB: Final = "bob"
+
+#: What a secret of somebody else's has signed.
+FOREIGN: Final = signed("f" * 40, secret="a secret of somebody else, just as long")
+
+GARBAGE = (
+    st.sampled_from([b";", b"; ", b" ", b"\t", b"=", b".", b",", b'"', b"\\", b"\\000", b"\0"])
+    | st.sampled_from([b"\r\n", b"\xff", b"a=b", b"x" * 50_000, b";" * 5_000, b'\\"' * 5_000])
+    | st.sampled_from([PREFIX, PREFIX[:-1], PREFIX.upper(), FOREIGN, PREFIX + FOREIGN[:-1]])
+    | st.sampled_from([b"".join(forge(FOREIGN)) for forge in FORGERIES.values()])
+    | st.binary(max_size=100)
+)
+PIECES = st.lists(GARBAGE | st.sampled_from([EVE, BOB, EVE, BOB, b"; "]), max_size=6)
+HEADERS = st.lists(st.tuples(st.sampled_from([b"cookie", b"Cookie", b"host"]), PIECES), max_size=5)
+
+
+def first_found(headers: list[tuple[bytes, bytes]], users: dict[bytes, str]) -> str | None:
+    """Return whose cookie comes first: a cookie is one to the letter, between semicolons."""
+    for name, text in headers:
+        for pair in text.split(b";") if name.lower() == b"cookie" else ():
+            if pair.strip(b" \t") in users:
+                return users[pair.strip(b" \t")]
+    return None
+
+
+@settings(BOUNDED, max_examples=400)
+@given(headers=HEADERS)
+@example(headers=[(b"cookie", [BOB, b"; ", EVE])])
+@example(headers=[(b"host", [BOB]), (b"cookie", [b'a="', EVE, b'"; ', BOB])])
+async def test_headers(
+    converse: Converse,
+    counted: PostgresStore,
+    secret_key: str,
+    statements: list[str],
+    headers: list[tuple[bytes, list[bytes | str]]],
+) -> None:
+    """Whatever the headers, the first session that was signed to the letter is found, or none."""
+    keys = {user: await counted.generate({"user": user}) for user in (EVE, BOB)}
+    cookies = {user: PREFIX + signed(key, secret=secret_key) for user, key in keys.items()}
+    raw = [
+        (name, b"".join(it if isinstance(it, bytes) else cookies[it] for it in pieces))
+        for name, pieces in headers
+    ]
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(dict(scope["session"]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    statements.clear()
+    (start,) = await converse(SessionMiddleware(app, counted, secret_key), {"headers": raw})
+
+    user = first_found(raw, {cookie: user for user, cookie in cookies.items()})
+    assert seen == [{} if user is None else {"user": user}]
+    assert len(statements) == (0 if user is None else 1)
+    assert start["headers"] == []
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=8)
+GOOD_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+NUMBERS = (
+    st.integers()
+    | st.integers(12_990, 12_999).map(lambda bits: -(2**bits))
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(min_value=1e15, max_value=1.7e308)
+    | st.sampled_from([-0.0, 1e16, 1e22, 1e23, 1e308, 5e-324, 2.0**53, 2.0**63, 1e15 + 0.5])
+)
+DESCENDED = (
+    GOOD_TEXT.map(Text)
+    | st.integers().map(Number)
+    | st.floats(allow_nan=False, allow_infinity=False).map(Measure)
+    | st.sampled_from([*Label, *Level])
+    | st.builds(Pair, st.integers(), GOOD_TEXT)
+)
+GOOD_LEAVES = st.none() | st.booleans() | NUMBERS | GOOD_TEXT | DESCENDED
+BAD_LEAVES = (
+    ANY_TEXT
+    | st.binary()
+    | st.datetimes()
+    | st.timedeltas()
+    | st.decimals()
+    | st.fractions()
+    | st.uuids()
+    | st.complex_numbers()
+    | st.floats()
+    | st.floats().map(Measure)
+    | st.integers(12_999, 13_001).map(lambda bits: 2**bits)
+    | st.frozensets(st.integers())
+    | st.sampled_from([*Colour, object(), Colour, len, range(3), memoryview(b"x"), {}.keys()])
+    | st.integers(95, 105).map(tower)
+)
+BAD_NAMES = (
+    ANY_TEXT | st.integers() | st.none() | st.booleans() | st.floats() | st.tuples(st.integers())
+)
+
+
+def nested(leaves: st.SearchStrategy[Any], names: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    def grow(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        lists = st.lists(inner, max_size=4)
+        tables = st.dictionaries(names, inner, max_size=4)
+        return lists | lists.map(tuple) | lists.map(Row) | tables | tables.map(Table)
+
+    return st.dictionaries(names, st.recursive(leaves, grow, max_leaves=12), max_size=4)
+
+
+VALUES = nested(GOOD_LEAVES, GOOD_TEXT) | nested(
+    GOOD_LEAVES | GOOD_LEAVES | GOOD_LEAVES | BAD_LEAVES, GOOD_TEXT | GOOD_TEXT | BAD_NAMES
+)
+
+
+def expected(value: Any) -> dict[str, Any] | None:
+    """Return what is to be read after `value` was written, or None if it is to be refused."""
+    try:
+        plain: dict[str, Any] = canonical(value)
+    except Refused:
+        return None
+    return plain
+
+
+@settings(BOUNDED, max_examples=250)
+@given(value=VALUES)
+async def test_value(counted: PostgresStore, statements: list[str], value: dict[Any, Any]) -> None:
+    """Whatever the value, it comes back exactly, or is refused before any SQL."""
+    wanted = expected(value)
+    key = await counted.generate({"before": 1})
+    statements.clear()
+
+    for write in (counted.generate(value), counted.merge(key, Changes(set=value))):
+        try:
+            made = await write
+        except InvalidValueError:
+            assert wanted is None
+        else:
+            assert wanted is not None
+            assert typed(await value_of(counted, made or key)) == typed(
+                wanted if made else {"before": 1} | wanted
+            )
+
+    if wanted is None:
+        assert statements == []
+
+
+@settings(BOUNDED, max_examples=30)
+@given(values=st.lists(VALUES, min_size=8, max_size=12))
+async def test_values_together(counted: PostgresStore, values: list[dict[Any, Any]]) -> None:
+    """Values that are written in the same breath do each what they would do alone."""
+    keys = await asyncio.gather(*(counted.generate() for _ in values))
+    writes = map(counted.set, keys, values)
+
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+
+    for key, value, outcome in zip(keys, values, outcomes, strict=True):
+        wanted = expected(value)
+        assert isinstance(outcome, InvalidValueError) is (wanted is None)
+        assert typed(await value_of(counted, key)) == typed(wanted)
+
+
+@settings(BOUNDED, max_examples=250)
+@given(before=nested(GOOD_LEAVES, GOOD_TEXT).map(canonical), value=VALUES)
+def test_session(before: dict[str, Any], value: dict[Any, Any]) -> None:
+    """Whatever is put into a session, it knows what changed, or refuses it."""
+    session = Session(Entry(before, DEFAULT_PERIOD))
+    session.update(value)
+    wanted = expected(value)
+    modified = session.modified
+
+    try:
+        changes = session.changes()
+    except InvalidValueError:
+        assert wanted is None
+        assert modified
+    else:
+        assert wanted is not None
+        assert bool(changes) is modified
+        assert typed(before | canonical(dict(changes.set))) == typed(before | wanted)
