@@ -249,20 +249,16 @@ class Connections:
             async with pool.connection() as connection:
                 await self._check(connection)
         except psycopg.Error as error:
-            raise translated(error) from error
-        return _Opened(pool, loop, os.getpid(), ours=ours, connections=WeakSet(), locks=Locks(pool))
+            failure = translated(error)
+        else:
+            locks = Locks(pool)
+            return _Opened(pool, loop, os.getpid(), ours=ours, connections=WeakSet(), locks=locks)
+        # Nor from this one: it holds the conninfo, password and all.
+        raise failure
 
     async def _open_ours(self, settings: PoolSettings, loop: asyncio.AbstractEventLoop) -> _Opened:
-        try:
-            async with await AsyncConnection.connect(
-                settings.conninfo, autocommit=True
-            ) as connection:
-                await self._check(connection)
-        except psycopg.OperationalError as error:
-            reason = " ".join(str(error).split())
-            raise StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}") from error
-        except psycopg.Error as error:
-            raise translated(error) from None
+        if failure := await self._look(settings):
+            raise failure
         connections: WeakSet[Connection] = WeakSet()
 
         async def prepare(connection: Connection) -> None:
@@ -276,10 +272,26 @@ class Connections:
             # is still connecting when its event loop ends would keep the loop from ending.
             await pool.open(wait=True, timeout=settings.timeout)
         except psycopg.Error as error:
-            raise translated(error) from error
-        return _Opened(
-            pool, loop, os.getpid(), ours=True, connections=connections, locks=Locks(pool)
-        )
+            failure = translated(error)
+        else:
+            return _Opened(
+                pool, loop, os.getpid(), ours=True, connections=connections, locks=Locks(pool)
+            )
+        raise failure
+
+    async def _look(self, settings: PoolSettings) -> SessionError | None:
+        """Connect once and check the database; return what is wrong with it, if anything is."""
+        try:
+            async with await AsyncConnection.connect(
+                settings.conninfo, autocommit=True
+            ) as connection:
+                await self._check(connection)
+        except psycopg.OperationalError as error:
+            reason = " ".join(str(error).split())
+            return StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}")
+        except psycopg.Error as error:
+            return translated(error)
+        return None
 
 
 class _Held:

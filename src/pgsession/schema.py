@@ -111,7 +111,9 @@ def migrate(conninfo: str, *, schema: str | None = None) -> list[str]:
             pending = [migration for migration in known if migration.name not in recorded]
             return [each.name for each in pending if _apply(connection, prelude, each)]
         except psycopg.Error as error:
-            raise _translated(error, connection) from error
+            failure = _translated(error, connection)
+        # Not while the driver's error is handled, whose details quote rows.
+        raise failure
 
 
 def migrations() -> tuple[Migration, ...]:
@@ -160,11 +162,11 @@ def _connect(conninfo: str) -> Connection:
         refuse_torn_password(conninfo_to_dict(conninfo))
         return psycopg.connect(conninfo, autocommit=True)
     except psycopg.OperationalError as error:
-        raise StoreUnavailableError(f"Cannot connect to PostgreSQL: {error}") from error
+        failure: SessionError = StoreUnavailableError(f"Cannot connect to PostgreSQL: {error}")
     except psycopg.ProgrammingError:
-        pass
-    # Not while its cause is handled, whose text quotes the conninfo, password and all.
-    raise SettingsError("The database URL is no conninfo that libpq can read.")
+        failure = SettingsError("The database URL is no conninfo that libpq can read.")
+    # Not while its cause is handled, which holds or quotes the conninfo, password and all.
+    raise failure
 
 
 def refuse_torn_password(parameters: dict[str, str | int | None]) -> None:
