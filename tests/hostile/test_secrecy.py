@@ -11,15 +11,23 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from pgsession import Changes, PostgresStore, SessionMiddleware, SessionSettings
+from pgsession import (
+    Changes,
+    PostgresStore,
+    SessionError,
+    SessionMiddleware,
+    SessionSettings,
+)
+from pgsession.schema import migrate
 from tests.concurrency.witness import Witness
 from tests.hostile.forgeries import FORGERIES
 from tests.hostile.overhearing import Ear, Overheard, listening
-from tests.hostile.secret import REFUSED, SECRET, VALUE
+from tests.hostile.secret import PASSWORD, REFUSED, SECRET, VALUE
 from tests.hostile.site import write
 from tests.pages import NAME
 
@@ -96,6 +104,52 @@ async def test_unreachable(settings: SessionSettings, ear: Ear, wrong: dict[str,
 
     ear.note(response.text, repr(elsewhere))
     assert response.status_code == 503
+
+
+#: The password, and what becomes of it where it is not escaped, in a URL or in keywords.
+WRITTEN = {
+    "whole": f"postgresql://ann:{PASSWORD}@127.0.0.1:1/app",
+    "in-the-query": f"postgresql:///app?host=127.0.0.1&port=1&password={PASSWORD}",
+    "as-keyword": f"host=127.0.0.1 port=1 password={PASSWORD}",
+    "with-a-blank": f"host=127.0.0.1 port=1 password={PASSWORD[:10]} {PASSWORD[10:]}",
+    "open-quote": f"host=127.0.0.1 port=1 password='{PASSWORD}",
+    "of-SQLAlchemy": f"postgresql+psycopg://ann:{PASSWORD}@127.0.0.1:1/app",
+    "of-JDBC": f"jdbc:postgresql://127.0.0.1:1/app?password={PASSWORD}",
+    "without-scheme": f"ann:{PASSWORD}@127.0.0.1:1/app",
+    "as-database": f"dbname=postgresql://ann:{PASSWORD}@127.0.0.1:1/app",
+    "open-bracket": f"postgresql://ann:{PASSWORD}@[::1/app",
+    **{
+        f"with-{letter}": f"postgresql://ann:{PASSWORD[:10]}{letter}{PASSWORD[10:]}@127.0.0.1:1/app"
+        for letter in "/@?#%:;&=[]+"
+    },
+}
+
+
+@pytest.mark.parametrize("url", WRITTEN.values(), ids=WRITTEN)
+async def test_password(ear: Ear, url: str) -> None:
+    """Whoever cannot connect, or read where to, keeps the password, also to the last cause."""
+    ear.keep(PASSWORD)
+
+    async def open_store() -> None:
+        await PostgresStore(url, timeout=2).open()
+
+    async def open_settings() -> None:
+        await SessionSettings(secret_key=SECRET, database_url=url, timeout=2).make_store().open()
+
+    async def open_pool() -> None:
+        pool = AsyncConnectionPool(url, open=False, timeout=0.1, reconnect_timeout=0.1, min_size=1)
+        await PostgresStore(pool).open()
+
+    async def apply() -> None:
+        migrate(url)
+
+    attempts = [open_store, open_settings, apply]
+    if url is WRITTEN["whole"]:
+        attempts.append(open_pool)
+    for attempt in attempts:
+        with pytest.raises(SessionError) as caught:
+            await attempt()
+        ear.note_error(caught.value)
 
 
 async def test_unreadable(client: AsyncClient, table: Connection) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 
+import psycopg
 import pytest
 from httpx import AsyncClient
 from psycopg import Connection
 
-from pgsession import Changes, PostgresStore, SessionError
-from pgsession.schema import migrate
+from pgsession import Changes, PostgresStore, SchemaError, SessionError
+from pgsession.schema import migrate, migrations
+from tests.hostile.forgeries import KEY
 from tests.hostile.overhearing import Ear
 from tests.hostile.secret import VALUE
 
@@ -83,3 +85,28 @@ async def test_nobody_asks(store: PostgresStore, table: Connection) -> None:
         )
     ]
     await asyncio.wait(tasks)
+
+
+KEPT_ROWS = """
+    CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'Nothing is deleted here' USING DETAIL = OLD, HINT = OLD; END $$;
+    CREATE TRIGGER keep BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION keep()
+    """
+
+
+async def test_migration(ear: Ear, database_url: str, schema: str) -> None:
+    """A migration that the application's own triggers stop quotes none of their rows."""
+    ear.keep(KEY)
+    options = f"-csearch_path={schema}"
+    with psycopg.connect(database_url, options=options, autocommit=True) as connection:
+        connection.execute(migrations()[0].sql.encode())
+        connection.execute(
+            "INSERT INTO session VALUES (%s, now() - interval '1 day', %s)",
+            (KEY, f'{{"u": "{VALUE}"}}'),
+        )
+        connection.execute(KEPT_ROWS)
+
+    with pytest.raises(SchemaError, match="Nothing is deleted here") as caught:
+        migrate(database_url, schema=schema)
+
+    ear.note_error(caught.value)
