@@ -13,7 +13,6 @@ from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from itsdangerous import Signer
@@ -44,9 +43,6 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 # So many well-shaped cookies of our name are looked at in one request, no more.
 _MAX_CANDIDATES: Final = 32
-
-# So many signatures are kept for each secret.
-_KEPT: Final = 1024
 
 _SECOND: Final = timedelta(seconds=1)
 
@@ -212,20 +208,15 @@ def _check_secrets(secrets: Sequence[str | bytes]) -> None:
 
 
 class _Signer:
-    """Signs with one secret, as itsdangerous does, whose key is derived and fed in only once.
+    """Signs with one secret, as itsdangerous does, whose key is derived and fed in only once."""
 
-    The last signatures are kept: a cookie that is verified is often written
-    anew, and comes again.
-    """
-
-    __slots__ = ("_keyed", "sign")
+    __slots__ = ("_keyed",)
 
     def __init__(self, secret: bytes, *, salt: str) -> None:
         signer = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
         self._keyed = hmac.new(signer.derive_key(), digestmod="sha256")
-        self.sign = lru_cache(_KEPT)(self._sign)
 
-    def _sign(self, text: bytes) -> bytes:
+    def sign(self, text: bytes) -> bytes:
         """Return the signature: HMAC-SHA-256 in base64url, without padding."""
         mac = self._keyed.copy()
         mac.update(text)

@@ -4,6 +4,7 @@ import asyncio
 import html
 import logging
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -62,7 +63,9 @@ async def test_refused(client: AsyncClient, kind: str) -> None:
     response = await client.get("/spoil", params={"kind": kind})
 
     assert response.status_code == 500
-    assert re.search(r'session\["it"\]|bytes of JSON', html.unescape(response.text))
+    # The page writes out local variables; Python 3.11 refuses to for an integer of that size.
+    if kind != "huge" or sys.version_info >= (3, 12):
+        assert re.search(r'session\["it"\]|bytes of JSON', html.unescape(response.text))
 
 
 @pytest.mark.parametrize("page", ["write", "leave"])
