@@ -50,9 +50,10 @@ class Coalescer(Generic[CallT, AnswerT]):
     only the guilty one fails.
 
     A caller that is cancelled leaves; its call may be sent or not, and its
-    neighbours never notice. Who has not been sent within `patience` seconds
-    gets `StoreBusyError`, and so does, at once, who comes on top of
-    `most_waiting`.
+    neighbours never notice. Who has no answer within `patience` seconds leaves
+    too, with `StoreBusyError` if the call was not sent, and else with
+    `StoreUnavailableError`, whatever `send` still has to tidy up. Who comes on
+    top of `most_waiting` gets `StoreBusyError` at once.
 
     It serves one event loop at a time. Another one may take over once the
     first has ended or nothing is under way in it; else `StoreClosedError`.
@@ -78,8 +79,10 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._closed_in: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting[CallT, AnswerT]] = deque()
         self._busy = 0
-        self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        #: The batches under way, by a number of their own.
+        self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
+        self._watch: asyncio.TimerHandle | None = None
 
     async def call(self, call: CallT) -> AnswerT:
         """Return the answer to `call`. Raises what `send` raises for it."""
@@ -92,6 +95,8 @@ class Coalescer(Generic[CallT, AnswerT]):
             raise StoreBusyError("Too many wait for the database already. Try again.")
         answer: asyncio.Future[AnswerT] = loop.create_future()
         self._waiting.append(_Waiting(call, answer, loop.time()))
+        if self._watch is None:
+            self._watch = loop.call_later(self._patience, self._refuse_late)
         if self._busy < self._lanes:
             self._busy += 1
             loop.create_task(self._run_lane(), context=_CONTEXT)  # noqa: RUF006 - it keeps itself
@@ -106,6 +111,9 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._closed_in = asyncio.get_running_loop()
         while self._tasks and self._loop is self._closed_in:
             await asyncio.wait(set(self._tasks))
+        if self._watch is not None and self._loop is self._closed_in:
+            self._watch.cancel()
+            self._watch = None
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin anew in an event loop; what belonged to another ended with it."""
@@ -116,8 +124,9 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._loop = loop
         self._waiting = deque()
         self._busy = 0
-        self._under_way = 0
         self._tasks = set()
+        self._sent = {}
+        self._watch = None
 
     async def _run_lane(self) -> None:
         lane = asyncio.current_task()
@@ -125,11 +134,11 @@ class Coalescer(Generic[CallT, AnswerT]):
             self._tasks.add(lane)
         try:
             while batch := self._next_batch():
-                self._under_way += len(batch)
+                self._sent[id(batch)] = batch
                 try:
                     await self._answer(batch)
                 finally:
-                    self._under_way -= len(batch)
+                    del self._sent[id(batch)]
         finally:
             # At once, not when the task's callbacks run: a call made in between would wait
             # for a lane that is gone.
@@ -145,16 +154,31 @@ class Coalescer(Generic[CallT, AnswerT]):
 
     def _next_batch(self) -> list[_Waiting[CallT, AnswerT]]:
         batch: list[_Waiting[CallT, AnswerT]] = []
-        late: list[_Waiting[CallT, AnswerT]] = []
-        oldest = asyncio.get_running_loop().time() - self._patience
-        fair = -(-(len(self._waiting) + self._under_way) // self._lanes)
+        under_way = sum(map(len, self._sent.values()))
+        fair = -(-(len(self._waiting) + under_way) // self._lanes)
         share = min(self._size, max(self._least, fair))
         while self._waiting and len(batch) < share:
             waiting = self._waiting.popleft()
-            if not waiting.answer.done():  # else it was cancelled
-                (batch if waiting.since >= oldest else late).append(waiting)
-        _fail(late, StoreBusyError("The database was busy for too long. Try again."))
+            if not waiting.answer.done():  # else it was cancelled, or came too late
+                batch.append(waiting)
         return batch
+
+    def _refuse_late(self) -> None:
+        """Fail whoever has waited for too long; look again when the next one will have."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._patience
+        sent = [waiting for batch in self._sent.values() for waiting in batch]
+        _fail(
+            [waiting for waiting in sent if waiting.since <= oldest],
+            StoreUnavailableError("The database did not answer in time. Try again."),
+        )
+        while self._waiting and self._waiting[0].since <= oldest:
+            busy = StoreBusyError("The database was busy for too long. Try again.")
+            _fail([self._waiting.popleft()], busy)
+        left = [each.since for each in (*sent, *self._waiting) if not each.answer.done()]
+        self._watch = None
+        if left:
+            self._watch = loop.call_at(min(left) + self._patience, self._refuse_late)
 
     async def _answer(self, batch: list[_Waiting[CallT, AnswerT]]) -> None:
         """Send a batch, and give each caller its answer or its error."""

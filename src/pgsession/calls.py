@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
+from psycopg.errors import UniqueViolation
+
 from pgsession.batch import Coalescer
+from pgsession.connection import Connection
 from pgsession.dead import DeadKeys
 from pgsession.pool import Runner
 from pgsession.row import Draft, Edit, Row
@@ -30,74 +33,54 @@ _MOST_WAITING: Final = 4_096
 class Calls(Protocol):
     """The table's statements, seen by one caller. All keys are digests."""
 
-    async def fetch(self, digest: str) -> Row | None:
+    def fetch(self, digest: str) -> Awaitable[Row | None]:
         """Return the row of a living session."""
         ...
 
-    async def insert(self, draft: Draft) -> None:
+    def insert(self, draft: Draft) -> Awaitable[None]:
         """Make a row."""
         ...
 
-    async def edit(self, edit: Edit) -> bool:
+    def edit(self, edit: Edit) -> Awaitable[bool]:
         """Apply an edit; return whether the session was alive."""
         ...
 
-    async def renew(self, edit: Edit) -> bool:
+    def renew(self, edit: Edit) -> Awaitable[bool]:
         """Move a row to its heir's digest; return whether the session was alive."""
         ...
 
-    async def take(self, digest: str, name: str) -> str | None:
+    def take(self, digest: str, name: str) -> Awaitable[str | None]:
         """Remove a member and return its text."""
         ...
 
-    async def delete(self, digest: str) -> None:
+    def delete(self, digest: str) -> Awaitable[None]:
         """Remove a row, if it is there."""
         ...
 
-    async def delete_empty(self, digest: str) -> bool | None:
+    def delete_empty(self, digest: str) -> Awaitable[bool | None]:
         """Remove a row that holds nothing; tell whether it did, None if the session is dead."""
         ...
 
 
-class Direct:
-    """Each call is a statement of its own."""
+class Statements:
+    """The table's statements on connections of a runner, each for many callers at once."""
 
     def __init__(self, table: Table, runner: Runner) -> None:
         self._table = table
         self._runner = runner
 
-    async def fetch(self, digest: str) -> Row | None:
-        return (await self._fetch_all([digest]))[0]
-
-    async def insert(self, draft: Draft) -> None:
-        await self._insert_all([draft])
-
-    async def edit(self, edit: Edit) -> bool:
-        return (await self._edit_all([edit]))[0]
-
-    async def renew(self, edit: Edit) -> bool:
-        return (await self._renew_all([edit]))[0]
-
-    async def take(self, digest: str, name: str) -> str | None:
-        return await self._runner.run(lambda it: self._table.take(it, digest, name))
-
-    async def delete(self, digest: str) -> None:
-        await self._delete_all([digest])
-
-    async def delete_empty(self, digest: str) -> bool | None:
-        return await self._runner.run(lambda it: self._table.delete_empty(it, digest))
-
-    async def _fetch_all(self, digests: Sequence[str]) -> list[Row | None]:
+    async def fetch(self, digests: Sequence[str]) -> list[Row | None]:
         """Fetch each digest once, whoever asks for it how often."""
         wanted = list(dict.fromkeys(digests))
         rows = await self._runner.run(lambda it: self._table.fetch(it, wanted))
         return [rows.get(digest) for digest in digests]
 
-    async def _insert_all(self, drafts: Sequence[Draft]) -> list[None]:
-        await self._runner.run(lambda it: self._table.insert(it, drafts))
+    async def insert(self, drafts: Sequence[Draft]) -> list[None]:
+        """Make rows."""
+        await self._runner.run(_Insertion(self._table, drafts))
         return [None] * len(drafts)
 
-    async def _edit_all(self, edits: Sequence[Edit]) -> list[bool]:
+    async def edit(self, edits: Sequence[Edit]) -> list[bool]:
         """Apply the edits of one key as one, in the order in which they came."""
         composed: dict[str, Edit] = {}
         in_time: list[bool] = []
@@ -108,34 +91,100 @@ class Direct:
                 composed[edit.session_key] = edit
             elif not earlier.ends:
                 composed[edit.session_key] = earlier.then(edit)
-        alive = await self._runner.run(lambda it: self._table.update(it, list(composed.values())))
+        # Applied twice, an edit could undo what others did in between.
+        alive = await self._runner.run(
+            lambda it: self._table.update(it, list(composed.values())), idempotent=False
+        )
         return [
             came_in_time and edit.session_key in alive
             for came_in_time, edit in zip(in_time, edits, strict=True)
         ]
 
-    async def _renew_all(self, edits: Sequence[Edit]) -> list[bool]:
+    async def renew(self, edits: Sequence[Edit]) -> list[bool]:
         """Move each row to the heir of the first who asks for it; the key is dead for others."""
         first: dict[str, Edit] = {}
         for edit in edits:
             first.setdefault(edit.session_key, edit)
-        heirs = await self._runner.run(lambda it: self._table.renew(it, list(first.values())))
+        heirs = await self._runner.run(
+            lambda it: self._table.renew(it, list(first.values())), idempotent=False
+        )
         return [edit.heir in heirs for edit in edits]
 
-    async def _delete_all(self, digests: Sequence[str]) -> list[None]:
+    async def take(self, digest: str, name: str) -> str | None:
+        """Remove a member and return its text."""
+        return await self._runner.run(
+            lambda it: self._table.take(it, digest, name), idempotent=False
+        )
+
+    async def delete(self, digests: Sequence[str]) -> list[None]:
+        """Remove rows, those that are there."""
         gone = list(dict.fromkeys(digests))
         await self._runner.run(lambda it: self._table.delete(it, gone))
         return [None] * len(digests)
 
+    async def delete_empty(self, digest: str) -> bool | None:
+        """Remove a row that holds nothing."""
+        return await self._runner.run(
+            lambda it: self._table.delete_empty(it, digest), idempotent=False
+        )
 
-class Coalesced(Direct):
+
+class _Insertion:
+    """Makes rows, once, however often it is tried.
+
+    Their keys are random: what a second attempt finds under them the first has made.
+    """
+
+    def __init__(self, table: Table, drafts: Sequence[Draft]) -> None:
+        self._table = table
+        self._drafts = drafts
+        self._is_second = False
+
+    async def __call__(self, connection: Connection) -> None:
+        try:
+            await self._table.insert(connection, self._drafts)
+        except UniqueViolation:
+            if not self._is_second:
+                raise
+        finally:
+            self._is_second = True
+
+
+class Direct:
+    """Each call is a statement of its own."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    async def fetch(self, digest: str) -> Row | None:
+        return (await self._statements.fetch([digest]))[0]
+
+    async def insert(self, draft: Draft) -> None:
+        await self._statements.insert([draft])
+
+    async def edit(self, edit: Edit) -> bool:
+        return (await self._statements.edit([edit]))[0]
+
+    async def renew(self, edit: Edit) -> bool:
+        return (await self._statements.renew([edit]))[0]
+
+    async def take(self, digest: str, name: str) -> str | None:
+        return await self._statements.take(digest, name)
+
+    async def delete(self, digest: str) -> None:
+        await self._statements.delete([digest])
+
+    async def delete_empty(self, digest: str) -> bool | None:
+        return await self._statements.delete_empty(digest)
+
+
+class Coalesced:
     """Calls leave together with those of their kind that wait with them.
 
     Keys that were found dead are not asked for again for some seconds.
     """
 
-    def __init__(self, table: Table, runner: Runner, *, patience: float) -> None:
-        super().__init__(table, runner)
+    def __init__(self, statements: Statements, *, patience: float) -> None:
         coalescer = partial(
             Coalescer,
             lanes=_LANES,
@@ -144,29 +193,36 @@ class Coalesced(Direct):
             most_waiting=_MOST_WAITING,
             patience=patience,
         )
-        self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch_all)
-        self._inserts: Coalescer[Draft, None] = coalescer(self._insert_all)
-        self._edits: Coalescer[Edit, bool] = coalescer(self._edit_all)
-        self._renewals: Coalescer[Edit, bool] = coalescer(self._renew_all)
-        self._deletions: Coalescer[str, None] = coalescer(self._delete_all)
+        self._statements = statements
+        self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch)
+        self._inserts: Coalescer[Draft, None] = coalescer(statements.insert)
+        self._edits: Coalescer[Edit, bool] = coalescer(statements.edit)
+        self._renewals: Coalescer[Edit, bool] = coalescer(statements.renew)
+        self._deletions: Coalescer[str, None] = coalescer(statements.delete)
         self._dead = DeadKeys()
 
-    # Where these are no coroutines, it is because each costs on every request's way.
+    # No coroutines of their own, which would cost something on every request's way.
 
-    def fetch(self, digest: str) -> Coroutine[Any, Any, Row | None]:
+    def fetch(self, digest: str) -> Awaitable[Row | None]:
         return _nothing() if digest in self._dead else self._fetches.call(digest)
 
-    def insert(self, draft: Draft) -> Coroutine[Any, Any, None]:
+    def insert(self, draft: Draft) -> Awaitable[None]:
         return self._inserts.call(draft)
 
-    def edit(self, edit: Edit) -> Coroutine[Any, Any, bool]:
+    def edit(self, edit: Edit) -> Awaitable[bool]:
         return self._edits.call(edit)
 
-    def renew(self, edit: Edit) -> Coroutine[Any, Any, bool]:
+    def renew(self, edit: Edit) -> Awaitable[bool]:
         return self._renewals.call(edit)
 
-    def delete(self, digest: str) -> Coroutine[Any, Any, None]:
+    def take(self, digest: str, name: str) -> Awaitable[str | None]:
+        return self._statements.take(digest, name)
+
+    def delete(self, digest: str) -> Awaitable[None]:
         return self._deletions.call(digest)
+
+    def delete_empty(self, digest: str) -> Awaitable[bool | None]:
+        return self._statements.delete_empty(digest)
 
     def reopen(self) -> None:
         """Take calls again."""
@@ -180,12 +236,12 @@ class Coalesced(Direct):
     def _coalescers(self) -> tuple[Coalescer[Any, Any], ...]:
         return self._fetches, self._inserts, self._edits, self._renewals, self._deletions
 
-    async def _fetch_all(self, digests: Sequence[str]) -> list[Row | None]:
+    async def _fetch(self, digests: Sequence[str]) -> list[Row | None]:
         """Fetch those that are not known to be dead, which others may have found out meanwhile."""
         asked = (
             [digest for digest in digests if digest not in self._dead] if self._dead else digests
         )
-        rows = await super()._fetch_all(asked) if asked else []
+        rows = await self._statements.fetch(asked) if asked else []
         found = dict(zip(asked, rows, strict=True))
         for digest, row in found.items():
             if row is None:

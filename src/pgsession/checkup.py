@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import Final
 
+from pgsession.conninfo import complete_conninfo
 from pgsession.dedicated import Dedicated, dedicated
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 from pgsession.facts import ask_record, ask_relation, ask_sample, ask_server
@@ -17,7 +18,7 @@ from pgsession.finding import (
     judge_sample,
     judge_server,
 )
-from pgsession.pool import DEFAULT_TIMEOUT, complete_conninfo
+from pgsession.pool import DEFAULT_TIMEOUT
 from pgsession.schema import inspect, migrations
 from pgsession.settings import SessionSettings
 
@@ -31,7 +32,7 @@ async def examine(url: str, *, schema: str | None, environment: Mapping[str, str
     """Return what is found, as far as one can look; it never raises `SessionError`."""
     found, is_scheduled = _examine_settings(environment)
     try:
-        conninfo = complete_conninfo(url, {}, connect_timeout=DEFAULT_TIMEOUT)
+        conninfo = complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
         async with dedicated(conninfo, purpose="check", patience=DEFAULT_TIMEOUT) as connection:
             async for findings in _examine(connection, schema, is_scheduled=is_scheduled):
                 found += findings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -11,9 +10,10 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 
+from pgsession.connection import Connection
+from pgsession.deadline import Deadline
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.failure import translated
-from pgsession.lock import Connection
 
 _T = TypeVar("_T")
 
@@ -25,12 +25,20 @@ class Dedicated:
         self._connection = connection
         self._patience = patience
 
-    async def run(self, work: Callable[[Connection], Awaitable[_T]]) -> _T:
+    async def run(
+        self,
+        work: Callable[[Connection], Awaitable[_T]],
+        *,
+        idempotent: bool = True,  # noqa: ARG002 - there is no other connection to try it on
+    ) -> _T:
         """Return what `work` returns, its driver's errors translated into ours."""
+        deadline = Deadline(self._patience)
         try:
-            async with asyncio.timeout(self._patience):
+            with deadline:
                 return await work(self._connection)
         except TimeoutError:
+            if not deadline.strikes:
+                raise
             failure: SessionError = StoreUnavailableError(
                 "The database did not answer in time. Try again."
             )
@@ -53,6 +61,10 @@ async def dedicated(conninfo: str, *, purpose: str, patience: float) -> AsyncIte
         )
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
-        raise StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}") from error
-    async with connection:
-        yield Dedicated(connection, patience=patience)
+        failure = StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}")
+    else:
+        async with connection:
+            yield Dedicated(connection, patience=patience)
+        return
+    # Not from the driver's error, which holds the conninfo, password and all.
+    raise failure

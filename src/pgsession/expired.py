@@ -13,8 +13,8 @@ from typing import Final, LiteralString
 from psycopg import AsyncCursor, errors, sql
 from psycopg.rows import TupleRow, tuple_row
 
+from pgsession.connection import Connection
 from pgsession.errors import SchemaError, StoreUnavailableError
-from pgsession.lock import Connection
 from pgsession.schema import qualified
 
 #: What all locks of sweeps have in common: the bytes "pgss". The table's oid is the rest.

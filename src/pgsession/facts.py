@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 
-from pgsession.lock import Connection
+from pgsession.connection import Connection
 from pgsession.schema import qualified
 
 _SERVER: Final[LiteralString] = """

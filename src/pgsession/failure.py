@@ -1,4 +1,4 @@
-"""What the driver's errors mean.
+"""What the driver's errors mean, and what is to be done about each.
 
 psycopg's classes mislead (a demoted primary is an InternalError, nesting too
 deep an OperationalError), so errors are told apart by their SQLSTATE; those of
@@ -7,6 +7,7 @@ the pool have none.
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Final
 
 import psycopg
@@ -20,22 +21,81 @@ from pgsession.errors import (
     StoreUnavailableError,
 )
 
-#: How an SQLSTATE begins that means "not now": connection, resources, shutdown and cancelling,
-#: locked, read-only (a demoted primary), serialization, deadlock.
-_UNAVAILABLE: Final = ("08", "53", "57", "55P03", "25006", "25P03", "40001", "40P01")
 
-#: Deadlock and serialization failure.
-_ROLLED_BACK: Final = frozenset({"40P01", "40001"})
+class Verdict(Enum):
+    """What a driver's error says about the statement and its connection."""
+
+    #: The connection is gone, and whether the statement took effect nobody knows.
+    LOST = auto()
+    #: The statement was refused for the connection's sake: another one may do.
+    STALE = auto()
+    #: The statement was undone for the sake of others: it may go again.
+    ROLLED_BACK = auto()
+    #: Not now.
+    UNAVAILABLE = auto()
+    #: The table, the role or the statement is wrong, and stays so.
+    WRONG = auto()
+
+
+#: By SQLSTATE or how it begins; the longest counts. What is not named is wrong.
+VERDICTS: Final = {
+    "08": Verdict.LOST,  # connection exceptions
+    "57P01": Verdict.LOST,  # the server shuts down, or ended this connection
+    "57P02": Verdict.LOST,  # it crashed
+    "57P05": Verdict.LOST,  # idle_session_timeout
+    "25P03": Verdict.LOST,  # idle_in_transaction_session_timeout
+    "25P04": Verdict.LOST,  # transaction_timeout
+    "25006": Verdict.STALE,  # read-only: a demoted primary
+    "0A000": Verdict.STALE,  # a cached plan must not change its result type
+    "40001": Verdict.ROLLED_BACK,  # serialization failure
+    "40P01": Verdict.ROLLED_BACK,  # deadlock
+    "53": Verdict.UNAVAILABLE,  # out of connections, memory, disk
+    "55P03": Verdict.UNAVAILABLE,  # lock_timeout
+    "57": Verdict.UNAVAILABLE,  # starting up, statement_timeout
+    "58": Verdict.UNAVAILABLE,  # the system beneath, such as its disk
+}
+
+#: Seconds at most before what was rolled back is tried again.
+_PAUSES: Final = (0.05, 0.2, 0.8)
 
 _NO_PRIVILEGE: Final = "42501"
 
 #: SQLSTATEs that mean that the table is not as it should be.
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001", "23514"})
 
+#: A prepared statement is not there, or is there already.
+_POOLER: Final = frozenset({"26000", "42P05"})
 
-def is_rolled_back(error: psycopg.Error) -> bool:
-    """Tell whether the server undid a statement for the sake of others, so that it may go again."""
-    return error.sqlstate in _ROLLED_BACK
+
+def judge(error: psycopg.Error) -> Verdict:
+    """Return what a driver's error says."""
+    if isinstance(error, PoolClosed):
+        return Verdict.WRONG
+    if isinstance(error, PoolTimeout | TooManyRequests):
+        return Verdict.UNAVAILABLE
+    state = error.sqlstate
+    if state is None:
+        is_connection = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return Verdict.LOST if is_connection else Verdict.WRONG
+    return VERDICTS.get(state) or VERDICTS.get(state[:2]) or Verdict.WRONG
+
+
+class Course:
+    """Whether a piece of work is tried again, from failure to failure."""
+
+    def __init__(self, *, idempotent: bool) -> None:
+        self._idempotent = idempotent
+        self._pauses = iter(_PAUSES)
+        self._is_second = False
+
+    def pause(self, verdict: Verdict) -> float | None:
+        """Return for how many seconds at most to wait before the next attempt, None for none."""
+        if verdict is Verdict.ROLLED_BACK:
+            return next(self._pauses, None)
+        if self._is_second:
+            return None
+        self._is_second = verdict is Verdict.STALE or (verdict is Verdict.LOST and self._idempotent)
+        return 0.0 if self._is_second else None
 
 
 def translated(error: psycopg.Error) -> SessionError:
@@ -45,11 +105,24 @@ def translated(error: psycopg.Error) -> SessionError:
             return StoreBusyError("No connection to the database was free in time. Try again.")
         case PoolClosed():
             return StoreClosedError("The store's pool of connections is closed.")
-    state = error.sqlstate
+    state, verdict = error.sqlstate, judge(error)
     if state is None:
-        return _without_state(error)
-    if state.startswith(_UNAVAILABLE):
-        return StoreUnavailableError(f"The database cannot answer now (SQLSTATE {state}).")
+        if verdict is Verdict.LOST:
+            return StoreUnavailableError("The connection to the database failed. Try again.")
+        return SessionError(f"The driver refused a statement: {type(error).__name__}.")
+    if state == "0A000":  # met again on a fresh connection it is no matter of cached plans
+        return _wrong(state, error)
+    if state == "25006":
+        return StoreUnavailableError(
+            "The database takes no writes now: it is a standby, or read-only (SQLSTATE 25006)."
+        )
+    if verdict is Verdict.WRONG:
+        return _wrong(state, error)
+    return StoreUnavailableError(f"The database cannot answer now (SQLSTATE {state}).")
+
+
+def _wrong(state: str, error: psycopg.Error) -> SessionError:
+    told = f"(SQLSTATE {state}, {type(error).__name__})"
     if state == _NO_PRIVILEGE:
         return SchemaError(
             "This role may not use the session table: grant it USAGE on the schema, and SELECT, "
@@ -57,15 +130,11 @@ def translated(error: psycopg.Error) -> SessionError:
         )
     if state in _SCHEMA:
         return SchemaError(
-            "The session table is not as it should be "
-            f"(SQLSTATE {state}, {type(error).__name__}); run `pgsession migrate`."
+            f"The session table is not as it should be {told}; run `pgsession migrate`."
         )
-    return SessionError(
-        f"The database refused a statement (SQLSTATE {state}, {type(error).__name__})."
-    )
-
-
-def _without_state(error: psycopg.Error) -> SessionError:
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreUnavailableError("The connection to the database failed. Try again.")
-    return SessionError(f"The driver refused a statement: {type(error).__name__}.")
+    if state in _POOLER:
+        return SessionError(
+            f"A prepared statement went astray {told}: behind a pooler that cannot carry them, "
+            "set prepared=False."
+        )
+    return SessionError(f"The database refused a statement {told}.")

@@ -11,18 +11,16 @@ import asyncio
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeAlias
+from enum import Enum, auto
 from weakref import WeakValueDictionary
 
 import psycopg
-from psycopg import AsyncConnection, sql
-from psycopg_pool import AsyncConnectionPool
+from psycopg import sql
 
-from pgsession.errors import StoreBusyError
+from pgsession.connection import Connection, Pool, living_connection
+from pgsession.deadline import Deadline
+from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
 from pgsession.failure import translated
-
-Connection: TypeAlias = AsyncConnection[Any]
-Pool: TypeAlias = AsyncConnectionPool[Any]
 
 # Under a stricter isolation level the transaction would go on seeing what was there
 # before it waited. In one message, so that it costs one round trip.
@@ -45,8 +43,9 @@ class Locks:
     without a connection.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, patience: float) -> None:
         self._pool = pool
+        self._patience = patience
         self._slots = asyncio.Semaphore(max(1, pool.max_size // 2))
         # The queue of a lock in this process lives as long as somebody is in it.
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -55,34 +54,50 @@ class Locks:
     async def hold(self, number: int, timeout: float) -> AsyncIterator[Connection]:
         """Take the lock, yield the connection whose transaction holds it, commit.
 
-        Raises `StoreBusyError` after `timeout` seconds without it. Of the
-        driver's errors only those of taking and committing are translated, not
-        what the block may raise of its own.
+        Raises `StoreBusyError` after `timeout` seconds without it, and
+        `StoreUnavailableError` if its end takes longer than `patience`. Of
+        the driver's errors only those of taking and committing are translated,
+        not what the block may raise of its own.
         """
-        is_ours = True
+        deadline, stage = Deadline(timeout), _Stage.TAKING
         try:
-            async with AsyncExitStack() as stack:
-                connection = await self._take(stack, number, timeout)
-                is_ours = False
-                yield connection
-                is_ours = True
-        except psycopg.Error as error:
-            if not is_ours:
+            with deadline:
+                async with AsyncExitStack() as stack:
+                    connection = await self._take(stack, number)
+                    deadline.allow(None)
+                    stack.callback(deadline.allow, self._patience)
+                    stage = _Stage.HELD
+                    yield connection
+                    stage = _Stage.ENDING
+        except (psycopg.Error, TimeoutError) as error:
+            if stage is _Stage.HELD and not deadline.strikes:
                 raise
-            failure = translated(error)
+            failure = _failure(error, stage)
         else:
             return
         raise failure
 
-    async def _take(self, stack: AsyncExitStack, number: int, timeout: float) -> Connection:
+    async def _take(self, stack: AsyncExitStack, number: int) -> Connection:
         queue = self._queues.setdefault(number, asyncio.Lock())
-        try:
-            async with asyncio.timeout(timeout):
-                await stack.enter_async_context(queue)
-                await stack.enter_async_context(self._slots)
-                connection: Connection = await stack.enter_async_context(self._pool.connection())
-                await stack.enter_async_context(connection.transaction())
-                await connection.execute(_LOCK.format(sql.Literal(number)), prepare=False)
-        except TimeoutError:
-            raise StoreBusyError("The session's lock was not free in time. Try again.") from None
+        await stack.enter_async_context(queue)
+        await stack.enter_async_context(self._slots)
+        connection: Connection = await stack.enter_async_context(living_connection(self._pool))
+        await stack.enter_async_context(connection.transaction())
+        await connection.execute(_LOCK.format(sql.Literal(number)), prepare=False)
         return connection
+
+
+class _Stage(Enum):
+    """How far the holding of a lock has come."""
+
+    TAKING = auto()
+    HELD = auto()
+    ENDING = auto()
+
+
+def _failure(error: psycopg.Error | TimeoutError, stage: _Stage) -> SessionError:
+    if isinstance(error, psycopg.Error):
+        return translated(error)
+    if stage is _Stage.TAKING:
+        return StoreBusyError("The session's lock was not free in time. Try again.")
+    return StoreUnavailableError("The database did not answer in time. Try again.")

@@ -13,13 +13,15 @@ from typing import Any, Self
 from msgspec import Raw
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.calls import Calls, Coalesced, Direct
+from pgsession.calls import Calls, Coalesced, Direct, Statements
+from pgsession.conninfo import complete_conninfo
 from pgsession.dedicated import dedicated
 from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.expired import Expired
 from pgsession.lock import lock_number
+from pgsession.opened import PoolSettings
 from pgsession.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.pool import DEFAULT_TIMEOUT, Connections, PoolSettings, complete_conninfo
+from pgsession.pool import DEFAULT_TIMEOUT, Connections
 from pgsession.row import Draft, Edit
 from pgsession.schema import inspect
 from pgsession.store import (
@@ -62,7 +64,7 @@ class PostgresStore:
     - `value_limit`: the largest session, in bytes of its JSON text.
     - `schema`: where the table is; None leaves it to the search_path.
     - `pool_size`: connections at most. Ignored with a pool of yours.
-    - `timeout`: seconds that an operation may wait for its turn, and may then take. What
+    - `timeout`: seconds that an operation may take, the wait for its turn included. What
       takes longer is `StoreUnavailableError`.
     - `prepared`: False where a pooler in between cannot carry prepared statements.
     - `sweep_every`: about how often expired sessions are removed while the store is open;
@@ -97,7 +99,7 @@ class PostgresStore:
             settings: PoolSettings | AsyncConnectionPool[Any] = source
         else:
             settings = PoolSettings(
-                conninfo=complete_conninfo(source, libpq, connect_timeout=timeout),
+                conninfo=complete_conninfo(source, libpq, timeout=timeout),
                 size=pool_size,
                 timeout=timeout,
                 prepared=prepared,
@@ -111,7 +113,7 @@ class PostgresStore:
             patience=timeout,
             on_open=self._start_sweeping,
         )
-        self._batches = Coalesced(table, self._connections, patience=timeout)
+        self._batches = Coalesced(Statements(table, self._connections), patience=timeout)
         self._calls: Calls = self._batches
 
     async def __aenter__(self) -> Self:
@@ -252,7 +254,7 @@ class PostgresStore:
         seconds = as_period(timeout).total_seconds()
         async with self._connections.hold(lock_number(digest(key)), seconds) as held:
             within = copy(self)
-            within._calls = Direct(self._held_table, held)  # noqa: SLF001 - a copy of this object
+            within._calls = Direct(Statements(self._held_table, held))  # noqa: SLF001 - a copy of this object
             yield within
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:

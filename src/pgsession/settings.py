@@ -12,10 +12,11 @@ from starlette.config import Config, environ
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
+from pgsession.conninfo import complete_conninfo
 from pgsession.cookie import Cookie, MaxAge, SameSite
 from pgsession.errors import SettingsError
 from pgsession.period import DEFAULT_PERIOD, Period, as_period, parse_period
-from pgsession.pool import DEFAULT_TIMEOUT, complete_conninfo
+from pgsession.pool import DEFAULT_TIMEOUT
 from pgsession.postgres import PostgresStore
 from pgsession.sweeper import DEFAULT_SWEEP_EVERY
 from pgsession.value import DEFAULT_VALUE_LIMIT
@@ -70,7 +71,7 @@ class SessionSettings:
     schema: str | None = None
     #: Connections to PostgreSQL at most; a sweep takes one more.
     pool_size: int = 4
-    #: Seconds that a statement may wait for its turn, and may then take.
+    #: Seconds that an operation may take, the wait for its turn included.
     timeout: float = DEFAULT_TIMEOUT
     #: False behind a pooler that cannot carry prepared statements.
     prepared: bool = True
@@ -172,7 +173,7 @@ def _named(name: str, read: Callable[[Any], _T], given: object) -> _T:
 
 
 def _checked_conninfo(url: str) -> str:
-    return complete_conninfo(url, {}, connect_timeout=DEFAULT_TIMEOUT)
+    return complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
 
 
 def _check_positive(name: str, number: object) -> None:

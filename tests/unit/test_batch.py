@@ -253,18 +253,49 @@ def test_another_loop() -> None:
     assert asyncio.run(come(wire, coalescer)) == 20
 
 
-async def test_patience(wire: Wire) -> None:
-    """Who has waited for longer than the limit is refused, not sent."""
-    coalescer = wire.coalescer(patience=0)
+async def test_patience_in_line(wire: Wire) -> None:
+    """Who waits in line for too long is refused on time, though nothing moves, and not sent."""
+    coalescer = wire.coalescer(patience=0.05)
     wire.gate.clear()
     first = asyncio.create_task(coalescer.call(1))
+    await wire.under_way.wait()
+
+    with pytest.raises(StoreBusyError):
+        await coalescer.call(2)
+
+    wire.gate.set()
+    await asyncio.wait([first])
+    assert await coalescer.call(3) == 30
+    assert wire.batches == [[1], [3]]
+
+
+async def test_patience_under_way(wire: Wire) -> None:
+    """Who has waited for an answer for too long leaves on time, whatever becomes of the batch."""
+    coalescer = wire.coalescer(patience=0.05)
+    wire.gate.clear()
+    tasks = asyncio.all_tasks()
+
+    with pytest.raises(StoreUnavailableError, match="did not answer"):
+        await coalescer.call(1)
+
+    (lane,) = asyncio.all_tasks() - tasks
+    wire.gate.set()
+    await lane
+
+
+async def test_patience_counts_from_the_call(wire: Wire) -> None:
+    """Each call has its own time: one that came later is still answered."""
+    coalescer = wire.coalescer(patience=0.2)
+    wire.gate.clear()
+    first = asyncio.create_task(coalescer.call(1))
+    await wire.under_way.wait()
+    await asyncio.sleep(0.1)
     second = asyncio.create_task(coalescer.call(2))
+    await asyncio.wait([first])
     wire.gate.set()
 
-    results = await asyncio.gather(first, second, return_exceptions=True)
-
-    assert all(isinstance(result, StoreBusyError) for result in results)
-    assert wire.batches == []
+    assert await second == 20
+    assert isinstance(first.exception(), StoreUnavailableError)
 
 
 async def test_uncopiable(wire: Wire) -> None:
