@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +17,7 @@ from pgsession.errors import ResponseStartedError, SessionError, SessionNotFound
 from pgsession.plain_http import PlainHttpWarning
 from pgsession.session import UNCHANGED, Session, Snapshot
 from pgsession.store import Changes, Entry, Store
+from pgsession.trouble import Trouble
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -29,7 +30,10 @@ class Policy:
     cookie: Cookie
     max_age: MaxAge
     touch_after: timedelta | None
+    #: Tells for an ASGI scope whether a session that cannot be loaded is left empty.
+    is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
     plain_http: PlainHttpWarning = field(default_factory=PlainHttpWarning)
+    trouble: Trouble = field(default_factory=Trouble)
 
     def default_period(self) -> timedelta:
         """Return the period of a session that has none of its own."""

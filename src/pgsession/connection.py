@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -12,6 +13,9 @@ from psycopg_pool import AsyncConnectionPool
 
 Connection: TypeAlias = AsyncConnection[Any]
 Pool: TypeAlias = AsyncConnectionPool[Any]
+
+# The cheapest that minds no high number of a file.
+_Selector = selectors.SelectSelector if sys.platform == "win32" else selectors.PollSelector
 
 
 @asynccontextmanager
@@ -36,6 +40,6 @@ def has_hung_up(connection: Connection) -> bool:
     """
     if connection.closed:
         return True
-    with selectors.DefaultSelector() as selector:
+    with _Selector() as selector:
         selector.register(connection.fileno(), selectors.EVENT_READ)
         return bool(selector.select(0))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any, Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -14,6 +16,7 @@ from pgsession.attachment import Attachment, Policy
 from pgsession.errors import StoreUnavailableError
 from pgsession.refusal import refuse
 from pgsession.session import Session
+from pgsession.unavailable import UnavailableSession
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -25,12 +28,16 @@ _STARTS: Final = frozenset(
 #: From this status on a response says that the request has failed, so nothing of it is saved.
 _SERVER_ERROR: Final = 500
 
-_VARY: Final = (b"vary", b"Cookie")
-_NO_STORE: Final = (b"cache-control", b"no-store")
-
 
 class ResponseRefusedError(OSError):
     """Told to a stream that goes on though the client has been answered 503."""
+
+
+#: What an application may end with because of a refusal, ours or that of the store.
+_OURS: Final = (StoreUnavailableError, ResponseRefusedError, ClientDisconnect)
+
+_VARY: Final = (b"vary", b"Cookie")
+_NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 class Exchange(Attachment):
@@ -43,6 +50,8 @@ class Exchange(Attachment):
 
     #: Our refusal went out in place of the application's response.
     _refused: bool = False
+    #: Why the store could not do what the application asked of the session.
+    _failure: StoreUnavailableError | None = None
     session: Session
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
@@ -60,9 +69,14 @@ class Exchange(Attachment):
                 self.begin()
             else:
                 await self.load(presented)
+                if self._policy.trouble.is_on:
+                    self._policy.trouble.note_answer()
         except StoreUnavailableError as error:
-            await self._refuse(error)
-            return
+            if not self._policy.is_anonymous(scope):
+                await self._refuse(error)
+                return
+            self._policy.trouble.note(error)
+            self.session = UnavailableSession.blank(self)
         scope["session"] = session = self.session
         try:
             await app(scope, receive, self.pass_on)
@@ -73,12 +87,8 @@ class Exchange(Attachment):
                 or scope.get("session") is not session
             ):
                 await self._finish()
-        except StoreUnavailableError as error:
-            if self.started:
-                raise
-            await self._refuse(error)
-        except (ResponseRefusedError, ClientDisconnect):
-            if not self._refused:
+        except (*_OURS, ExceptionGroup) as error:
+            if not await self._answer_for(error):
                 raise
         finally:
             session.detach()
@@ -110,13 +120,43 @@ class Exchange(Attachment):
         if message.get("more_body"):
             raise ResponseRefusedError
 
+    async def save(self) -> None:
+        with self._noting():
+            await super().save()
+
+    async def reload(self) -> None:
+        with self._noting():
+            await super().reload()
+
+    @asynccontextmanager
+    async def exclusive(self, timeout: timedelta) -> AsyncIterator[None]:
+        with self._noting():
+            async with super().exclusive(timeout):
+                yield
+
+    async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
+        with self._noting():
+            return await super().take(name, default)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Take note of a failure of the store, which somebody may turn into a response."""
+        try:
+            yield
+        except StoreUnavailableError as error:
+            self._failure = error
+            raise
+
     async def _start(self, message: Message) -> None:
         """Settle the session, add its headers to the response and start it, or refuse."""
-        if self._scope.get("session") is not self.session:
-            self._adopt_replacement()
-        if message.get("status", 0) >= _SERVER_ERROR:
+        status = message.get("status", 0)
+        if status >= _SERVER_ERROR:
             self.give_up()
         try:
+            if self._scope.get("session") is not self.session:
+                self._adopt_replacement()
+            if status == _SERVER_ERROR and self._failure is not None:
+                raise self._failure  # a mounted application has made it its own
             cookie = await self.settle()
         except StoreUnavailableError as error:
             await self._refuse(error)
@@ -136,9 +176,22 @@ class Exchange(Attachment):
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
 
+    async def _answer_for(self, error: Exception) -> bool:
+        """Refuse the request if the store is why it failed; return whether it is answered."""
+        errors = list(_leaves(error))
+        if self._refused:
+            return all(isinstance(each, _OURS) for each in errors)
+        match errors[0]:
+            case StoreUnavailableError() as first if not self.started and all(
+                isinstance(each, StoreUnavailableError) for each in errors
+            ):
+                await self._refuse(first)
+        return self._refused
+
     async def _refuse(self, error: StoreUnavailableError) -> None:
         self._refused = True
-        await refuse(self._scope, self._send, error)
+        self._policy.trouble.note(error)
+        await refuse(self._scope, self._send)
 
     def _adopt_replacement(self) -> None:
         """Take over a plain dict that the application put in the session's place."""
@@ -151,10 +204,13 @@ class Exchange(Attachment):
 
     def _add_headers(self, message: Message, cookie: bytes | None) -> None:
         """Add Vary if the response depends on the session, and the cookie if there is one."""
-        if cookie is None and not self.session.accessed:
+        unavailable = self.session.is_unavailable
+        if cookie is None and not self.session.accessed and not unavailable:
             return
         message["headers"] = headers = list(message.get("headers", ()))
         _add_vary(headers)
+        if unavailable:
+            MutableHeaders(raw=headers)["Cache-Control"] = "no-store"
         if cookie is not None:
             if self._policy.cookie.secure:
                 self._policy.plain_http.consider(self._scope)
@@ -169,3 +225,12 @@ def _add_vary(headers: list[tuple[bytes, bytes]]) -> None:
             MutableHeaders(raw=headers).add_vary_header("Cookie")
             return
     headers.append(_VARY)
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    """Yield the errors in a group of groups, or the one that is none."""
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

@@ -17,13 +17,13 @@ from pgsession.exchange import Exchange
 from pgsession.excluded import ExcludedSession, matcher
 from pgsession.lifespan import Lifespan
 from pgsession.period import Period, as_period
-from pgsession.settings import Exclude, SecretKey, SessionSettings
+from pgsession.settings import Exclude, OnUnavailable, SecretKey, SessionSettings
 from pgsession.store import Store
 
 _LOGGER = logging.getLogger("pgsession")
 
 #: What the keywords beside `settings` are when nobody gives them.
-_LEFT_OUT: Final = (None, None, "default", "/", "lax", True, None, False, (), None)
+_LEFT_OUT: Final = (None, None, "default", "/", "lax", True, None, False, (), "refuse", None)
 
 
 class SessionMiddleware:
@@ -34,7 +34,8 @@ class SessionMiddleware:
     mean what `SessionSettings` says. Raises `SettingsError` for what cannot work.
 
     - The session is saved before the response's first byte leaves; if the
-      store cannot do so, the response is 503 with Retry-After instead.
+      store cannot do so, the response is 503 with Retry-After instead. So it is
+      if it cannot be loaded, unless `on_unavailable` says "anonymous".
     - A handler that raises, or answers with a status of 500 or above, saves nothing.
     - A session that stays empty makes no row and no cookie, one that stays
       unchanged no write (but for a touch of its expiry, now and then).
@@ -56,6 +57,7 @@ class SessionMiddleware:
         domain: str | None = None,
         partitioned: bool = False,
         exclude: Exclude = (),
+        on_unavailable: OnUnavailable = "refuse",
         touch_after: Period | None = None,
         settings: SessionSettings | None = None,
     ) -> None:
@@ -74,9 +76,10 @@ class SessionMiddleware:
                     domain=domain,
                     partitioned=partitioned,
                     exclude=exclude,
+                    on_unavailable=on_unavailable,
                     touch_after=touch_after,
                 )
-            elif (secret_key, *cookie, exclude, touch_after) != _LEFT_OUT:
+            elif (secret_key, *cookie, exclude, on_unavailable, touch_after) != _LEFT_OUT:
                 raise SettingsError("With settings, every other setting goes there, not beside it.")
             self.app = app
             self._is_excluded = matcher(settings.exclude)
@@ -104,6 +107,7 @@ def _policy(settings: SessionSettings, store: Store | None) -> Policy:
         cookie=settings.make_cookie(),
         max_age=settings.cookie_max_age(),
         touch_after=None if touch_after is None else as_period(touch_after),
+        is_anonymous=settings.is_anonymous,
     )
 
 

@@ -39,7 +39,8 @@ class Runner(Protocol):
     ) -> _T:
         """Return what `work` returns, its driver's errors translated into ours.
 
-        Where it is not `idempotent`, it is done once at most.
+        Only what is `idempotent` is sent again when its connection is lost:
+        with the same effect and the same answer, whatever others do in between.
         """
         ...
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from starlette.types import Scope, Send
-
-from pgsession.errors import StoreUnavailableError
-
-_LOGGER = logging.getLogger("pgsession")
 
 _BODY: Final = b"Service Unavailable"
 _HEADERS: Final = (
@@ -23,13 +18,12 @@ _HEADERS: Final = (
 _TRY_AGAIN_LATER: Final = 1013
 
 
-async def refuse(scope: Scope, send: Send, error: StoreUnavailableError) -> None:
+async def refuse(scope: Scope, send: Send) -> None:
     """Answer 503 with Retry-After (RFC 9110, section 15.6.4); no cookie is touched.
 
     A WebSocket is closed before it is accepted, with the same response where
     the server can send one.
     """
-    _LOGGER.error("A request was refused: %s", error)
     if scope["type"] == "http":
         prefix = "http.response"
     elif "websocket.http.response" in (scope.get("extensions") or {}):

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg import AsyncConnection, Connection, sql
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import class_row
+from psycopg.rows import class_row, tuple_row
 
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 
@@ -44,6 +44,19 @@ WHERE a.attrelid = to_regclass(concat(quote_ident(%(schema)s::text) || '.', 'ses
   AND a.attnum > 0
   AND NOT a.attisdropped
 ORDER BY a.attnum
+"""
+
+# What a role may do with some columns counts as much as what it may do with all.
+REFUSALS = """
+SELECT
+    current_setting('transaction_read_only')::boolean,
+    array_remove(ARRAY[
+        CASE WHEN NOT has_any_column_privilege(it, 'SELECT') THEN 'SELECT' END,
+        CASE WHEN NOT has_any_column_privilege(it, 'INSERT') THEN 'INSERT' END,
+        CASE WHEN NOT has_any_column_privilege(it, 'UPDATE') THEN 'UPDATE' END,
+        CASE WHEN NOT has_table_privilege(it, 'DELETE') THEN 'DELETE' END
+    ], NULL)
+FROM to_regclass(concat(quote_ident(%(schema)s::text) || '.', 'session')) AS it
 """
 
 FIND = """
@@ -125,10 +138,26 @@ def migrations() -> tuple[Migration, ...]:
 
 
 async def inspect(connection: AsyncConnection, schema: str | None) -> None:
-    """Raise `SchemaError` unless the table is there and as this version needs it."""
+    """Raise `SchemaError` unless the table is as this version needs it, and this role's to use.
+
+    Raises `StoreUnavailableError` if the server takes no writes now.
+    """
+    table = f"{schema}.session" if schema else "session"
     async with connection.cursor(row_factory=class_row(Column)) as cursor:
         await cursor.execute(INSPECT, {"schema": schema})
-        check(await cursor.fetchall(), table=f"{schema}.session" if schema else "session")
+        check(await cursor.fetchall(), table=table)
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(REFUSALS, {"schema": schema})
+        for is_read_only, lacking in await cursor.fetchall():
+            if lacking:
+                raise SchemaError(
+                    f"This role lacks privileges: GRANT {', '.join(lacking)} ON {table} to it."
+                )
+            if is_read_only:
+                raise StoreUnavailableError(
+                    "The database takes no writes: it is a standby, or read-only. Name the "
+                    "primary, or every host and target_session_attrs=read-write."
+                )
 
 
 def check(columns: Iterable[Column], *, table: str = "session") -> None:

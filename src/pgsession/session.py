@@ -93,6 +93,9 @@ class Session(dict[str, Any]):
     accessed: bool = False
     #: True if there is no row of this session yet.
     is_new: bool = True
+    #: True if the store could not answer, and `on_unavailable` says "anonymous": the session
+    #: is empty, whoever this is, and refuses to be changed.
+    is_unavailable: bool = False
 
     # What most requests never set stands here, not in each of them.
     _attachment: Attached | None = None

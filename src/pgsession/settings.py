@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from starlette.config import Config, environ
 from starlette.datastructures import Secret
@@ -28,6 +28,12 @@ SecretKey: TypeAlias = str | bytes | Secret | Sequence[str | bytes | Secret]
 
 #: Path prefixes, or a function of the scope that says whether a request is excluded.
 Exclude: TypeAlias = Sequence[str] | Callable[[Scope], bool]
+
+#: What becomes of a request whose session the store cannot load: it is refused with 503, or
+#: served with an empty session that cannot be changed. A function says which for each scope.
+OnUnavailable: TypeAlias = (
+    Literal["refuse", "anonymous"] | Callable[[Scope], Literal["refuse", "anonymous"]]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,8 @@ class SessionSettings:
     partitioned: bool = False
     #: Requests for which no session is loaded.
     exclude: Exclude = ()
+    #: What becomes of a request whose session cannot be loaded now.
+    on_unavailable: OnUnavailable = "refuse"
     #: The schema of the table; None: the search_path decides.
     schema: str | None = None
     #: Connections to PostgreSQL at most; a sweep takes one more.
@@ -100,6 +108,10 @@ class SessionSettings:
         for name in ("value_limit", "pool_size", "timeout"):
             _check_positive(name, getattr(self, name))
         _check_exclude(self.exclude)
+        if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:
+            raise SettingsError(
+                'on_unavailable is "refuse", "anonymous", or a function of the scope.'
+            )
 
     @classmethod
     def from_env(
@@ -154,6 +166,11 @@ class SessionSettings:
             prepared=self.prepared,
             sweep_every=self.sweep_every,
         )
+
+    def is_anonymous(self, scope: Scope) -> bool:
+        """Tell whether a request whose session cannot be loaded is served all the same."""
+        chosen = self.on_unavailable
+        return (chosen(scope) if callable(chosen) else chosen) == "anonymous"
 
     def cookie_max_age(self) -> MaxAge:
         """Return `max_age` as a `timedelta`, None or "default"."""
@@ -240,6 +257,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "domain": ("SESSION_DOMAIN", str),
     "partitioned": ("SESSION_PARTITIONED", _read_switch),
     "exclude": ("SESSION_EXCLUDE", _read_list),
+    "on_unavailable": ("SESSION_ON_UNAVAILABLE", str.lower),
     "schema": ("SESSION_SCHEMA", str),
     "pool_size": ("SESSION_POOL_SIZE", _read_number),
     "timeout": ("SESSION_TIMEOUT", _read_seconds),

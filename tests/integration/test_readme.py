@@ -161,6 +161,7 @@ SAMPLES = {
     "SESSION_DOMAIN": "example.com",
     "SESSION_PARTITIONED": "yes",
     "SESSION_EXCLUDE": "/static,/health",
+    "SESSION_ON_UNAVAILABLE": "anonymous",
     "SESSION_PREPARED": "no",
 }
 

@@ -56,6 +56,9 @@ VARIABLES = [
     pytest.param(
         "SESSION_EXCLUDE", "/static, /health", "exclude", ("/static", "/health"), id="exclude"
     ),
+    pytest.param(
+        "SESSION_ON_UNAVAILABLE", "Anonymous", "on_unavailable", "anonymous", id="on_unavailable"
+    ),
     pytest.param("SESSION_SCHEMA", "web", "schema", "web", id="schema"),
     pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),
     pytest.param("SESSION_TIMEOUT", "2.5s", "timeout", 2.5, id="timeout"),
