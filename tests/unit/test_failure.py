@@ -12,7 +12,7 @@ from pgsession.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from pgsession.failure import translated
+from pgsession.failure import Course, Verdict, judge, translated
 
 #: What a driver's error may quote, and ours must not.
 PRIVATE = "hunter2"
@@ -20,7 +20,7 @@ PRIVATE = "hunter2"
 MEANINGS = {
     StoreUnavailableError: """
         08000 08006 08P01 53000 53100 53200 53300 57014 57P01 57P02 57P03 57P05
-        55P03 25006 25P03 40001 40P01
+        55P03 25006 25P03 25P04 40001 40P01 58000 58030
     """,
     SchemaError: "3F000 42P01 42703 42804 42501 42883 22001 23514",
     # Of these a retry is no remedy, nor is there a table to mend.
@@ -64,3 +64,67 @@ def test_no_sqlstate(error: psycopg.Error, meaning: type[SessionError]) -> None:
 
     assert type(ours) is meaning
     assert PRIVATE not in str(ours)
+
+
+VERDICTS = {
+    Verdict.LOST: "08000 08003 08006 08P01 57P01 57P02 57P05 25P03 25P04",
+    Verdict.STALE: "25006 0A000",
+    Verdict.ROLLED_BACK: "40001 40P01",
+    Verdict.UNAVAILABLE: "53100 53300 55P03 57014 57P03 58030",
+    Verdict.WRONG: "22P02 23505 26000 42501 42601 42P01 42P05 54001 XX000",
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        pytest.param(state, verdict, id=f"{state} {driver.lookup(state).__name__}")
+        for verdict, states in VERDICTS.items()
+        for state in states.split()
+    ],
+)
+def test_verdict(state: str, verdict: Verdict) -> None:
+    """An SQLSTATE has one verdict."""
+    assert judge(driver.lookup(state)()) is verdict
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        pytest.param(PoolTimeout(), Verdict.UNAVAILABLE, id="no connection free in time"),
+        pytest.param(TooManyRequests(), Verdict.UNAVAILABLE, id="queue full"),
+        pytest.param(PoolClosed(), Verdict.WRONG, id="pool closed"),
+        pytest.param(psycopg.OperationalError(), Verdict.LOST, id="connection failed"),
+        pytest.param(psycopg.InterfaceError(), Verdict.LOST, id="connection closed"),
+        pytest.param(psycopg.DataError(), Verdict.WRONG, id="parameter"),
+    ],
+)
+def test_verdict_without_sqlstate(error: psycopg.Error, verdict: Verdict) -> None:
+    """An error without an SQLSTATE is judged by its class."""
+    assert judge(error) is verdict
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "idempotent", "attempts"),
+    [
+        pytest.param([Verdict.LOST] * 3, True, 2, id="lost, idempotent"),
+        pytest.param([Verdict.LOST] * 3, False, 1, id="lost"),
+        pytest.param([Verdict.STALE] * 3, False, 2, id="stale"),
+        pytest.param([Verdict.STALE, Verdict.LOST], True, 2, id="stale, then lost"),
+        pytest.param([Verdict.ROLLED_BACK] * 9, False, 4, id="rolled back"),
+        pytest.param([Verdict.LOST, *[Verdict.ROLLED_BACK] * 9], True, 5, id="lost, rolled back"),
+        pytest.param([Verdict.UNAVAILABLE] * 2, True, 1, id="not now"),
+        pytest.param([Verdict.WRONG] * 2, True, 1, id="wrong"),
+    ],
+)
+def test_course(verdicts: list[Verdict], idempotent: bool, attempts: int) -> None:
+    """So many attempts are made of a piece of work that fails in this way."""
+    course = Course(idempotent=idempotent)
+    made = 1
+
+    for verdict in verdicts:
+        if course.pause(verdict) is None:
+            break
+        made += 1
+
+    assert made == attempts

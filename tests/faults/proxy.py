@@ -1,0 +1,95 @@
+"""A TCP proxy between a store and its server, which loses what it is told to lose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+
+_CHUNK = 65_536
+
+
+class Mode(Enum):
+    """What becomes of the bytes that come in."""
+
+    PASS = auto()
+    #: Nothing goes on in either direction, and nobody is told: a dead route.
+    HOLE = auto()
+    #: Nothing comes back from the server, which gets all that is sent: a half-open connection.
+    DEAF = auto()
+    #: New connections are accepted and closed at once.
+    CUT = auto()
+
+
+class Proxy:
+    """Passes bytes on, as its mode says."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.mode = Mode.PASS
+        #: Seconds by which each piece is late.
+        self.delay = 0.0
+        #: Bytes from the server until everything is cut, or None; counted down.
+        self.fuse: int | None = None
+        #: Bytes that came from the server so far.
+        self.returned = 0
+        self.port = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._passing = asyncio.Event()
+        self._passing.set()
+
+    def cut(self) -> None:
+        """End every connection, without a farewell."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        if self.mode is Mode.CUT:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        own = {writer, back}
+        self._writers |= own
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, back, is_answer=False))
+                group.create_task(self._pump(there, writer, is_answer=True))
+        except* OSError:
+            pass
+        finally:
+            self._writers -= own
+            for each in own:
+                each.transport.abort()
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
+    ) -> None:
+        while piece := await reader.read(_CHUNK):
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            if self.mode is Mode.HOLE or (self.mode is Mode.DEAF and is_answer):
+                continue
+            if is_answer:
+                self.returned += len(piece)
+                if self.fuse is not None:
+                    piece, self.fuse = piece[: self.fuse], max(0, self.fuse - len(piece))
+            writer.write(piece)
+            await writer.drain()
+            if is_answer and self.fuse == 0:
+                writer.close()
+                raise ConnectionResetError
+        raise ConnectionResetError  # one side has ended: so does the other
+
+
+@asynccontextmanager
+async def proxied(port: int) -> AsyncIterator[Proxy]:
+    """Run a proxy to a port of the loopback."""
+    proxy = Proxy(port)
+    async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as listener:
+        proxy.port = listener.sockets[0].getsockname()[1]
+        try:
+            yield proxy
+        finally:
+            proxy.cut()

@@ -1,0 +1,150 @@
+"""PostgreSQL servers of the tests' own, and what is done to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pgsession import embedded
+from pgsession.schema import migrate
+
+#: Durable, as servers are; small, as many of them run.
+_OPTIONS = (
+    "-c listen_addresses=127.0.0.1 -c max_connections=40 -c shared_buffers=16MB "
+    "-c wal_level=replica -c max_wal_senders=4 -c hot_standby=on"
+)
+
+_KILL = """
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000))
+FROM pg_stat_activity
+WHERE application_name = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL that listens on a port of its own."""
+
+    folder: Path
+    port: int
+
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self.folder / "data"
+
+    def conninfo(self, **keywords: str | int) -> str:
+        """Return how to reach it over TCP."""
+        where: dict[str, str | int] = {"host": "127.0.0.1", "port": self.port}
+        who = {"user": "postgres", "dbname": "postgres", "sslmode": "disable"}
+        return make_conninfo("", **{**where, **who, **keywords})
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        options = f"{_OPTIONS} -p {self.port} -k {self.folder}"
+        log = self.folder / "log"
+        self.control("start", "-w", "-l", log, "-o", options)
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it: "immediate" is a crash, "fast" ends connections, "smart" waits for them."""
+        self.control("stop", "-w", "-m", mode)
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self.control("promote", "-w")
+
+    def control(self, command: str, *arguments: str | Path) -> None:
+        """Run pg_ctl."""
+        self.run("pg_ctl", command, "-D", self.data, *arguments)
+
+    def run(self, program: str, *arguments: str | Path) -> None:
+        """Run a program of PostgreSQL as the server's account."""
+        embedded._run(self.folder, embedded._binaries() / program, *arguments)  # noqa: SLF001
+
+    def execute(self, statement: str, *arguments: object) -> list[tuple[object, ...]]:
+        """Run a statement on a connection of its own; return the rows, if any."""
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), arguments or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def kill_backends(self, name: str) -> int:
+        """End the connections of this application_name, and wait until they have ended."""
+        [(killed,)] = self.execute(_KILL, name)
+        assert isinstance(killed, int)
+        return killed
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop every process of the server in its tracks, as a hypervisor does."""
+        processes = self._processes()
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in reversed(processes):
+                os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """Return the server's processes, its head first, so that it starts no more."""
+        head = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
+        return [head, *map(int, children)]
+
+
+@contextmanager
+def new_server(folder: Path) -> Iterator[Server]:
+    """Run a server with the table in it; stop it in the end, whatever was done to it."""
+    server = Server(prepared_folder(folder), free_port())
+    arguments = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-instructions")
+    server.run("initdb", "--pgdata", server.data, "--locale=C", *arguments)
+    with started(server):
+        migrate(server.conninfo())
+        yield server
+
+
+@contextmanager
+def new_standby(primary: Server, folder: Path) -> Iterator[Server]:
+    """Run a server that follows another one."""
+    standby = Server(prepared_folder(folder), free_port())
+    standby.run("pg_basebackup", "-R", "-D", standby.data, "-d", primary.conninfo(), "-c", "fast")
+    with started(standby):
+        yield standby
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Server]:
+    """Keep a server running, and stop it in the end if it still does."""
+    server.start()
+    try:
+        yield server
+    finally:
+        if (server.data / "postmaster.pid").exists():
+            server.stop()
+
+
+def prepared_folder(folder: Path) -> Path:
+    """Make a folder that the account of the servers owns and can reach."""
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:  # as for the embedded server
+        embedded._give(folder, like=folder.parent)  # noqa: SLF001
+        embedded._make_traversable(folder)  # noqa: SLF001
+        embedded._make_traversable(embedded._binaries() / "postgres")  # noqa: SLF001
+    return folder
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port

@@ -1,0 +1,177 @@
+"""A site whose visitors come without pause, and how long each waits for which answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from pgsession import PostgresStore, SessionMiddleware
+from pgsession.cookie import Cookie
+
+SECRET = "a secret of the tests, long enough for HMAC"
+
+#: Seconds beyond the store's timeout within which every answer is promised.
+SLACK = 1.0
+
+#: Seconds within which a site is promised to serve again, once its database does.
+HEALING = 5.0
+
+
+@dataclass(slots=True)
+class Observations:
+    """What visitors met with."""
+
+    #: Seconds that the slowest answer took.
+    longest: float = 0.0
+    statuses: list[int] = field(default_factory=list)
+
+    @property
+    def refused(self) -> int:
+        """How many answers were 503."""
+        return self.statuses.count(503)
+
+
+async def read(request: Request) -> JSONResponse:
+    return JSONResponse(dict(request.session))
+
+
+async def write(request: Request) -> JSONResponse:
+    """Put the members of the query into the session."""
+    request.session.update(request.query_params)
+    return JSONResponse(dict(request.session))
+
+
+async def public(_request: Request) -> JSONResponse:
+    return JSONResponse({})
+
+
+class Site:
+    """An application over a store, and a browser for each request."""
+
+    def __init__(
+        self, store: PostgresStore, observations: Observations, **keywords: object
+    ) -> None:
+        self.store = store
+        self.seen = observations
+        middleware = Middleware(
+            SessionMiddleware,
+            store=store,
+            secret_key=SECRET,
+            exclude=["/static"],
+            **keywords,  # type: ignore[arg-type] # the middleware judges them
+        )
+        routes = [Route("/read", read), Route("/write", write), Route("/{rest:path}", public)]
+        app = Starlette(routes=routes, middleware=[middleware])
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="https://testserver"
+        )
+
+    async def get(self, path: str, key: str | None = None, **query: str) -> httpx.Response:
+        """Visit a page, as the one who has this key; note the answer."""
+        headers = {"cookie": cookie_of(key)} if key is not None else {}
+        began = time.monotonic()
+        response = await self._client.get(path, headers=headers, params=query)
+        self.seen.longest = max(self.seen.longest, time.monotonic() - began)
+        self.seen.statuses.append(response.status_code)
+        self._client.cookies.clear()
+        assert response.status_code in {200, 503}, response.text
+        if response.status_code == 503:
+            assert response.headers["retry-after"] == "5"
+            assert response.text == "Service Unavailable"
+            assert "set-cookie" not in response.headers
+        return response
+
+    async def storm(self, key: str, *, requests: int = 200) -> list[httpx.Response]:
+        """Visit with many requests at once: half of them read, half of them write."""
+        paths = ["/read", "/write"] * (requests // 2)
+        visits = (self.get(path, key, n=str(n)) for n, path in enumerate(paths))
+        return await asyncio.gather(*visits)
+
+    async def heal(self, key: str) -> float:
+        """Return after how many seconds a write is served."""
+        began = time.monotonic()
+        while (await self.get("/write", key, healed="yes")).status_code != 200:
+            assert time.monotonic() - began < 30, "it does not heal"
+            await asyncio.sleep(0.05)
+        return time.monotonic() - began
+
+
+@asynccontextmanager
+async def opened_site(
+    conninfo: str, observations: Observations, *, timeout: float = 1.0, **keywords: object
+) -> AsyncIterator[Site]:
+    """Run a site over a store of its own; see that it leaves no task behind."""
+    tasks = asyncio.all_tasks()
+    async with PostgresStore(conninfo, timeout=timeout) as store:
+        yield Site(store, observations, **keywords)
+    assert {task.get_name() for task in asyncio.all_tasks() - tasks} == set()
+
+
+def cookie_of(key: str) -> str:
+    """Return the Cookie header of a browser that was given a key."""
+    return Cookie(secret_keys=[SECRET]).write(key, None).decode().partition(";")[0]
+
+
+class Writers:
+    """Writers that go on whatever happens, each remembering what was acknowledged."""
+
+    def __init__(self, site: Site, keys: list[str]) -> None:
+        self._site = site
+        self._keys = keys
+        #: For each key the names of the members whose writing was acknowledged.
+        self.acknowledged: dict[str, set[str]] = {key: set() for key in keys}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many changes were acknowledged."""
+        return sum(map(len, self.acknowledged.values()))
+
+    async def __aenter__(self) -> Writers:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def progress(self, more: int) -> None:
+        """Return as soon as so many more changes were acknowledged."""
+        due = self.count + more
+        async with asyncio.timeout(30):
+            while self.count < due:  # noqa: ASYNC110 - nothing tells us
+                await asyncio.sleep(0.005)
+
+    async def found(self) -> int:
+        """Return how many of the acknowledged changes are stored; all of them must be."""
+        found = 0
+        for key, names in self.acknowledged.items():
+            entry = await self._site.store.get(key)
+            assert entry is not None
+            assert entry.value is not None
+            found += len(names & entry.value.keys())
+        return found
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for key in self._keys:
+                group.create_task(self._write(key))
+
+    async def _write(self, key: str) -> None:
+        number = 0
+        while True:
+            number += 1
+            response = await self._site.get("/write", key, **{f"n{number}": "x"})
+            if response.status_code == 200:
+                self.acknowledged[key].add(f"n{number}")

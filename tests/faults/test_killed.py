@@ -1,0 +1,174 @@
+"""Connections that are ended, and a server that crashes."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from pgsession import PostgresStore, StoreUnavailableError
+from pgsession.store import digest
+from tests.faults.conftest import Report
+from tests.faults.servers import Server, new_server
+from tests.faults.site import HEALING, Writers, opened_site
+
+LOCK = "SELECT FROM session WHERE session_key = %s FOR UPDATE"
+
+WAITING = """
+SELECT count(*)
+FROM pg_stat_activity
+WHERE application_name = %s AND wait_event_type = 'Lock'
+"""
+
+
+async def waiting(server: Server, name: str) -> None:
+    """Return as soon as a statement of this application_name waits for a lock."""
+    async with asyncio.timeout(20):
+        while server.execute(WAITING, name) != [(1,)]:
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("path", ["/read", "/write"])
+async def test_idle_connections_killed(server: Server, report: Report, path: str) -> None:
+    """Connections that ended while they were idle cost no request, reading or writing."""
+    async with opened_site(server.conninfo(application_name="idle"), report.seen) as site:
+        key = await site.store.generate({})
+        await asyncio.gather(*(site.get("/write", key, a=str(n)) for n in range(20)))
+        server.kill_backends("idle")
+
+        await asyncio.gather(*(site.get(path, key, b=str(n)) for n in range(20)))
+
+    assert report.seen.refused == 0
+
+
+async def test_idle_connections_killed_before_rare_calls(server: Server, report: Report) -> None:
+    """Neither a renewal nor a taking nor a lock fails for connections that ended before."""
+    async with opened_site(server.conninfo(application_name="rare"), report.seen) as site:
+        store = site.store
+        key = await store.generate({"a": 1})
+
+        server.kill_backends("rare")
+        key = await store.renew(key)
+        server.kill_backends("rare")
+        assert await store.take(key, "a") == 1
+        server.kill_backends("rare")
+        async with store.exclusive(key) as held:
+            await held.get(key)
+        server.kill_backends("rare")
+        assert await store.clear(key, only_if_empty=True)
+
+
+async def test_idle_connections_of_a_callers_pool_killed(server: Server) -> None:
+    """Connections of a caller's pool that ended while they were idle cost nothing either."""
+    conninfo = server.conninfo(application_name="theirs")
+    async with AsyncConnectionPool(conninfo, min_size=4, max_size=4, open=False) as pool:
+        await pool.wait()
+        store = PostgresStore(pool)
+        key = await store.generate({"a": 1})
+        assert server.kill_backends("theirs") == 4
+
+        assert await store.get(key) is not None
+        await store.touch(key)
+
+
+async def test_killed_reading(server: Server, report: Report) -> None:
+    """A read whose connection is killed half-way is made again, and nobody notices."""
+    async with opened_site(
+        server.conninfo(application_name="reader"), report.seen, timeout=5
+    ) as site:
+        key = await site.store.generate({"a": "1"})
+        async with await AsyncConnection.connect(server.conninfo()) as holder:
+            await holder.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
+            read = asyncio.create_task(site.get("/read", key))
+            await waiting(server, "reader")
+            server.kill_backends("reader")
+
+        assert (await read).json() == {"a": "1"}
+
+
+async def test_killed_writing(server: Server, report: Report) -> None:
+    """A change whose connection is killed half-way is 503, for it may have been made; no other."""
+    async with opened_site(
+        server.conninfo(application_name="writer"), report.seen, timeout=5
+    ) as site:
+        key = await site.store.generate({})
+        async with await AsyncConnection.connect(server.conninfo()) as holder:
+            await holder.execute(LOCK, (digest(key),))
+            write = asyncio.create_task(site.get("/write", key, a="1"))
+            await waiting(server, "writer")
+            server.kill_backends("writer")
+            assert (await write).status_code == 503
+
+        report.healed = await site.heal(key)
+        assert (await site.get("/read", key)).json() == {"healed": "yes"}
+    assert report.seen.refused == 1
+
+
+async def test_killed_holding_a_lock(server: Server) -> None:
+    """What was written under a lock whose connection is killed is undone, and the holder told."""
+    async with PostgresStore(server.conninfo(application_name="holder")) as store:
+        key = await store.generate({"a": 1})
+
+        with pytest.raises(StoreUnavailableError):
+            async with store.exclusive(key) as held:
+                await held.set(key, {"a": 2})
+                server.kill_backends("holder")
+
+        entry = await store.get(key)
+        assert entry is not None
+        assert entry.value == {"a": 1}
+
+
+async def test_connections_killed_under_load(server: Server, report: Report) -> None:
+    """Whatever was acknowledged while connections were being killed is there afterwards."""
+    async with opened_site(server.conninfo(application_name="load"), report.seen) as site:
+        keys = [await site.store.generate({}) for _ in range(8)]
+        async with Writers(site, keys) as writers:
+            for _ in range(20):
+                await writers.progress(10)
+                await asyncio.to_thread(partial(server.kill_backends, "load"))
+        report.healed = await site.heal(keys[0])
+
+        found = await writers.found()
+    report.remark = f"{writers.count} acknowledged, {found} found"
+    assert found == writers.count
+    assert report.healed < HEALING
+
+
+async def test_crash_under_writers(tmp_path: Path, report: Report) -> None:
+    """Whatever was acknowledged before a crash is there after it, and the site heals by itself."""
+    with new_server(tmp_path / "server") as server:
+        async with opened_site(server.conninfo(), report.seen) as site:
+            keys = [await site.store.generate({}) for _ in range(8)]
+            async with Writers(site, keys) as writers:
+                for _ in range(3):
+                    await writers.progress(300)
+                    await asyncio.to_thread(server.stop)
+                    await asyncio.to_thread(server.start)
+                    report.healed = max(report.healed or 0, await site.heal(keys[0]))
+
+            found = await writers.found()
+    report.remark = f"{writers.count} acknowledged, {found} found"
+    assert found == writers.count
+    assert report.healed is not None
+    assert report.healed < HEALING
+
+
+async def test_long_outage(tmp_path: Path, report: Report) -> None:
+    """However long the server was away, its return is noticed within seconds."""
+    with new_server(tmp_path / "server") as server:
+        async with opened_site(server.conninfo(), report.seen) as site:
+            key = await site.store.generate({})
+            await asyncio.gather(*(site.get("/write", key, a=str(n)) for n in range(20)))
+            await asyncio.to_thread(server.stop)
+            for _ in range(8):
+                await site.storm(key)
+            assert (await site.get("/", None)).status_code == 200
+            assert (await site.get("/static/x", key)).status_code == 200
+            await asyncio.to_thread(server.start)
+
+            report.healed = await site.heal(key)
+    assert report.seen.longest < 2
+    assert report.healed < HEALING
