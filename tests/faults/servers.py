@@ -71,7 +71,8 @@ class Server:
 
     def execute(self, statement: str, *arguments: object) -> list[tuple[object, ...]]:
         """Run a statement on a connection of its own; return the rows, if any."""
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+        options = "-c default_transaction_read_only=off"
+        with psycopg.connect(self.conninfo(options=options), autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), arguments or None)
             return cursor.fetchall() if cursor.description else []
 

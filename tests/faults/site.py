@@ -110,10 +110,13 @@ class Site:
 async def opened_site(
     conninfo: str, observations: Observations, *, timeout: float = 1.0, **keywords: object
 ) -> AsyncIterator[Site]:
-    """Run a site over a store of its own; see that it leaves no task behind."""
+    """Run a site over a store that opens on first use; see that it leaves no task behind."""
     tasks = asyncio.all_tasks()
-    async with PostgresStore(conninfo, timeout=timeout) as store:
+    store = PostgresStore(conninfo, timeout=timeout)
+    try:
         yield Site(store, observations, **keywords)
+    finally:
+        await store.close()
     assert {task.get_name() for task in asyncio.all_tasks() - tasks} == set()
 
 

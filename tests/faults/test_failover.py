@@ -1,0 +1,82 @@
+"""A primary with a standby that takes its place while writers are at work."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgsession import PostgresStore, StoreUnavailableError
+from tests.faults.conftest import Report
+from tests.faults.servers import Server, new_server, new_standby
+from tests.faults.site import HEALING, Writers, opened_site
+
+Pair = tuple[Server, Server]
+
+REPLICATED = "ALTER SYSTEM SET synchronous_standby_names = '*'"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """A primary that acknowledges nothing before its standby has it."""
+    with (
+        new_server(tmp_path / "primary") as primary,
+        new_standby(primary, tmp_path / "standby") as standby,
+    ):
+        primary.execute(REPLICATED)
+        primary.execute("SELECT pg_reload_conf()")
+        yield primary, standby
+
+
+def both(*servers: Server, **keywords: str) -> str:
+    """Return a conninfo that names several hosts."""
+    hosts = ",".join("127.0.0.1" for _ in servers)
+    ports = ",".join(str(server.port) for server in servers)
+    return servers[0].conninfo(host=hosts, port=ports, **keywords)
+
+
+@pytest.mark.parametrize("mode", ["immediate", "fast"], ids=["crash", "planned"])
+async def test_promotion(pair: Pair, report: Report, mode: str) -> None:
+    """When a standby is promoted, the site follows it, and no acknowledged change is lost."""
+    primary, standby = pair
+    async with opened_site(both(primary, standby), report.seen) as site:
+        keys = [await site.store.generate({}) for _ in range(8)]
+        async with Writers(site, keys) as writers:
+            await writers.progress(300)
+            await asyncio.to_thread(primary.stop, mode)
+            await asyncio.to_thread(standby.promote)
+            report.healed = await site.heal(keys[0])
+            standby.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            standby.execute("SELECT pg_reload_conf()")
+            await writers.progress(300)
+
+        found = await writers.found()
+    report.remark = f"{writers.count} acknowledged, {found} found"
+    assert found == writers.count
+    assert report.healed < HEALING
+
+
+async def test_demotion(pair: Pair, report: Report) -> None:
+    """Connections to a primary that came back as a standby are dropped, not kept for an hour."""
+    primary, standby = pair
+    # To its connections, a server that takes no writes is what a standby is.
+    async with opened_site(both(primary, standby), report.seen) as site:
+        key = await site.store.generate({})
+        await asyncio.gather(*(site.get("/write", key, a=str(n)) for n in range(20)))
+        await asyncio.to_thread(standby.promote)
+        standby.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        standby.execute("SELECT pg_reload_conf()")
+        primary.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        primary.execute("SELECT pg_reload_conf()")
+
+        report.healed = await site.heal(key)
+        assert standby.execute("SELECT session_data ->> 'healed' FROM session") == [("yes",)]
+    assert report.healed < HEALING
+
+
+async def test_standby_alone(pair: Pair) -> None:
+    """A store does not open on a standby, and says what to name instead."""
+    _, standby = pair
+
+    with pytest.raises(StoreUnavailableError, match="target_session_attrs=read-write"):
+        await PostgresStore(standby.conninfo()).open()

@@ -1,0 +1,143 @@
+"""A server that answers, but refuses: read-only, locked, out of connections."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from pgsession import PostgresStore, SchemaError, StoreUnavailableError
+from tests.faults.conftest import Report
+from tests.faults.servers import Server, free_port
+from tests.faults.site import HEALING, SLACK, Site, opened_site
+
+
+@contextmanager
+def read_only(server: Server) -> Iterator[None]:
+    """Let the server take no writes, as one does whose disk is almost full."""
+    server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+    server.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        server.execute("ALTER SYSTEM RESET ALL")
+        server.execute("SELECT pg_reload_conf()")
+
+
+async def test_read_only(server: Server, report: Report) -> None:
+    """While a server takes no writes, reading goes on; changes are 503 at once."""
+    async with opened_site(server.conninfo(), report.seen) as site:
+        key = await site.store.generate({"a": "1"})
+        with read_only(server):
+            while (await site.get("/write", key, a="2")).status_code != 503:
+                pass  # the server takes a moment to notice
+            for _ in range(10):
+                assert (await site.get("/write", key, a="2")).status_code == 503
+                assert (await site.get("/read", key)).status_code == 200
+        report.healed = await site.heal(key)
+    assert report.seen.longest < SLACK
+    assert report.healed < HEALING
+
+
+async def test_read_only_at_start(server: Server) -> None:
+    """A store does not open on a server that takes no writes, but does so once it takes them."""
+    options = make_conninfo(server.conninfo(), options="-c default_transaction_read_only=on")
+    with pytest.raises(StoreUnavailableError, match="target_session_attrs"):
+        await PostgresStore(options).open()
+
+    store = PostgresStore(server.conninfo())
+    with read_only(server):
+        with pytest.raises(StoreUnavailableError, match="takes no writes"):
+            while await store.open():
+                await store.close()  # the server takes a moment to notice
+    async with asyncio.timeout(HEALING):
+        while True:
+            try:
+                await store.generate()
+                break
+            except StoreUnavailableError:
+                await asyncio.sleep(0.05)
+    await store.close()
+
+
+async def test_table_locked(server: Server, report: Report) -> None:
+    """While somebody holds the whole table, all are refused in time; nothing waits on afterwards."""
+    name = "locked"
+    async with opened_site(server.conninfo(application_name=name), report.seen) as site:
+        key = await site.store.generate({})
+        with psycopg.connect(server.conninfo()) as holder:
+            holder.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
+            await asyncio.gather(site.storm(key), site.storm(key))
+            assert report.seen.refused == 400
+            query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s "
+            assert server.execute(query + "AND wait_event_type = 'Lock'", name) == [(0,)]
+        report.healed = await site.heal(key)
+    assert report.seen.longest < 1 + SLACK
+    assert report.healed < HEALING
+
+
+async def test_server_full(server: Server, report: Report) -> None:
+    """A server that has no connection left for us is 503, in time."""
+    server.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 1")
+    server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON session TO few")
+    try:
+        async with opened_site(server.conninfo(user="few"), report.seen) as site:
+            key = await site.store.generate({})
+            server.execute("ALTER ROLE few CONNECTION LIMIT 0")
+            server.kill_backends("pgsession")
+            await site.storm(key)
+            server.execute("ALTER ROLE few CONNECTION LIMIT 10")
+            report.healed = await site.heal(key)
+    finally:
+        server.execute("DROP OWNED BY few; DROP ROLE few")
+    assert report.seen.refused == 200
+    assert report.seen.longest < 1 + SLACK
+    assert report.healed < HEALING
+
+
+async def test_pool_exhausted(server: Server, report: Report) -> None:
+    """A caller's pool whose connections are all taken is 503, in time."""
+    async with AsyncConnectionPool(server.conninfo(), min_size=1, max_size=1, open=False) as pool:
+        site = Site(PostgresStore(pool, timeout=1), report.seen)
+        key = await site.store.generate({})
+        async with pool.connection():
+            await site.storm(key)
+        report.healed = await site.heal(key)
+    assert report.seen.refused == 200
+    assert report.seen.longest < 1 + SLACK
+
+
+async def test_nobody_there(report: Report, caplog: pytest.LogCaptureFixture) -> None:
+    """Requests to a site whose server was never there are refused, with one line for all of them."""
+    caplog.set_level(logging.INFO, "pgsession")
+    async with opened_site(f"host=127.0.0.1 port={free_port()}", report.seen) as site:
+        await site.storm("k" * 40)
+        assert (await site.get("/", None)).status_code == 200
+    assert report.seen.refused == 200
+    assert report.seen.longest < 1 + SLACK
+    assert [record.name for record in caplog.records] == ["pgsession"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "remedy"),
+    [
+        ("REVOKE INSERT, DELETE ON session FROM clerk", "GRANT INSERT, DELETE ON session"),
+        ("REVOKE USAGE ON SCHEMA public FROM public", "USAGE on the schema|no table"),
+    ],
+    ids=["table", "schema"],
+)
+async def test_missing_privilege(server: Server, statement: str, remedy: str) -> None:
+    """A role that lacks privileges is told which, when the store opens."""
+    server.execute("CREATE ROLE clerk LOGIN")
+    server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON session TO clerk")
+    server.execute(statement)
+    try:
+        with pytest.raises(SchemaError, match=remedy):
+            await PostgresStore(server.conninfo(user="clerk")).open()
+    finally:
+        server.execute("GRANT USAGE ON SCHEMA public TO public")
+        server.execute("DROP OWNED BY clerk; DROP ROLE clerk")
