@@ -36,9 +36,11 @@ class Report:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A server that tests leave as they found it."""
-    with tempfile.TemporaryDirectory(prefix="pgsession-") as folder:
-        with new_server(Path(folder, "server")) as it:
-            yield it
+    with (
+        tempfile.TemporaryDirectory(prefix="pgsession-") as folder,
+        new_server(Path(folder, "server")) as it,
+    ):
+        yield it
 
 
 @pytest.fixture

@@ -30,19 +30,22 @@ class Proxy:
         self.mode = Mode.PASS
         #: Seconds by which each piece is late.
         self.delay = 0.0
-        #: Bytes from the server until everything is cut, or None; counted down.
+        #: Bytes from the server until its connection is cut, once; counted down; None: it is not.
         self.fuse: int | None = None
-        #: Bytes that came from the server so far.
-        self.returned = 0
         self.port = 0
+        #: Connections made before this one pass nothing on any more.
+        self._oldest = 0
+        self._count = 0
         self._writers: set[asyncio.StreamWriter] = set()
-        self._passing = asyncio.Event()
-        self._passing.set()
 
     def cut(self) -> None:
         """End every connection, without a farewell."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def bury(self) -> None:
+        """Pass nothing on for the connections that there are, whatever the mode is from now on."""
+        self._oldest = self._count
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
@@ -52,10 +55,11 @@ class Proxy:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         own = {writer, back}
         self._writers |= own
+        number, self._count = self._count, self._count + 1
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, back, is_answer=False))
-                group.create_task(self._pump(there, writer, is_answer=True))
+                group.create_task(self._pump(number, reader, back, is_answer=False))
+                group.create_task(self._pump(number, there, writer, is_answer=True))
         except* OSError:
             pass
         finally:
@@ -64,23 +68,32 @@ class Proxy:
                 each.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
+        self,
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        is_answer: bool,
     ) -> None:
         while piece := await reader.read(_CHUNK):
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if self.mode is Mode.HOLE or (self.mode is Mode.DEAF and is_answer):
+            if number < self._oldest or self._loses(is_answer=is_answer):
                 continue
-            if is_answer:
-                self.returned += len(piece)
-                if self.fuse is not None:
-                    piece, self.fuse = piece[: self.fuse], max(0, self.fuse - len(piece))
-            writer.write(piece)
+            if is_answer and self.fuse is not None:
+                writer.write(piece[: self.fuse])
+                self.fuse = max(0, self.fuse - len(piece))
+                if self.fuse == 0:
+                    self.fuse = None
+                    writer.close()
+                    break
+            else:
+                writer.write(piece)
             await writer.drain()
-            if is_answer and self.fuse == 0:
-                writer.close()
-                raise ConnectionResetError
         raise ConnectionResetError  # one side has ended: so does the other
+
+    def _loses(self, *, is_answer: bool) -> bool:
+        return self.mode is Mode.HOLE or (self.mode is Mode.DEAF and is_answer)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,10 +72,14 @@ class Server:
 
     def execute(self, statement: str, *arguments: object) -> list[tuple[object, ...]]:
         """Run a statement on a connection of its own; return the rows, if any."""
-        options = "-c default_transaction_read_only=off"
-        with psycopg.connect(self.conninfo(options=options), autocommit=True) as connection:
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), arguments or None)
             return cursor.fetchall() if cursor.description else []
+
+    def wait_until(self, query: str) -> None:
+        """Return as soon as new connections see that something holds."""
+        while self.execute(query) != [(True,)]:
+            time.sleep(0.01)
 
     def kill_backends(self, name: str) -> int:
         """End the connections of this application_name, and wait until they have ended."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 import httpx
 from starlette.applications import Starlette
@@ -58,17 +59,11 @@ async def public(_request: Request) -> JSONResponse:
 class Site:
     """An application over a store, and a browser for each request."""
 
-    def __init__(
-        self, store: PostgresStore, observations: Observations, **keywords: object
-    ) -> None:
+    def __init__(self, store: PostgresStore, observations: Observations) -> None:
         self.store = store
         self.seen = observations
         middleware = Middleware(
-            SessionMiddleware,
-            store=store,
-            secret_key=SECRET,
-            exclude=["/static"],
-            **keywords,  # type: ignore[arg-type] # the middleware judges them
+            SessionMiddleware, store=store, secret_key=SECRET, exclude=["/static"]
         )
         routes = [Route("/read", read), Route("/write", write), Route("/{rest:path}", public)]
         app = Starlette(routes=routes, middleware=[middleware])
@@ -108,16 +103,28 @@ class Site:
 
 @asynccontextmanager
 async def opened_site(
-    conninfo: str, observations: Observations, *, timeout: float = 1.0, **keywords: object
+    conninfo: str, observations: Observations, *, timeout: float = 1.0, prepared: bool = True
 ) -> AsyncIterator[Site]:
     """Run a site over a store that opens on first use; see that it leaves no task behind."""
-    tasks = asyncio.all_tasks()
-    store = PostgresStore(conninfo, timeout=timeout)
+    store = PostgresStore(conninfo, timeout=timeout, prepared=prepared)
     try:
-        yield Site(store, observations, **keywords)
+        yield Site(store, observations)
     finally:
         await store.close()
-    assert {task.get_name() for task in asyncio.all_tasks() - tasks} == set()
+    assert tasks_left() == []
+
+
+def tasks_left() -> list[str]:
+    """Return the names of the tasks in which a store or its pool is at work."""
+    frames = {
+        task.get_name(): getattr(task.get_coro(), "cr_frame", None) for task in asyncio.all_tasks()
+    }
+    ours = ("pgsession", "psycopg")
+    return [
+        name
+        for name, frame in frames.items()
+        if frame is not None and frame.f_globals["__name__"].startswith(ours)
+    ]
 
 
 def cookie_of(key: str) -> str:
@@ -140,7 +147,7 @@ class Writers:
         """How many changes were acknowledged."""
         return sum(map(len, self.acknowledged.values()))
 
-    async def __aenter__(self) -> Writers:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
         return self
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from pgsession import PostgresStore, StoreUnavailableError
 from tests.faults.conftest import Report
 from tests.faults.servers import Server, new_server
-from tests.faults.site import HEALING, SLACK, opened_site
+from tests.faults.site import HEALING, SLACK, opened_site, tasks_left
 
 
 @pytest.mark.parametrize("timeout", [1.0, 5.0], ids=["1 s", "default"])
@@ -46,12 +47,11 @@ async def test_frozen_rare_calls(server: Server, call: str) -> None:
     async with PostgresStore(server.conninfo(), timeout=0.5) as store:
         key = await store.generate({})
         other = PostgresStore(server.conninfo(), timeout=0.5)
-        exclusive = partial(store.exclusive, timeout=0.5)
-        calls = {
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
             "renew": partial(store.renew, key),
             "take": partial(store.take, key, "a"),
             "clear": partial(store.clear, key),
-            "exclusive": lambda: exclusive(key).__aenter__(),
+            "exclusive": lambda: store.exclusive(key, timeout=0.5).__aenter__(),
             "open": other.open,
         }
         with server.frozen():
@@ -62,6 +62,13 @@ async def test_frozen_rare_calls(server: Server, call: str) -> None:
         await other.close()
 
 
+async def freeze_and_read(server: Server, store: PostgresStore, key: str) -> None:
+    """Take a session's lock, and read under it when the server is frozen."""
+    async with store.exclusive(key) as held:
+        with server.frozen():
+            await held.get(key)
+
+
 async def test_frozen_holding_a_lock(server: Server) -> None:
     """Neither a statement under a lock nor its commit outlasts a frozen server."""
     async with PostgresStore(server.conninfo(), timeout=0.5) as store:
@@ -69,10 +76,7 @@ async def test_frozen_holding_a_lock(server: Server) -> None:
         began = time.monotonic()
 
         with pytest.raises(StoreUnavailableError):
-            async with store.exclusive(key) as held:
-                await held.get(key)
-                with server.frozen():
-                    await held.get(key)
+            await freeze_and_read(server, store, key)
 
         assert time.monotonic() - began < 0.5 + 2 * SLACK
         assert await store.get(key) is not None
@@ -81,7 +85,6 @@ async def test_frozen_holding_a_lock(server: Server) -> None:
 async def test_closed_while_frozen(tmp_path: Path) -> None:
     """A store can be closed under a frozen server, and leaves no task behind."""
     with new_server(tmp_path / "server") as server:
-        tasks = asyncio.all_tasks()
         store = PostgresStore(server.conninfo(), timeout=0.5)
         key = await store.generate({})
         with server.frozen():
@@ -90,4 +93,4 @@ async def test_closed_while_frozen(tmp_path: Path) -> None:
             began = time.monotonic()
             await store.close()
             assert time.monotonic() - began < 6
-        assert asyncio.all_tasks() - tasks == set()
+        assert tasks_left() == []

@@ -26,7 +26,7 @@ WHERE application_name = %s AND wait_event_type = 'Lock'
 async def waiting(server: Server, name: str) -> None:
     """Return as soon as a statement of this application_name waits for a lock."""
     async with asyncio.timeout(20):
-        while server.execute(WAITING, name) != [(1,)]:
+        while server.execute(WAITING, name) != [(1,)]:  # noqa: ASYNC110 - it can only be asked
             await asyncio.sleep(0.005)
 
 
@@ -106,15 +106,20 @@ async def test_killed_writing(server: Server, report: Report) -> None:
     assert report.seen.refused == 1
 
 
+async def write_and_die(server: Server, store: PostgresStore, key: str) -> None:
+    """Write under a session's lock, and lose the connection before the commit."""
+    async with store.exclusive(key) as held:
+        await held.set(key, {"a": 2})
+        server.kill_backends("holder")
+
+
 async def test_killed_holding_a_lock(server: Server) -> None:
     """What was written under a lock whose connection is killed is undone, and the holder told."""
     async with PostgresStore(server.conninfo(application_name="holder")) as store:
         key = await store.generate({"a": 1})
 
         with pytest.raises(StoreUnavailableError):
-            async with store.exclusive(key) as held:
-                await held.set(key, {"a": 2})
-                server.kill_backends("holder")
+            await write_and_die(server, store, key)
 
         entry = await store.get(key)
         assert entry is not None

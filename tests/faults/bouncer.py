@@ -1,0 +1,81 @@
+"""A PgBouncer of the tests' own, in transaction mode."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.servers import Server, free_port, prepared_folder
+
+#: Debian's package puts it where only root looks.
+PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+
+_CONFIGURATION = """
+[databases]
+postgres = host=127.0.0.1 port={server}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {folder}/users
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 200
+logfile = {folder}/log
+{more}
+"""
+
+
+def version() -> tuple[int, ...]:
+    """Return the version of the program that is there."""
+    assert PROGRAM is not None
+    said = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True)
+    match = re.search(r"(\d+)\.(\d+)", said.stdout)
+    assert match is not None
+    return tuple(map(int, match.groups()))
+
+
+@contextmanager
+def bouncer(server: Server, folder: Path, *, prepared: bool) -> Iterator[str]:
+    """Run a PgBouncer before a server; yield how to reach it."""
+    assert PROGRAM is not None
+    prepared_folder(folder)
+    port = free_port()
+    more = "max_prepared_statements = 100" if prepared else ""
+    configuration = folder / "pgbouncer.ini"
+    (folder / "users").write_text('"postgres" ""')
+    configuration.write_text(
+        _CONFIGURATION.format(server=server.port, port=port, folder=folder, more=more)
+    )
+    owner, is_root = folder.stat(), os.geteuid() == 0
+    with subprocess.Popen(
+        [PROGRAM, "-q", configuration],
+        stderr=subprocess.DEVNULL,
+        user=owner.st_uid if is_root else None,
+        group=owner.st_gid if is_root else None,
+        extra_groups=[] if is_root else None,
+    ) as process:
+        try:
+            _wait_for(port)
+            yield server.conninfo(port=port)
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    """Return as soon as somebody listens at a port."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,119 @@
+"""A network that delays, loses, half-opens and cuts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pgsession import Changes, PostgresStore, StoreUnavailableError
+from tests.faults.conftest import Report
+from tests.faults.proxy import Mode, Proxy, proxied
+from tests.faults.servers import Server
+from tests.faults.site import HEALING, SLACK, Site, opened_site
+
+
+@pytest.fixture
+async def proxy(server: Server) -> AsyncIterator[Proxy]:
+    """A way to the server that can be spoilt."""
+    async with proxied(server.port) as it:
+        yield it
+
+
+@pytest.fixture
+async def site(server: Server, proxy: Proxy, report: Report) -> AsyncIterator[Site]:
+    """A site that reaches its server by that way alone."""
+    async with opened_site(server.conninfo(port=proxy.port), report.seen) as it:
+        yield it
+
+
+async def test_slow(site: Site, proxy: Proxy, report: Report) -> None:
+    """A slow network makes answers late, and no more than that."""
+    key = await site.store.generate({})
+    proxy.delay = 0.05
+
+    await site.storm(key)
+
+    assert report.seen.refused == 0
+    assert report.seen.longest < 1
+
+
+@pytest.mark.parametrize("mode", [Mode.HOLE, Mode.DEAF], ids=["black hole", "half-open"])
+async def test_silent(site: Site, proxy: Proxy, report: Report, mode: Mode) -> None:
+    """When nothing comes back any more, all are refused in time; it heals with the network."""
+    key = await site.store.generate({})
+    await site.storm(key)
+    proxy.mode = mode
+    for _ in range(2):
+        await site.storm(key)
+    assert report.seen.refused == 400
+    assert report.seen.longest < 1 + SLACK
+
+    proxy.mode = Mode.PASS
+
+    report.healed = await site.heal(key)
+    assert report.healed < HEALING
+
+
+async def test_dead_connections_live_network(site: Site, proxy: Proxy, report: Report) -> None:
+    """Connections that went dead without a word are given up all at once, not one by one."""
+    key = await site.store.generate({})
+    await site.storm(key)
+    proxy.bury()
+
+    report.healed = await site.heal(key)
+
+    assert report.healed < HEALING
+
+
+async def test_refusing_connections(site: Site, proxy: Proxy, report: Report) -> None:
+    """While connections are cut and new ones refused, all are refused in time."""
+    key = await site.store.generate({})
+    await site.storm(key)
+    proxy.mode = Mode.CUT
+    proxy.cut()
+    await site.storm(key)
+    assert report.seen.refused == 200
+    assert report.seen.longest < 1 + SLACK
+
+    proxy.mode = Mode.PASS
+
+    report.healed = await site.heal(key)
+    assert report.healed < HEALING
+
+
+async def test_cut_at_every_byte(server: Server, proxy: Proxy, report: Report) -> None:
+    """Wherever an answer is cut off: reads go on, a change is made or refused, never half-made."""
+    calls = refused = 0
+    async with PostgresStore(server.conninfo(port=proxy.port), pool_size=1) as store:
+        key = await store.generate({"a": 0, "b": 0})
+        for fuse in range(0, 240, 3):
+            await store.get(key)  # on a connection that works
+            proxy.fuse = fuse
+            calls += 1
+            try:
+                await store.merge(key, Changes(set={"a": fuse, "b": fuse}))
+            except StoreUnavailableError:
+                refused += 1
+            entry = await store.get(key)
+            proxy.fuse = None
+            assert entry is not None
+            assert entry.value is not None
+            assert entry.value["a"] == entry.value["b"]
+    report.remark = f"{calls} changes cut, {refused} refused"
+    assert 0 < refused < calls
+
+
+async def test_cut_generations(server: Server, proxy: Proxy, report: Report) -> None:
+    """A new session whose answer is cut off is made once, though it is asked for again."""
+    async with PostgresStore(server.conninfo(port=proxy.port), pool_size=1) as store:
+        keys = []
+        for fuse in range(0, 60, 3):
+            await store.get("unknown")
+            proxy.fuse = fuse
+            generating = asyncio.create_task(store.generate({"fuse": fuse}))
+            await asyncio.sleep(0)
+            keys.append(await generating)
+            proxy.fuse = None
+        for key in keys:
+            assert await store.get(key) is not None
+    report.remark = f"{len(keys)} generated"
