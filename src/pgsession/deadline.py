@@ -25,7 +25,7 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
         self._cancelling = 0
         #: How often the block was interrupted.
-        self.strikes = 0
+        self.strikes: int = 0
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()

@@ -21,7 +21,7 @@ class Trouble:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         #: It has begun and is not over.
-        self.is_on = False
+        self.is_on: bool = False
         self._count = 0
         self._last = self._said = 0.0
 

@@ -52,7 +52,7 @@ class UnavailableSession(Session):
         return super().period
 
     @period.setter
-    def period(self, _: Period | None) -> NoReturn:
+    def period(self, period: Period | None) -> NoReturn:  # noqa: ARG002 - as the property says
         _refuse()
 
     async def save(self) -> NoReturn:

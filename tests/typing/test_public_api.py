@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import pytest
 from psycopg import AsyncConnection
@@ -114,6 +114,7 @@ async def count(request: Request) -> Response:
         assert_type(session.is_new, bool)
         assert_type(session.accessed, bool)
         assert_type(session.modified, bool)
+        assert_type(session.is_unavailable, bool)
         session.period = 60
         session.period = timedelta(days=30)
         session.period = None
@@ -124,6 +125,10 @@ async def count(request: Request) -> Response:
             session["checked"] = True
         assert await session.take("checked", default=False) is True
     return JSONResponse(session)
+
+
+def choose(scope: Scope) -> Literal["refuse", "anonymous"]:
+    return "anonymous" if scope["path"] == "/" else "refuse"
 
 
 def is_socket(scope: Scope) -> bool:
@@ -147,6 +152,7 @@ def test_middleware() -> None:
                 domain=None,
                 partitioned=False,
                 exclude=["/static"],
+                on_unavailable="anonymous",
             )
         ],
     )
@@ -166,6 +172,7 @@ def test_settings() -> None:
         max_age=None,
         touch_after=60.0,
         exclude=is_socket,
+        on_unavailable=choose,
     )
     assert_type(SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET}), SessionSettings)
     app = Starlette(
