@@ -99,7 +99,7 @@ async def test_killed_writing(server: Server, report: Report) -> None:
             write = asyncio.create_task(site.get("/write", key, a="1"))
             await waiting(server, "writer")
             server.kill_backends("writer")
-            assert (await write).status_code == 503
+        assert (await write).status_code == 503
 
         report.healed = await site.heal(key)
         assert (await site.get("/read", key)).json() == {"healed": "yes"}

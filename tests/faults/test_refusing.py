@@ -89,7 +89,7 @@ async def test_server_full(server: Server, report: Report) -> None:
             report.healed = await site.heal(key)
     finally:
         server.execute("DROP OWNED BY few; DROP ROLE few")
-    assert report.seen.refused == 200
+    assert report.seen.refused >= 200
     assert report.seen.longest < 1 + SLACK
     assert report.healed < HEALING
 

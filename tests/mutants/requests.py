@@ -74,8 +74,7 @@ REQUESTS: Final = (
         (
             Edit(
                 "exchange.py",
-                "        try:\n            cookie = await self.settle()\n",
-                "        try:\n"
+                "            cookie = await self.settle()\n",
                 "            await self._send(message)\n"
                 "            await self.settle()\n"
                 "            return False\n",
@@ -85,6 +84,27 @@ REQUESTS: Final = (
             "tests/integration/test_middleware_asgi.py::test_committed_before_response",
             "tests/integration/test_middleware_asgi.py::test_gone_before_response",
         ),
+    ),
+    Mutant(
+        "a change whose connection was lost is sent again",
+        (
+            Edit(
+                "calls.py",
+                "self._table.update(it, list(composed.values())), idempotent=False",
+                "self._table.update(it, list(composed.values())), idempotent=True",
+            ),
+        ),
+        ("tests/faults/test_killed.py::test_killed_writing",),
+    ),
+    Mutant(
+        "psycopg is interrupted but once",
+        (Edit("deadline.py", "            self.allow(GRACE)\n", "            self.allow(None)\n"),),
+        ("tests/faults/test_frozen.py::test_frozen_rare_calls[renew]",),
+    ),
+    Mutant(
+        "a lost connection is the only one",
+        (Edit("opened.py", "            await self.pool.drain()\n", "            pass\n"),),
+        ("tests/faults/test_network.py::test_dead_connections_live_network",),
     ),
     Mutant(
         "a late merge slides the expiry",
