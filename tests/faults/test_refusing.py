@@ -15,6 +15,12 @@ from tests.faults.conftest import Report
 from tests.faults.servers import Server, free_port
 from tests.faults.site import HEALING, SLACK, Site, opened_site
 
+WAITING = """
+SELECT count(*)
+FROM pg_stat_activity
+WHERE application_name = %s AND wait_event_type = 'Lock'
+"""
+
 
 @contextmanager
 def read_only(server: Server) -> Iterator[None]:
@@ -68,8 +74,9 @@ async def test_table_locked(server: Server, report: Report) -> None:
             holder.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
             await asyncio.gather(site.storm(key), site.storm(key))
             assert report.seen.refused == 400
-            query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s "
-            assert server.execute(query + "AND wait_event_type = 'Lock'", name) == [(0,)]
+            async with asyncio.timeout(SLACK):
+                while server.execute(WAITING, name) != [(0,)]:  # noqa: ASYNC110 - it can only be asked
+                    await asyncio.sleep(0.01)
         report.healed = await site.heal(key)
     assert report.seen.longest < 1 + SLACK
     assert report.healed < HEALING
