@@ -102,8 +102,12 @@ class SessionMiddleware:
 
 def _policy(settings: SessionSettings, store: Store | None) -> Policy:
     touch_after = settings.touch_after
+    if store is None:
+        store = settings.make_store()
+    else:
+        settings.check_store(store)
     return Policy(
-        store=settings.make_store() if store is None else store,
+        store=store,
         cookie=settings.make_cookie(),
         max_age=settings.cookie_max_age(),
         touch_after=None if touch_after is None else as_period(touch_after),

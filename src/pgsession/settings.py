@@ -12,12 +12,14 @@ from starlette.config import Config, environ
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
+from pgsession.assurance import Assurance, AssuranceLevel
 from pgsession.conninfo import complete_conninfo
 from pgsession.cookie import Cookie, MaxAge, SameSite
 from pgsession.errors import SettingsError
-from pgsession.period import DEFAULT_PERIOD, Period, as_period, parse_period
+from pgsession.period import Period, as_period, parse_period
 from pgsession.pool import DEFAULT_TIMEOUT
 from pgsession.postgres import PostgresStore
+from pgsession.store import Store
 from pgsession.sweeper import DEFAULT_SWEEP_EVERY
 from pgsession.value import DEFAULT_VALUE_LIMIT
 
@@ -48,13 +50,17 @@ class SessionSettings:
     secret_key: SecretKey = field(repr=False)
     #: Where PostgreSQL is; not needed where the middleware is given a store.
     database_url: str | None = field(default=None, repr=False)
-    #: How long a session lives after its last use.
-    default_period: Period = DEFAULT_PERIOD
-    #: How long it lives at most, however often it is used; None: no such limit.
+    #: How long a session lives after its last use; None: a week, or what `assurance_level` says.
+    default_period: Period | None = None
+    #: How long it lives at most, however often it is used; None: what `assurance_level` says,
+    #: else no such limit.
     max_lifetime: Period | None = None
     #: How much of its period a session must have used up before a mere read slides it;
     #: None: a tenth of the period.
     touch_after: Period | None = None
+    #: The level of NIST SP 800-63B whose timeouts hold: they are the defaults of the periods
+    #: above, and longer ones are refused. None: no level.
+    assurance_level: AssuranceLevel | None = None
     #: The largest session, in bytes of its JSON text.
     value_limit: int = DEFAULT_VALUE_LIMIT
     #: The cookie's name; None: `__Host-session` where browsers allow it, else `session`.
@@ -88,8 +94,8 @@ class SessionSettings:
 
     def __post_init__(self) -> None:
         self.make_cookie()
-        _named("default_period", as_period, self.default_period)
         for name, period in (
+            ("default_period", self.default_period),
             ("max_lifetime", self.max_lifetime),
             ("touch_after", self.touch_after),
             ("sweep_every", self.sweep_every),
@@ -103,6 +109,7 @@ class SessionSettings:
                 raise SettingsError(f"{name} is a positive period: no session would live.")
         if self.sweep_every is not None and as_period(self.sweep_every) <= timedelta(0):
             raise SettingsError("sweep_every is a positive period, or None.")
+        self._check_level()
         if self.database_url is not None:
             _named("database_url", _checked_conninfo, self.database_url)
         for name in ("value_limit", "pool_size", "timeout"):
@@ -155,10 +162,11 @@ class SessionSettings:
                 "database_url is missing: give the middleware a store, or settings with a "
                 "database_url (SessionSettings.from_env() reads SESSION_DATABASE_URL)."
             )
+        level = Assurance.of(self.assurance_level)
         return PostgresStore(
             self.database_url,
-            default_period=self.default_period,
-            max_lifetime=self.max_lifetime,
+            default_period=self._own_period("default_period") or level.default_period,
+            max_lifetime=self._own_period("max_lifetime") or level.overall,
             value_limit=self.value_limit,
             schema=self.schema,
             pool_size=self.pool_size,
@@ -172,6 +180,13 @@ class SessionSettings:
         chosen = self.on_unavailable
         return (chosen(scope) if callable(chosen) else chosen) == "anonymous"
 
+    def check_store(self, store: Store) -> None:
+        """Raise `SettingsError` if the periods of a store of yours exceed `assurance_level`."""
+        level = Assurance.of(self.assurance_level)
+        if not isinstance(self.cookie_max_age(), timedelta):  # else that is the period
+            level.check_period(store.default_period, named="The store's default_period")
+        level.check_lifetime(store.max_lifetime, named="The store's max_lifetime")
+
     def cookie_max_age(self) -> MaxAge:
         """Return `max_age` as a `timedelta`, None or "default"."""
         if self.max_age is None:
@@ -179,6 +194,19 @@ class SessionSettings:
         if self.max_age == "default":
             return "default"
         return as_period(self.max_age)
+
+    def _check_level(self) -> None:
+        level = Assurance.of(self.assurance_level)
+        for name in ("default_period", "max_age"):
+            if (period := self._own_period(name)) is not None:
+                level.check_period(period, named=name)
+        if (lifetime := self._own_period("max_lifetime")) is not None:
+            level.check_lifetime(lifetime, named="max_lifetime")
+
+    def _own_period(self, name: str) -> timedelta | None:
+        """Return a setting as a `timedelta`, or None if it is left out."""
+        given = getattr(self, name)
+        return None if given is None or given == "default" else as_period(given)
 
 
 def _named(name: str, read: Callable[[Any], _T], given: object) -> _T:
@@ -248,6 +276,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "default_period": ("SESSION_DEFAULT_PERIOD", parse_period),
     "max_lifetime": ("SESSION_MAX_LIFETIME", parse_period),
     "touch_after": ("SESSION_TOUCH_AFTER", parse_period),
+    "assurance_level": ("SESSION_ASSURANCE_LEVEL", _read_number),
     "value_limit": ("SESSION_VALUE_LIMIT", _read_number),
     "session_cookie": ("SESSION_COOKIE", str),
     "max_age": ("SESSION_MAX_AGE", _read_period_or_none),

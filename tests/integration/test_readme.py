@@ -155,6 +155,7 @@ def test_every_listed_variable_is_read() -> None:
 SAMPLES = {
     "SESSION_SECRET_KEY": SECRET[::-1],
     "SESSION_DATABASE_URL": "postgresql:///app",
+    "SESSION_ASSURANCE_LEVEL": "3",
     "SESSION_PATH": "/below",
     "SESSION_SAME_SITE": "strict",
     "SESSION_HTTPS_ONLY": "no",

@@ -169,6 +169,7 @@ def test_settings() -> None:
         secret_key=SECRET,
         database_url="postgresql:///app",
         default_period=timedelta(days=1),
+        assurance_level=1,
         max_age=None,
         touch_after=60.0,
         exclude=is_socket,
@@ -178,7 +179,7 @@ def test_settings() -> None:
     app = Starlette(
         routes=[Route("/", count)], middleware=[Middleware(SessionMiddleware, settings=settings)]
     )
-    app.add_middleware(SessionMiddleware, settings=settings, store=MemoryStore())
+    app.add_middleware(SessionMiddleware, settings=settings, store=MemoryStore(max_lifetime=60))
 
     assert_type(settings.make_store(), PostgresStore)
 

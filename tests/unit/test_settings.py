@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.datastructures import Secret
 
+from pgsession import MemoryStore, SessionMiddleware
 from pgsession.errors import SettingsError
 from pgsession.period import DEFAULT_PERIOD
 from pgsession.postgres import PostgresStore
@@ -41,6 +43,7 @@ VARIABLES = [
     ),
     pytest.param("SESSION_TOUCH_AFTER", "15m", "touch_after", timedelta(minutes=15), id="touch"),
     pytest.param("SESSION_TOUCH_AFTER", "0", "touch_after", timedelta(0), id="touch always"),
+    pytest.param("SESSION_ASSURANCE_LEVEL", "2", "assurance_level", 2, id="assurance_level"),
     pytest.param("SESSION_VALUE_LIMIT", "64000", "value_limit", 64_000, id="value_limit"),
     pytest.param("SESSION_COOKIE", "sid", "session_cookie", "sid", id="cookie"),
     pytest.param("SESSION_MAX_AGE", "12h", "max_age", timedelta(hours=12), id="max_age"),
@@ -147,6 +150,8 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"SESSION_TOUCH_AFTER": PRIVATE}, "SESSION_TOUCH_AFTER:", id="touch_after"),
         pytest.param({"SESSION_SWEEP_EVERY": PRIVATE}, "SESSION_SWEEP_EVERY:", id="sweep_every"),
         pytest.param({"SESSION_SWEEP_EVERY": "0"}, "sweep_every is", id="sweeps all the time"),
+        pytest.param({"SESSION_ASSURANCE_LEVEL": PRIVATE}, "SESSION_ASSURANCE_LEVEL:", id="level"),
+        pytest.param({"SESSION_ASSURANCE_LEVEL": "4"}, "assurance_level is", id="no such level"),
         pytest.param({"SESSION_VALUE_LIMIT": PRIVATE}, "SESSION_VALUE_LIMIT:", id="limit"),
         pytest.param({"SESSION_VALUE_LIMIT": "1.5"}, "SESSION_VALUE_LIMIT:", id="half a byte"),
         pytest.param({"SESSION_VALUE_LIMIT": "9" * 5000}, "SESSION_VALUE_LIMIT:", id="digits"),
@@ -200,12 +205,16 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("default_period", math.nan, id="NaN"),
         pytest.param("default_period", True, id="bool for a period"),
         pytest.param("default_period", "7d", id="text for a period"),
-        pytest.param("default_period", None, id="no default"),
         pytest.param("default_period", "default", id="default of the default"),
         pytest.param("default_period", 10**400, id="huge"),
         pytest.param("max_lifetime", math.inf, id="endless"),
         pytest.param("touch_after", "x", id="text for touch_after"),
         pytest.param("max_age", PRIVATE, id="text for max_age"),
+        pytest.param("assurance_level", 0, id="no such level"),
+        pytest.param("assurance_level", 4, id="beyond the levels"),
+        pytest.param("assurance_level", True, id="bool for a level"),
+        pytest.param("assurance_level", 2.0, id="float for a level"),
+        pytest.param("assurance_level", PRIVATE, id="text for a level"),
         pytest.param("value_limit", 0, id="no byte"),
         pytest.param("value_limit", "5", id="text for a number"),
         pytest.param("value_limit", True, id="bool for a number"),
@@ -235,11 +244,12 @@ def test_wrong_setting(setting: str, content: object) -> None:
 
 def test_defaults() -> None:
     """Without further settings a session lives a week, and its cookie is as safe as can be."""
-    settings = SessionSettings(secret_key=SECRET)
+    settings = SessionSettings(secret_key=SECRET, database_url="postgresql:///app")
 
-    cookie = settings.make_cookie()
+    cookie, store = settings.make_cookie(), settings.make_store()
 
-    assert settings.default_period == DEFAULT_PERIOD
+    assert (store.default_period, store.max_lifetime) == (DEFAULT_PERIOD, None)
+
     assert settings.value_limit == DEFAULT_VALUE_LIMIT
     assert settings.cookie_max_age() == "default"
     assert (cookie.name, cookie.secure, cookie.same_site) == ("__Host-session", True, "lax")
@@ -359,3 +369,96 @@ def test_period_without_life(name: str, period: timedelta | int) -> None:
 
     with pytest.raises(SettingsError, match=name):
         SessionSettings(secret_key=SECRET, **keywords)
+
+
+HOUR = timedelta(hours=1)
+QUARTER = timedelta(minutes=15)
+
+#: SP 800-63B-4, sections 2.1.3, 2.2.3, 2.3.3: inactivity (level 1 names none) and overall.
+LEVELS = [
+    pytest.param(1, timedelta(days=7), timedelta(days=30), id="AAL1"),
+    pytest.param(2, HOUR, timedelta(hours=24), id="AAL2"),
+    pytest.param(3, QUARTER, timedelta(hours=12), id="AAL3"),
+]
+
+#: One second past what a level allows.
+TOO_LONG = [
+    pytest.param({"assurance_level": 1, "max_lifetime": 2_592_001}, "max_lifetime", id="AAL1"),
+    pytest.param({"assurance_level": 2, "max_lifetime": 86_401}, "max_lifetime", id="AAL2"),
+    pytest.param({"assurance_level": 2, "default_period": 3601}, "default_period", id="AAL2 idle"),
+    pytest.param({"assurance_level": 2, "max_age": 3601}, "max_age", id="AAL2 cookie"),
+    pytest.param({"assurance_level": 3, "max_lifetime": 43_201}, "max_lifetime", id="AAL3"),
+    pytest.param({"assurance_level": 3, "default_period": 901}, "default_period", id="AAL3 idle"),
+    pytest.param({"assurance_level": 3, "max_age": 901}, "max_age", id="AAL3 cookie"),
+]
+
+
+@pytest.mark.parametrize(("level", "period", "lifetime"), LEVELS)
+def test_assurance_level(level: Any, period: timedelta, lifetime: timedelta) -> None:
+    """A level gives the store its timeouts."""
+    settings = SessionSettings(
+        secret_key=SECRET, database_url="postgresql:///app", assurance_level=level
+    )
+
+    store = settings.make_store()
+
+    assert (store.default_period, store.max_lifetime) == (period, lifetime)
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_shorter_than_level(level: Any) -> None:
+    """Periods of one's own count where they are given; a level takes those up to its limit."""
+    settings = SessionSettings(
+        secret_key=SECRET,
+        database_url="postgresql:///app",
+        assurance_level=level,
+        default_period=60,
+        max_lifetime=timedelta(hours=12),
+        max_age=QUARTER,
+    )
+
+    store = settings.make_store()
+
+    assert (store.default_period, store.max_lifetime) == (HOUR / 60, timedelta(hours=12))
+
+
+@pytest.mark.parametrize(("given", "named"), TOO_LONG)
+def test_longer_than_level(given: dict[str, Any], named: str) -> None:
+    """A period past what the level allows is refused, by the setting's name."""
+    with pytest.raises(SettingsError, match=rf"^{named} is (too long|longer).* assurance_level"):
+        SessionSettings(secret_key=SECRET, **given)
+
+
+@pytest.mark.parametrize(
+    ("store", "named"),
+    [
+        pytest.param(MemoryStore(max_lifetime=3600), "default_period is longer", id="idle"),
+        pytest.param(MemoryStore(default_period=60), "max_lifetime is missing", id="endless"),
+        pytest.param(
+            MemoryStore(default_period=60, max_lifetime=43_201), "max_lifetime is too", id="overall"
+        ),
+    ],
+)
+def test_store_beyond_level(store: MemoryStore, named: str) -> None:
+    """A store of one's own keeps its periods, so one whose exceed the level is refused."""
+    settings = SessionSettings(secret_key=SECRET, assurance_level=3)
+
+    with pytest.raises(SettingsError, match=rf"^The store's {named}"):
+        SessionMiddleware(Starlette(), store, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("store", "given"),
+    [
+        pytest.param(MemoryStore(), {}, id="no level"),
+        pytest.param(
+            MemoryStore(default_period=900, max_lifetime=43_200), {"assurance_level": 3}, id="AAL3"
+        ),
+        pytest.param(
+            MemoryStore(max_lifetime=60), {"assurance_level": 3, "max_age": 900}, id="by max_age"
+        ),
+    ],
+)
+def test_store_within_level(store: MemoryStore, given: dict[str, Any]) -> None:
+    """A store whose periods keep to the level is taken, and any store where there is no level."""
+    SessionMiddleware(Starlette(), store, settings=SessionSettings(secret_key=SECRET, **given))
