@@ -340,6 +340,11 @@ def test_written(given_cookie: Cookie, written: str) -> None:
     )
 
 
+def test_size() -> None:
+    """A cookie's content is 84 bytes, whatever the session holds."""
+    assert len(signed()) == 84
+
+
 @pytest.mark.parametrize(
     ("max_age", "seconds"),
     [

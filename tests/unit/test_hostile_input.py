@@ -1,4 +1,4 @@
-"""docs/hostile-input.md keeps its word: it has every line, and every proof is there."""
+"""The pages keep their word: every proof that one names is there, and no line lacks its own."""
 
 import ast
 import re
@@ -8,13 +8,38 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/hostile-input.md").read_text(encoding="utf-8")
 
-ROWS = re.findall(r"^\| (\d+) \|.*\|$", PAGE, re.MULTILINE)
-PROOFS = sorted(set(re.findall(r"`(tests/\S+?\.py::\w+)`", PAGE)))
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted([*ROOT.glob("docs/*.md"), ROOT / "SECURITY.md"])
+}
+
+#: What browsers, attackers and clocks do, in numbered lines.
+HOSTILE = PAGES.get("docs/hostile-input.md", "")
+
+ROWS = re.findall(r"^\| (\d+) \|.*\|$", HOSTILE, re.MULTILINE)
 
 #: The ids of parametrised rows that carry a number.
 NUMBERED = re.compile(r'"(\d\d)-')
+
+#: Each test that some page names, once for each page.
+PROOFS = [
+    pytest.param(proof, id=f"{name}-{proof}")
+    for name, text in PAGES.items()
+    for proof in sorted(set(re.findall(r"`(tests/\S+?\.py(?:::\w+)?)`", text)))
+]
+
+#: What the threat model defends against: each line of its tables that names no attacker alone.
+DEFENDED = re.findall(r"^\| [^-|#].*\|$", PAGES["docs/threat-model.md"], re.MULTILINE)
+
+#: The requirements of ASVS 5.0.0 that docs/asvs.md answers, and how many each section has.
+CHAPTERS = {"3.3": 5, "7.1": 3, "7.2": 4, "7.3": 2, "7.4": 5, "7.5": 3, "7.6": 2}
+REQUIREMENTS = re.findall(
+    r"^\| ([\d.]+) \|[^|]+\| [123] \| \*\*([^*|]+)\*\* \|(.*)\|$",
+    PAGES["docs/asvs.md"],
+    re.MULTILINE,
+)
+VERDICTS = {"met", "the application's", "not applicable", "not yet"}
 
 
 @cache
@@ -25,25 +50,25 @@ def names_in(path: Path) -> set[str]:
     }
 
 
-def test_numbers() -> None:
-    """The lines are numbered from 1 on, without a gap."""
-    assert [int(number) for number in ROWS] == list(range(1, len(ROWS) + 1))
-
-
-def test_proved() -> None:
-    """Each line names the test that proves it, or answers it."""
-    lines = re.findall(r"^\| \d+ \|.*\|$", PAGE, re.MULTILINE)
-
-    assert [line for line in lines if "`tests/" not in line and "answered here" not in line] == []
-
-
 @pytest.mark.parametrize("proof", PROOFS)
 def test_proof(proof: str) -> None:
-    """Each test that is named exists."""
+    """Each test that a page names exists."""
     path, _, name = proof.partition("::")
 
     assert name.startswith("test_")
     assert name in names_in(ROOT / path)
+
+
+def test_numbers() -> None:
+    """The lines of hostile input are numbered from 1 on, without a gap."""
+    assert [int(number) for number in ROWS] == list(range(1, len(ROWS) + 1))
+
+
+def test_proved() -> None:
+    """Each line of hostile input names the test that proves it, or answers it."""
+    lines = re.findall(r"^\| \d+ \|.*\|$", HOSTILE, re.MULTILINE)
+
+    assert [line for line in lines if "`tests/" not in line and "answered here" not in line] == []
 
 
 def test_ids() -> None:
@@ -54,5 +79,25 @@ def test_ids() -> None:
         for number in NUMBERED.findall(path.read_text(encoding="utf-8"))
     }
 
-    assert used
+    assert bool(used) == bool(ROWS)
     assert used <= {int(number) for number in ROWS}
+
+
+def test_defended() -> None:
+    """Each defence of the threat model names a test."""
+    assert [line for line in DEFENDED if "`tests/" not in line and "| Test |" not in line] == []
+
+
+def test_requirements() -> None:
+    """Each requirement of ASVS V3.3 and V7 has one line, in order, with one of four verdicts."""
+    assert [number for number, _, _ in REQUIREMENTS] == [
+        f"{section}.{number}" for section, size in CHAPTERS.items() for number in range(1, size + 1)
+    ]
+    assert {verdict for _, verdict, _ in REQUIREMENTS} <= VERDICTS
+
+
+def test_met() -> None:
+    """Each requirement that is met names the test that proves it."""
+    assert [
+        n for n, verdict, how in REQUIREMENTS if verdict == "met" and "`tests/" not in how
+    ] == []
