@@ -68,6 +68,8 @@ def test_sdist_holds_sources(archives: Path) -> None:
         "pgsession-0.1.0/tests/conftest.py",
         "pgsession-0.1.0/LICENSE",
         "pgsession-0.1.0/README.md",
+        "pgsession-0.1.0/SECURITY.md",
+        "pgsession-0.1.0/docs/threat-model.md",
     } <= names
 
 
