@@ -15,7 +15,7 @@ PAGES = {
 }
 
 #: What browsers, attackers and clocks do, in numbered lines.
-HOSTILE = PAGES.get("docs/hostile-input.md", "")
+HOSTILE = PAGES["docs/hostile-input.md"]
 
 ROWS = re.findall(r"^\| (\d+) \|.*\|$", HOSTILE, re.MULTILINE)
 
@@ -79,7 +79,7 @@ def test_ids() -> None:
         for number in NUMBERED.findall(path.read_text(encoding="utf-8"))
     }
 
-    assert bool(used) == bool(ROWS)
+    assert used
     assert used <= {int(number) for number in ROWS}
 
 
