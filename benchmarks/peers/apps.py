@@ -152,8 +152,10 @@ def naive(places: Places) -> Starlette:
 
 
 def ours(places: Places) -> Starlette:
-    """Return our middleware on our store."""
-    return _pgsession(PostgresStore(places.pool()))
+    """Return our middleware on our store, which makes a pool of its own, as in the README."""
+    if places.counting:
+        return _pgsession(PostgresStore(places.pool()))
+    return _pgsession(PostgresStore(places.postgres, pool_size=places.pool_size))
 
 
 def _pgsession(store: NaiveStore | PostgresStore) -> Starlette:

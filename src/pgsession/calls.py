@@ -194,7 +194,7 @@ class Coalesced:
             patience=patience,
         )
         self._statements = statements
-        self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch)
+        self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch, inline=True)
         self._inserts: Coalescer[Draft, None] = coalescer(statements.insert)
         self._edits: Coalescer[Edit, bool] = coalescer(statements.edit)
         self._renewals: Coalescer[Edit, bool] = coalescer(statements.renew)

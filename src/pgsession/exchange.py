@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Scope, Send
 
 from pgsession.attachment import Attachment, Policy
 from pgsession.errors import StoreUnavailableError
@@ -34,7 +34,7 @@ class ResponseRefusedError(OSError):
 
 
 #: What an application may end with because of a refusal, ours or that of the store.
-_OURS: Final = (StoreUnavailableError, ResponseRefusedError, ClientDisconnect)
+OURS: Final = (StoreUnavailableError, ResponseRefusedError, ClientDisconnect)
 
 _VARY: Final = (b"vary", b"Cookie")
 _NO_STORE: Final = (b"cache-control", b"no-store")
@@ -45,7 +45,7 @@ class Exchange(Attachment):
 
     The session is loaded once, before the application sees the scope, and
     settled once, when the response starts. What changes later is merged when
-    the application's call ends.
+    the application's call ends: `finish`.
     """
 
     #: Our refusal went out in place of the application's response.
@@ -59,41 +59,31 @@ class Exchange(Attachment):
         self._scope = scope
         self._send = send
 
-    async def run(self, app: ASGIApp, receive: Receive) -> None:
-        """Serve the request, or refuse it with 503 if the store cannot answer."""
-        scope = self._scope
-        outer = scope.get("session")
-        presented = self._policy.cookie.find(scope["headers"])
+    async def look_up(self, presented: str) -> bool:
+        """Load the session of a key; return whether the request may go on, else it is refused."""
+        trouble = self._policy.trouble
         try:
-            if presented is None:
-                self.begin()
-            else:
-                await self.load(presented)
-                if self._policy.trouble.is_on:
-                    self._policy.trouble.note_answer()
+            await self.load(presented)
         except StoreUnavailableError as error:
-            if not self._policy.is_anonymous(scope):
+            if not self._policy.is_anonymous(self._scope):
                 await self._refuse(error)
-                return
-            self._policy.trouble.note(error)
+                return False
+            trouble.note(error)
             self.session = UnavailableSession.blank(self)
-        scope["session"] = session = self.session
-        try:
-            await app(scope, receive, self.pass_on)
-            if (
-                presented is not None
-                or session
-                or self._key is not None
-                or scope.get("session") is not session
-            ):
-                await self._finish()
-        except (*_OURS, ExceptionGroup) as error:
-            if not await self._answer_for(error):
-                raise
-        finally:
-            session.detach()
-            if outer is not None:
-                scope["session"] = outer
+        else:
+            if trouble.is_on:
+                trouble.note_answer()
+        return True
+
+    @property
+    def is_used(self) -> bool:
+        """True if there may be something to settle: a cookie came, or the session was filled."""
+        return bool(
+            self._presented
+            or self.session
+            or self._key is not None
+            or self._scope.get("session") is not self.session
+        )
 
     def pass_on(self, message: Message) -> Awaitable[None]:
         """Pass a message on; settle the session first if the response starts with it.
@@ -103,16 +93,9 @@ class Exchange(Attachment):
         if self.started or message["type"] not in _STARTS:
             return self._drop(message) if self._refused else self._send(message)
         session = self.session
-        if (
-            self._presented
-            or session
-            or session.accessed
-            or session.cleared
-            or self._key is not None
-            or self._scope.get("session") is not session
-        ):
+        if session.accessed or session.cleared or self.is_used:
             return self._start(message)
-        self.started = True  # no cookie came, and nobody used the session: nothing to settle
+        self.note_start()  # no cookie came, and nobody used the session: nothing to settle
         return self._send(message)
 
     async def _drop(self, message: Message) -> None:
@@ -162,11 +145,11 @@ class Exchange(Attachment):
             await self._refuse(error)
             return
         finally:
-            self.started = True
+            self.note_start()
         self._add_headers(message, cookie)
         await self._send(message)
 
-    async def _finish(self) -> None:
+    async def finish(self) -> None:
         """Save what changed after the response had started; the application's call is over."""
         if self._refused or not self.started:
             return
@@ -176,11 +159,11 @@ class Exchange(Attachment):
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
 
-    async def _answer_for(self, error: Exception) -> bool:
+    async def answer_for(self, error: Exception) -> bool:
         """Refuse the request if the store is why it failed; return whether it is answered."""
         errors = list(_leaves(error))
         if self._refused:
-            return all(isinstance(each, _OURS) for each in errors)
+            return all(isinstance(each, OURS) for each in errors)
         match errors[0]:
             case StoreUnavailableError() as first if not self.started and all(
                 isinstance(each, StoreUnavailableError) for each in errors

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pgsession.attachment import Policy
 from pgsession.cookie import MaxAge, SameSite
 from pgsession.errors import SettingsError
-from pgsession.exchange import Exchange
+from pgsession.exchange import OURS, Exchange
 from pgsession.excluded import ExcludedSession, matcher
 from pgsession.lifespan import Lifespan
 from pgsession.period import Period, as_period
@@ -24,6 +24,10 @@ _LOGGER = logging.getLogger("pgsession")
 
 #: What the keywords beside `settings` are when nobody gives them.
 _LEFT_OUT: Final = (None, None, "default", "/", "lax", True, None, False, (), "refuse", None)
+
+
+#: The connections that have a session.
+_SERVED: Final = frozenset({"http", "websocket"})
 
 
 class SessionMiddleware:
@@ -84,20 +88,41 @@ class SessionMiddleware:
             self.app = app
             self._is_excluded = matcher(settings.exclude)
             self._policy = _policy(settings, store)
+            self._find = self._policy.cookie.find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
-        kind = scope["type"]
-        if kind in {"http", "websocket"}:
-            if self._is_excluded(scope):
-                scope["session"] = ExcludedSession()
-                await self.app(scope, receive, send)
-            else:
-                await Exchange(self._policy, scope, send).run(self.app, receive)
-        elif kind == "lifespan":
+        if scope["type"] not in _SERVED or self._is_excluded(scope):
+            await self._serve_without(scope, receive, send)
+            return
+        exchange = Exchange(self._policy, scope, send)
+        presented = self._find(scope["headers"])
+        if presented is None:
+            exchange.begin()
+        elif not await exchange.look_up(presented):
+            return
+        outer = scope.get("session")
+        scope["session"] = session = exchange.session
+        try:
+            await self.app(scope, receive, exchange.pass_on)
+            if exchange.is_used:
+                await exchange.finish()
+        except (*OURS, ExceptionGroup) as error:
+            if not await exchange.answer_for(error):
+                raise
+        finally:
+            session.detach()
+            if outer is not None:
+                scope["session"] = outer
+
+    async def _serve_without(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what has no session: an excluded request, the lifespan, what is not known here."""
+        if scope["type"] == "lifespan":
             await Lifespan(self.app, self._policy.store)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return
+        if scope["type"] in _SERVED:
+            scope["session"] = ExcludedSession()
+        await self.app(scope, receive, send)
 
 
 def _policy(settings: SessionSettings, store: Store | None) -> Policy:

@@ -32,13 +32,15 @@ _RECONNECTING: Final = 2.0
 _RENEWING: Final = 1.0
 
 #: Rows are looked up by key and locked in the order in which a batch names them: two batches that
-#: do so never deadlock. Each statement sees what is committed when it runs.
+#: do so never deadlock. That leaves one plan, which need not be made anew for each batch. Each
+#: statement sees what is committed when it runs.
 _CONFIGURE: Final = """
 SELECT
     set_config('enable_seqscan', 'off', false),
     set_config('enable_bitmapscan', 'off', false),
     set_config('enable_hashjoin', 'off', false),
     set_config('enable_mergejoin', 'off', false),
+    set_config('plan_cache_mode', 'force_generic_plan', false),
     set_config('default_transaction_isolation', 'read committed', false)
 """
 

@@ -298,9 +298,9 @@ class Table:
         statement: bytes,
         arguments: Sequence[object] | Mapping[str, object],
     ) -> list[TupleRow]:
-        async with connection.cursor(row_factory=tuple_row) as cursor:
-            await cursor.execute(statement, arguments, prepare=self._prepared)
-            return await cursor.fetchall()
+        cursor = connection.cursor(row_factory=tuple_row)  # holds nothing that had to be closed
+        await cursor.execute(statement, arguments, prepare=self._prepared)
+        return await cursor.fetchall()
 
     async def _execute(
         self,

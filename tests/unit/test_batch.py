@@ -5,7 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from pgsession import SessionError, StoreBusyError, StoreClosedError, StoreUnavailableError
+from pgsession import (
+    SessionError,
+    SettingsError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
 from pgsession.batch import Coalescer
 
 
@@ -36,6 +42,7 @@ class Wire:
         least: int = 1,
         most_waiting: int = 1_000,
         patience: float = 60,
+        inline: bool = False,
     ) -> Coalescer[int, int]:
         return Coalescer(
             self.send,
@@ -44,6 +51,7 @@ class Wire:
             least=least,
             most_waiting=most_waiting,
             patience=patience,
+            inline=inline,
         )
 
 
@@ -372,3 +380,79 @@ async def test_eager_tasks(wire: Wire) -> None:
         await coalescer.close()
     finally:
         loop.set_task_factory(None)
+
+
+async def test_inline(wire: Wire) -> None:
+    """A lone call may be sent in its caller's own task: no other is made."""
+    coalescer = wire.coalescer(inline=True)
+    wire.gate.clear()
+    before = asyncio.all_tasks()
+
+    caller = asyncio.create_task(coalescer.call(1))
+    await wire.under_way.wait()
+
+    assert asyncio.all_tasks() - before == {caller}
+    wire.gate.set()
+    assert await caller == 10
+
+
+async def test_inline_in_company(wire: Wire) -> None:
+    """Calls that come in company are sent as without; and so is one that comes after them."""
+    coalescer = wire.coalescer(inline=True)
+
+    for _ in range(2):
+        wire.gate.clear()
+        callers = [asyncio.create_task(coalescer.call(n)) for n in range(4)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        wire.gate.set()
+        assert await asyncio.gather(*callers) == [0, 10, 20, 30]
+
+    assert wire.batches == [[0], [1, 2, 3], [0, 1, 2, 3]]
+
+
+async def test_inline_leaves_its_lane(wire: Wire) -> None:
+    """Who came while a lone call was under way is sent when it is answered, or cancelled."""
+    for is_cancelled in (False, True):
+        coalescer = wire.coalescer(inline=True)
+        wire.gate.clear()
+        wire.under_way.clear()
+        alone = asyncio.create_task(coalescer.call(1))
+        await wire.under_way.wait()
+        others = [asyncio.create_task(coalescer.call(n)) for n in (2, 3)]
+        await asyncio.sleep(0)
+        if is_cancelled:
+            alone.cancel()
+        wire.gate.set()
+
+        assert await asyncio.gather(*others) == [20, 30]
+        await asyncio.gather(alone, return_exceptions=True)
+        assert alone.cancelled() is is_cancelled
+        assert await coalescer.call(4) == 40
+
+
+async def test_inline_error(wire: Wire) -> None:
+    """A lone call that is refused raises the error itself, and the next one is sent."""
+    coalescer = wire.coalescer(inline=True)
+    wire.refusals[1] = SettingsError("no")
+
+    with pytest.raises(SettingsError, match="no"):
+        await coalescer.call(1)
+
+    assert await coalescer.call(2) == 20
+
+
+async def test_close_waits_for_a_lone_call(wire: Wire) -> None:
+    """Closing returns when the lone call is answered, not before."""
+    coalescer = wire.coalescer(inline=True)
+    wire.gate.clear()
+    alone = asyncio.create_task(coalescer.call(1))
+    await wire.under_way.wait()
+
+    closing = asyncio.create_task(coalescer.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    wire.gate.set()
+    await closing
+
+    assert await alone == 10
