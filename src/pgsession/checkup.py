@@ -19,7 +19,7 @@ from pgsession.finding import (
     judge_server,
 )
 from pgsession.pool import DEFAULT_TIMEOUT
-from pgsession.schema import inspect, migrations
+from pgsession.schema import inspect_table, migrations
 from pgsession.settings import SessionSettings
 
 _SECRET_KEY: Final = "SESSION_SECRET_KEY"  # noqa: S105 - its name
@@ -52,7 +52,7 @@ async def _examine(
 ) -> AsyncIterator[Iterable[Finding]]:
     server = await connection.run(ask_server)
     yield judge_server(server)
-    await connection.run(partial(inspect, schema=schema))
+    await connection.run(partial(inspect_table, schema=schema))
     record = await connection.run(partial(ask_record, schema=schema))
     yield [judge_record(record, {migration.name for migration in migrations()})]
     relation = await connection.run(partial(ask_relation, schema=schema))

@@ -142,10 +142,8 @@ async def inspect(connection: AsyncConnection, schema: str | None) -> None:
 
     Raises `StoreUnavailableError` if the server takes no writes now.
     """
-    table = f"{schema}.session" if schema else "session"
-    async with connection.cursor(row_factory=class_row(Column)) as cursor:
-        await cursor.execute(INSPECT, {"schema": schema})
-        check(await cursor.fetchall(), table=table)
+    await inspect_table(connection, schema)
+    table = _shown(schema)
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(REFUSALS, {"schema": schema})
         for is_read_only, lacking in await cursor.fetchall():
@@ -158,6 +156,17 @@ async def inspect(connection: AsyncConnection, schema: str | None) -> None:
                     "The database takes no writes: it is a standby, or read-only. Name the "
                     "primary, or every host and target_session_attrs=read-write."
                 )
+
+
+async def inspect_table(connection: AsyncConnection, schema: str | None) -> None:
+    """Raise `SchemaError` unless the table is as this version needs it."""
+    async with connection.cursor(row_factory=class_row(Column)) as cursor:
+        await cursor.execute(INSPECT, {"schema": schema})
+        check(await cursor.fetchall(), table=_shown(schema))
+
+
+def _shown(schema: str | None) -> str:
+    return f"{schema}.session" if schema else "session"
 
 
 def check(columns: Iterable[Column], *, table: str = "session") -> None:
