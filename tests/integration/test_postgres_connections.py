@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -481,3 +483,42 @@ async def test_caller_connection_left_clean(database_url: str, migrated_schema: 
         async with pool.connection() as connection:
             status = connection.info.transaction_status
     assert status.name == "IDLE"
+
+
+FORKING = """
+import asyncio
+import subprocess
+import sys
+import os
+import sys
+
+from pgsession import PostgresStore, StoreClosedError
+
+store = PostgresStore(sys.argv[1], schema=sys.argv[2])
+loop = asyncio.new_event_loop()
+loop.run_until_complete(store.open())
+child = os.fork()
+if child == 0:
+    try:
+        asyncio.run(store.get("key"))
+    except StoreClosedError as error:
+        os._exit(7 if "forked" in str(error) else 8)
+    os._exit(9)
+_, status = os.waitpid(child, 0)
+assert loop.run_until_complete(store.get("key")) is None
+loop.run_until_complete(store.close())
+loop.close()
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_forked(database_url: str, migrated_schema: str) -> None:
+    """A process that was forked after the store was opened is told so; its parent goes on."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, database_url, migrated_schema],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
