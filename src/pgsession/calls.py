@@ -242,10 +242,12 @@ class Coalesced:
             [digest for digest in digests if digest not in self._dead] if self._dead else digests
         )
         rows = await self._statements.fetch(asked) if asked else []
-        found = dict(zip(asked, rows, strict=True))
-        for digest, row in found.items():
+        for digest, row in zip(asked, rows, strict=True):
             if row is None:
                 self._dead.add(digest)
+        if asked is digests:
+            return rows
+        found = dict(zip(asked, rows, strict=True))
         return [found.get(digest) for digest in digests]
 
 
