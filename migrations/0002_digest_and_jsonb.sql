@@ -2,8 +2,8 @@
 --
 -- Why:    whoever reads the old table can use every key in it, nothing stops two rows
 --         from having one key, and a value is any text. Everything alive is kept:
---         sessions go on under the same cookie, text that is no JSON object is wrapped
---         as {"session_data": "<the text>"}, columns of your own stay. Removed are rows
+--         keys go on to find their sessions, text that is no JSON object is wrapped as
+--         {"session_data": "<the text>"}, columns of your own stay. Removed are rows
 --         that no request can reach: expired, without a key, or hidden by a duplicate.
 -- Locks:  ACCESS EXCLUSIVE on session from the first statement to the commit, about 10 s
 --         per million rows on two cores, and the advisory lock 123589619970931, as in

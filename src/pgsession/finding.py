@@ -133,6 +133,8 @@ def judge_sample(sample: Sample, *, is_scheduled: bool) -> Finding:
         remedy = "Run `pgsession sweep` from cron, or leave sweep_every on in the application."
         return Finding("sweeping", Verdict.WRONG, text, remedy)
     text = f"{share:.1%} of the rows expired more than a day ago"
+    if sample.rows < _ENOUGH:
+        text = f"{sample.rows} rows are too few to judge"
     if not is_scheduled:
         text += "; sweep_every is none, so cron is to run `pgsession sweep`"
     return Finding("sweeping", Verdict.OK, text)

@@ -200,7 +200,7 @@ def _connect(conninfo: str) -> Connection:
         refuse_torn_password(conninfo_to_dict(conninfo))
         return psycopg.connect(conninfo, autocommit=True)
     except psycopg.OperationalError as error:
-        failure: SessionError = StoreUnavailableError(f"Cannot connect to PostgreSQL: {error}")
+        failure: SessionError = StoreUnavailableError(f"PostgreSQL cannot be reached: {error}")
     except psycopg.ProgrammingError:
         failure = SettingsError("The database URL is no conninfo that libpq can read.")
     # Not while its cause is handled, which holds or quotes the conninfo, password and all.

@@ -64,7 +64,7 @@ def test_migrate_unreachable(
 
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("Error: Cannot connect to PostgreSQL")
+    assert said.err.startswith("Error: PostgreSQL cannot be reached")
     assert said.err.count("\n") == 1
     assert "hunter2" not in said.err
 

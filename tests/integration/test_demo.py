@@ -135,5 +135,5 @@ def test_named_server_down(demo: Path) -> None:
         text=True,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: Cannot connect to PostgreSQL")
+    assert done.stderr.startswith("Error: PostgreSQL cannot be reached")
     assert "Traceback" not in done.stderr
