@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pgsession.change import Change, Outcome, decide, touch_due
 from pgsession.cookie import Cookie, MaxAge
@@ -40,6 +40,15 @@ class Policy:
         if isinstance(self.max_age, timedelta):
             return self.max_age
         return self.store.default_period
+
+
+class _Decision(NamedTuple):
+    """What is to be done about a session, as of the moment when it was looked at."""
+
+    change: Change
+    changes: Changes
+    #: See `Session.wishes`.
+    wishes: tuple[int, int, int]
 
 
 class Attachment:
@@ -114,21 +123,21 @@ class Attachment:
     async def settle(self) -> bytes | None:
         """Carry out the one change that the request asks for; return a Set-Cookie text."""
         if not self._given_up:
-            change, changes = self._decide()
-            if change is not Change.NOTHING or self._turn is not None:
+            decision = self._decide()
+            if decision.change is not Change.NOTHING or self._turn is not None:
                 try:
-                    await self._settle(change, changes)
+                    await self._settle(decision)
                 except SessionNotFoundError:
                     _LOGGER.info("A session ended while a request that changed it was under way.")
                     return None
         return self._set_cookie() if self._cookie_due else None
 
-    async def _settle(self, change: Change, changes: Changes) -> None:
+    async def _settle(self, decision: _Decision) -> None:
         is_alone = self._turn is None
         async with self._in_turn():
             if not is_alone:
-                change, changes = self._decide()
-            await self._carry_out(change, changes, self._policy.store, slide=True)
+                decision = self._decide()
+            await self._carry_out(decision, self._policy.store, slide=True)
 
     def _in_turn(self) -> asyncio.Lock:
         if self._turn is None:
@@ -152,7 +161,8 @@ class Attachment:
 
     async def save(self) -> None:
         """Commit now; see `Session.save`."""
-        await self._save(self._policy.store)
+        async with self._in_turn():
+            await self._save(self._policy.store)
 
     async def reload(self) -> None:
         """Read again; see `Session.reload`."""
@@ -171,13 +181,16 @@ class Attachment:
             raise SessionError("This request holds the session's lock already.")
         self._is_exclusive = True
         try:
-            with ExitStack() as undoing:
-                async with self._policy.store.exclusive(self._key, timeout=timeout) as held:
-                    await self._reload(held)
-                    undoing.enter_context(self._undoing())
-                    yield
-                    undoing.enter_context(self._unless_committed())
-                    await self._save(held)
+            # Nobody else of this request sees the key that a renewal makes before it is committed.
+            async with AsyncExitStack() as turn:
+                with ExitStack() as undoing:
+                    async with self._policy.store.exclusive(self._key, timeout=timeout) as held:
+                        await self._reload(held)
+                        undoing.enter_context(self._undoing())
+                        yield
+                        undoing.enter_context(self._unless_committed())
+                        await turn.enter_async_context(self._in_turn())
+                        await self._save(held)
         finally:
             self._is_exclusive = False
 
@@ -219,13 +232,12 @@ class Attachment:
                 self.session.is_new = False
 
     async def _save(self, store: Store) -> None:
-        async with self._in_turn():
-            if self._lost:
-                raise SessionNotFoundError
-            change, changes = self._decide(touch=False)
-            if self.started and change is Change.CREATE:
-                raise ResponseStartedError
-            await self._carry_out(change, changes, store, slide=False)
+        if self._lost:
+            raise SessionNotFoundError
+        decision = self._decide(touch=False)
+        if self.started and decision.change is Change.CREATE:
+            raise ResponseStartedError
+        await self._carry_out(decision, store, slide=False)
 
     async def _reload(self, store: Store) -> None:
         async with self._in_turn():
@@ -240,7 +252,7 @@ class Attachment:
             self._note(entry)
             self.session.rebase(entry, self.session.changes())
 
-    def _decide(self, *, touch: bool = True) -> tuple[Change, Changes]:
+    def _decide(self, *, touch: bool = True) -> _Decision:
         """Return what is to be done, and what differs from what was loaded: compared once.
 
         Raises `InvalidValueError` for a value that cannot be stored, unless nothing will be.
@@ -258,15 +270,14 @@ class Attachment:
             session.renewed and not self.started,
             session.period_changed or (touch and live and self._touch_due()),
         )
-        return decide(outcome), changes
+        return _Decision(decide(outcome), changes, session.wishes)
 
-    async def _carry_out(
-        self, change: Change, changes: Changes, store: Store, *, slide: bool
-    ) -> None:
+    async def _carry_out(self, decision: _Decision, store: Store, *, slide: bool) -> None:
         """Call the store, and take note of what the session and its row are now.
 
         Raises `SessionNotFoundError`, once and for all, if the session has ended.
         """
+        change, changes, wishes = decision
         if change is Change.NOTHING:
             return
         match change:
@@ -281,7 +292,7 @@ class Attachment:
                 except SessionNotFoundError:
                     self._lose()
                     raise
-        self.session.acknowledge(changes, is_new=self._key is None)
+        self.session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
 
     async def _create(self, changes: Changes, store: Store) -> None:
         session = self.session

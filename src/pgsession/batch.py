@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pgsession.errors import (
     SessionError,
@@ -23,9 +23,6 @@ from pgsession.errors import (
 )
 
 _LOGGER = logging.getLogger("pgsession")
-
-# A context of their own: a lane serves many, and speaks for none of them.
-_CONTEXT: Final = Context()
 
 CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")
@@ -49,10 +46,6 @@ class Coalescer(Generic[CallT, AnswerT]):
     anything else, one of the calls is to blame: each is sent again alone, and
     only the guilty one fails.
 
-    With `inline`, a call that finds nothing under way, and that none kept
-    company before, is sent in its caller's own task, which spares it two turns
-    of the event loop. For what may well be cancelled with its caller.
-
     A caller that is cancelled leaves; its call may be sent or not, and its
     neighbours never notice. Who has no answer within `patience` seconds leaves
     too, with `StoreBusyError` if the call was not sent, and else with
@@ -72,7 +65,6 @@ class Coalescer(Generic[CallT, AnswerT]):
         least: int,
         most_waiting: int,
         patience: float,
-        inline: bool = False,
     ) -> None:
         self._send = send
         self._lanes = lanes
@@ -80,14 +72,11 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._least = least
         self._most_waiting = most_waiting
         self._patience = patience
-        self._inline = inline
-        #: The size of the last batch.
-        self._last = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed_in: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting[CallT, AnswerT]] = deque()
         self._busy = 0
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         #: The batches under way, by a number of their own.
         self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
         self._watch: asyncio.TimerHandle | None = None
@@ -101,15 +90,14 @@ class Coalescer(Generic[CallT, AnswerT]):
             raise StoreClosedError("The store is closed. Open it again, or make a new one.")
         if len(self._waiting) >= self._most_waiting:
             raise StoreBusyError("Too many wait for the database already. Try again.")
-        if self._inline and not self._busy and self._last <= 1:
-            return await self._send_alone(call, loop)
         answer: asyncio.Future[AnswerT] = loop.create_future()
         self._waiting.append(_Waiting(call, answer, loop.time()))
         if self._watch is None:
             self._watch = loop.call_later(self._patience, self._refuse_late)
         if self._busy < self._lanes:
             self._busy += 1
-            self._start_lane(loop)
+            # In a context of its own: a lane serves many, and speaks for none of them.
+            loop.create_task(self._run_lane(), context=Context())  # noqa: RUF006 - it keeps itself
         return await answer
 
     def reopen(self) -> None:
@@ -137,25 +125,6 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._tasks = set()
         self._sent = {}
         self._watch = None
-
-    def _start_lane(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.create_task(self._run_lane(), context=_CONTEXT)
-
-    async def _send_alone(self, call: CallT, loop: asyncio.AbstractEventLoop) -> AnswerT:
-        """Take a lane for one call, and leave it to those who came meanwhile."""
-        done: asyncio.Future[None] = loop.create_future()
-        self._tasks.add(done)
-        self._busy += 1
-        try:
-            [answer] = await self._send([call])
-            return answer
-        finally:
-            self._tasks.discard(done)
-            done.set_result(None)
-            if self._waiting:
-                self._start_lane(loop)
-            else:
-                self._busy -= 1
 
     async def _run_lane(self) -> None:
         lane = asyncio.current_task()
@@ -190,7 +159,6 @@ class Coalescer(Generic[CallT, AnswerT]):
             waiting = self._waiting.popleft()
             if not waiting.answer.done():  # else it was cancelled, or came too late
                 batch.append(waiting)
-        self._last = len(batch) or self._last
         return batch
 
     def _refuse_late(self) -> None:

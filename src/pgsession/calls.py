@@ -194,9 +194,9 @@ class Coalesced:
             patience=patience,
         )
         self._statements = statements
-        self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch, inline=True)
+        self._fetches: Coalescer[str, Row | None] = coalescer(self._fetch)
         self._inserts: Coalescer[Draft, None] = coalescer(statements.insert)
-        self._edits: Coalescer[Edit, bool] = coalescer(statements.edit)
+        self._edits: Coalescer[Edit, bool] = coalescer(self._edit)
         self._renewals: Coalescer[Edit, bool] = coalescer(statements.renew)
         self._deletions: Coalescer[str, None] = coalescer(statements.delete)
         self._dead = DeadKeys()
@@ -241,14 +241,28 @@ class Coalesced:
         asked = (
             [digest for digest in digests if digest not in self._dead] if self._dead else digests
         )
+        changes = self._dead.changes
         rows = await self._statements.fetch(asked) if asked else []
         for digest, row in zip(asked, rows, strict=True):
-            if row is None:
+            if row is None and self._dead.changes == changes:
                 self._dead.add(digest)
         if asked is digests:
             return rows
         found = dict(zip(asked, rows, strict=True))
         return [found.get(digest) for digest in digests]
+
+    async def _edit(self, edits: Sequence[Edit]) -> list[bool]:
+        """Apply edits; a key that lived on long enough for one is not dead."""
+        alive = await self._statements.edit(edits)
+        if self._dead:
+            for edit, was_alive in zip(edits, alive, strict=True):
+                if was_alive:
+                    self._dead.forget(edit.session_key)
+        return alive
+
+    def forget_dead(self) -> None:
+        """Ask again for keys that were found dead: a transaction has ended that made some live."""
+        self._dead.forget()
 
 
 async def _nothing() -> None:

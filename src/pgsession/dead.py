@@ -6,20 +6,25 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: Seconds for which a key is known to be dead. A dead key never lives again, so nothing can go
-#: wrong in them; they end because memory is bounded, and in case somebody restores a backup.
-REMEMBERED: Final = 5.0
+#: Seconds for which a key is known to be dead. A dead key never lives again, but one may look dead
+#: to a reader while another process, whose transaction is not committed yet, makes or prolongs it.
+REMEMBERED: Final = 2.0
 
 #: So many are known at most, some 2 MB; past that the oldest are forgotten first.
 MOST_REMEMBERED: Final = 10_000
 
 
 class DeadKeys:
-    """Remembers digests for `REMEMBERED` seconds, `MOST_REMEMBERED` at most."""
+    """Remembers digests for `REMEMBERED` seconds, `MOST_REMEMBERED` at most.
+
+    `changes` counts what may have made a key live that looked dead: who reads
+    rows meanwhile has learnt nothing.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._forgotten_at: dict[str, float] = {}  # in the order of these times
+        self.changes = 0
 
     def __len__(self) -> int:
         return len(self._forgotten_at)
@@ -36,6 +41,14 @@ class DeadKeys:
         self._forgotten_at[digest] = self._clock() + REMEMBERED
         if len(self._forgotten_at) > MOST_REMEMBERED:
             del self._forgotten_at[next(iter(self._forgotten_at))]
+
+    def forget(self, digest: str | None = None) -> None:
+        """Forget a digest, which lives for certain, or all: some may live now."""
+        if digest is None:
+            self.changes += 1
+            self._forgotten_at.clear()
+        else:
+            self._forgotten_at.pop(digest, None)
 
     def _forget(self) -> None:
         now = self._clock()

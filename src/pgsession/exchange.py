@@ -70,6 +70,8 @@ class Exchange(Attachment):
                 return False
             trouble.note(error)
             self.session = UnavailableSession.blank(self)
+            self.give_up()
+            self._failure = error  # why the application fails, if it fails at changing this one
         else:
             if trouble.is_on:
                 trouble.note_answer()
@@ -153,8 +155,8 @@ class Exchange(Attachment):
         """Save what changed after the response had started; the application's call is over."""
         if self._refused or not self.started:
             return
-        self._adopt_replacement()
         try:
+            self._adopt_replacement()
             await self.settle_late()
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")

@@ -252,10 +252,13 @@ class PostgresStore:
         most, so that everyone else goes on.
         """
         seconds = as_period(timeout).total_seconds()
-        async with self._connections.hold(lock_number(digest(key)), seconds) as held:
-            within = copy(self)
-            within._calls = Direct(Statements(self._held_table, held))  # noqa: SLF001 - a copy of this object
-            yield within
+        try:
+            async with self._connections.hold(lock_number(digest(key)), seconds) as held:
+                within = copy(self)
+                within._calls = Direct(Statements(self._held_table, held))  # noqa: SLF001 - a copy
+                yield within
+        finally:
+            self._batches.forget_dead()
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Remove the session. One statement."""

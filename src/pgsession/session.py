@@ -73,10 +73,10 @@ class Snapshot:
     """A session's unsaved state, to go back to."""
 
     text: bytes = field(repr=False)
-    cleared: bool
-    renewed: bool
+    cleared: int
+    renewed: int
     granted: timedelta | None
-    period_changed: bool
+    period_changed: int
 
 
 class Session(dict[str, Any]):
@@ -103,9 +103,10 @@ class Session(dict[str, Any]):
     _limit: int = DEFAULT_VALUE_LIMIT
     _stored: Baseline = _EMPTY
     _granted: timedelta | None = None
-    _cleared: bool = False
-    _renewed: bool = False
-    _period_changed: bool = False
+    # How often something was asked for since it was last done.
+    _cleared: int = 0
+    _renewed: int = 0
+    _period_changed: int = 0
 
     def __init__(
         self,
@@ -164,13 +165,13 @@ class Session(dict[str, Any]):
         and its cookie with it. One that is filled again replaces the old value
         whole.
         """
-        self._cleared = True
+        self._cleared += 1
         super().clear()
 
     @property
     def cleared(self) -> bool:
         """True once `clear()` was called."""
-        return self._cleared
+        return self._cleared > 0
 
     def renew(self) -> None:
         """Give the session a new key with this response; the old one is dead at once.
@@ -181,12 +182,12 @@ class Session(dict[str, Any]):
         response has started, for the browser could not learn the new key.
         """
         self._refuse_if_started()
-        self._renewed = True
+        self._renewed += 1
 
     @property
     def renewed(self) -> bool:
         """True once `renew()` was called."""
-        return self._renewed
+        return self._renewed > 0
 
     @property
     def period(self) -> timedelta:
@@ -209,7 +210,7 @@ class Session(dict[str, Any]):
         granted = None if period is None else as_period(period)
         if granted is not None and granted <= timedelta(0):
             raise InvalidPeriodError("A session's period is positive; to end it, clear it.")
-        self._period_changed = self._period_changed or granted != self._granted
+        self._period_changed += granted != self._granted
         self._granted = granted
 
     @property
@@ -220,7 +221,7 @@ class Session(dict[str, Any]):
     @property
     def period_changed(self) -> bool:
         """True if `period` was set to something else than was loaded."""
-        return self._period_changed
+        return self._period_changed > 0
 
     async def save(self) -> None:
         """Commit the changes now, instead of when the response starts.
@@ -277,21 +278,35 @@ class Session(dict[str, Any]):
         return Changes(
             set={name: self[name] for name in written},
             removed=before.keys() - self.keys(),
-            replaced=self._cleared,
+            replaced=self.cleared,
             encoded=join_members(written, limit=self._largest()),
         )
 
-    def acknowledge(self, changes: Changes, *, is_new: bool) -> None:
-        """Take `changes` for stored, but nothing that was changed since they were found."""
+    @property
+    def wishes(self) -> tuple[int, int, int]:
+        """How often the session was cleared, renewed and given a period since that was done."""
+        return self._cleared, self._renewed, self._period_changed
+
+    def acknowledge(
+        self, changes: Changes, *, is_new: bool, wishes: tuple[int, int, int] | None = None
+    ) -> None:
+        """Take `changes` for stored and `wishes` for done, as they were when they were found.
+
+        Nothing that was changed or asked for since is taken for done.
+        """
         if changes:
             stored = {} if changes.replaced else self._stored.value.copy()
             for name in changes.removed:
                 stored.pop(name, None)
             stored.update(decode_value(changes.encode(limit=self._largest())))
             self._stored = Baseline.of(stored)
-        self._cleared = self._cleared and not changes.replaced
-        self._renewed = False
-        self._period_changed = False
+        cleared, renewed, period_changed = self.wishes if wishes is None else wishes
+        if changes.replaced and self._cleared == cleared:
+            self._cleared = 0
+        if self._renewed == renewed:
+            self._renewed = 0
+        if self._period_changed == period_changed:
+            self._period_changed = 0
         self.is_new = is_new
 
     def rebase(self, entry: Entry, changes: Changes) -> None:

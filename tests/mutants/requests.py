@@ -39,7 +39,7 @@ REQUESTS: Final = (
             ),
             Edit(
                 "session.py",
-                "            replaced=self._cleared,\n",
+                "            replaced=self.cleared,\n",
                 "            replaced=True,\n",
             ),
         ),
@@ -111,8 +111,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "attachment.py",
-                "await self._carry_out(change, changes, store, slide=False)",
-                "await self._carry_out(change, changes, store, slide=True)",
+                "await self._carry_out(decision, store, slide=False)",
+                "await self._carry_out(decision, store, slide=True)",
             ),
         ),
         ("tests/concurrency/test_laws.py::test_expiry_stays",),
@@ -142,10 +142,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "session.py",
-                "            self._stored = Baseline.of(stored)\n"
-                "        self._cleared = self._cleared and not changes.replaced\n",
-                "            self._stored = Baseline(encode_text(dict(self)))\n"
-                "        self._cleared = self._cleared and not changes.replaced\n",
+                "            self._stored = Baseline.of(stored)\n",
+                "            self._stored = Baseline(encode_text(dict(self)))\n",
             ),
         ),
         (

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pgsession import (
     SessionError,
-    SettingsError,
     StoreBusyError,
     StoreClosedError,
     StoreUnavailableError,
@@ -42,7 +42,6 @@ class Wire:
         least: int = 1,
         most_waiting: int = 1_000,
         patience: float = 60,
-        inline: bool = False,
     ) -> Coalescer[int, int]:
         return Coalescer(
             self.send,
@@ -51,7 +50,6 @@ class Wire:
             least=least,
             most_waiting=most_waiting,
             patience=patience,
-            inline=inline,
         )
 
 
@@ -382,77 +380,17 @@ async def test_eager_tasks(wire: Wire) -> None:
         loop.set_task_factory(None)
 
 
-async def test_inline(wire: Wire) -> None:
-    """A lone call may be sent in its caller's own task: no other is made."""
-    coalescer = wire.coalescer(inline=True)
-    wire.gate.clear()
-    before = asyncio.all_tasks()
+def test_threads() -> None:
+    """Coalescers of event loops in threads of their own never get in each other's way."""
 
-    caller = asyncio.create_task(coalescer.call(1))
-    await wire.under_way.wait()
+    async def work() -> int:
+        wire = Wire()
+        coalescer = wire.coalescer(lanes=2)
+        answers = [await coalescer.call(n) for n in range(2_000)]
+        await coalescer.close()
+        return len(answers)
 
-    assert asyncio.all_tasks() - before == {caller}
-    wire.gate.set()
-    assert await caller == 10
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(asyncio.run, asyncio.wait_for(work(), 30)) for _ in range(4)]
 
-
-async def test_inline_in_company(wire: Wire) -> None:
-    """Calls that come in company are sent as without; and so is one that comes after them."""
-    coalescer = wire.coalescer(inline=True)
-
-    for _ in range(2):
-        wire.gate.clear()
-        callers = [asyncio.create_task(coalescer.call(n)) for n in range(4)]
-        for _ in range(3):
-            await asyncio.sleep(0)
-        wire.gate.set()
-        assert await asyncio.gather(*callers) == [0, 10, 20, 30]
-
-    assert wire.batches == [[0], [1, 2, 3], [0, 1, 2, 3]]
-
-
-async def test_inline_leaves_its_lane(wire: Wire) -> None:
-    """Who came while a lone call was under way is sent when it is answered, or cancelled."""
-    for is_cancelled in (False, True):
-        coalescer = wire.coalescer(inline=True)
-        wire.gate.clear()
-        wire.under_way.clear()
-        alone = asyncio.create_task(coalescer.call(1))
-        await wire.under_way.wait()
-        others = [asyncio.create_task(coalescer.call(n)) for n in (2, 3)]
-        await asyncio.sleep(0)
-        if is_cancelled:
-            alone.cancel()
-        wire.gate.set()
-
-        assert await asyncio.gather(*others) == [20, 30]
-        await asyncio.gather(alone, return_exceptions=True)
-        assert alone.cancelled() is is_cancelled
-        assert await coalescer.call(4) == 40
-
-
-async def test_inline_error(wire: Wire) -> None:
-    """A lone call that is refused raises the error itself, and the next one is sent."""
-    coalescer = wire.coalescer(inline=True)
-    wire.refusals[1] = SettingsError("no")
-
-    with pytest.raises(SettingsError, match="no"):
-        await coalescer.call(1)
-
-    assert await coalescer.call(2) == 20
-
-
-async def test_close_waits_for_a_lone_call(wire: Wire) -> None:
-    """Closing returns when the lone call is answered, not before."""
-    coalescer = wire.coalescer(inline=True)
-    wire.gate.clear()
-    alone = asyncio.create_task(coalescer.call(1))
-    await wire.under_way.wait()
-
-    closing = asyncio.create_task(coalescer.close())
-    await asyncio.sleep(0)
-    assert not closing.done()
-    wire.gate.set()
-    await closing
-
-    assert await alone == 10
+    assert [each.result() for each in done] == [2_000] * 4

@@ -35,7 +35,7 @@ def test_found_dead_again() -> None:
     dead.add("k")
     dead.add("other")
 
-    clock.now = 3.0
+    clock.now = REMEMBERED / 2
     dead.add("k")
 
     clock.now = REMEMBERED
@@ -53,3 +53,19 @@ def test_bounded() -> None:
     assert len(dead) == MOST_REMEMBERED
     assert "499" not in dead
     assert "500" in dead
+
+
+def test_forgotten() -> None:
+    """A key that lives after all is forgotten, alone or with all others; that is counted."""
+    dead = DeadKeys(clock=Clock())
+    for name in ("one", "other", "third"):
+        dead.add(name)
+
+    dead.forget("one")
+    assert "one" not in dead
+    assert "other" in dead
+    assert dead.changes == 0
+
+    dead.forget()
+    assert not dead
+    assert dead.changes == 1

@@ -642,3 +642,33 @@ def test_changes_lead_there(before: dict[str, Any], after: dict[str, Any]) -> No
     assert json.dumps(merged, sort_keys=True) == json.dumps(after, sort_keys=True)
     assert session.modified is bool(changes)
     assert all(repr(after[name]) != repr(before.get(name, ...)) for name in changes.set)
+
+
+def test_asked_for_during_save() -> None:
+    """What is asked for while a save is under way is not taken for done when the save ends."""
+    session = loaded(n=1)
+    session["n"] = 2
+    changes, wishes = session.changes(), session.wishes
+
+    session.renew()
+    session.period = 60
+    session.acknowledge(changes, is_new=False, wishes=wishes)
+
+    assert session.renewed
+    assert session.period_changed
+    session.acknowledge(session.changes(), is_new=False, wishes=session.wishes)
+    assert not session.renewed
+    assert not session.period_changed
+
+
+def test_cleared_again_during_save() -> None:
+    """A session that is cleared while a replacement is being saved is cleared once more."""
+    session = loaded(n=1)
+    session.clear()
+    session["n"] = 2
+    changes, wishes = session.changes(), session.wishes
+
+    session.clear()
+    session.acknowledge(changes, is_new=False, wishes=wishes)
+
+    assert session.cleared
