@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
+from msgspec import Raw
 from psycopg import AsyncConnection
 
 from benchmarks.measure import Call, Part, Sample, Trial, alternate, closed_loop
@@ -86,7 +87,7 @@ async def _batches(places: Places, options: Options, stack: AsyncExitStack) -> l
         await table.fetch(connection, chosen)
 
     async def update(chosen: list[str]) -> None:
-        await table.update(connection, [Edit(session_key=it, text=b'{"count":1}') for it in chosen])
+        await table.update(connection, [Edit(it, changed=Raw(b'{"count":1}')) for it in chosen])
 
     async def run(update_them: bool, batch: int, seconds: float) -> Sample:  # noqa: FBT001
         send = update if update_them else fetch
