@@ -24,7 +24,7 @@ class DeadKeys:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._forgotten_at: dict[str, float] = {}  # in the order of these times
-        self.changes = 0
+        self.changes: int = 0
 
     def __len__(self) -> int:
         return len(self._forgotten_at)
