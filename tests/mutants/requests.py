@@ -99,7 +99,7 @@ REQUESTS: Final = (
     Mutant(
         "psycopg is interrupted but once",
         (Edit("deadline.py", "            self.allow(GRACE)\n", "            self.allow(None)\n"),),
-        ("tests/faults/test_frozen.py::test_frozen_rare_calls[renew]",),
+        ("tests/faults/test_frozen.py::test_frozen_rare_calls[take]",),
     ),
     Mutant(
         "a lost connection is the only one",
