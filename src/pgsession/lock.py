@@ -17,10 +17,11 @@ from weakref import WeakValueDictionary
 import psycopg
 from psycopg import sql
 
-from pgsession.connection import Connection, Pool, living_connection
+from pgsession.connection import Connection
 from pgsession.deadline import Deadline
 from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
 from pgsession.failure import translated
+from pgsession.lender import Lender
 
 # Under a stricter isolation level the transaction would go on seeing what was there
 # before it waited. In one message, so that it costs one round trip.
@@ -36,17 +37,17 @@ def lock_number(digest: str) -> int:
 
 
 class Locks:
-    """The locks held through one pool.
+    """The locks held through one pool of connections.
 
     At most half of its connections serve them: one for each holder, and one
     for each lock that a process waits for. Whoever comes on top of that waits
     without a connection.
     """
 
-    def __init__(self, pool: Pool, *, patience: float) -> None:
-        self._pool = pool
+    def __init__(self, lender: Lender, *, patience: float) -> None:
+        self._lender = lender
         self._patience = patience
-        self._slots = asyncio.Semaphore(max(1, pool.max_size // 2))
+        self._slots = asyncio.Semaphore(max(1, lender.most // 2))
         # The queue of a lock in this process lives as long as somebody is in it.
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
@@ -81,7 +82,7 @@ class Locks:
         queue = self._queues.setdefault(number, asyncio.Lock())
         await stack.enter_async_context(queue)
         await stack.enter_async_context(self._slots)
-        connection: Connection = await stack.enter_async_context(living_connection(self._pool))
+        connection: Connection = await stack.enter_async_context(self._lender.lend_living())
         await stack.enter_async_context(connection.transaction())
         await connection.execute(_LOCK.format(sql.Literal(number)), prepare=False)
         return connection

@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from pgsession.connection import Connection, Pool
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.failure import translated
+from pgsession.lender import Lender
 from pgsession.lock import Locks
 
 Check: TypeAlias = Callable[[Connection], Awaitable[None]]
@@ -76,6 +77,8 @@ class OpenPool:
     """A pool in use, with the event loop and the process it belongs to."""
 
     pool: Pool
+    #: What takes connections from the pool, and puts them back there.
+    lender: Lender
     #: It was opened here and is to be closed here.
     ours: bool
     #: Who holds locks of sessions, or is next in line.
@@ -94,10 +97,11 @@ class OpenPool:
         now = time.monotonic()
         if self.connections is not None and now - self._renewed_at >= _RENEWING:
             self._renewed_at = now
-            await self.pool.drain()
+            await self.lender.drain()
 
     async def close(self) -> None:
         """Close the pool if it was opened here; wait for those that are connecting just now."""
+        await self.lender.close()
         if self.ours:
             await self.pool.close(timeout=2 * self.pool.timeout + 1)
 
@@ -124,7 +128,9 @@ async def open_pool(source: PoolSettings | Pool, check: Check, *, patience: floa
     except psycopg.Error as error:
         failure = translated(error)
     else:
-        return OpenPool(pool=source, ours=ours, locks=Locks(source, patience=patience))
+        lender = Lender(source, keeps=False)
+        locks = Locks(lender, patience=patience)
+        return OpenPool(pool=source, lender=lender, ours=ours, locks=locks)
     # Nor from this one: it holds the conninfo, password and all.
     raise failure
 
@@ -150,8 +156,9 @@ async def _open_ours(settings: PoolSettings, check: Check, *, patience: float) -
         await pool.close()
         raise
     else:
-        locks = Locks(pool, patience=patience)
-        return OpenPool(pool=pool, ours=True, locks=locks, connections=connections)
+        lender = Lender(pool, keeps=True)
+        locks = Locks(lender, patience=patience)
+        return OpenPool(pool=pool, lender=lender, ours=True, locks=locks, connections=connections)
     raise failure
 
 

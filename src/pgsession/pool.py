@@ -11,7 +11,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import psycopg
 
-from pgsession.connection import Connection, Pool, living_connection
+from pgsession.connection import Connection, Pool
 from pgsession.deadline import Deadline
 from pgsession.errors import (
     SessionError,
@@ -20,6 +20,7 @@ from pgsession.errors import (
     StoreUnavailableError,
 )
 from pgsession.failure import Course, Verdict, judge, translated
+from pgsession.lender import Lender
 from pgsession.opened import Check, OpenPool, PoolSettings, open_pool
 
 _T = TypeVar("_T")
@@ -90,7 +91,7 @@ class Connections:
                 opened = await self._here()
                 while True:
                     try:
-                        return await trial.run(opened.pool)
+                        return await trial.run(opened.lender)
                     except psycopg.Error as error:
                         verdict, failure = judge(error), translated(error)
                     if verdict in _RENEWS:
@@ -210,10 +211,10 @@ class _Trial(Generic[_T]):
         self.is_careful = is_careful
         self._is_sent = False
 
-    async def run(self, pool: Pool) -> _T:
+    async def run(self, lender: Lender) -> _T:
         """Do the work once. Raises what psycopg raises."""
-        taken = living_connection(pool) if self.is_careful else pool.connection()
-        async with taken as connection:
+        loan = lender.lend_living() if self.is_careful else lender.lend()
+        async with loan as connection:
             self._is_sent = True
             try:
                 return await self._work(connection)

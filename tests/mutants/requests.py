@@ -103,7 +103,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "a lost connection is the only one",
-        (Edit("opened.py", "            await self.pool.drain()\n", "            pass\n"),),
+        (Edit("opened.py", "            await self.lender.drain()\n", "            pass\n"),),
         ("tests/faults/test_network.py::test_dead_connections_live_network",),
     ),
     Mutant(

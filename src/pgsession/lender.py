@@ -1,0 +1,137 @@
+"""Connections of a pool, lent to one piece of work after another."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from psycopg.pq import TransactionStatus
+
+from pgsession.connection import Connection, Pool, has_hung_up
+
+#: Seconds after which a connection returns to its pool, which sees to its age and number.
+_KEPT: Final = 1.0
+
+
+class Lender:
+    """Lends the connections of a pool; where it `keeps` them, it has them at hand between two uses.
+
+    To take a connection out of a pool and to put it back costs a good part of
+    what a small statement does. So a connection that comes back is lent again
+    for a second, unless somebody waits at the pool. Keep only what nobody else
+    takes from that pool.
+
+    It belongs to the event loop in which its pool was opened.
+    """
+
+    def __init__(self, pool: Pool, *, keeps: bool) -> None:
+        self._pool = pool
+        self._keeps = keeps
+        self._at_hand: list[Connection] = []
+        #: When each connection that is out of the pool was taken from there.
+        self._taken_at: dict[Connection, float] = {}
+        #: So many wait at the pool.
+        self._waiting = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._returning: asyncio.Task[None] | None = None
+
+    @property
+    def most(self) -> int:
+        """How many connections there are at most."""
+        return self._pool.max_size
+
+    def lend(self) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection: ``async with lender.lend() as connection``.
+
+        Raises what the pool raises.
+        """
+        return _Loan(self) if self._keeps else self._pool.connection()
+
+    @asynccontextmanager
+    async def lend_living(self) -> AsyncIterator[Connection]:
+        """Lend a connection whose server has not hung up.
+
+        For what may not be sent twice: a connection that was found dead before
+        has certainly carried nothing.
+        """
+        while True:
+            async with self.lend() as connection:
+                if not has_hung_up(connection):
+                    yield connection
+                    return
+                await connection.close()
+
+    async def take(self) -> Connection:
+        """Return a connection, which is to be given back."""
+        if self._at_hand:
+            return self._at_hand.pop()
+        self._waiting += 1
+        try:
+            connection: Connection = await self._pool.getconn()
+        finally:
+            self._waiting -= 1
+        self._taken_at[connection] = time.monotonic()
+        return connection
+
+    async def give_back(self, connection: Connection) -> None:
+        """Take a connection back, whatever its state."""
+        if (
+            not self._waiting
+            and self._taken_at.get(connection, -math.inf) + _KEPT > time.monotonic()
+            and connection.pgconn.transaction_status == TransactionStatus.IDLE
+        ):
+            self._at_hand.append(connection)
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(_KEPT, self._begin_to_return)
+        else:
+            self._taken_at.pop(connection, None)
+            await self._pool.putconn(connection)
+
+    async def drain(self) -> None:
+        """Have all connections replaced, those that are lent as soon as they come back."""
+        self._taken_at = {}
+        await self._return()
+        await self._pool.drain()
+
+    async def close(self) -> None:
+        """Return what is at hand, and keep nothing any more."""
+        self._keeps = False
+        self._taken_at = {}
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._returning is not None:
+            await asyncio.wait({self._returning})
+        await self._return()
+
+    def _begin_to_return(self) -> None:
+        self._timer = None
+        self._returning = asyncio.get_running_loop().create_task(self._return())
+
+    async def _return(self) -> None:
+        """Return to the pool what is at hand."""
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            self._taken_at.pop(connection, None)
+            await self._pool.putconn(connection)
+
+
+class _Loan:
+    """The use of a kept connection: in autocommit, so that nothing is to be committed."""
+
+    __slots__ = ("_connection", "_lender")
+
+    def __init__(self, lender: Lender) -> None:
+        self._lender = lender
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._lender.take()
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._lender.give_back(self._connection)
