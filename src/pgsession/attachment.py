@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
-from pgsession.change import Change, Outcome, decide, touch_due
+from pgsession.change import DECISIONS, Change, touch_due
 from pgsession.cookie import Cookie, MaxAge
 from pgsession.errors import ResponseStartedError, SessionError, SessionNotFoundError
 from pgsession.plain_http import PlainHttpWarning
@@ -35,20 +35,10 @@ class Policy:
     plain_http: PlainHttpWarning = field(default_factory=PlainHttpWarning)
     trouble: Trouble = field(default_factory=Trouble)
 
-    def default_period(self) -> timedelta:
-        """Return the period of a session that has none of its own."""
-        if isinstance(self.max_age, timedelta):
-            return self.max_age
-        return self.store.default_period
 
-
-class _Decision(NamedTuple):
-    """What is to be done about a session, as of the moment when it was looked at."""
-
-    change: Change
-    changes: Changes
-    #: See `Session.wishes`.
-    wishes: tuple[int, int, int]
+#: What is to be done about a session, as of the moment when it was looked at: the change, what
+#: differs from what was loaded, and `Session.wishes`.
+_Decision: TypeAlias = tuple[Change, Changes, tuple[int, int, int]]
 
 
 class Attachment:
@@ -91,10 +81,9 @@ class Attachment:
         """Begin without a session: no key came with the request."""
         self.session = Session.blank(self)
 
-    async def load(self, presented: str) -> None:
-        """Read the session of a key that came with the request."""
+    def begin_with(self, presented: str, entry: Entry | None) -> None:
+        """Begin with what the store has for a key that came with the request."""
         self._presented = True
-        entry = await self._policy.store.get(presented)
         if entry is None:
             self.session = Session.blank(self)
         else:
@@ -105,16 +94,13 @@ class Attachment:
     @property
     def default_period(self) -> timedelta:
         """The period of a session that has none of its own."""
-        return self._policy.default_period()
+        max_age = self._policy.max_age
+        return max_age if isinstance(max_age, timedelta) else self._policy.store.default_period
 
     @property
     def value_limit(self) -> int:
         """The largest session, in bytes."""
         return self._policy.store.value_limit
-
-    def note_start(self) -> None:
-        """Take note that the response has started."""
-        self.started = True
 
     def give_up(self) -> None:
         """Save nothing from now on: the request has failed."""
@@ -124,7 +110,7 @@ class Attachment:
         """Carry out the one change that the request asks for; return a Set-Cookie text."""
         if not self._given_up:
             decision = self._decide()
-            if decision.change is not Change.NOTHING or self._turn is not None:
+            if decision[0] is not Change.NOTHING or self._turn is not None:
                 try:
                     await self._settle(decision)
                 except SessionNotFoundError:
@@ -235,7 +221,7 @@ class Attachment:
         if self._lost:
             raise SessionNotFoundError
         decision = self._decide(touch=False)
-        if self.started and decision.change is Change.CREATE:
+        if self.started and decision[0] is Change.CREATE:
             raise ResponseStartedError
         await self._carry_out(decision, store, slide=False)
 
@@ -260,17 +246,18 @@ class Attachment:
         session = self.session
         live = self._key is not None
         changes = UNCHANGED if self._lost else session.changes()
-        outcome = Outcome(  # by place, for this is on every request's way
+        wishes = cleared, renewed, period_changed = session.wishes
+        outcome = (  # an `Outcome`, for less: this is on every request's way
             live,
             self._presented and not live,  # stale
             self._lost,
             not session,  # empty
             changes is not UNCHANGED and bool(changes),  # changed
-            session.cleared,
-            session.renewed and not self.started,
-            session.period_changed or (touch and live and self._touch_due()),
+            cleared > 0,
+            renewed > 0 and not self.started,
+            period_changed > 0 or (touch and live and self._touch_due()),
         )
-        return _Decision(decide(outcome), changes, session.wishes)
+        return DECISIONS[outcome], changes, wishes
 
     async def _carry_out(self, decision: _Decision, store: Store, *, slide: bool) -> None:
         """Call the store, and take note of what the session and its row are now.

@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from pgsession.errors import (
     SessionError,
@@ -28,12 +28,8 @@ CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")
 
 
-class _Waiting(NamedTuple, Generic[CallT, AnswerT]):
-    """Somebody who waits for an answer, and since when."""
-
-    call: CallT
-    answer: asyncio.Future[AnswerT]
-    since: float
+#: Somebody who waits: the call, what becomes its answer, and since when.
+_Waiting: TypeAlias = tuple[CallT, asyncio.Future[AnswerT], float]
 
 
 class Coalescer(Generic[CallT, AnswerT]):
@@ -81,8 +77,8 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
         self._watch: asyncio.TimerHandle | None = None
 
-    async def call(self, call: CallT) -> AnswerT:
-        """Return the answer to `call`. Raises what `send` raises for it."""
+    def call(self, call: CallT) -> asyncio.Future[AnswerT]:
+        """Return what becomes the answer to `call`, or the error that `send` raises for it."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move(loop)
@@ -91,14 +87,16 @@ class Coalescer(Generic[CallT, AnswerT]):
         if len(self._waiting) >= self._most_waiting:
             raise StoreBusyError("Too many wait for the database already. Try again.")
         answer: asyncio.Future[AnswerT] = loop.create_future()
-        self._waiting.append(_Waiting(call, answer, loop.time()))
+        self._waiting.append((call, answer, loop.time()))
         if self._watch is None:
             self._watch = loop.call_later(self._patience, self._refuse_late)
         if self._busy < self._lanes:
             self._busy += 1
             # In a context of its own: a lane serves many, and speaks for none of them.
-            loop.create_task(self._run_lane(), context=Context())  # noqa: RUF006 - it keeps itself
-        return await answer
+            lane = loop.create_task(self._run_lane(), context=Context())
+            self._tasks.add(lane)
+            lane.add_done_callback(self._tasks.discard)
+        return answer
 
     def reopen(self) -> None:
         """Take calls again after `close`."""
@@ -127,9 +125,6 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._watch = None
 
     async def _run_lane(self) -> None:
-        lane = asyncio.current_task()
-        if lane is not None:
-            self._tasks.add(lane)
         try:
             while batch := self._next_batch():
                 self._sent[id(batch)] = batch
@@ -141,23 +136,24 @@ class Coalescer(Generic[CallT, AnswerT]):
             # At once, not when the task's callbacks run: a call made in between would wait
             # for a lane that is gone.
             self._busy -= 1
-            self._tasks.discard(lane)
             if not self._busy:
                 self._abandon()
 
     def _abandon(self) -> None:
         """Fail whoever still waits though no lane is left: the lanes were cancelled."""
         while self._waiting:
-            _fail([self._waiting.popleft()], StoreUnavailableError("The store was interrupted."))
+            _, answer, _ = self._waiting.popleft()
+            _fail(answer, StoreUnavailableError("The store was interrupted."))
 
     def _next_batch(self) -> list[_Waiting[CallT, AnswerT]]:
         batch: list[_Waiting[CallT, AnswerT]] = []
-        under_way = sum(map(len, self._sent.values()))
+        under_way = sum(map(len, self._sent.values())) if self._sent else 0
         fair = -(-(len(self._waiting) + under_way) // self._lanes)
         share = min(self._size, max(self._least, fair))
         while self._waiting and len(batch) < share:
             waiting = self._waiting.popleft()
-            if not waiting.answer.done():  # else it was cancelled, or came too late
+            _, answer, _ = waiting
+            if not answer.done():  # else it was cancelled, or came too late
                 batch.append(waiting)
         return batch
 
@@ -165,56 +161,61 @@ class Coalescer(Generic[CallT, AnswerT]):
         """Fail whoever has waited for too long; look again when the next one will have."""
         loop = asyncio.get_running_loop()
         oldest = loop.time() - self._patience
-        sent = [waiting for batch in self._sent.values() for waiting in batch]
-        _fail(
-            [waiting for waiting in sent if waiting.since <= oldest],
-            StoreUnavailableError("The database did not answer in time. Try again."),
-        )
-        while self._waiting and self._waiting[0].since <= oldest:
-            busy = StoreBusyError("The database was busy for too long. Try again.")
-            _fail([self._waiting.popleft()], busy)
-        left = [each.since for each in (*sent, *self._waiting) if not each.answer.done()]
+        late = StoreUnavailableError("The database did not answer in time. Try again.")
+        busy = StoreBusyError("The database was busy for too long. Try again.")
+        left: list[float] = []
+        for waiting, error in (
+            *((waiting, late) for batch in self._sent.values() for waiting in batch),
+            *((waiting, busy) for waiting in self._waiting),
+        ):
+            _, answer, since = waiting
+            if since <= oldest:
+                _fail(answer, error)
+            elif not answer.done():
+                left.append(since)
         self._watch = None
         if left:
             self._watch = loop.call_at(min(left) + self._patience, self._refuse_late)
 
-    async def _answer(self, batch: list[_Waiting[CallT, AnswerT]]) -> None:
+    async def _answer(self, batch: Sequence[_Waiting[CallT, AnswerT]]) -> None:
         """Send a batch, and give each caller its answer or its error."""
         try:
-            answers = await self._send([waiting.call for waiting in batch])
+            answers = await self._send([call for call, _, _ in batch])
         except asyncio.CancelledError:
-            for waiting in batch:
-                waiting.answer.cancel()
+            for _, answer, _ in batch:
+                answer.cancel()
             raise
         except StoreUnavailableError as error:
-            _fail(batch, error)
+            for _, answer, _ in batch:
+                _fail(answer, error)
         except Exception as error:  # the outermost edge: nobody may wait for ever
             if not isinstance(error, SessionError):
                 _LOGGER.exception("A batch failed in an unforeseen way.")
             await self._answer_singly(batch, error)
         else:
-            for waiting, answer in zip(batch, answers, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
+            for (_, answer, _), found in zip(batch, answers, strict=True):
+                if not answer.done():
+                    answer.set_result(found)
 
-    async def _answer_singly(self, batch: list[_Waiting[CallT, AnswerT]], error: Exception) -> None:
+    async def _answer_singly(
+        self, batch: Sequence[_Waiting[CallT, AnswerT]], error: Exception
+    ) -> None:
         """Find out who is to blame for an error."""
         if len(batch) == 1:
-            _fail(batch, error)
+            _fail(batch[0][1], error)
             return
         try:
             for waiting in batch:
-                if not waiting.answer.done():
+                if not waiting[1].done():
                     await self._answer([waiting])
         finally:
-            for waiting in batch:
-                waiting.answer.cancel()  # only those whom a cancelled lane left over
+            for _, answer, _ in batch:
+                answer.cancel()  # only those whom a cancelled lane left over
 
 
-def _fail(batch: Sequence[_Waiting[CallT, AnswerT]], error: Exception) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(_copied(error))
+def _fail(answer: asyncio.Future[AnswerT], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(_copied(error))
 
 
 def _copied(error: Exception) -> Exception:

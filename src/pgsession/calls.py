@@ -73,7 +73,7 @@ class Statements:
         """Fetch each digest once, whoever asks for it how often."""
         wanted = list(dict.fromkeys(digests))
         rows = await self._runner.run(lambda it: self._table.fetch(it, wanted))
-        return [rows.get(digest) for digest in digests]
+        return list(map(rows.get, digests))
 
     async def insert(self, drafts: Sequence[Draft]) -> list[None]:
         """Make rows."""
@@ -238,14 +238,15 @@ class Coalesced:
 
     async def _fetch(self, digests: Sequence[str]) -> list[Row | None]:
         """Fetch those that are not known to be dead, which others may have found out meanwhile."""
-        asked = (
-            [digest for digest in digests if digest not in self._dead] if self._dead else digests
-        )
+        asked = digests
+        if self._dead:
+            asked = [digest for digest in digests if digest not in self._dead]
         changes = self._dead.changes
         rows = await self._statements.fetch(asked) if asked else []
-        for digest, row in zip(asked, rows, strict=True):
-            if row is None and self._dead.changes == changes:
-                self._dead.add(digest)
+        if None in rows and self._dead.changes == changes:
+            for digest, row in zip(asked, rows, strict=True):
+                if row is None:
+                    self._dead.add(digest)
         if asked is digests:
             return rows
         found = dict(zip(asked, rows, strict=True))

@@ -61,31 +61,33 @@ class Exchange(Attachment):
 
     async def look_up(self, presented: str) -> bool:
         """Load the session of a key; return whether the request may go on, else it is refused."""
-        trouble = self._policy.trouble
+        policy = self._policy
+        trouble = policy.trouble
         try:
-            await self.load(presented)
+            entry = await policy.store.get(presented)
         except StoreUnavailableError as error:
-            if not self._policy.is_anonymous(self._scope):
+            if not policy.is_anonymous(self._scope):
                 await self._refuse(error)
                 return False
             trouble.note(error)
+            self._presented = True
             self.session = UnavailableSession.blank(self)
             self.give_up()
             self._failure = error  # why the application fails, if it fails at changing this one
         else:
             if trouble.is_on:
                 trouble.note_answer()
+            self.begin_with(presented, entry)
         return True
 
     @property
-    def is_used(self) -> bool:
-        """True if there may be something to settle: a cookie came, or the session was filled."""
-        return bool(
-            self._presented
-            or self.session
-            or self._key is not None
-            or self._scope.get("session") is not self.session
-        )
+    def is_finished(self) -> bool:
+        """True if nothing can be left to save once the application's call is over."""
+        session = self.session
+        if self._scope.get("session") is not session:
+            return False
+        is_visitor = not (session or self._presented or self._key is not None)
+        return is_visitor or session.is_unchanged
 
     def pass_on(self, message: Message) -> Awaitable[None]:
         """Pass a message on; settle the session first if the response starts with it.
@@ -95,9 +97,16 @@ class Exchange(Attachment):
         if self.started or message["type"] not in _STARTS:
             return self._drop(message) if self._refused else self._send(message)
         session = self.session
-        if session.accessed or session.cleared or self.is_used:
+        if (
+            self._presented
+            or session
+            or session.accessed
+            or self._key is not None
+            or session.cleared
+            or self._scope.get("session") is not session
+        ):
             return self._start(message)
-        self.note_start()  # no cookie came, and nobody used the session: nothing to settle
+        self.started = True  # no cookie came, and nobody used the session: nothing to settle
         return self._send(message)
 
     async def _drop(self, message: Message) -> None:
@@ -147,7 +156,7 @@ class Exchange(Attachment):
             await self._refuse(error)
             return
         finally:
-            self.note_start()
+            self.started = True
         self._add_headers(message, cookie)
         await self._send(message)
 
@@ -193,23 +202,19 @@ class Exchange(Attachment):
         if cookie is None and not self.session.accessed and not unavailable:
             return
         message["headers"] = headers = list(message.get("headers", ()))
-        _add_vary(headers)
+        names = [name.lower() for name, _ in headers]
+        if b"vary" in names:
+            MutableHeaders(raw=headers).add_vary_header("Cookie")
+        else:
+            headers.append(_VARY)
         if unavailable:
             MutableHeaders(raw=headers)["Cache-Control"] = "no-store"
         if cookie is not None:
             if self._policy.cookie.secure:
                 self._policy.plain_http.consider(self._scope)
             headers.append((b"set-cookie", cookie))
-            if all(name.lower() != b"cache-control" for name, _ in headers):
+            if b"cache-control" not in names:
                 headers.append(_NO_STORE)
-
-
-def _add_vary(headers: list[tuple[bytes, bytes]]) -> None:
-    for name, _ in headers:
-        if name.lower() == b"vary":
-            MutableHeaders(raw=headers).add_vary_header("Cookie")
-            return
-    headers.append(_VARY)
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:

@@ -105,7 +105,7 @@ class SessionMiddleware:
         scope["session"] = session = exchange.session
         try:
             await self.app(scope, receive, exchange.pass_on)
-            if exchange.is_used:
+            if not exchange.is_finished:
                 await exchange.finish()
         except (*OURS, ExceptionGroup) as error:
             if not await exchange.answer_for(error):

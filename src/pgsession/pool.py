@@ -84,11 +84,13 @@ class Connections:
         - a few times, if the server undid it for the sake of others: of two
           batches from two processes that wait for each other's rows, it ends one.
         """
-        trial, course = _Trial(work, is_careful=not idempotent), Course(idempotent=idempotent)
+        trial, course = _Trial(work, is_careful=not idempotent), None
         deadline = Deadline(self._patience)
         try:
             with deadline:
-                opened = await self._here()
+                opened = self._opened
+                if opened is None or opened.loop is not asyncio.get_running_loop():
+                    opened = await self._here()
                 while True:
                     try:
                         return await trial.run(opened.lender)
@@ -97,6 +99,7 @@ class Connections:
                     if verdict in _RENEWS:
                         await opened.renew()
                         trial.is_careful = True
+                    course = course or Course(idempotent=idempotent)
                     pause = None if deadline.strikes else course.pause(verdict)
                     if pause is None:
                         break

@@ -151,12 +151,17 @@ class Session(dict[str, Any]):
         """True if the content differs from what was loaded, or `clear()` was called."""
         if self._cleared:
             return True
-        if self._stored.is_same(self):
+        if self.is_unchanged:
             return False
         before = self._stored.value
         return self.keys() != before.keys() or any(
             differs(name, member, before[name]) for name, member in self.items()
         )
+
+    @property
+    def is_unchanged(self) -> bool:
+        """True if the content is what was loaded, found out at C speed; False may be wrong."""
+        return not self._cleared and self._stored.is_same(self)
 
     def clear(self) -> None:
         """Remove everything, also what other requests add meanwhile.
@@ -271,7 +276,7 @@ class Session(dict[str, Any]):
 
         Raises `InvalidValueError` for a value that cannot be stored.
         """
-        if not self._cleared and self._stored.is_same(self):
+        if self.is_unchanged:
             return UNCHANGED
         before = {} if self._cleared else self._stored.value
         written = self._written_members(before)

@@ -202,7 +202,7 @@ class Sessions(RuleBasedStateMachine):
         key = self.key(place)
         if key in self.model.living:
             attachment = Attachment(self.world.policy)
-            self.world.run(attachment.load(key))
+            attachment.begin_with(key, self.world.run(self.world.store.get(key)))
             self.requests.append((attachment, Holder.of(self.model, key)))
 
     @precondition(lambda self: self.requests)

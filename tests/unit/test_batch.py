@@ -71,7 +71,7 @@ async def test_shares(wire: Wire, calls: int, batches: list[int]) -> None:
     """Lanes share those who wait, so that one batch is under way while another is read."""
     coalescer = wire.coalescer(lanes=2, size=25, least=5)
     wire.gate.clear()
-    tasks = [asyncio.create_task(coalescer.call(n)) for n in range(calls)]
+    tasks = [asyncio.ensure_future(coalescer.call(n)) for n in range(calls)]
     for _ in range(3):
         await asyncio.sleep(0)
     wire.gate.set()
@@ -101,9 +101,9 @@ async def test_waiting_calls_leave_together(wire: Wire) -> None:
     """What arrives while the lane is busy leaves together when it returns."""
     coalescer = wire.coalescer()
     wire.gate.clear()
-    first = asyncio.create_task(coalescer.call(1))
+    first = asyncio.ensure_future(coalescer.call(1))
     await wire.under_way.wait()
-    rest = [asyncio.create_task(coalescer.call(n)) for n in (2, 3, 4)]
+    rest = [asyncio.ensure_future(coalescer.call(n)) for n in (2, 3, 4)]
     await asyncio.sleep(0)
     wire.gate.set()
 
@@ -117,7 +117,7 @@ async def test_lanes(wire: Wire) -> None:
     wire.gate.clear()
     tasks = []
     for n in range(4):
-        tasks.append(asyncio.create_task(coalescer.call(n)))
+        tasks.append(asyncio.ensure_future(coalescer.call(n)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -140,9 +140,9 @@ async def test_cancelled_in_line(wire: Wire) -> None:
     """Who is cancelled while waiting is not sent, and the neighbours are answered."""
     coalescer = wire.coalescer()
     wire.gate.clear()
-    first, gone, stays = (asyncio.create_task(coalescer.call(n)) for n in (1, 2, 3))
+    first, gone, stays = (asyncio.ensure_future(coalescer.call(n)) for n in (1, 2, 3))
     await wire.under_way.wait()
-    late_gone, late = (asyncio.create_task(coalescer.call(n)) for n in (4, 5))
+    late_gone, late = (asyncio.ensure_future(coalescer.call(n)) for n in (4, 5))
     await asyncio.sleep(0)
     gone.cancel()
     late_gone.cancel()
@@ -159,9 +159,9 @@ async def test_all_cancelled(wire: Wire) -> None:
     """A lane whose waiters have all gone is free for the next."""
     coalescer = wire.coalescer()
     wire.gate.clear()
-    first, second = (asyncio.create_task(coalescer.call(n)) for n in (1, 2))
+    first, second = (asyncio.ensure_future(coalescer.call(n)) for n in (1, 2))
     await wire.under_way.wait()
-    third = asyncio.create_task(coalescer.call(3))
+    third = asyncio.ensure_future(coalescer.call(3))
     await asyncio.sleep(0)
     for task in (first, second, third):
         task.cancel()
@@ -213,9 +213,9 @@ async def test_too_many(wire: Wire) -> None:
     """Past the limit a caller is refused at once, and those in line are served."""
     coalescer = wire.coalescer(most_waiting=2)
     wire.gate.clear()
-    first = asyncio.create_task(coalescer.call(1))
+    first = asyncio.ensure_future(coalescer.call(1))
     await wire.under_way.wait()
-    waiting = [asyncio.create_task(coalescer.call(n)) for n in (2, 3)]
+    waiting = [asyncio.ensure_future(coalescer.call(n)) for n in (2, 3)]
     await asyncio.sleep(0)
 
     with pytest.raises(StoreBusyError):
@@ -229,7 +229,7 @@ async def test_close(wire: Wire) -> None:
     """Closing waits for every call that was made, and leaves no task behind."""
     coalescer = wire.coalescer(size=1)
     before = asyncio.all_tasks()
-    answers = [asyncio.create_task(coalescer.call(n)) for n in range(3)]
+    answers = [asyncio.ensure_future(coalescer.call(n)) for n in range(3)]
     await wire.under_way.wait()
 
     await coalescer.close()
@@ -243,7 +243,7 @@ def test_another_loop() -> None:
 
     async def leave(wire: Wire, coalescer: Coalescer[int, int]) -> None:
         wire.gate = asyncio.Event()
-        task = asyncio.create_task(coalescer.call(1))
+        task = asyncio.ensure_future(coalescer.call(1))
         await wire.under_way.wait()
         assert not task.done()
 
@@ -263,14 +263,15 @@ async def test_patience_in_line(wire: Wire) -> None:
     """Who waits in line for too long is refused on time, though nothing moves, and not sent."""
     coalescer = wire.coalescer(patience=0.05)
     wire.gate.clear()
-    first = asyncio.create_task(coalescer.call(1))
+    first = asyncio.ensure_future(coalescer.call(1))
     await wire.under_way.wait()
 
     with pytest.raises(StoreBusyError):
         await coalescer.call(2)
 
     wire.gate.set()
-    await asyncio.wait([first])
+    with pytest.raises(StoreUnavailableError):
+        await first
     assert await coalescer.call(3) == 30
     assert wire.batches == [[1], [3]]
 
@@ -293,10 +294,10 @@ async def test_patience_counts_from_the_call(wire: Wire) -> None:
     """Each call has its own time: one that came later is still answered."""
     coalescer = wire.coalescer(patience=0.2)
     wire.gate.clear()
-    first = asyncio.create_task(coalescer.call(1))
+    first = asyncio.ensure_future(coalescer.call(1))
     await wire.under_way.wait()
     await asyncio.sleep(0.1)
-    second = asyncio.create_task(coalescer.call(2))
+    second = asyncio.ensure_future(coalescer.call(2))
     await asyncio.wait([first])
     wire.gate.set()
 
@@ -325,7 +326,7 @@ async def test_cancelled_lane(wire: Wire) -> None:
     coalescer = wire.coalescer(size=1)
     wire.gate.clear()
     before = asyncio.all_tasks()
-    calls = [asyncio.create_task(coalescer.call(n)) for n in range(3)]
+    calls = [asyncio.ensure_future(coalescer.call(n)) for n in range(3)]
     await wire.under_way.wait()
     for lane in asyncio.all_tasks() - before - set(calls):
         lane.cancel()
@@ -354,11 +355,14 @@ async def test_two_living_loops(wire: Wire) -> None:
     """A call from another event loop is refused while this one is at it, and disturbs nobody."""
     coalescer = wire.coalescer()
     wire.gate.clear()
-    mine = asyncio.create_task(coalescer.call(1))
+    mine = asyncio.ensure_future(coalescer.call(1))
     await wire.under_way.wait()
 
+    async def call() -> int:
+        return await coalescer.call(2)
+
     with pytest.raises(StoreClosedError):
-        await asyncio.to_thread(lambda: asyncio.run(coalescer.call(2)))
+        await asyncio.to_thread(lambda: asyncio.run(call()))
 
     wire.gate.set()
     assert await mine == 10
