@@ -120,10 +120,14 @@ class Attachment:
 
     async def _settle(self, decision: _Decision) -> None:
         is_alone = self._turn is None
-        async with self._in_turn():
+        turn = self._in_turn()
+        await turn.acquire()
+        try:
             if not is_alone:
                 decision = self._decide()
             await self._carry_out(decision, self._policy.store, slide=True)
+        finally:
+            turn.release()
 
     def _in_turn(self) -> asyncio.Lock:
         if self._turn is None:
@@ -287,7 +291,7 @@ class Attachment:
             changes.set, period=session.period, granted=session.granted is not None
         )
         self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
-        self._slid()
+        self._slid(session.period)
 
     async def _alter(self, change: Change, changes: Changes, store: Store, *, slide: bool) -> None:
         key, session = self._key or "", self.session
@@ -309,7 +313,7 @@ class Attachment:
                 await store.clear(key)
                 self._end()
         if slide and self._key is not None:
-            self._slid()
+            self._slid(session.period)
 
     def _end(self) -> None:
         self._key = None
@@ -324,12 +328,11 @@ class Attachment:
         self._remaining, self._lifetime = entry.period, entry.lifetime
         self._as_of = time.monotonic()
 
-    def _slid(self) -> None:
+    def _slid(self, period: timedelta) -> None:
         """Take note that the row's period has just begun anew."""
         now = time.monotonic()
         if self._lifetime is not None:
             self._lifetime -= timedelta(seconds=now - self._as_of)
-        period = self.session.period
         self._remaining = period if self._lifetime is None else min(period, self._lifetime)
         self._as_of = now
         self._cookie_due = True
@@ -349,5 +352,7 @@ class Attachment:
             return cookie.delete()
         if self._policy.max_age is None and self.session.granted is None:
             return cookie.write(self._key, None)
-        elapsed = timedelta(seconds=time.monotonic() - self._as_of)
-        return cookie.write(self._key, self._remaining - elapsed)
+        remaining = self._remaining
+        if elapsed := int(time.monotonic() - self._as_of):  # nearly never a second
+            remaining -= timedelta(0, elapsed)
+        return cookie.write(self._key, remaining)

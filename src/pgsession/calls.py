@@ -82,15 +82,10 @@ class Statements:
 
     async def edit(self, edits: Sequence[Edit]) -> list[bool]:
         """Apply the edits of one key as one, in the order in which they came."""
-        composed: dict[str, Edit] = {}
-        in_time: list[bool] = []
-        for edit in edits:
-            earlier = composed.get(edit.session_key)
-            in_time.append(earlier is None or not earlier.ends)
-            if earlier is None:
-                composed[edit.session_key] = edit
-            elif not earlier.ends:
-                composed[edit.session_key] = earlier.then(edit)
+        composed = {edit.session_key: edit for edit in edits}
+        in_time = [True] * len(edits)
+        if len(composed) < len(edits):
+            in_time = _compose(edits, into=composed)
         # Applied twice, an edit could undo what others did in between.
         alive = await self._runner.run(
             lambda it: self._table.update(it, list(composed.values())), idempotent=False
@@ -127,6 +122,20 @@ class Statements:
         return await self._runner.run(
             lambda it: self._table.delete_empty(it, digest), idempotent=False
         )
+
+
+def _compose(edits: Sequence[Edit], *, into: dict[str, Edit]) -> list[bool]:
+    """Make one edit of those of each key; tell of each whether the session still lived then."""
+    into.clear()
+    in_time: list[bool] = []
+    for edit in edits:
+        earlier = into.get(edit.session_key)
+        in_time.append(earlier is None or not earlier.ends)
+        if earlier is None:
+            into[edit.session_key] = edit
+        elif not earlier.ends:
+            into[edit.session_key] = earlier.then(edit)
+    return in_time
 
 
 class _Insertion:

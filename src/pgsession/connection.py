@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import selectors
-import sys
+import select
 from typing import Any, TypeAlias
 
 from psycopg import AsyncConnection
@@ -11,9 +10,6 @@ from psycopg_pool import AsyncConnectionPool
 
 Connection: TypeAlias = AsyncConnection[Any]
 Pool: TypeAlias = AsyncConnectionPool[Any]
-
-# The cheapest that minds no high number of a file.
-_Selector = selectors.SelectSelector if sys.platform == "win32" else selectors.PollSelector
 
 
 def has_hung_up(connection: Connection) -> bool:
@@ -23,6 +19,8 @@ def has_hung_up(connection: Connection) -> bool:
     """
     if connection.closed:
         return True
-    with _Selector() as selector:
-        selector.register(connection.fileno(), selectors.EVENT_READ)
-        return bool(selector.select(0))
+    if hasattr(select, "poll"):  # minds no high number of a file
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([connection.fileno()], [], [], 0)[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 # So many well-shaped cookies of our name are looked at in one request, no more.
 _MAX_CANDIDATES: Final = 32
 
-_SECOND: Final = timedelta(seconds=1)
+_MOST_SECONDS: Final = int(MAX_AGE.total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,4 +236,4 @@ def _as_bytes(secret: str | bytes) -> bytes:
 
 def _seconds(period: timedelta) -> int:
     """Round up, so that a cookie never dies before its row."""
-    return max(0, -(-min(period, MAX_AGE) // _SECOND))
+    return min(max(0, math.ceil(period.total_seconds())), _MOST_SECONDS)

@@ -44,22 +44,21 @@ class Lender:
         """How many connections there are at most."""
         return self._pool.max_size
 
-    def lend(self) -> AbstractAsyncContextManager[Connection]:
-        """Lend a connection: ``async with lender.lend() as connection``.
+    def lend(self, *, living: bool) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection: ``async with lender.lend(…) as connection``.
 
-        Raises what the pool raises.
+        `living` is for what may not be sent twice: the server has not hung up,
+        so far; a connection that was found dead before has certainly carried
+        nothing. Raises what the pool raises.
         """
-        return _Loan(self) if self._keeps else self._pool.connection()
+        if self._keeps:
+            return _Loan(self, living=living)
+        return self._lend_living() if living else self._pool.connection()
 
     @asynccontextmanager
-    async def lend_living(self) -> AsyncIterator[Connection]:
-        """Lend a connection whose server has not hung up.
-
-        For what may not be sent twice: a connection that was found dead before
-        has certainly carried nothing.
-        """
+    async def _lend_living(self) -> AsyncIterator[Connection]:
         while True:
-            async with self.lend() as connection:
+            async with self._pool.connection() as connection:
                 if not has_hung_up(connection):
                     yield connection
                     return
@@ -124,13 +123,20 @@ class Lender:
 class _Loan:
     """The use of a kept connection: in autocommit, so that nothing is to be committed."""
 
-    __slots__ = ("_connection", "_lender")
+    __slots__ = ("_connection", "_lender", "_living")
 
-    def __init__(self, lender: Lender) -> None:
+    def __init__(self, lender: Lender, *, living: bool) -> None:
         self._lender = lender
+        self._living = living
 
     async def __aenter__(self) -> Connection:
         self._connection = await self._lender.take()
+        while self._living and has_hung_up(self._connection):
+            try:
+                await self._connection.close()
+            finally:
+                await self._lender.give_back(self._connection)
+            self._connection = await self._lender.take()
         return self._connection
 
     async def __aexit__(self, *_: object) -> None:

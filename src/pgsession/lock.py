@@ -82,7 +82,7 @@ class Locks:
         queue = self._queues.setdefault(number, asyncio.Lock())
         await stack.enter_async_context(queue)
         await stack.enter_async_context(self._slots)
-        connection: Connection = await stack.enter_async_context(self._lender.lend_living())
+        connection: Connection = await stack.enter_async_context(self._lender.lend(living=True))
         await stack.enter_async_context(connection.transaction())
         await connection.execute(_LOCK.format(sql.Literal(number)), prepare=False)
         return connection

@@ -216,8 +216,7 @@ class _Trial(Generic[_T]):
 
     async def run(self, lender: Lender) -> _T:
         """Do the work once. Raises what psycopg raises."""
-        loan = lender.lend_living() if self.is_careful else lender.lend()
-        async with loan as connection:
+        async with lender.lend(living=self.is_careful) as connection:
             self._is_sent = True
             try:
                 return await self._work(connection)

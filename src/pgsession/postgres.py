@@ -314,7 +314,7 @@ class PostgresStore:
             seconds,
             granted=granted,
             changed=Raw(changes.encode(limit=self._value_limit)),
-            removed=checked_names(changes.removed),
+            removed=checked_names(changes.removed) if changes.removed else (),
             replaced=changes.replaced,
             heir=heir,
         )

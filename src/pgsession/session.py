@@ -278,13 +278,15 @@ class Session(dict[str, Any]):
         """
         if self.is_unchanged:
             return UNCHANGED
-        before = {} if self._cleared else self._stored.value
-        written = self._written_members(before)
+        replaced = self._cleared > 0
+        before = {} if replaced else self._stored.value
+        limit = self._largest()
+        written = self._written_members(before, limit=limit)
         return Changes(
-            set={name: self[name] for name in written},
-            removed=before.keys() - self.keys(),
-            replaced=self.cleared,
-            encoded=join_members(written, limit=self._largest()),
+            {name: self[name] for name in written},
+            before.keys() - self.keys(),
+            replaced,
+            join_members(written, limit=limit),
         )
 
     @property
@@ -389,7 +391,7 @@ class Session(dict[str, Any]):
         if self._attachment is not None and self._attachment.started:
             raise ResponseStartedError
 
-    def _written_members(self, before: dict[str, Any]) -> dict[str, bytes]:
+    def _written_members(self, before: dict[str, Any], *, limit: int) -> dict[str, bytes]:
         """Encode the members that differ from `before`; refuse a session past the limit."""
         written: dict[str, bytes] = {}
         for name, member in self.items():
@@ -402,17 +404,17 @@ class Session(dict[str, Any]):
             if (text := changed_text(name, member, stored)) is not None:
                 written[name] = text
         if written:  # one that only shrinks is let through, though a lowered limit forbade it
-            self._check_size(written)
+            self._check_size(written, limit=limit)
         return written
 
-    def _check_size(self, written: dict[str, bytes]) -> None:
+    def _check_size(self, written: dict[str, bytes], *, limit: int) -> None:
         """Refuse a session past the limit: reckon cheaply what it has at most, then exactly."""
-        at_most = len(self._stored.text) + sum(
-            len(text) + _LETTER_SIZE * len(name) + _MEMBER_SIZE for name, text in written.items()
-        )
-        if at_most > self._largest():
+        at_most = len(self._stored.text)
+        for name, text in written.items():
+            at_most += len(text) + _LETTER_SIZE * len(name) + _MEMBER_SIZE
+        if at_most > limit:
             size = 1  # a brace more than the members' own, for each brings a comma
             for name, member in self.items():
                 text = embed(written[name]) if name in written else member
                 size += len(encode_text({name: text})) - 1
-            check_size(size, limit=self._largest())
+            check_size(size, limit=limit)

@@ -7,9 +7,10 @@ import secrets
 from binascii import b2a_base64
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 from pgsession.period import Period
 from pgsession.value import JSON, encode_value
@@ -56,21 +57,28 @@ class Entry(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True, eq=False):
     """What a request did to a session, per top-level key.
 
     The repr shows how many keys, not which and not their content.
     """
 
     #: The members that were added or changed.
-    set: Mapping[str, JSON] = field(default_factory=dict)
+    set: Mapping[str, JSON] = msgspec.field(default_factory=dict)
     #: The names of the members that were removed.
     removed: Collection[str] = frozenset()
     #: True if whatever is not in `set` goes, also what others added meanwhile.
     replaced: bool = False
     #: The JSON text of `set`, where the one who compared has encoded it already.
-    encoded: bytes | None = field(default=None, compare=False)
+    encoded: bytes | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Changes):
+            return NotImplemented
+        mine, theirs = ((it.set, frozenset(it.removed), it.replaced) for it in (self, other))
+        return mine == theirs
+
+    __hash__ = None  # type: ignore[assignment] # it holds what has no hash
 
     def __repr__(self) -> str:
         counts = f"{len(self.set)} set, {len(self.removed)} removed"

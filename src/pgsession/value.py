@@ -68,8 +68,9 @@ def encode_member(name: str, member: JSON) -> bytes:
 
 def join_members(members: Mapping[str, bytes], *, limit: int) -> bytes:
     """Join members that `encode_member` wrote into the text of one object."""
-    text = _encoder.encode({name: msgspec.Raw(member) for name, member in members.items()})
-    check_size(len(text), limit=limit)
+    text = _encoder.encode(dict(zip(members, map(msgspec.Raw, members.values()), strict=True)))
+    if len(text) > limit:
+        check_size(len(text), limit=limit)
     return text
 
 
