@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 from pgsession.change import DECISIONS, Change, touch_due
 from pgsession.cookie import Cookie, MaxAge
@@ -111,23 +111,19 @@ class Attachment:
         if not self._given_up:
             decision = self._decide()
             if decision[0] is not Change.NOTHING or self._turn is not None:
+                is_alone = self._turn is None
+                turn = self._in_turn()
+                await turn.acquire()
                 try:
-                    await self._settle(decision)
+                    if not is_alone:
+                        decision = self._decide()
+                    await self._carry_out(decision, self._policy.store, slide=True)
                 except SessionNotFoundError:
                     _LOGGER.info("A session ended while a request that changed it was under way.")
                     return None
+                finally:
+                    turn.release()
         return self._set_cookie() if self._cookie_due else None
-
-    async def _settle(self, decision: _Decision) -> None:
-        is_alone = self._turn is None
-        turn = self._in_turn()
-        await turn.acquire()
-        try:
-            if not is_alone:
-                decision = self._decide()
-            await self._carry_out(decision, self._policy.store, slide=True)
-        finally:
-            turn.release()
 
     def _in_turn(self) -> asyncio.Lock:
         if self._turn is None:
@@ -271,49 +267,40 @@ class Attachment:
         change, changes, wishes = decision
         if change is Change.NOTHING:
             return
-        match change:
-            case Change.FORGET:
-                self._cookie_due = True
-            case Change.CREATE:
-                await self._create(changes, store)
-            case _:
-                try:
-                    slide = slide or self.session.period_changed
-                    await self._alter(change, changes, store, slide=slide)
-                except SessionNotFoundError:
-                    self._lose()
-                    raise
-        self.session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
-
-    async def _create(self, changes: Changes, store: Store) -> None:
-        session = self.session
-        self._key = await store.generate(
-            changes.set, period=session.period, granted=session.granted is not None
-        )
-        self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
-        self._slid(session.period)
-
-    async def _alter(self, change: Change, changes: Changes, store: Store, *, slide: bool) -> None:
-        key, session = self._key or "", self.session
-        granted = session.granted is not None if session.period_changed else None
+        session, key = self.session, self._key or ""
+        is_own = session.granted is not None
+        granted = is_own if session.period_changed else None
+        slide = slide or session.period_changed or change is Change.CREATE
         period = session.period if slide else None
-        match change:
-            case Change.TOUCH:
-                await store.touch(key, period=session.period, granted=granted)
-            case Change.MERGE | Change.REPLACE:
-                await store.merge(key, changes, period=period, granted=granted)
-            case Change.DRAIN:
-                await store.merge(key, changes, period=period, granted=granted)
-                if await store.clear(key, only_if_empty=True):
+        try:
+            match change:
+                case Change.MERGE | Change.REPLACE:
+                    await store.merge(key, changes, period=period, granted=granted)
+                case Change.TOUCH:
+                    await store.touch(key, period=session.period, granted=granted)
+                case Change.CREATE:
+                    self._key = await store.generate(changes.set, period=period, granted=is_own)
+                    self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
+                case Change.RENEW:
+                    self._key = await store.renew(key, changes, period=period, granted=granted)
+                    self._cookie_due = True
+                case Change.DRAIN:
+                    await store.merge(key, changes, period=period, granted=granted)
+                    if await store.clear(key, only_if_empty=True):
+                        self._end()
+                case Change.DESTROY:
+                    await store.clear(key)
                     self._end()
-            case Change.RENEW:
-                self._key = await store.renew(key, changes, period=period, granted=granted)
-                self._cookie_due = True
-            case _:
-                await store.clear(key)
-                self._end()
-        if slide and self._key is not None:
-            self._slid(session.period)
+                case Change.FORGET:
+                    self._cookie_due = True
+                case _:
+                    assert_never(change)
+        except SessionNotFoundError:
+            self._lose()
+            raise
+        if period is not None and self._key is not None:
+            self._slid(period)
+        session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
 
     def _end(self) -> None:
         self._key = None

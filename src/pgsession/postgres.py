@@ -199,7 +199,8 @@ class PostgresStore:
         """Store the whole value. One statement."""
         seconds = self._seconds(period)
         edit = _edit(key, seconds, granted=granted, changed=self._encode(value), replaced=True)
-        await self._edit(edit)
+        if not await self._calls.edit(edit):
+            raise SessionNotFoundError
 
     async def merge(
         self,
@@ -211,13 +212,15 @@ class PostgresStore:
     ) -> None:
         """Apply `changes`. One statement."""
         seconds = None if period is None else self._seconds(period)
-        await self._edit(self._merging(key, changes, seconds, granted=granted))
+        if not await self._calls.edit(self._merging(key, changes, seconds, granted=granted)):
+            raise SessionNotFoundError
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
     ) -> None:
         """Slide the expiry. One statement."""
-        await self._edit(_edit(key, self._seconds(period), granted=granted))
+        if not await self._calls.edit(_edit(key, self._seconds(period), granted=granted)):
+            raise SessionNotFoundError
 
     async def renew(
         self,
@@ -292,10 +295,6 @@ class PostgresStore:
     def _start_sweeping(self) -> None:
         if self._sweeper is not None:
             self._sweeper.start()
-
-    async def _edit(self, edit: Edit) -> None:
-        if not await self._calls.edit(edit):
-            raise SessionNotFoundError
 
     def _merging(
         self,

@@ -34,13 +34,13 @@ REQUESTS: Final = (
         (
             Edit(
                 "session.py",
-                "written = self._written_members(before)",
-                "written = self._written_members({})",
+                "written = self._written_members(before, limit=limit)",
+                "written = self._written_members({}, limit=limit)",
             ),
             Edit(
                 "session.py",
-                "            replaced=self.cleared,\n",
-                "            replaced=True,\n",
+                "            replaced,\n",
+                "            True,\n",
             ),
         ),
         (
@@ -169,12 +169,12 @@ REQUESTS: Final = (
         "an outage is taken for an empty session",
         (
             Edit(
-                "attachment.py",
-                "        entry = await self._policy.store.get(presented)\n",
-                "        try:\n"
-                "            entry = await self._policy.store.get(presented)\n"
-                "        except ConnectionError:\n"
-                "            entry = None\n",
+                "exchange.py",
+                "            entry = await policy.store.get(presented)\n",
+                "            try:\n"
+                "                entry = await policy.store.get(presented)\n"
+                "            except ConnectionError:\n"
+                "                entry = None\n",
             ),
         ),
         ("tests/integration/test_middleware_unavailable.py::test_read",),
@@ -206,7 +206,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "exclusive takes every connection",
-        (Edit("lock.py", "max(1, pool.max_size // 2)", "pool.max_size"),),
+        (Edit("lock.py", "max(1, lender.most // 2)", "lender.most"),),
         ("tests/concurrency/test_exclusive.py::test_limit",),
     ),
     Mutant(
@@ -225,7 +225,7 @@ REQUESTS: Final = (
         (
             Edit(
                 "attachment.py",
-                "return cookie.write(self._key, self._remaining - elapsed)",
+                "return cookie.write(self._key, remaining)",
                 "return cookie.write(self._key, self.session.period)",
             ),
         ),
