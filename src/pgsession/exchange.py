@@ -80,9 +80,8 @@ class Exchange(Attachment):
             self.begin_with(presented, entry)
         return True
 
-    @property
     def is_finished(self) -> bool:
-        """True if nothing can be left to save once the application's call is over."""
+        """Tell whether nothing can be left to save, once the application's call is over."""
         session = self.session
         if self._scope.get("session") is not session:
             return False

@@ -86,13 +86,14 @@ class SessionMiddleware:
             elif (secret_key, *cookie, exclude, on_unavailable, touch_after) != _LEFT_OUT:
                 raise SettingsError("With settings, every other setting goes there, not beside it.")
             self.app = app
-            self._is_excluded = matcher(settings.exclude)
+            self._is_excluded = matcher(settings.exclude) if settings.exclude else None
             self._policy = _policy(settings, store)
             self._find = self._policy.cookie.find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
-        if scope["type"] not in _SERVED or self._is_excluded(scope):
+        is_excluded = self._is_excluded
+        if scope["type"] not in _SERVED or (is_excluded is not None and is_excluded(scope)):
             await self._serve_without(scope, receive, send)
             return
         exchange = Exchange(self._policy, scope, send)
@@ -105,7 +106,7 @@ class SessionMiddleware:
         scope["session"] = session = exchange.session
         try:
             await self.app(scope, receive, exchange.pass_on)
-            if not exchange.is_finished:
+            if not exchange.is_finished():
                 await exchange.finish()
         except (*OURS, ExceptionGroup) as error:
             if not await exchange.answer_for(error):
