@@ -11,7 +11,7 @@ from typing import Final
 
 from psycopg.pq import TransactionStatus
 
-from pgsession.connection import Connection, Pool, has_hung_up
+from pgsession.connection import Connection, OwnConnection, Pool, has_hung_up
 
 #: Seconds after which a connection returns to its pool, which sees to its age and number.
 _KEPT: Final = 1.0
@@ -88,8 +88,7 @@ class Lender:
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(_KEPT, self._begin_to_return)
         else:
-            self._taken_at.pop(connection, None)
-            await self._pool.putconn(connection)
+            await self._put_back(connection)
 
     async def drain(self) -> None:
         """Have all connections replaced, those that are lent as soon as they come back."""
@@ -115,9 +114,13 @@ class Lender:
     async def _return(self) -> None:
         """Return to the pool what is at hand."""
         while self._at_hand:
-            connection = self._at_hand.pop()
-            self._taken_at.pop(connection, None)
-            await self._pool.putconn(connection)
+            await self._put_back(self._at_hand.pop())
+
+    async def _put_back(self, connection: Connection) -> None:
+        self._taken_at.pop(connection, None)
+        if isinstance(connection, OwnConnection):
+            connection.kept_cursor = None
+        await self._pool.putconn(connection)
 
 
 class _Loan:

@@ -14,7 +14,8 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.connection import Connection, Pool
+from pgsession.connection import Connection, OwnConnection, Pool
+from pgsession.deadline import Watch
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.failure import translated
 from pgsession.lender import Lender
@@ -59,6 +60,7 @@ class PoolSettings:
         """Return a pool, not yet open, in autocommit: each operation is one statement."""
         return AsyncConnectionPool(
             self.conninfo,
+            connection_class=OwnConnection,
             open=False,
             configure=configure,
             min_size=1,
@@ -81,6 +83,8 @@ class OpenPool:
     lender: Lender
     #: It was opened here and is to be closed here.
     ours: bool
+    #: Keeps the deadlines of what is done on the connections.
+    watch: Watch
     #: Who holds locks of sessions, or is next in line.
     locks: Locks
     #: The connections of a pool that was made here, else None.
@@ -130,7 +134,7 @@ async def open_pool(source: PoolSettings | Pool, check: Check, *, patience: floa
     else:
         lender = Lender(source, keeps=False)
         locks = Locks(lender, patience=patience)
-        return OpenPool(pool=source, lender=lender, ours=ours, locks=locks)
+        return OpenPool(pool=source, lender=lender, watch=Watch(patience), ours=ours, locks=locks)
     # Nor from this one: it holds the conninfo, password and all.
     raise failure
 
@@ -158,7 +162,14 @@ async def _open_ours(settings: PoolSettings, check: Check, *, patience: float) -
     else:
         lender = Lender(pool, keeps=True)
         locks = Locks(lender, patience=patience)
-        return OpenPool(pool=pool, lender=lender, ours=True, locks=locks, connections=connections)
+        return OpenPool(
+            pool=pool,
+            lender=lender,
+            watch=Watch(patience),
+            ours=True,
+            locks=locks,
+            connections=connections,
+        )
     raise failure
 
 

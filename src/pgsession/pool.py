@@ -85,11 +85,12 @@ class Connections:
           batches from two processes that wait for each other's rows, it ends one.
         """
         trial, course = _Trial(work, is_careful=not idempotent), None
-        deadline = Deadline(self._patience)
+        opened = self._opened
+        is_here = opened is not None and opened.loop is asyncio.get_running_loop()
+        deadline = opened.watch.deadline() if opened and is_here else Deadline(self._patience)
         try:
             with deadline:
-                opened = self._opened
-                if opened is None or opened.loop is not asyncio.get_running_loop():
+                if opened is None or not is_here:
                     opened = await self._here()
                 while True:
                     try:

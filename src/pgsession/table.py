@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import msgspec
 from psycopg import AsyncConnection, sql
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 
+from pgsession.connection import cursor_of
 from pgsession.period import MAX_PERIOD
 from pgsession.row import Draft, Edit, Row
 from pgsession.schema import qualified
@@ -298,7 +299,7 @@ class Table:
         statement: bytes,
         arguments: Sequence[object] | Mapping[str, object],
     ) -> list[TupleRow]:
-        cursor = connection.cursor(row_factory=tuple_row)  # holds nothing that had to be closed
+        cursor = cursor_of(connection)
         await cursor.execute(statement, arguments, prepare=self._prepared)
         return await cursor.fetchall()
 
@@ -308,7 +309,7 @@ class Table:
         statement: bytes,
         arguments: Sequence[object] | Mapping[str, object],
     ) -> None:
-        await connection.execute(statement, arguments, prepare=self._prepared)
+        await cursor_of(connection).execute(statement, arguments, prepare=self._prepared)
 
 
 #: What `Row._make` does, for less: there is one for each session that is read.
