@@ -56,7 +56,7 @@ async def _sizes(places: Places, options: Options, stack: AsyncExitStack) -> lis
         stack.enter_context(schema(places.postgres, name))
         there = places.in_schema(name)
         await grow(there.postgres, rows, json.dumps(VALUE))
-        store = await stack.enter_async_context(PostgresStore(there.pool()))
+        store = await stack.enter_async_context(PostgresStore(there.postgres))
 
         def choose(_: int, rows: int = rows) -> str:
             return key(int(random.random() * rows))
@@ -66,7 +66,7 @@ async def _sizes(places: Places, options: Options, stack: AsyncExitStack) -> lis
 
 
 async def _values(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
-    store = await stack.enter_async_context(PostgresStore(places.pool()))
+    store = await stack.enter_async_context(PostgresStore(places.postgres))
     trials: list[Trial] = []
     for size in BYTES:
         keys = [new_key() for _ in range(min(options.sessions, 20_000_000 // size, 1000))]
@@ -112,7 +112,7 @@ async def _pools(places: Places, options: Options, stack: AsyncExitStack) -> lis
     trials: list[Trial] = []
     for size in POOLS:
         sized = replace(places, pool_size=size)
-        store = await stack.enter_async_context(PostgresStore(sized.pool()))
+        store = await stack.enter_async_context(PostgresStore(places.postgres, pool_size=size))
         pool = await stack.enter_async_context(sized.pool())
         choose = _cycle(keys)
         trials += _both(store, f"pgsession, {size} connections", "pools", choose, loads=(64,))

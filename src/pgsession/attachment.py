@@ -246,16 +246,18 @@ class Attachment:
         session = self.session
         live = self._key is not None
         changes = UNCHANGED if self._lost else session.changes()
+        changed = changes is not UNCHANGED and bool(changes)
         wishes = cleared, renewed, period_changed = session.wishes
         outcome = (  # an `Outcome`, for less: this is on every request's way
             live,
             self._presented and not live,  # stale
             self._lost,
             not session,  # empty
-            changes is not UNCHANGED and bool(changes),  # changed
+            changed,
             cleared > 0,
             renewed > 0 and not self.started,
-            period_changed > 0 or (touch and live and self._touch_due()),
+            # What is changed slides anyway.
+            period_changed > 0 or (touch and live and not changed and self._touch_due()),
         )
         return DECISIONS[outcome], changes, wishes
 

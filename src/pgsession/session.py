@@ -305,7 +305,7 @@ class Session(dict[str, Any]):
             stored = {} if changes.replaced else self._stored.value.copy()
             for name in changes.removed:
                 stored.pop(name, None)
-            stored.update(decode_value(changes.encode(limit=self._largest())))
+            stored.update(decode_value(changes.encoded or changes.encode(limit=self._largest())))
             self._stored = Baseline.of(stored)
         cleared, renewed, period_changed = self.wishes if wishes is None else wishes
         if changes.replaced and self._cleared == cleared:
@@ -399,9 +399,10 @@ class Session(dict[str, Any]):
                 written[name] = encode_member(name, member)
                 continue
             stored = before[name]
-            if type(member) in ATOMS and type(member) is type(stored) and member == stored:
-                continue  # as `changed_text` would say, for less
-            if (text := changed_text(name, member, stored)) is not None:
+            if type(member) in ATOMS and type(member) is type(stored):
+                if member != stored:  # as `changed_text` would say, for less
+                    written[name] = encode_member(name, member)
+            elif (text := changed_text(name, member, stored)) is not None:
                 written[name] = text
         if written:  # one that only shrinks is let through, though a lowered limit forbade it
             self._check_size(written, limit=limit)

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from pgsession.change import Change, Outcome, decide, touch_due
+from pgsession.change import DECISIONS, Change, Outcome, decide, touch_due
 
 FACTS = Outcome._fields
 
@@ -51,6 +51,7 @@ OUTCOMES = [
 def test_every_row(outcome: Outcome) -> None:
     """Each combination of facts names the one change that the rules give it."""
     assert decide(outcome) is expected(outcome)
+    assert DECISIONS[outcome] is expected(outcome)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pgsession.deadline import GRACE, Deadline
+from pgsession.deadline import GRACE, Deadline, Watch
 
 
 async def tidying_up(seconds: float) -> None:
@@ -86,3 +86,43 @@ async def test_other_error() -> None:
 
     with pytest.raises(LookupError), Deadline(0.01):
         await work()
+
+
+async def test_watched_in_time() -> None:
+    """What ends in time is not disturbed, then or later, though others are watched too."""
+    watch = Watch(0.01)
+    with watch.deadline() as deadline:
+        await asyncio.sleep(0)
+    with watch.deadline() as another:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.03)
+
+    assert deadline.strikes == 0
+    assert another.strikes == 0
+
+
+async def test_watched() -> None:
+    """Each of many that overlap is interrupted at its own time, and again if it must be."""
+    watch = Watch(0.05)
+    clock = asyncio.get_running_loop().time
+
+    async def work(pause: float, tidying: float) -> tuple[float, int]:
+        await asyncio.sleep(pause)
+        begin = clock()
+        with pytest.raises(TimeoutError), watch.deadline() as deadline:
+            await tidying_up(tidying)
+        return clock() - begin, deadline.strikes
+
+    seen = await asyncio.gather(work(0, 0), work(0.02, 0), work(0.03, 60))
+
+    assert [strikes for _, strikes in seen] == [1, 1, 2]
+    assert all(0.045 < seconds < 0.05 + GRACE for seconds, _ in seen[:2])
+
+
+async def test_watched_allowed_anew() -> None:
+    """A watched deadline can be given more time, and is watched no longer."""
+    with Watch(0.01).deadline() as deadline:
+        deadline.allow(None)
+        await asyncio.sleep(0.03)
+
+    assert deadline.strikes == 0
