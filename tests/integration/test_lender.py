@@ -77,7 +77,7 @@ async def test_returns(lender: Lender, pool: Pool) -> None:
 
 
 async def test_returns_under_load(lender: Lender, pool: Pool) -> None:
-    """Borrowed without a pause, a connection visits its pool, which sees to its age, all the same."""
+    """Borrowed all the time, a connection visits its pool now and then, which sees to its age."""
     await use(lender)
     pool.pop_stats()
 
