@@ -61,8 +61,18 @@ async def _sizes(places: Places, options: Options, stack: AsyncExitStack) -> lis
         def choose(_: int, rows: int = rows) -> str:
             return key(int(random.random() * rows))
 
+        await _warm(store, choose, seconds=rows / 1_000_000)
         trials += _both(store, f"{rows} rows", "rows", choose)
     return trials
+
+
+async def _warm(store: PostgresStore, choose: Choose, *, seconds: float) -> None:
+    """Read for a while, so that the server's processes have seen most of its memory before."""
+
+    async def get(number: int) -> None:
+        await store.get(choose(number))
+
+    await closed_loop(get, in_flight=64, seconds=seconds)
 
 
 async def _values(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
