@@ -64,6 +64,8 @@ class Attachment:
     _is_exclusive: bool = False
     #: The tasks of one request go to the store one after another, those that do.
     _turn: asyncio.Lock | None = None
+    #: The response is being settled, by the first that goes there, without a lock.
+    _is_settling: bool = False
     #: The response has started: no cookie can be set any more.
     started: bool = False
     #: The row's remaining period and lifetime, as of this second of the monotonic clock.
@@ -71,15 +73,11 @@ class Attachment:
     _lifetime: timedelta | None = None
     _as_of: float = 0.0
 
-    #: Made by `begin` or by `load`.
+    #: Made by `begin_with`, or from outside: most requests come without a key.
     session: Session
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-
-    def begin(self) -> None:
-        """Begin without a session: no key came with the request."""
-        self.session = Session.blank(self)
 
     def begin_with(self, presented: str, entry: Entry | None) -> None:
         """Begin with what the store has for a key that came with the request."""
@@ -111,24 +109,37 @@ class Attachment:
         if not self._given_up:
             decision = self._decide()
             if decision[0] is not Change.NOTHING or self._turn is not None:
-                is_alone = self._turn is None
-                turn = self._in_turn()
-                await turn.acquire()
                 try:
-                    if not is_alone:
-                        decision = self._decide()
-                    await self._carry_out(decision, self._policy.store, slide=True)
+                    await self._settle(decision)
                 except SessionNotFoundError:
                     _LOGGER.info("A session ended while a request that changed it was under way.")
                     return None
-                finally:
-                    turn.release()
         return self._set_cookie() if self._cookie_due else None
 
-    def _in_turn(self) -> asyncio.Lock:
+    async def _settle(self, decision: _Decision) -> None:
+        if self._turn is not None:  # somebody goes to the store, or has been there
+            async with self._in_turn():
+                await self._carry_out(self._decide(), self._policy.store, slide=True)
+            return
+        self._is_settling = True
+        try:
+            await self._carry_out(decision, self._policy.store, slide=True)
+        finally:
+            self._is_settling = False
+            self._let_others_go()
+
+    def _let_others_go(self) -> None:
+        if self._turn is not None:  # made meanwhile, by one who waits
+            self._turn.release()
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
         if self._turn is None:
             self._turn = asyncio.Lock()
-        return self._turn
+            if self._is_settling:
+                await self._turn.acquire()  # for the one who settles, and will release it
+        async with self._turn:
+            yield
 
     async def settle_late(self) -> None:
         """Merge what changed after the response had started, if the session has a row."""

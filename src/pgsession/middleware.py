@@ -17,6 +17,7 @@ from pgsession.exchange import OURS, Exchange
 from pgsession.excluded import ExcludedSession, matcher
 from pgsession.lifespan import Lifespan
 from pgsession.period import Period, as_period
+from pgsession.session import Session
 from pgsession.settings import Exclude, OnUnavailable, SecretKey, SessionSettings
 from pgsession.store import Store
 
@@ -99,11 +100,13 @@ class SessionMiddleware:
         exchange = Exchange(self._policy, scope, send)
         presented = self._find(scope["headers"])
         if presented is None:
-            exchange.begin()
-        elif not await exchange.look_up(presented):
+            exchange.session = session = Session.blank(exchange)
+        elif await exchange.look_up(presented):
+            session = exchange.session
+        else:
             return
         outer = scope.get("session")
-        scope["session"] = session = exchange.session
+        scope["session"] = session
         try:
             await self.app(scope, receive, exchange.pass_on)
             if not exchange.is_finished():

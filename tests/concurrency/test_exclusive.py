@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pgsession import (
     Changes,
@@ -26,6 +27,14 @@ CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
 CREATE CONSTRAINT TRIGGER fail AFTER UPDATE OR INSERT OR DELETE ON session
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+
+#: Every commit waits for a lock that somebody else may hold.
+HELD_COMMIT: Final = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_advisory_xact_lock(3); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER wait AFTER UPDATE OR INSERT OR DELETE ON session
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
 """
 
 
@@ -374,3 +383,34 @@ async def test_failed_commit(database_url: str, migrated_schema: str, work: Work
 
         assert answer.cookie == cookie
         assert await witness.values() == [{"user": "ann", "after": 1}]
+
+
+async def test_reload_beside_renewal(database_url: str, migrated_schema: str) -> None:
+    """A task of the request looks for the session under its new key once that is committed."""
+    named = make_conninfo(database_url, application_name=f"{migrated_schema}_store")
+    store = PostgresStore(named, schema=migrated_schema)
+    async with store, Witness.on(database_url, migrated_schema) as witness:
+        cookie = (await visit(application(store, filling(user="ann")))).cookie
+        await witness.execute(HELD_COMMIT)
+
+        async def renew(session: Session) -> None:
+            async with session.exclusive():
+                session.renew()
+                session["cart"] = [1]
+
+        async def work(session: Session) -> None:
+            async with witness.holding("SELECT pg_advisory_xact_lock(3)"):
+                renewal = asyncio.create_task(renew(session))
+                await witness.waiting(1)
+                reload = asyncio.create_task(session.reload())
+                for _ in range(3):  # reads that come after it, and are answered
+                    await asyncio.sleep(0)
+                    await store.get(key_in(cookie))
+            await asyncio.gather(renewal, reload)
+            assert session == {"user": "ann", "cart": [1]}
+
+        answer = await visit(application(store, work), cookie)
+
+        assert answer.cookie != cookie
+        assert await witness.values() == [{"user": "ann", "cart": [1]}]
+        assert await witness.value(key_in(answer.cookie)) == {"user": "ann", "cart": [1]}

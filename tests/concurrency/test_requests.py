@@ -316,3 +316,27 @@ async def test_created_first(store: PostgresStore, witness: Witness) -> None:
     await visit(application(store, filling(user="ann")), on_start=look)
 
     assert seen == [{"user": "ann"}]
+
+
+async def test_save_while_settling(store: PostgresStore, witness: Witness, cookie: str) -> None:
+    """A task that saves while the response is being settled waits for that, and nothing is lost."""
+    saving: list[asyncio.Task[None]] = []
+
+    async def save(session: Session) -> None:
+        await witness.waiting(1)
+        session["cart"] = [1]
+        gate.opened.set()
+        await session.save()
+
+    async def work(session: Session) -> None:
+        session["seen"] = 1
+        saving.append(asyncio.create_task(save(session)))
+
+    gate = Gate()
+    async with asyncio.TaskGroup() as group, witness.holding_row(key_in(cookie)):
+        group.create_task(visit(application(store, work), cookie))
+        await gate.opened.wait()
+        await asyncio.sleep(0)
+    await saving[0]
+
+    assert await witness.value(key_in(cookie)) == {"user": "ann", "seen": 1, "cart": [1]}
