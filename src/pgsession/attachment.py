@@ -294,6 +294,7 @@ class Attachment:
                 case Change.CREATE:
                     self._key = await store.generate(changes.set, period=period, granted=is_own)
                     self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
+                    session.mark_accessed()  # so that the response's start is not passed by
                 case Change.RENEW:
                     self._key = await store.renew(key, changes, period=period, granted=granted)
                     self._cookie_due = True

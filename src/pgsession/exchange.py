@@ -100,8 +100,6 @@ class Exchange(Attachment):
             self._presented
             or session
             or session.accessed
-            or self._key is not None
-            or session.cleared
             or self._scope.get("session") is not session
         ):
             return self._start(message)

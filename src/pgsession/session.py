@@ -171,6 +171,7 @@ class Session(dict[str, Any]):
         whole.
         """
         self._cleared += 1
+        self.accessed = True
         super().clear()
 
     @property
