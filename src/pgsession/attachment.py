@@ -117,7 +117,7 @@ class Attachment:
         return self._set_cookie() if self._cookie_due else None
 
     async def _settle(self, decision: _Decision) -> None:
-        if self._turn is not None:  # somebody goes to the store, or has been there
+        if self._turn is not None or self._is_settling:  # somebody goes there, or has been there
             async with self._in_turn():
                 await self._carry_out(self._decide(), self._policy.store, slide=True)
             return

@@ -16,7 +16,7 @@ from pgsession.value import decode_members, decode_value, encode_text
 _LOGGER = logging.getLogger("pgsession")
 
 
-class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
+class Draft(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A row to be made, as the INSERT reads it. `session_key` is a digest; the repr shows nothing.
 
     `session_data` is JSON text, the rest seconds.
@@ -32,7 +32,7 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
         return "<Draft>"
 
 
-class Edit(msgspec.Struct, frozen=True, omit_defaults=True):
+class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What to do to a living row, as the UPDATE or the renewal reads it.
 
     `session_key` and `heir` are digests, `changed` JSON text; None leaves a

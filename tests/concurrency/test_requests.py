@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import pytest
 from psycopg_pool import AsyncConnectionPool
+from starlette.types import Message, Receive, Scope, Send
 
-from pgsession import PostgresStore, Session, SessionNotFoundError
-from tests.concurrency.visits import Gate, Work, application, filling, key_in, visit
+from pgsession import PostgresStore, Session, SessionMiddleware, SessionNotFoundError
+from tests.concurrency.visits import SECRET, Gate, Work, application, filling, key_in, visit
 from tests.concurrency.witness import Witness, eventually
 
 MINUTE: Final = timedelta(minutes=1)
@@ -340,3 +341,25 @@ async def test_save_while_settling(store: PostgresStore, witness: Witness, cooki
     await saving[0]
 
     assert await witness.value(key_in(cookie)) == {"user": "ann", "seen": 1, "cart": [1]}
+
+
+async def test_settled_twice_at_once(store: PostgresStore, witness: Witness) -> None:
+    """Two responses that start at once, against the protocol, make one session."""
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+    sent: list[Message] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        scope["session"]["user"] = "ann"
+        await asyncio.gather(send(dict(start)), send(dict(start)))
+
+    async def note(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "scheme": "https", "path": "/", "headers": []}
+    await SessionMiddleware(app, store=store, secret_key=SECRET)(scope, receive, note)
+
+    assert len(sent) == 2
+    assert await witness.values() == [{"user": "ann"}]
