@@ -75,7 +75,7 @@ def check(database_url: str, schema: str | None) -> None:
         sys.exit(1)
 
 
-@command.command()
+@command.command(short_help="Remove expired sessions.")
 @_database_url
 @_schema
 def sweep(database_url: str, schema: str | None) -> None:

@@ -50,6 +50,8 @@ class Exchange(Attachment):
 
     #: Our refusal went out in place of the application's response.
     _refused: bool = False
+    #: The log counts this request among those that went without their session.
+    _is_reported: bool = False
     #: Why the store could not do what the application asked of the session.
     _failure: StoreUnavailableError | None = None
     session: Session
@@ -69,7 +71,7 @@ class Exchange(Attachment):
             if not policy.is_anonymous(self._scope):
                 await self._refuse(error)
                 return False
-            trouble.note(error)
+            self._report(error)
             self._presented = True
             self.session = UnavailableSession.blank(self)
             self.give_up()
@@ -181,8 +183,14 @@ class Exchange(Attachment):
 
     async def _refuse(self, error: StoreUnavailableError) -> None:
         self._refused = True
-        self._policy.trouble.note(error)
+        self._report(error)
         await refuse(self._scope, self._send)
+
+    def _report(self, error: StoreUnavailableError) -> None:
+        """Have the log count this request among those that went without, once."""
+        if not self._is_reported:
+            self._is_reported = True
+            self._policy.trouble.note(error)
 
     def _adopt_replacement(self) -> None:
         """Take over a plain dict that the application put in the session's place."""

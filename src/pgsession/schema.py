@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Final
 
 import psycopg
 from psycopg import AsyncConnection, Connection, sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import class_row, tuple_row
 
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
@@ -195,10 +196,15 @@ def qualified(schema: str | None, name: str) -> sql.Identifier:
     return sql.Identifier(schema, name) if schema else sql.Identifier(name)
 
 
+#: How long a server may take to answer, unless the conninfo says otherwise.
+_PATIENCE: Final = {"connect_timeout": "5"}
+
+
 def _connect(conninfo: str) -> Connection:
     try:
-        refuse_torn_password(conninfo_to_dict(conninfo))
-        return psycopg.connect(conninfo, autocommit=True)
+        given = conninfo_to_dict(conninfo)
+        refuse_torn_password(given)
+        return psycopg.connect(make_conninfo("", **{**_PATIENCE, **given}), autocommit=True)
     except psycopg.OperationalError as error:
         failure: SessionError = StoreUnavailableError(f"PostgreSQL cannot be reached: {error}")
     except psycopg.ProgrammingError:

@@ -235,6 +235,24 @@ async def test_one_line(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+async def test_counted_once(
+    visit: Callable[..., AsyncClient],
+    gone: PostgresStore,
+    cookie_of: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A request that goes without its session and is refused a change is one to the log."""
+    monkeypatch.setattr("pgsession.trouble.INTERVAL", 0.0)  # a line for each
+    client = visit(gone, fill, on_unavailable="anonymous")
+
+    for _ in range(3):
+        await client.get("/fill", headers={"cookie": cookie_of(KEY)})
+
+    told = [record.args[0] for record in caplog.records[1:] if isinstance(record.args, tuple)]
+    assert told == [2, 3]
+
+
 async def use(request: Request) -> Response:
     """Ask something of the session that only the store can answer."""
     assert isinstance(request.session, Session)
