@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import Context
 from typing import Final
 
 from psycopg.pq import TransactionStatus
@@ -37,7 +38,7 @@ class Lender:
         #: So many wait at the pool.
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._returning: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def most(self) -> int:
@@ -86,15 +87,15 @@ class Lender:
             self._at_hand.append(connection)
             if self._timer is None:
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(_KEPT, self._begin_to_return)
+                self._timer = loop.call_later(_KEPT, self._return)
         else:
-            await self._put_back(connection)
+            await self._finish(self._put_back(connection))
 
     async def drain(self) -> None:
         """Have all connections replaced, those that are lent as soon as they come back."""
         self._taken_at = {}
-        await self._return()
-        await self._pool.drain()
+        self._return()
+        await self._finish(self._pool.drain())
 
     async def close(self) -> None:
         """Return what is at hand, and keep nothing any more."""
@@ -103,24 +104,31 @@ class Lender:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._returning is not None:
-            await asyncio.wait({self._returning})
-        await self._return()
+        self._return()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
-    def _begin_to_return(self) -> None:
+    def _return(self) -> None:
+        """Begin to return to the pool what is at hand."""
         self._timer = None
-        self._returning = asyncio.get_running_loop().create_task(self._return())
-
-    async def _return(self) -> None:
-        """Return to the pool what is at hand."""
         while self._at_hand:
-            await self._put_back(self._at_hand.pop())
+            self._finish(self._put_back(self._at_hand.pop()))
 
     async def _put_back(self, connection: Connection) -> None:
         self._taken_at.pop(connection, None)
         if isinstance(connection, OwnConnection):
             connection.kept_cursor = None
         await self._pool.putconn(connection)
+
+    def _finish(self, work: Coroutine[None, None, None]) -> asyncio.Future[None]:
+        """Have the pool's work done, though who awaits it may be cancelled meanwhile.
+
+        Interrupted, the pool would lose a connection, and the room for it.
+        """
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return asyncio.shield(task)
 
 
 class _Loan:

@@ -61,6 +61,7 @@ class Locks:
         not what the block may raise of its own.
         """
         deadline, stage = Deadline(timeout), _Stage.TAKING
+        raised: BaseException | None = None
         try:
             with deadline:
                 async with AsyncExitStack() as stack:
@@ -68,15 +69,21 @@ class Locks:
                     deadline.allow(None)
                     stack.callback(deadline.allow, self._patience)
                     stage = _Stage.HELD
-                    yield connection
+                    try:
+                        yield connection
+                    except BaseException as error:
+                        raised = error
+                        raise
                     stage = _Stage.ENDING
         except (psycopg.Error, TimeoutError) as error:
-            if stage is _Stage.HELD and not deadline.strikes:
+            if raised is None or deadline.strikes:
+                raised = _failure(error, stage)
+            elif error is raised:
                 raise
-            failure = _failure(error, stage)
         else:
             return
-        raise failure
+        # The block's own, if the connection that was to take it all back had died by then.
+        raise raised
 
     async def _take(self, stack: AsyncExitStack, number: int) -> Connection:
         queue = self._queues.setdefault(number, asyncio.Lock())

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
 from pgsession import (
@@ -340,6 +341,27 @@ async def test_killed_holder(store: PostgresStore, witness: Witness, cookie: str
     assert await witness.value(key_in(cookie)) == {"user": "ann"}
     await visit(application(store, counting), cookie)
     assert await witness.value(key_in(cookie)) == {"user": "ann", "count": 1}
+
+
+async def test_lost_holder_raising(store: PostgresStore) -> None:
+    """An error of the block itself comes out, though its connection dies before the roll-back."""
+
+    async def die(connection: AsyncConnection[Any]) -> None:
+        await asyncio.sleep(0)
+        connection.pgconn.finish()
+        connection.lock.release()
+
+    async def lose() -> None:
+        async with store._connections.hold(7, PATIENCE) as held:  # noqa: SLF001 - what it runs on
+            connection = held._connection  # type: ignore[attr-defined] # noqa: SLF001
+            await connection.lock.acquire()  # as a statement of another task's would
+            dying.append(asyncio.create_task(die(connection)))
+            raise LookupError
+
+    dying: list[asyncio.Task[None]] = []
+    await store.open()
+    with pytest.raises(LookupError):
+        await lose()
 
 
 async def test_killed_holder_caught(store: PostgresStore, witness: Witness, cookie: str) -> None:

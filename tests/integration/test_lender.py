@@ -138,11 +138,25 @@ async def test_closed_while_returning(pool: Pool) -> None:
     """Closing waits for what is on its way back."""
     lender = Lender(pool, keeps=True)
     await use(lender)
-    lender._begin_to_return()  # noqa: SLF001 - as its timer does
+    lender._return()  # noqa: SLF001 - as its timer does
 
     await lender.close()
 
     assert at_pool(pool) == 1
+
+
+async def test_cancelled_while_returning(lender: Lender, pool: Pool) -> None:
+    """Who is cancelled while a connection returns to its pool does not take it along."""
+    connection = await lender.take()
+    lender._taken_at.clear()  # noqa: SLF001 - it has been out for long
+    async with pool._lock:  # noqa: SLF001 - whatever else the pool is about
+        user = asyncio.create_task(lender.give_back(connection))
+        await asyncio.sleep(0)
+        user.cancel()
+        await asyncio.wait([user])
+
+    assert user.cancelled()
+    assert await use(lender) is connection
 
 
 async def test_shared(pool: Pool) -> None:
