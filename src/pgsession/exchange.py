@@ -55,6 +55,7 @@ class Exchange(Attachment):
     #: Why the store could not do what the application asked of the session.
     _failure: StoreUnavailableError | None = None
     session: Session
+    started: bool
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
         self._policy = policy  # as the class above does, for less: this is on every request's way

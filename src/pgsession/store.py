@@ -78,7 +78,8 @@ class Changes(msgspec.Struct, frozen=True, eq=False):
         mine, theirs = ((it.set, frozenset(it.removed), it.replaced) for it in (self, other))
         return mine == theirs
 
-    __hash__ = None  # type: ignore[assignment] # it holds what has no hash
+    def __hash__(self) -> int:
+        raise TypeError("Changes hold what has no hash, and have none.")
 
     def __repr__(self) -> str:
         counts = f"{len(self.set)} set, {len(self.removed)} removed"

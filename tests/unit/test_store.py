@@ -107,3 +107,14 @@ def test_encode_refuses() -> None:
         Changes(set={"a": {1}}).encode(limit=100)
     with pytest.raises(ValueTooLargeError):
         Changes(set={"a": "x" * 100}).encode(limit=100)
+
+
+def test_changes_equal() -> None:
+    """Changes are equal if they do the same, whoever has encoded them; they have no hash."""
+    changes = Changes(set={"a": 1}, removed=["b"])
+
+    assert changes == Changes(set={"a": 1}, removed={"b"}, encoded=b'{"a":1}')
+    assert changes != Changes(set={"a": 1})
+    assert changes != ({"a": 1}, ["b"])
+    with pytest.raises(TypeError, match="no hash"):
+        hash(changes)
