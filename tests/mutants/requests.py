@@ -10,16 +10,12 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres.py",
-                "        if not await self._calls.edit(edit):\n"
+                "        if not await self._calls.edit(self._merging(key, changes, seconds, "
+                "granted=granted)):\n"
                 "            raise SessionNotFoundError\n",
+                "        edit = self._merging(key, changes, seconds, granted=granted)\n"
                 "        if not await self._calls.edit(edit):\n"
-                "            draft = Draft(\n"
-                "                session_key=edit.session_key,\n"
-                "                text=edit.text,\n"
-                "                period=self._default_period,\n"
-                "                granted=False,\n"
-                "                lifetime=None,\n"
-                "            )\n"
+                "            draft = Draft(edit.session_key, edit.changed, self._seconds(None))\n"
                 "            await self._calls.insert(draft)\n",
             ),
         ),
