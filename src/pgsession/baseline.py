@@ -10,8 +10,7 @@ from pgsession.value import decode_value, encode_text, same
 class Baseline:
     """A plain value, apart from all that a handler may alter.
 
-    It is kept as text, and as a value once somebody compares: many requests
-    never do.
+    It is kept as text, and as a value once somebody compares.
     """
 
     __slots__ = ("_text", "_value")

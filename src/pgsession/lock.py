@@ -71,7 +71,7 @@ class Locks:
                     stage = _Stage.HELD
                     try:
                         yield connection
-                    except BaseException as error:
+                    except BaseException as error:  # whatever it is, it goes on as it is
                         raised = error
                         raise
                     stage = _Stage.ENDING

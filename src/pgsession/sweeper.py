@@ -68,7 +68,7 @@ class Sweeper:
                 return
             except SessionError as error:
                 self._complain(str(error))
-            except Exception:
+            except Exception:  # the outermost edge: the sweeper goes on, whatever it was
                 _LOGGER.exception("Expired sessions could not be swept")
             else:
                 self._tell(swept)

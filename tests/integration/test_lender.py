@@ -93,6 +93,7 @@ async def test_waiting_at_the_pool(lender: Lender, pool: Pool) -> None:
         while not pool.get_stats()["requests_waiting"]:  # noqa: ASYNC110 - it can only be asked
             await asyncio.sleep(0)
 
+    assert not pool.get_stats().get("requests_waiting")
     assert await other is connection
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from itertools import count
 from typing import Any, Literal
 
 import pytest
@@ -23,6 +25,10 @@ from pgsession import (
     SettingsError,
     StoreUnavailableError,
 )
+from pgsession.attachment import Policy
+from pgsession.cookie import Cookie
+from pgsession.exchange import Exchange
+from pgsession.trouble import INTERVAL, Trouble
 from tests.pages import fill, read
 
 KEY = "k" * 40
@@ -235,19 +241,26 @@ async def test_one_line(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-async def test_counted_once(
-    visit: Callable[..., AsyncClient],
-    gone: PostgresStore,
-    cookie_of: Callable[[str], str],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_counted_once(gone: PostgresStore, caplog: pytest.LogCaptureFixture) -> None:
     """A request that goes without its session and is refused a change is one to the log."""
-    monkeypatch.setattr("pgsession.trouble.INTERVAL", 0.0)  # a line for each
-    client = visit(gone, fill, on_unavailable="anonymous")
+    policy = Policy(
+        store=gone,
+        cookie=Cookie(secret_keys=["s" * 32]),
+        max_age="default",
+        touch_after=None,
+        is_anonymous=lambda _: True,
+        trouble=Trouble(clock=partial(next, count(step=INTERVAL))),  # a line for each
+    )
+
+    async def send(_message: Message) -> None:
+        pass
 
     for _ in range(3):
-        await client.get("/fill", headers={"cookie": cookie_of(KEY)})
+        exchange = Exchange(policy, {"type": "http"}, send)
+        assert await exchange.look_up(KEY)
+        with pytest.raises(StoreUnavailableError) as refused:
+            exchange.session["user"] = "ann"
+        assert await exchange.answer_for(refused.value)
 
     told = [record.args[0] for record in caplog.records[1:] if isinstance(record.args, tuple)]
     assert told == [2, 3]
