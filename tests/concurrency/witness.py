@@ -31,11 +31,12 @@ WHERE application_name = %s
   AND wait_event_type = 'Lock'
 """
 
+# Not xact_start: a connection that its pool opens meanwhile has short transactions of its own.
 IN_TRANSACTION = """
 SELECT pid
 FROM pg_stat_activity
 WHERE application_name = %s
-  AND xact_start IS NOT NULL
+  AND (state LIKE 'idle in transaction%%' OR wait_event_type = 'Lock')
 """
 
 AGE = """
@@ -123,7 +124,7 @@ class Witness:
         await eventually(partial(self._is_waiting, count))
 
     async def in_transaction(self) -> list[int]:
-        """Return the processes that serve transactions of the stores."""
+        """Return the processes whose transactions wait for a store, or for a lock."""
         found = await self._connection.execute(IN_TRANSACTION, (self.name,))
         return [pid for (pid,) in await found.fetchall()]
 
