@@ -73,18 +73,17 @@ class Attachment:
     _lifetime: timedelta | None = None
     _as_of: float = 0.0
 
-    #: Made by `begin_with`, or from outside: most requests come without a key.
+    #: The request's session, empty until `begin_with`.
     session: Session
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self.session = Session(attachment=self)
 
     def begin_with(self, presented: str, entry: Entry | None) -> None:
         """Begin with what the store has for a key that came with the request."""
         self._presented = True
-        if entry is None:
-            self.session = Session.blank(self)
-        else:
+        if entry is not None:
             self._key = presented
             self.session = Session(entry, attachment=self)
             self._note(entry)

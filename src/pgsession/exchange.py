@@ -58,7 +58,10 @@ class Exchange(Attachment):
     started: bool
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
-        self._policy = policy  # as the class above does, for less: this is on every request's way
+        # As the class above does, for less: this is on every request's way.
+        self._policy = policy
+        self.session = session = Session.__new__(Session)
+        session.attachment = self
         self._scope = scope
         self._send = send
 
@@ -74,7 +77,7 @@ class Exchange(Attachment):
                 return False
             self._report(error)
             self._presented = True
-            self.session = UnavailableSession.blank(self)
+            self.session = UnavailableSession(attachment=self)
             self.give_up()
             self._failure = error  # why the application fails, if it fails at changing this one
         else:

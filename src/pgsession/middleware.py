@@ -17,7 +17,6 @@ from pgsession.exchange import OURS, Exchange
 from pgsession.excluded import ExcludedSession, matcher
 from pgsession.lifespan import Lifespan
 from pgsession.period import Period, as_period
-from pgsession.session import Session
 from pgsession.settings import Exclude, OnUnavailable, SecretKey, SessionSettings
 from pgsession.store import Store
 
@@ -99,12 +98,9 @@ class SessionMiddleware:
             return
         exchange = Exchange(self._policy, scope, send)
         presented = self._find(scope["headers"])
-        if presented is None:
-            exchange.session = session = Session.blank(exchange)
-        elif await exchange.look_up(presented):
-            session = exchange.session
-        else:
+        if presented is not None and not await exchange.look_up(presented):
             return
+        session = exchange.session
         outer = scope.get("session")
         scope["session"] = session
         try:
@@ -115,7 +111,7 @@ class SessionMiddleware:
             if not await exchange.answer_for(error):
                 raise
         finally:
-            session.detach()
+            session.attachment = None
             if outer is not None:
                 scope["session"] = outer
 

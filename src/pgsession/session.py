@@ -97,8 +97,10 @@ class Session(dict[str, Any]):
     #: is empty, whoever this is, and refuses to be changed.
     is_unavailable: bool = False
 
+    #: What ties it to the store, until its request is over.
+    attachment: Attached | None = None
+
     # What most requests never set stands here, not in each of them.
-    _attachment: Attached | None = None
     _default_period: timedelta = DEFAULT_PERIOD
     _limit: int = DEFAULT_VALUE_LIMIT
     _stored: Baseline = _EMPTY
@@ -125,7 +127,7 @@ class Session(dict[str, Any]):
                 super().__init__(value)
                 self._stored = Baseline(encode_text(value))
         if attachment is not None:
-            self._attachment = attachment
+            self.attachment = attachment
         if default_period is not None:
             self._default_period = default_period
         if limit is not None:
@@ -206,8 +208,8 @@ class Session(dict[str, Any]):
         """
         if self._granted is not None:
             return self._granted
-        if self._attachment is not None:
-            return self._attachment.default_period
+        if self.attachment is not None:
+            return self.attachment.default_period
         return self._default_period
 
     @period.setter
@@ -369,27 +371,16 @@ class Session(dict[str, Any]):
         super().clear()
         self.update(content)
 
-    @classmethod
-    def blank(cls, attachment: Attached) -> Session:
-        """Return an empty session; cheap, for it is made for every request."""
-        session = cls.__new__(cls)
-        session._attachment = attachment  # noqa: SLF001 - our own
-        return session
-
-    def detach(self) -> None:
-        """Part from the request, which is over."""
-        self._attachment = None
-
     def _attached(self) -> Attached:
-        if self._attachment is None:
+        if self.attachment is None:
             raise SessionError("This session belongs to no request, so no store knows it.")
-        return self._attachment
+        return self.attachment
 
     def _largest(self) -> int:
-        return self._limit if self._attachment is None else self._attachment.value_limit
+        return self._limit if self.attachment is None else self.attachment.value_limit
 
     def _refuse_if_started(self) -> None:
-        if self._attachment is not None and self._attachment.started:
+        if self.attachment is not None and self.attachment.started:
             raise ResponseStartedError
 
     def _written_members(self, before: dict[str, Any], *, limit: int) -> dict[str, bytes]:
