@@ -19,20 +19,15 @@ from pgsession.value import (
     decode_value,
     differs,
     embed,
-    encode_member,
     encode_text,
     encode_value,
-    join_members,
+    plain_member,
 )
 
 _EMPTY = Baseline(b"{}")
 
 #: What `Session.changes` returns, this very object, where nothing differs.
 UNCHANGED = Changes()
-
-#: No letter of a name takes more bytes in JSON, and no member more than this beside its own.
-_LETTER_SIZE = 6
-_MEMBER_SIZE = 4
 
 
 class Attached(Protocol):
@@ -124,7 +119,7 @@ class Session(dict[str, Any]):
             if granted is not None:
                 self._granted = granted
             if value:
-                super().__init__(value)
+                self.update(value)
                 self._stored = Baseline(encode_text(value))
         if attachment is not None:
             self.attachment = attachment
@@ -283,13 +278,12 @@ class Session(dict[str, Any]):
             return UNCHANGED
         replaced = self._cleared > 0
         before = {} if replaced else self._stored.value
-        limit = self._largest()
-        written = self._written_members(before, limit=limit)
+        written = self._written_members(before)
+        text = encode_text(written)
+        if written:  # one that only shrinks is let through, though a lowered limit forbade it
+            self._check_size(written, text)
         return Changes(
-            {name: self[name] for name in written},
-            before.keys() - self.keys(),
-            replaced,
-            join_members(written, limit=limit),
+            {name: self[name] for name in written}, before.keys() - self.keys(), replaced, text
         )
 
     @property
@@ -383,31 +377,23 @@ class Session(dict[str, Any]):
         if self.attachment is not None and self.attachment.started:
             raise ResponseStartedError
 
-    def _written_members(self, before: dict[str, Any], *, limit: int) -> dict[str, bytes]:
-        """Encode the members that differ from `before`; refuse a session past the limit."""
-        written: dict[str, bytes] = {}
+    def _written_members(self, before: dict[str, Any]) -> dict[str, Any]:
+        """Return the members that differ from `before`, checked, for `encode_text`."""
+        written: dict[str, Any] = {}
         for name, member in self.items():
             if name not in before:
-                written[name] = encode_member(name, member)
+                written[name] = plain_member(name, member)
                 continue
             stored = before[name]
             if type(member) in ATOMS and type(member) is type(stored):
                 if member != stored:  # as `changed_text` would say, for less
-                    written[name] = encode_member(name, member)
+                    written[name] = plain_member(name, member)
             elif (text := changed_text(name, member, stored)) is not None:
-                written[name] = text
-        if written:  # one that only shrinks is let through, though a lowered limit forbade it
-            self._check_size(written, limit=limit)
+                written[name] = embed(text)
         return written
 
-    def _check_size(self, written: dict[str, bytes], *, limit: int) -> None:
+    def _check_size(self, written: dict[str, Any], text: bytes) -> None:
         """Refuse a session past the limit: reckon cheaply what it has at most, then exactly."""
-        at_most = len(self._stored.text)
-        for name, text in written.items():
-            at_most += len(text) + _LETTER_SIZE * len(name) + _MEMBER_SIZE
-        if at_most > limit:
-            size = 1  # a brace more than the members' own, for each brings a comma
-            for name, member in self.items():
-                text = embed(written[name]) if name in written else member
-                size += len(encode_text({name: text})) - 1
-            check_size(size, limit=limit)
+        limit = self._largest()
+        if len(self._stored.text) + len(text) > limit:
+            check_size(len(encode_text({**self, **written})), limit=limit)

@@ -56,22 +56,19 @@ def encode_value(value: Mapping[str, JSON], *, limit: int) -> bytes:
         raise UnsupportedTypeError(
             f"A session value is a dict with string keys, not {type(value).__name__}."
         )
-    return join_members({name: encode_member(name, value[name]) for name in value}, limit=limit)
+    text = encode_text({name: plain_member(name, value[name]) for name in value})
+    check_size(len(text), limit=limit)
+    return text
+
+
+def plain_member(name: str, member: JSON) -> JSON:
+    """Return ``session[name]`` as fresh, plain JSON. Raises as `encode_value` does."""
+    return _plain(member, (None, _checked_name(name, None)), depth=1, above=())
 
 
 def encode_member(name: str, member: JSON) -> bytes:
     """Return the canonical JSON text of ``session[name]``: equal texts mean equal values."""
-    return _sorted_encoder.encode(
-        _plain(member, (None, _checked_name(name, None)), depth=1, above=())
-    )
-
-
-def join_members(members: Mapping[str, bytes], *, limit: int) -> bytes:
-    """Join members that `encode_member` wrote into the text of one object."""
-    text = _encoder.encode(dict(zip(members, map(msgspec.Raw, members.values()), strict=True)))
-    if len(text) > limit:
-        check_size(len(text), limit=limit)
-    return text
+    return _sorted_encoder.encode(plain_member(name, member))
 
 
 def check_size(size: int, *, limit: int) -> None:

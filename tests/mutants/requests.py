@@ -30,13 +30,13 @@ REQUESTS: Final = (
         (
             Edit(
                 "session.py",
-                "written = self._written_members(before, limit=limit)",
-                "written = self._written_members({}, limit=limit)",
+                "written = self._written_members(before)",
+                "written = self._written_members({})",
             ),
             Edit(
                 "session.py",
-                "            replaced,\n",
-                "            True,\n",
+                "before.keys() - self.keys(), replaced, text",
+                "before.keys() - self.keys(), True, text",
             ),
         ),
         (
