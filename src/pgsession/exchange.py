@@ -48,6 +48,8 @@ class Exchange(Attachment):
     the application's call ends: `finish`.
     """
 
+    #: Nobody had used the session when the response started, nor had a cookie come.
+    is_unused: bool = False
     #: Our refusal went out in place of the application's response.
     _refused: bool = False
     #: The log counts this request among those that went without their session.
@@ -88,11 +90,7 @@ class Exchange(Attachment):
 
     def is_finished(self) -> bool:
         """Tell whether nothing can be left to save, once the application's call is over."""
-        session = self.session
-        if self._scope.get("session") is not session:
-            return False
-        is_visitor = not (session or self._presented or self._key is not None)
-        return is_visitor or session.is_unchanged
+        return self._scope.get("session") is self.session and self.session.is_unchanged
 
     def pass_on(self, message: Message) -> Awaitable[None]:
         """Pass a message on; settle the session first if the response starts with it.
@@ -109,7 +107,7 @@ class Exchange(Attachment):
             or self._scope.get("session") is not session
         ):
             return self._start(message)
-        self.started = True  # no cookie came, and nobody used the session: nothing to settle
+        self.started = self.is_unused = True  # so there is nothing to settle
         return self._send(message)
 
     async def _drop(self, message: Message) -> None:

@@ -105,7 +105,9 @@ class SessionMiddleware:
         scope["session"] = session
         try:
             await self.app(scope, receive, exchange.pass_on)
-            if not exchange.is_finished():
+            # Not even asked of those who are most: they have nothing to save.
+            is_visitor = exchange.is_unused and not session and scope.get("session") is session
+            if not (is_visitor or exchange.is_finished()):
                 await exchange.finish()
         except (*OURS, ExceptionGroup) as error:
             if not await exchange.answer_for(error):
