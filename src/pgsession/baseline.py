@@ -42,4 +42,4 @@ class Baseline:
 
     def is_same(self, content: dict[str, Any]) -> bool:
         """Tell cheaply, at C speed, that `content` is the same JSON; False may be wrong."""
-        return same(content, self.value, text=self._text or self.text)
+        return same(content, self.value, text=self.text)

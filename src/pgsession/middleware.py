@@ -105,7 +105,7 @@ class SessionMiddleware:
         scope["session"] = session
         try:
             await self.app(scope, receive, exchange.pass_on)
-            # Not even asked of those who are most: they have nothing to save.
+            # Most requests neither have a session nor leave one: they are not asked any further.
             is_visitor = exchange.is_unused and not session and scope.get("session") is session
             if not (is_visitor or exchange.is_finished()):
                 await exchange.finish()
