@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeAlias
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow, tuple_row
@@ -21,6 +24,28 @@ class OwnConnection(AsyncConnection[Any]):
 
     #: It holds on to what the last statement returned.
     kept_cursor: AsyncCursor[Any] | None = None
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **settings: Any) -> Self:  # noqa: ANN401 - psycopg's
+        """Connect as a pool does, and let the pool's task be cancelled meanwhile."""
+        with ending_if_cancelled():
+            return await super().connect(conninfo, **settings)
+
+
+@contextmanager
+def ending_if_cancelled() -> Iterator[None]:
+    """Have a cancellation end the task of a pool, which would take it for a failed attempt.
+
+    It would wait for its next piece of work then, and whoever waits for it, as
+    `asyncio.run` does in the end for all that it has cancelled, would do so
+    for ever.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None:
+            task.cancel()
+        raise
 
 
 def cursor_of(connection: Connection) -> AsyncCursor[TupleRow]:

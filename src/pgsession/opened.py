@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.connection import Connection, OwnConnection, Pool
+from pgsession.connection import Connection, OwnConnection, Pool, ending_if_cancelled
 from pgsession.deadline import Watch
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.failure import translated
@@ -147,7 +147,8 @@ async def _open_ours(settings: PoolSettings, check: Check, *, patience: float) -
     async def prepare(connection: Connection) -> None:
         connections.add(connection)
         if settings.prepared:  # else a pooler is in between, and would pass it on to others
-            await connection.execute(_CONFIGURE)
+            with ending_if_cancelled():
+                await connection.execute(_CONFIGURE)
 
     pool = settings.make(prepare)
     try:

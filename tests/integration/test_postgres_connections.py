@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import psycopg
@@ -460,6 +461,29 @@ def test_ended_loop(database_url: str, migrated_schema: str) -> None:
             await store.close()
 
     assert asyncio.run(look()) is not None
+
+
+def test_connecting_in_ended_loop(database_url: str, migrated_schema: str) -> None:
+    """An event loop ends though the pool of an open store is connecting just then."""
+    store = PostgresStore(database_url, schema=migrated_schema)
+
+    async def crowd() -> None:
+        await store.generate()
+        await asyncio.gather(store.generate(), store.get("unknown"), store.clear("unknown"))
+
+    async def leave() -> None:
+        async with store:
+            pass
+
+    def visit_often() -> None:
+        for _ in range(5):
+            asyncio.run(crowd())
+        asyncio.run(leave())
+
+    visitor = Thread(target=visit_often, daemon=True)
+    visitor.start()
+    visitor.join(20)
+    assert not visitor.is_alive()
 
 
 def test_closed_in_ended_loop(database_url: str, migrated_schema: str) -> None:
