@@ -152,8 +152,7 @@ async def _open_ours(settings: PoolSettings, check: Check, *, patience: float) -
 
     pool = settings.make(prepare)
     try:
-        # With a connection at hand the first caller does not make the pool grow: one that
-        # is still connecting when its event loop ends would keep the loop from ending.
+        # With a connection at hand the first caller does not make the pool grow.
         await pool.open(wait=True, timeout=settings.timeout)
     except psycopg.Error as error:
         failure = translated(error)
