@@ -14,6 +14,16 @@ One column for each number of requests in flight. The columns after them are at 
 times and CPU a request in microseconds, statements a request, and the ratio of the rates.
 """
 
+RATIOS_NOTE = """\
+A ratio is the median of each round's ratios, not the ratio of two medians. What the parts and the
+peers are, and what bounds the figures, is in the README beside this folder.
+"""
+
+REQUIRED_NOTE = """\
+The medians of all rounds; what is marked as an aim is wished for, not required. HOT updates touch
+no index; the heap is the table without its indexes.
+"""
+
 
 def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
     """Return all tables, with what they were measured on."""
@@ -25,10 +35,10 @@ def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
         "table": table_growth,
         "sweep": sweep,
     }
-    texts = ["# Results", _runs(runs)]
+    texts = ["# Results", _runs(runs), RATIOS_NOTE]
     texts += [write(parts[name]) for name, write in writers.items() if name in parts]
     if judged := required(parts):
-        texts.append("## Required, measured\n")
+        texts += ["## Required, measured\n", REQUIRED_NOTE]
         rows = [(one.figure, one.required, one.measured, one.verdict) for one in judged]
         head = ("figure", "required", "measured (worst to best round)", "")
         texts.append(table(head, rows))
