@@ -71,7 +71,8 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed_in: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Waiting[CallT, AnswerT]] = deque()
-        self._busy = 0
+        #: The lanes that run, each by a token of its own.
+        self._busy: set[object] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         #: The batches under way, by a number of their own.
         self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
@@ -90,12 +91,15 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._waiting.append((call, answer, loop.time()))
         if self._watch is None:
             self._watch = loop.call_later(self._patience, self._refuse_late)
-        if self._busy < self._lanes:
-            self._busy += 1
+        if len(self._busy) < self._lanes:
+            token = object()
+            self._busy.add(token)
             # In a context of its own: a lane serves many, and speaks for none of them.
-            lane = loop.create_task(self._run_lane(), context=Context())
+            lane = loop.create_task(self._run_lane(token), context=Context())
             self._tasks.add(lane)
             lane.add_done_callback(self._tasks.discard)
+            # If it was cancelled before it began, nothing of it has run.
+            lane.add_done_callback(lambda _: self._end_lane(token))
         return answer
 
     def reopen(self) -> None:
@@ -119,12 +123,12 @@ class Coalescer(Generic[CallT, AnswerT]):
             )
         self._loop = loop
         self._waiting = deque()
-        self._busy = 0
+        self._busy = set()
         self._tasks = set()
         self._sent = {}
         self._watch = None
 
-    async def _run_lane(self) -> None:
+    async def _run_lane(self, token: object) -> None:
         try:
             while batch := self._next_batch():
                 self._sent[id(batch)] = batch
@@ -135,13 +139,14 @@ class Coalescer(Generic[CallT, AnswerT]):
         finally:
             # At once, not when the task's callbacks run: a call made in between would wait
             # for a lane that is gone.
-            self._busy -= 1
-            if not self._busy:
-                self._abandon()
+            self._end_lane(token)
 
-    def _abandon(self) -> None:
-        """Fail whoever still waits though no lane is left: the lanes were cancelled."""
-        while self._waiting:
+    def _end_lane(self, token: object) -> None:
+        """Count a lane no more; fail whoever waits though none is left: all were cancelled."""
+        if token not in self._busy:
+            return
+        self._busy.remove(token)
+        while self._waiting and not self._busy:
             _, answer, _ = self._waiting.popleft()
             _fail(answer, StoreUnavailableError("The store was interrupted."))
 

@@ -104,6 +104,7 @@ class Exchange(Attachment):
             self._presented
             or session
             or session.accessed
+            or self._turn is not None  # somebody saves
             or self._scope.get("session") is not session
         ):
             return self._start(message)
@@ -154,10 +155,10 @@ class Exchange(Attachment):
                 raise self._failure  # a mounted application has made it its own
             cookie = await self.settle()
         except StoreUnavailableError as error:
+            self.started = True
             await self._refuse(error)
             return
-        finally:
-            self.started = True
+        self.started = True
         self._add_headers(message, cookie)
         await self._send(message)
 
@@ -198,8 +199,9 @@ class Exchange(Attachment):
         """Take over a plain dict that the application put in the session's place."""
         current = self._scope.get("session")
         if not isinstance(current, Session) and isinstance(current, Mapping):
+            content = dict(current)  # before it is cleared: it may be a view of the session
             self.session.clear()
-            self.session.update(current)
+            self.session.update(content)
             self.session.mark_accessed()
             self._scope["session"] = self.session
 

@@ -54,16 +54,22 @@ class Lender:
         """
         if self._keeps:
             return _Loan(self, living=living)
-        return self._lend_living() if living else self._pool.connection()
+        return self._lend_once(living=living)
 
     @asynccontextmanager
-    async def _lend_living(self) -> AsyncIterator[Connection]:
+    async def _lend_once(self, *, living: bool) -> AsyncIterator[Connection]:
+        """Do what the pool's own ``connection()`` does, and lose none to who is cancelled."""
         while True:
-            async with self._pool.connection() as connection:
-                if not has_hung_up(connection):
+            connection = await self._pool.getconn()
+            try:
+                if living and has_hung_up(connection):
+                    await connection.close()
+                    continue
+                async with connection:
                     yield connection
-                    return
-                await connection.close()
+                return
+            finally:
+                await self._finish(self._pool.putconn(connection))
 
     async def take(self) -> Connection:
         """Return a connection, which is to be given back."""

@@ -167,6 +167,30 @@ async def test_shared(pool: Pool) -> None:
     assert at_pool(pool) == 1
 
 
+async def test_shared_cancelled_while_returning(pool: Pool) -> None:
+    """Nor does who is cancelled take a connection from others, while it returns to their pool."""
+    lender = Lender(pool, keeps=False)
+    lent, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with lender.lend(living=False):
+            lent.set()
+            await ended.wait()
+
+    user = asyncio.create_task(work())
+    await lent.wait()
+    async with asyncio.timeout(10), pool._lock:  # noqa: SLF001 - whatever else the pool is about
+        ended.set()
+        while not lender._tasks:  # noqa: ASYNC110, SLF001 - it can only be asked
+            await asyncio.sleep(0)
+        user.cancel()
+        await asyncio.wait([user])
+    await lender.close()
+
+    assert user.cancelled()
+    assert at_pool(pool) == 1
+
+
 async def test_shared_living(pool: Pool, end_connections: Callable[[], None]) -> None:
     """Of a pool that others use too no connection is lent that the server has ended."""
     lender = Lender(pool, keeps=False)

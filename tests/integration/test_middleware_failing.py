@@ -48,8 +48,11 @@ async def test_client_error(visit: Callable[..., AsyncClient]) -> None:
     assert await value_of(store, key_of(client)) == {"tries": 1}
 
 
-async def test_renewal_that_failed(visit: Callable[..., AsyncClient]) -> None:
-    """A renewal that could not be carried out in time is not made up for: nobody would learn it."""
+@pytest.mark.parametrize(("status", "is_renewed"), [(400, True), (500, False)])
+async def test_answered_in_its_place(
+    visit: Callable[..., AsyncClient], status: int, is_renewed: bool
+) -> None:
+    """What is sent in place of a response that could not be saved decides what is saved."""
     store = MemoryStore()
 
     class Repairing:
@@ -63,7 +66,7 @@ async def test_renewal_that_failed(visit: Callable[..., AsyncClient]) -> None:
                 await self.app(scope, receive, send)
             except TypeError:
                 del scope["session"]["bad"]
-                await PlainTextResponse("repaired", 400)(scope, receive, send)
+                await PlainTextResponse("repaired", status)(scope, receive, send)
 
     async def renew(request: Request) -> Response:
         assert isinstance(request.session, Session)
@@ -80,8 +83,9 @@ async def test_renewal_that_failed(visit: Callable[..., AsyncClient]) -> None:
     response = await client.get("/in/")
 
     assert response.text == "repaired"
-    assert "set-cookie" not in response.headers
-    assert await value_of(store, key) == {"user": "ann"}
+    assert ("set-cookie" in response.headers) is is_renewed
+    assert (key_of(client) != key) is is_renewed
+    assert await value_of(store, key_of(client)) == {"user": "ann"}
 
 
 async def test_no_session_in_scope(visit: Callable[..., AsyncClient]) -> None:

@@ -1,6 +1,10 @@
 """How sessions end, and how they come by another key."""
 
+import asyncio
+from collections import ChainMap
 from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from httpx import AsyncClient
@@ -240,3 +244,48 @@ async def test_replaced_by_dict(visit: Callable[..., AsyncClient]) -> None:
     await client.get("/replace/")
 
     assert await value_of(store, key_of(client)) == {"user": "bob"}
+
+
+@pytest.mark.parametrize("view", [MappingProxyType, ChainMap], ids=["proxy", "chain"])
+async def test_replaced_by_view(visit: Callable[..., AsyncClient], view: type) -> None:
+    """A view of the session put in its place holds what the session does."""
+    store = MemoryStore()
+
+    async def wrap(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"] = view(scope["session"])
+        await Response()(scope, receive, send)
+
+    client = visit(store, fill, routes=(Mount("/wrap", wrap),))
+    await client.get("/fill")
+
+    await client.get("/wrap/")
+
+    assert await value_of(store, key_of(client)) == {"user": "ann"}
+
+
+async def test_emptied_while_saving(visit: Callable[..., AsyncClient]) -> None:
+    """A row that a visitor's save makes goes again, if its content has gone before the response."""
+    keys: list[str] = []
+
+    class Noting(MemoryStore):
+        async def generate(self, *arguments: Any, **settings: Any) -> str:
+            keys.append(await super().generate(*arguments, **settings))
+            for _ in range(9):  # while the response starts
+                await asyncio.sleep(0)
+            return keys[-1]
+
+    store = Noting()
+
+    async def waver(scope: Scope, receive: Receive, send: Send) -> None:
+        session = scope["session"]
+        session["a"] = 1
+        saving = asyncio.create_task(session.save())
+        await asyncio.sleep(0)
+        del session["a"]
+        await Response()(scope, receive, send)
+        await saving
+
+    await visit(store, routes=(Mount("/", waver),)).get("/")
+
+    (key,) = keys
+    assert await store.get(key) is None

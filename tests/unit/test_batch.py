@@ -339,6 +339,19 @@ async def test_cancelled_lane(wire: Wire) -> None:
     assert await coalescer.call(4) == 40
 
 
+async def test_cancelled_before_it_began(wire: Wire) -> None:
+    """A lane that somebody cancels before its first step leaves its place to others."""
+    coalescer = wire.coalescer(lanes=1)
+    before = asyncio.all_tasks()
+    answer = coalescer.call(1)
+    for lane in asyncio.all_tasks() - before:
+        lane.cancel()
+
+    with pytest.raises(StoreUnavailableError):
+        await answer
+    assert await coalescer.call(2) == 20
+
+
 async def test_closed(wire: Wire) -> None:
     """After closing, a call is refused until it is opened again, even while others arrive."""
     coalescer = wire.coalescer()

@@ -24,7 +24,7 @@ from pgsession.errors import (
 from pgsession.period import DEFAULT_PERIOD
 from pgsession.session import Session
 from pgsession.store import Changes, Entry
-from pgsession.value import encode_value
+from pgsession.value import decode_value, encode_value
 
 DAY = timedelta(days=1)
 PRIVATE = "hunter2"
@@ -349,6 +349,23 @@ def test_exact_limit(names: list[str]) -> None:
         session["new"] = (1, "ü")
         if limit == size:
             assert session.changes()
+        else:
+            with pytest.raises(ValueTooLargeError, match=f"is {size:,} bytes"):
+                session.changes()
+
+
+@pytest.mark.parametrize("odd", [1.7e308, -0.0, Markup("x"), [Markup("x")]], ids=repr)
+def test_limit_counts_what_is_stored(odd: Any) -> None:
+    """What a request leaves as it is counts as it is stored: floats with all their digits."""
+    size = len(encode_value({"odd": odd, "new": 1}, limit=10_000))
+
+    for limit in (size, size - 1):
+        stored = decode_value(encode_value({"odd": odd}, limit=size))
+        session = Session(Entry(stored, period=DAY), limit=limit)
+        session["odd"] = odd
+        session["new"] = 1
+        if limit == size:
+            assert session.changes().set == {"new": 1}
         else:
             with pytest.raises(ValueTooLargeError, match=f"is {size:,} bytes"):
                 session.changes()
