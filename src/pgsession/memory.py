@@ -184,7 +184,10 @@ class MemoryStore:
     async def exclusive(
         self, key: str, *, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
     ) -> AsyncIterator[Store]:
-        """Hold the session's lock, if it is free within `timeout`."""
+        """Hold the session's lock, if it is free within `timeout`.
+
+        Other than in PostgreSQL, what the block wrote stays if it raises.
+        """
         lock = self._locks.setdefault(digest(key), asyncio.Lock())
         try:
             async with asyncio.timeout(as_period(timeout).total_seconds()):
