@@ -72,10 +72,12 @@ def bouncer(server: Server, folder: Path, *, prepared: bool) -> Iterator[str]:
 
 def _wait_for(port: int) -> None:
     """Return as soon as somebody listens at a port."""
+    due = time.monotonic() + 30
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except ConnectionRefusedError:
+            assert time.monotonic() < due, "nobody listens there"
             time.sleep(0.01)
         else:
             return

@@ -80,7 +80,9 @@ class Server:
 
     def wait_until(self, query: str) -> None:
         """Return as soon as new connections see that something holds."""
+        due = time.monotonic() + 30
         while self.execute(query) != [(True,)]:
+            assert time.monotonic() < due, "it never holds"
             time.sleep(0.01)
 
     def kill_backends(self, name: str) -> int:
