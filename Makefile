@@ -1,14 +1,19 @@
-# `make` lists the targets. PYTHON=python3.12 runs any of them with another Python,
+# `make` lists the targets. PYTHON=python3.13 runs any of them with another Python,
 # in a virtual environment of its own.
 
 PYTHON ?= python3
-VENV := .venv$(patsubst python%,-%,$(filter-out python3,$(notdir $(PYTHON))))
+VENV := .venv
+ifneq ($(PYTHON),python3)
+VENV := .venv-$(or $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null),missing)
+endif
+DEMO := $(VENV)-demo
 LOWEST := $(VENV)-lowest
 BENCH := $(VENV)-bench
 BIN := $(VENV)/bin
 
+# A lock names a wheel for each package, so that installing it builds nothing.
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
-	--custom-compile-command 'make lock' --extra cli --extra embedded pyproject.toml
+	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-lowest mutants bench lint lock clean
@@ -16,8 +21,8 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/installed ## Run the demo on a PostgreSQL of its own (data in .demo/)
-	@exec $(BIN)/python examples/demo.py
+demo: $(DEMO)/installed ## Run the demo on a PostgreSQL of its own (data in .demo/)
+	@PYTHONPATH=src exec $(DEMO)/bin/python examples/demo.py
 
 test: lint ## Run every gate: lint, then the tests with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
@@ -31,7 +36,7 @@ mutants: $(VENV)/installed ## Break each law on purpose; see that a named test n
 bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": see that it runs)
 	$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
 
-lint: $(VENV)/installed ## Check format, style, types and layers
+lint: $(VENV)/installed ## Check format, style, types and imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -40,26 +45,30 @@ lint: $(VENV)/installed ## Check format, style, types and layers
 	$(BIN)/lint-imports
 
 lock: $(VENV)/installed ## Renew requirements/*.txt (UPGRADE=1: to the newest versions)
-	$(UV_COMPILE) --group dev --generate-hashes $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
-	$(UV_COMPILE) --no-deps --resolution lowest-direct --no-header -o $(VENV)/lowest-direct.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra cli --extra embedded --group dev \
+		pyproject.toml -o requirements/dev.txt
+	$(UV_COMPILE) --constraint requirements/dev.txt --extra embedded --group demo \
+		pyproject.toml -o requirements/demo.txt
+	$(UV_COMPILE) --no-deps --resolution lowest-direct --no-header --extra cli --extra embedded \
+		pyproject.toml -o $(VENV)/lowest-direct.txt
 	cp requirements/dev.txt requirements/lowest.txt
-	$(UV_COMPILE) --group dev --generate-hashes --no-annotate \
-		--constraint $(VENV)/lowest-direct.txt -o requirements/lowest.txt
-	$(UV_COMPILE) --generate-hashes $(if $(UPGRADE),--upgrade) \
-		--constraint requirements/dev.txt benchmarks/requirements.in -o requirements/bench.txt
+	$(UV_COMPILE) --no-annotate --constraint $(VENV)/lowest-direct.txt --extra cli --extra embedded \
+		--group dev pyproject.toml -o requirements/lowest.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --constraint requirements/dev.txt --extra cli \
+		--extra embedded pyproject.toml benchmarks/requirements.in -o requirements/bench.txt
 
 clean: ## Remove environments, caches, build output and the demo's data
 	rm -rf .venv .venv-* .demo .coverage .coverage.* build dist htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
-$(VENV)/installed: requirements/dev.txt
-$(LOWEST)/installed: requirements/lowest.txt
-$(BENCH)/installed: requirements/bench.txt
+$(VENV)/installed: requirements/dev.txt pyproject.toml
+$(DEMO)/installed: requirements/demo.txt
+$(LOWEST)/installed: requirements/lowest.txt pyproject.toml
+$(BENCH)/installed: requirements/bench.txt pyproject.toml
 
-%/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"pgsession needs Python 3.11 or later, and $(PYTHON) is {sys.version.split()[0]}: try make PYTHON=python3.12")'
-	$(PYTHON) -m venv --clear $*
-	$*/bin/python -m pip install --quiet --require-hashes -r $(filter requirements/%,$^)
-	$*/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+# The demo alone runs without installing the project.
+%/installed: requirements/install.py
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): name another Python, such as PYTHON=python3.12." >&2; exit 1; }
+	@$(PYTHON) requirements/install.py $* $(filter requirements/%.txt,$^) $(if $(filter %-demo,$*),,--project)
 	@touch $@

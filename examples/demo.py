@@ -43,11 +43,13 @@ def main() -> None:
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with ExitStack() as stack:
         if not os.environ.get("SESSION_DATABASE_URL"):
+            print(f"Starting PostgreSQL in {DATA.name}/", flush=True)
             with uninterrupted():
                 os.environ["SESSION_DATABASE_URL"] = stack.enter_context(embedded_server(DATA))
         schema = os.environ.setdefault("SESSION_SCHEMA", "pgsession_demo")
         os.environ.setdefault("SESSION_SECRET_KEY", kept_secret())
-        migrate(os.environ["SESSION_DATABASE_URL"], schema=schema)
+        for name in migrate(os.environ["SESSION_DATABASE_URL"], schema=schema):
+            print(f"Applied migration {name}", flush=True)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         server = Server(uvicorn.Config("counter:app", log_level="warning", loop="asyncio"))
         server.run(sockets=[listener])

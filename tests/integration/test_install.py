@@ -1,0 +1,165 @@
+"""`requirements/install.py` installs what a lock names, whatever is released later."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "requirements" / "install.py"
+
+
+def make_wheel(index: Path, name: str, version: str, *, requires: Sequence[str] = ()) -> Path:
+    """Put a package with nothing but metadata into a folder of wheels."""
+    path = index / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
+    with ZipFile(path, "w") as archive:
+        archive.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\n"
+            f"Name: {name}\nVersion: {version}\nProvides-Extra: fast\n{needs}",
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def make_sdist(index: Path, name: str, version: str) -> Path:
+    path = index / f"{name}-{version}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(f"{name}-{version}/setup.py"))
+    return path
+
+
+def make_lock(folder: Path, *archives: Path) -> Path:
+    """Lock these archives, as `make lock` writes it."""
+    lock = folder / "lock.txt"
+    pins = []
+    for archive in archives:
+        name, version = archive.name.split("-")[:2]
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+        pins.append(f"{name}=={version.removesuffix('.tar.gz')} --hash=sha256:{digest}\n")
+    lock.write_text("".join(pins))
+    return lock
+
+
+def install(
+    environment: Path, lock: Path, index: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the script with a folder of archives in place of the registry."""
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
+    return subprocess.run(
+        [sys.executable, SCRIPT, environment, lock],
+        check=False,
+        capture_output=True,
+        env={**os.environ, **pip, **variables},
+        text=True,
+    )
+
+
+def installed(environment: Path) -> set[str]:
+    paths = environment.glob("lib/python*/site-packages/*.dist-info")
+    return {path.name.removesuffix(".dist-info") for path in paths} - {"pip", "setuptools"}
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        pytest.param("beta[fast]>=1", id="newer-release"),
+        pytest.param("beta @ https://packages.invalid/beta-2.whl", id="anything-to-resolve"),
+    ],
+)
+def test_lock_is_final(tmp_path: Path, requirement: str) -> None:
+    """What the lock pins is installed, though a newer release is there: pip resolves nothing.
+
+    Without ``--no-deps`` the first case fails with the pip that Python 3.11 brings (pip issue
+    9644), and the second with every pip.
+    """
+    lock = make_lock(
+        tmp_path,
+        make_wheel(tmp_path, "alpha", "1", requires=[requirement]),
+        make_wheel(tmp_path, "beta", "1"),
+    )
+    make_wheel(tmp_path, "beta", "2")
+
+    done = install(tmp_path / "environment", lock, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert {"alpha-1", "beta-1"} <= installed(tmp_path / "environment")
+    assert "beta-2" not in installed(tmp_path / "environment")
+
+
+def test_one_line_a_step(tmp_path: Path) -> None:
+    """The script says what it does in a line for each step, and pip says nothing."""
+    lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
+
+    done = install(tmp_path / "environment", lock, tmp_path)
+
+    making, installing = done.stdout.splitlines()
+    assert making.startswith("Making ")
+    assert installing.startswith("Installing the packages of ")
+    assert done.stderr == ""
+
+
+def test_nothing_is_built(tmp_path: Path) -> None:
+    """An archive that has to be built is an error: what builds it is not locked."""
+    lock = make_lock(tmp_path, make_sdist(tmp_path, "alpha", "1"))
+
+    done = install(tmp_path / "environment", lock, tmp_path)
+
+    assert done.returncode == 1
+    assert "No matching distribution found for alpha==1" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Failed: ")
+
+
+def test_altered_archive(tmp_path: Path) -> None:
+    """An archive that is not the one that was locked is an error, and is not installed."""
+    lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
+    make_wheel(tmp_path, "alpha", "1", requires=["beta"])
+
+    done = install(tmp_path / "environment", lock, tmp_path)
+
+    assert done.returncode == 1
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+    assert not {"alpha-1"} & installed(tmp_path / "environment")
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_no_venv_module(tmp_path: Path, module: str) -> None:
+    """A Python without its venv module, as Debian has it, is one line that says what to do."""
+    (tmp_path / f"{module}.py").write_text("raise ImportError")
+    lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
+
+    done = install(tmp_path / "environment", lock, tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("This Python has no venv module. Install it ")
+
+
+def test_old_python(tmp_path: Path) -> None:
+    """A Python that is too old is one line that names the version which is needed."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.version_info = (3, 10, 13)")
+    lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
+
+    done = install(tmp_path / "environment", lock, tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pgsession needs Python 3.11 or later, and this is Python 3.")
+
+
+def test_any_python_can_read_it() -> None:
+    """The script has no syntax that an older Python rejects before it can say a sentence."""
+    text = SCRIPT.read_text(encoding="utf-8")
+    for newer in ('f"', "f'", ":=", "->", "match "):
+        assert newer not in text

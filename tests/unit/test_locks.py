@@ -1,0 +1,117 @@
+"""The locks in requirements/: complete, so that installing one leaves nothing to resolve."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT: Final = Path(__file__).parents[2]
+PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PIN: Final = re.compile(
+    r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?: ; (?P<marker>.*?))? \\$", re.MULTILINE
+)
+
+#: What each lock is for: its extras and its groups in pyproject.toml.
+PURPOSES: Final = {
+    "demo": (("embedded",), ("demo",)),
+    "dev": (("cli", "embedded"), ("dev", "demo")),
+    "lowest": (("cli", "embedded"), ("dev", "demo")),
+}
+
+
+class Pin(NamedTuple):
+    """A package in a lock."""
+
+    version: str
+    marker: str | None
+
+    @property
+    def applies(self) -> bool:
+        """Tell whether this Python on this system gets it."""
+        if self.marker is None:
+            return True
+        marker = Requirement(f"it ; {self.marker}").marker
+        return marker is None or marker.evaluate()
+
+
+def pins(lock: str) -> dict[str, Pin]:
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+    return {match["name"]: Pin(match["version"], match["marker"]) for match in PIN.finditer(text)}
+
+
+def is_installed(lock: str) -> bool:
+    """Tell whether this environment holds the versions of a lock, and so knows what they need."""
+    try:
+        return all(version(name) == pin.version for name, pin in pins(lock).items() if pin.applies)
+    except PackageNotFoundError:
+        return False
+
+
+def wanted(lock: str) -> Iterator[Requirement]:
+    """Yield what the project asks for, for the purpose of a lock."""
+    extras, groups = PURPOSES[lock]
+    project = PROJECT["project"]
+    texts = [*project["dependencies"]]
+    for extra in extras:
+        texts += project["optional-dependencies"][extra]
+    for group in groups:
+        texts += [each for each in PROJECT["dependency-groups"][group] if isinstance(each, str)]
+    yield from map(Requirement, texts)
+
+
+def needed(lock: str) -> Iterator[Requirement]:
+    """Yield every requirement of the project, and of what it requires, that applies here."""
+    queue, seen = list(wanted(lock)), set[str]()
+    while queue:
+        requirement = queue.pop()
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        yield requirement
+        for extra in ("", *sorted(requirement.extras)):
+            if (asked := f"{requirement.name}[{extra}]") not in seen:
+                seen.add(asked)
+                queue += _requirements(requirement.name, extra)
+
+
+def _requirements(name: str, extra: str) -> Iterator[Requirement]:
+    for text in requires(name) or ():
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            requirement.marker = None
+            yield requirement
+
+
+def test_complete() -> None:
+    """Whatever a package in a lock requires is in that lock, in a version that it takes."""
+    known = [lock for lock in PURPOSES if is_installed(lock)]
+    assert known, "This environment is that of no lock: remove it and run make again."
+    for lock in known:
+        locked = pins(lock)
+        for requirement in needed(lock):
+            pin = locked.get(canonicalize_name(requirement.name))
+            assert pin is not None, f"{lock}.txt lacks {requirement}"
+            assert pin.applies, f"{lock}.txt has {requirement} for other systems only"
+            assert pin.version in requirement.specifier, f"{lock}.txt has no {requirement}"
+
+
+@pytest.mark.parametrize("lock", ["demo", "dev", "lowest", "bench"])
+def test_pinned_with_hashes(lock: str) -> None:
+    """Each line of a lock is a pin, a hash or a comment: no address, and nothing left open."""
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+    assert pins(lock)
+    for line in text.splitlines():
+        is_hash = re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?", line)
+        assert is_hash or PIN.match(line) or line.strip().startswith("#"), line
+
+
+def test_demo_is_small() -> None:
+    """The demo installs the versions that the tests run with, and no tool that they need."""
+    demo, dev = pins("demo"), pins("dev")
+    assert demo.items() <= dev.items()
+    assert not demo.keys() & {"mypy", "pyright", "pytest", "ruff", "hypothesis", "hatchling"}
