@@ -22,7 +22,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from pgsession.embedded import embedded_server
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 
 #: Connections that each peer on PostgreSQL has; the store's own default.
 POOL_SIZE = 4

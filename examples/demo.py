@@ -18,7 +18,7 @@ import uvicorn
 
 from pgsession import SessionError
 from pgsession.embedded import embedded_server
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 
 DATA = Path(__file__).resolve().parents[1] / ".demo"
 ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}

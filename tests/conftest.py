@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgsession.embedded import embedded_server
-from pgsession.schema import migrate
+from pgsession.postgres.embedded import embedded_server
+from pgsession.postgres.schema import migrate
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pgsession.embedded import embedded_server
+from pgsession.postgres.embedded import embedded_server
 from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
 from tests.mutants.statements import STATEMENTS

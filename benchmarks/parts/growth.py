@@ -17,9 +17,9 @@ from benchmarks.rows import fill, grow, key
 from benchmarks.servers import Places, schema, settle
 from benchmarks.values import VALUE, padded
 from pgsession import Changes, PostgresStore
-from pgsession.row import Edit
-from pgsession.store import new_key
-from pgsession.table import Table
+from pgsession.core.store import new_key
+from pgsession.postgres.rows import Edit
+from pgsession.postgres.statements import Table
 
 LOADS = (1, 64)
 BYTES = (150, 2_000, 20_000, 200_000)

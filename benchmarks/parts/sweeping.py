@@ -14,9 +14,9 @@ from benchmarks.peers.asgi import Client, running, start_sessions
 from benchmarks.rows import grow
 from benchmarks.servers import Places, schema, settle
 from benchmarks.values import VALUE
-from pgsession.dedicated import dedicated
-from pgsession.expired import Batch, Expired
-from pgsession.sweep import Swept, sweep
+from pgsession.postgres.connections.dedicated import dedicated
+from pgsession.postgres.sweeping.statements import Batch, Expired
+from pgsession.postgres.sweeping.sweep import Swept, sweep
 
 IN_FLIGHT = 16
 

@@ -19,8 +19,8 @@ from benchmarks.peers.naive import GENERATE, GET, NaiveStore
 from benchmarks.servers import Places
 from benchmarks.values import SECRET, VALUE
 from pgsession import PostgresStore, SessionMiddleware
-from pgsession.store import new_key
-from pgsession.value import encode_value
+from pgsession.core.store import new_key
+from pgsession.core.value import encode_value
 
 #: What a request does with its session.
 WORKS = ("none", "read", "write")

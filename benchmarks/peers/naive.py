@@ -10,9 +10,9 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import Changes, Entry, SessionNotFoundError, Store
-from pgsession.period import Period, as_period
-from pgsession.store import DEFAULT_EXCLUSIVE_TIMEOUT, digest, new_key
-from pgsession.value import DEFAULT_VALUE_LIMIT, JSON
+from pgsession.core.period import Period, as_period
+from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, digest, new_key
+from pgsession.core.value import DEFAULT_VALUE_LIMIT, JSON
 
 GET = """
 SELECT session_data::text, extract(epoch FROM expire_date - now())::float8

@@ -8,6 +8,9 @@
     app.add_middleware(SessionMiddleware, store=store, secret_key=…)
 """
 
+from pgsession.asgi.middleware import SessionMiddleware
+from pgsession.core.session import Session
+from pgsession.core.store import Changes, Entry, Store
 from pgsession.errors import (
     InvalidPeriodError,
     InvalidValueError,
@@ -24,12 +27,9 @@ from pgsession.errors import (
     ValueTooLargeError,
 )
 from pgsession.memory import MemoryStore
-from pgsession.middleware import SessionMiddleware
-from pgsession.postgres import PostgresStore
-from pgsession.session import Session
+from pgsession.postgres.store import PostgresStore
+from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.settings import SessionSettings
-from pgsession.store import Changes, Entry, Store
-from pgsession.sweep import Swept
 
 __all__ = [
     "Changes",

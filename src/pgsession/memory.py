@@ -11,16 +11,16 @@ from datetime import timedelta
 from typing import Final
 from weakref import WeakValueDictionary
 
-from pgsession.errors import SessionNotFoundError, StoreBusyError
-from pgsession.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry, Store, digest, new_key
-from pgsession.value import (
+from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
+from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry, Store, digest, new_key
+from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
     checked_names,
     decode_value,
     encode_value,
 )
+from pgsession.errors import SessionNotFoundError, StoreBusyError
 
 #: Sessions that are kept before the expired ones among them are looked for.
 _ROOM: Final = 1024
@@ -42,7 +42,7 @@ class MemoryStore:
     They are gone when the process ends, and each process has its own. Expired
     ones are dropped when somebody asks for them, and all of them whenever there
     are twice as many sessions as were alive the last time. See
-    `pgsession.store.Store` for what the methods promise.
+    `pgsession.core.store.Store` for what the methods promise.
     """
 
     def __init__(

@@ -12,16 +12,16 @@ from starlette.config import Config, environ
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
-from pgsession.assurance import Assurance, AssuranceLevel
-from pgsession.conninfo import complete_conninfo
-from pgsession.cookie import Cookie, MaxAge, SameSite
+from pgsession.core.assurance import Assurance, AssuranceLevel
+from pgsession.core.cookie import Cookie, MaxAge, SameSite
+from pgsession.core.period import Period, as_period, parse_period
+from pgsession.core.store import Store
+from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.errors import SettingsError
-from pgsession.period import Period, as_period, parse_period
-from pgsession.pool import DEFAULT_TIMEOUT
-from pgsession.postgres import PostgresStore
-from pgsession.store import Store
-from pgsession.sweeper import DEFAULT_SWEEP_EVERY
-from pgsession.value import DEFAULT_VALUE_LIMIT
+from pgsession.postgres.connections.conninfo import complete_conninfo
+from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
+from pgsession.postgres.store import PostgresStore
+from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
 
 _T = TypeVar("_T")
 

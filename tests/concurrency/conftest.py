@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from pgsession import PostgresStore
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 from tests.concurrency.witness import Witness
 
 

@@ -36,8 +36,8 @@ from psycopg import sql
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pgsession import PostgresStore
-from pgsession.embedded import embedded_server
-from pgsession.schema import migrate
+from pgsession.postgres.embedded import embedded_server
+from pgsession.postgres.schema import migrate
 from tests.concurrency.hammer_worker import Scale, Slot, Tally, hammer
 from tests.concurrency.hammered_app import GONE, call, make_app
 

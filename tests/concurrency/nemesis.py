@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psycopg
 
-from pgsession.embedded import embedded_server
-from pgsession.schema import migrate
+from pgsession.postgres.embedded import embedded_server
+from pgsession.postgres.schema import migrate
 
 _KILL = """
 SELECT pg_terminate_backend(pid)

@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 from psycopg.conninfo import make_conninfo
 
 from pgsession import Changes, Entry, MemoryStore, PostgresStore, SessionNotFoundError
-from pgsession.attachment import Attachment
+from pgsession.asgi.binding import Attachment
 from tests.concurrency.model import Holder, Living, Model
 from tests.concurrency.visits import key_in
 from tests.concurrency.worlds import PostgresWorld, World

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from pgsession import Store
-from pgsession.attachment import Policy
-from pgsession.cookie import Cookie
-from pgsession.store import digest
+from pgsession.asgi.binding import Policy
+from pgsession.core.cookie import Cookie
+from pgsession.core.store import digest
 from tests.concurrency.visits import SECRET
 
 _T = TypeVar("_T")

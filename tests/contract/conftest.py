@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from pgsession import MemoryStore, PostgresStore, Store
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pgsession import embedded
-from pgsession.schema import migrate
+from pgsession.postgres import embedded
+from pgsession.postgres.schema import migrate
 
 #: Durable, as servers are; small, as many of them run.
 _OPTIONS = (

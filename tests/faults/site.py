@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from pgsession import PostgresStore, SessionMiddleware
-from pgsession.cookie import Cookie
+from pgsession.core.cookie import Cookie
 
 SECRET = "a secret of the tests, long enough for HMAC"
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 from tests.hostile.site import client, ear, framework, settings, store, witness
 from tests.integration.conftest import (
     closed_port,

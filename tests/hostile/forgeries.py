@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from itsdangerous import Signer, TimestampSigner
 
-from pgsession.cookie import Cookie
+from pgsession.core.cookie import Cookie
 from tests.integration.conftest import SECRET
 from tests.pages import NAME
 

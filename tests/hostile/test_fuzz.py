@@ -16,7 +16,7 @@ from pgsession import (
     Session,
     SessionMiddleware,
 )
-from pgsession.period import DEFAULT_PERIOD
+from pgsession.core.period import DEFAULT_PERIOD
 from tests.hostile.forgeries import FORGERIES, PREFIX, signed
 from tests.hostile.reference import Refused, canonical, typed
 from tests.hostile.values import (

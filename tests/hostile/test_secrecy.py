@@ -24,7 +24,7 @@ from pgsession import (
     SessionMiddleware,
     SessionSettings,
 )
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 from tests.concurrency.witness import Witness
 from tests.hostile.forgeries import FORGERIES
 from tests.hostile.overhearing import Ear, Overheard, listening

@@ -8,7 +8,7 @@ from httpx import AsyncClient
 from psycopg import Connection
 
 from pgsession import Changes, PostgresStore, SchemaError, SessionError
-from pgsession.schema import migrate, migrations
+from pgsession.postgres.schema import migrate, migrations
 from tests.hostile.forgeries import KEY
 from tests.hostile.overhearing import Ear
 from tests.hostile.secret import VALUE

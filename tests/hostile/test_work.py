@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from pgsession.cookie import Cookie
+from pgsession.core.cookie import Cookie
 from tests.hostile.forgeries import KEY, PREFIX
 from tests.integration.conftest import SECRET
 

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Scope
 
 from pgsession import PostgresStore, SessionMiddleware, Store
-from pgsession.cookie import Cookie
+from pgsession.core.cookie import Cookie
 
 SECRET = "a secret of the tests, long enough for HMAC"
 

@@ -11,7 +11,7 @@ import pytest
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 
 SEED = """
 CREATE TABLE IF NOT EXISTS session (

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 from pgsession.__main__ import main
-from pgsession.schema import migrations
+from pgsession.postgres.schema import migrations
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -105,7 +105,7 @@ def test_module() -> None:
 
 def test_without_click(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without click one line says what to install, and the exit code is 2."""
-    monkeypatch.delitem(sys.modules, "pgsession.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "pgsession.cli.commands", raising=False)
     monkeypatch.setitem(sys.modules, "click", None)
 
     assert run(monkeypatch, "secret") == 2
@@ -114,7 +114,7 @@ def test_without_click(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 def test_broken_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another missing module is not blamed on click."""
-    monkeypatch.setitem(sys.modules, "pgsession.cli", None)
+    monkeypatch.setitem(sys.modules, "pgsession.cli.commands", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"pgsession\.cli"):
         main()

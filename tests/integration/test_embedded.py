@@ -13,13 +13,13 @@ import psutil
 import psycopg
 import pytest
 
-from pgsession.embedded import embedded_server
 from pgsession.errors import SettingsError, StoreUnavailableError
+from pgsession.postgres.embedded import embedded_server
 
 HOLD = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from pgsession.embedded import embedded_server
+    from pgsession.postgres.embedded import embedded_server
     with embedded_server(Path(sys.argv[1])) as conninfo:
         print(conninfo, flush=True)
         sys.stdin.read()

@@ -22,8 +22,8 @@ from pgsession import (
     Store,
     StoreUnavailableError,
 )
-from pgsession.schema import migrate
-from pgsession.store import digest
+from pgsession.core.store import digest
+from pgsession.postgres.schema import migrate
 
 
 async def test_held_row(database_url: str, migrated_schema: str, table: Connection) -> None:

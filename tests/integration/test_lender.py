@@ -8,8 +8,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.connection import Connection, OwnConnection, cursor_of
-from pgsession.lender import Lender
+from pgsession.postgres.connections.connection import Connection, OwnConnection, cursor_of
+from pgsession.postgres.connections.lender import Lender
 
 Pool = AsyncConnectionPool[OwnConnection]
 

@@ -25,10 +25,10 @@ from pgsession import (
     SettingsError,
     StoreUnavailableError,
 )
-from pgsession.attachment import Policy
-from pgsession.cookie import Cookie
-from pgsession.exchange import Exchange
-from pgsession.trouble import INTERVAL, Trouble
+from pgsession.asgi.binding import Policy
+from pgsession.asgi.exchange import Exchange
+from pgsession.asgi.trouble import INTERVAL, Trouble
+from pgsession.core.cookie import Cookie
 from tests.pages import fill, read
 
 KEY = "k" * 40

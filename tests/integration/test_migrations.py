@@ -13,7 +13,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import make_conninfo
 
 from pgsession.errors import SchemaError, SettingsError, StoreUnavailableError
-from pgsession.schema import Migration, inspect, migrate, migrations
+from pgsession.postgres.schema import Migration, inspect, migrate, migrations
 
 ALL = ["0001_session", "0002_digest_and_jsonb"]
 FIRST, SECOND = migrations()[:2]

@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = {path.name for path in (ROOT / "migrations").glob("*.sql")}
 
-LIST = "from pgsession.schema import migrations; print(*(each.name for each in migrations()))"
+LIST = (
+    "from pgsession.postgres.schema import migrations; print(*(each.name for each in migrations()))"
+)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import Changes, PostgresStore
-from pgsession.schema import migrate
+from pgsession.postgres.schema import migrate
 
 Operation: TypeAlias = Callable[[PostgresStore, str], Awaitable[object]]
 

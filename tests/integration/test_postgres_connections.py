@@ -24,7 +24,7 @@ from pgsession import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from pgsession.schema import migrate, migrations
+from pgsession.postgres.schema import migrate, migrations
 
 
 async def wait_for_no_connections(table: Connection, name: str) -> None:

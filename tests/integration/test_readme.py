@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from pgsession import SessionSettings
-from pgsession.period import as_period, parse_period
+from pgsession.core.period import as_period, parse_period
 from tests.programs import PATIENCE, Visitor, environment, served
 
 ROOT = Path(__file__).parents[2]

@@ -15,10 +15,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import PostgresStore, SchemaError, SettingsError, StoreUnavailableError, Swept
-from pgsession.dedicated import dedicated
-from pgsession.expired import Expired
-from pgsession.schema import migrate
-from pgsession.sweep import sweep
+from pgsession.postgres.connections.dedicated import dedicated
+from pgsession.postgres.schema import migrate
+from pgsession.postgres.sweeping.statements import Expired
+from pgsession.postgres.sweeping.sweep import sweep
 from tests.programs import environment
 
 PATIENCE = 20

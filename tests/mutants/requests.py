@@ -9,7 +9,7 @@ REQUESTS: Final = (
         "a merge is an upsert",
         (
             Edit(
-                "postgres.py",
+                "postgres/store.py",
                 "        if not await self._calls.edit(self._merging(key, changes, seconds, "
                 "granted=granted)):\n"
                 "            raise SessionNotFoundError\n",
@@ -29,12 +29,12 @@ REQUESTS: Final = (
         "the whole value is saved, not the members that changed",
         (
             Edit(
-                "session.py",
+                "core/session.py",
                 "written = self._written_members(before)",
                 "written = self._written_members({})",
             ),
             Edit(
-                "session.py",
+                "core/session.py",
                 "before.keys() - self.keys(), replaced, text",
                 "before.keys() - self.keys(), True, text",
             ),
@@ -48,7 +48,7 @@ REQUESTS: Final = (
         "a loser sets a cookie",
         (
             Edit(
-                "attachment.py",
+                "asgi/binding.py",
                 '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
                 "                    return None\n",
                 '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
@@ -59,7 +59,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "a loser makes the session anew",
-        (Edit("change.py", "    if outcome.lost:\n", "    if False:\n"),),
+        (Edit("core/decision.py", "    if outcome.lost:\n", "    if False:\n"),),
         (
             "tests/unit/test_change.py::test_every_row",
             "tests/concurrency/test_requests.py::test_refused_save_caught",
@@ -69,7 +69,7 @@ REQUESTS: Final = (
         "the response leaves before the commit",
         (
             Edit(
-                "exchange.py",
+                "asgi/exchange.py",
                 "            cookie = await self.settle()\n",
                 "            await self._send(message)\n"
                 "            await self.settle()\n"
@@ -85,7 +85,7 @@ REQUESTS: Final = (
         "a change whose connection was lost is sent again",
         (
             Edit(
-                "calls.py",
+                "postgres/batching.py",
                 "self._table.update(it, list(composed.values())), idempotent=False",
                 "self._table.update(it, list(composed.values())), idempotent=True",
             ),
@@ -94,19 +94,31 @@ REQUESTS: Final = (
     ),
     Mutant(
         "psycopg is interrupted but once",
-        (Edit("deadline.py", "            self.allow(GRACE)\n", "            self.allow(None)\n"),),
+        (
+            Edit(
+                "postgres/connections/deadline.py",
+                "            self.allow(GRACE)\n",
+                "            self.allow(None)\n",
+            ),
+        ),
         ("tests/faults/test_frozen.py::test_frozen_rare_calls[take]",),
     ),
     Mutant(
         "a lost connection is the only one",
-        (Edit("opened.py", "            await self.lender.drain()\n", "            pass\n"),),
+        (
+            Edit(
+                "postgres/connections/pool.py",
+                "            await self.lender.drain()\n",
+                "            pass\n",
+            ),
+        ),
         ("tests/faults/test_network.py::test_dead_connections_live_network",),
     ),
     Mutant(
         "a late merge slides the expiry",
         (
             Edit(
-                "attachment.py",
+                "asgi/binding.py",
                 "await self._carry_out(decision, store, slide=False)",
                 "await self._carry_out(decision, store, slide=True)",
             ),
@@ -115,14 +127,14 @@ REQUESTS: Final = (
     ),
     Mutant(
         "exclusive takes no lock",
-        (Edit("lock.py", "SELECT pg_advisory_xact_lock({});", "SELECT {};"),),
+        (Edit("postgres/connections/locks.py", "SELECT pg_advisory_xact_lock({});", "SELECT {};"),),
         ("tests/concurrency/test_exclusive.py::test_counting",),
     ),
     Mutant(
         "the table holds keys in the clear",
         (
             Edit(
-                "store.py",
+                "core/store.py",
                 "return b2a_base64(hashed[:_KEY_BYTES], newline=False)"
                 '.translate(_URL_SAFE).decode("ascii")',
                 "return key",
@@ -137,7 +149,7 @@ REQUESTS: Final = (
         "saving acknowledges what was changed meanwhile",
         (
             Edit(
-                "session.py",
+                "core/session.py",
                 "            self._stored = Baseline.of(stored)\n",
                 "            self._stored = Baseline(encode_text(dict(self)))\n",
             ),
@@ -151,7 +163,7 @@ REQUESTS: Final = (
         "a visitor who was given nothing gets a row",
         (
             Edit(
-                "change.py",
+                "core/decision.py",
                 "    if not outcome.empty:\n        return Change.CREATE\n",
                 "    if not outcome.empty or not outcome.stale:\n        return Change.CREATE\n",
             ),
@@ -165,7 +177,7 @@ REQUESTS: Final = (
         "an outage is taken for an empty session",
         (
             Edit(
-                "exchange.py",
+                "asgi/exchange.py",
                 "            entry = await policy.store.get(presented)\n",
                 "            try:\n"
                 "                entry = await policy.store.get(presented)\n"
@@ -179,7 +191,7 @@ REQUESTS: Final = (
         "a cookie is taken without its signature",
         (
             Edit(
-                "cookie.py",
+                "core/cookie.py",
                 "                return True\n        return False\n",
                 "                return True\n        return True\n",
             ),
@@ -193,7 +205,7 @@ REQUESTS: Final = (
         "exclusive acts on what was loaded before it had the lock",
         (
             Edit(
-                "attachment.py",
+                "asgi/binding.py",
                 "await self._reload(held)",
                 "pass",
             ),
@@ -202,14 +214,14 @@ REQUESTS: Final = (
     ),
     Mutant(
         "exclusive takes every connection",
-        (Edit("lock.py", "max(1, lender.most // 2)", "lender.most"),),
+        (Edit("postgres/connections/locks.py", "max(1, lender.most // 2)", "lender.most"),),
         ("tests/concurrency/test_exclusive.py::test_limit",),
     ),
     Mutant(
         "every read slides the expiry",
         (
             Edit(
-                "change.py",
+                "core/decision.py",
                 "return gain * 10 >= period and gain > _NOTHING",
                 "return gain > _NOTHING",
             ),
@@ -220,7 +232,7 @@ REQUESTS: Final = (
         "a cookie outlives its row",
         (
             Edit(
-                "attachment.py",
+                "asgi/binding.py",
                 "return cookie.write(self._key, remaining)",
                 "return cookie.write(self._key, self.session.period)",
             ),

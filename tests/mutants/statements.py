@@ -12,7 +12,7 @@ STATEMENTS: Final = (
         "a merge forgets its removals",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "ELSE (coalesce(s.session_data, '{}'::jsonb) - o.removed) || o.changed",
                 "ELSE coalesce(s.session_data, '{}'::jsonb) || o.changed",
             ),
@@ -26,7 +26,7 @@ STATEMENTS: Final = (
         "SELECT finds expired sessions",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 'WHERE session_key {is_wanted}\n  AND expire_date > now()\n"""\n\n_INSERT',
                 'WHERE session_key {is_wanted}\n"""\n\n_INSERT',
             ),
@@ -37,7 +37,7 @@ STATEMENTS: Final = (
         "UPDATE revives expired sessions",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 f"WHERE s.session_key = o.session_key\n{_ALIVE}RETURNING s.session_key::text",
                 "WHERE s.session_key = o.session_key\nRETURNING s.session_key::text",
             ),
@@ -48,7 +48,7 @@ STATEMENTS: Final = (
         "RENEW gives an expired session an heir",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "      AND s.expire_date > now()\n    RETURNING\n        s.session_key,",
                 "    RETURNING\n        s.session_key,",
             ),
@@ -59,11 +59,15 @@ STATEMENTS: Final = (
         "TAKE finds members of expired sessions",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "      AND expire_date > now()\n      AND session_data ? ",
                 "      AND session_data ? ",
             ),
-            Edit("table.py", f"{_ALIVE}RETURNING o.taken::text", "RETURNING o.taken::text"),
+            Edit(
+                "postgres/statements.py",
+                f"{_ALIVE}RETURNING o.taken::text",
+                "RETURNING o.taken::text",
+            ),
         ),
         ("tests/concurrency/test_laws.py::test_take_expired",),
     ),
@@ -71,7 +75,7 @@ STATEMENTS: Final = (
         "RENEW leaves the old key alive",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "    DELETE FROM {table} AS s\n"
                 "    USING offered AS o\n"
                 "    WHERE s.session_key = o.session_key\n"
@@ -95,7 +99,7 @@ STATEMENTS: Final = (
         "TAKE reads without locking",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "      AND session_data ? %(name)s::text\n    FOR UPDATE\n",
                 "      AND session_data ? %(name)s::text\n",
             ),
@@ -106,7 +110,7 @@ STATEMENTS: Final = (
         "a touch goes past the end of the lifetime",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "ELSE least(o.expire_date, s.final_date)",
                 "ELSE o.expire_date",
             ),
@@ -117,13 +121,13 @@ STATEMENTS: Final = (
         "the application's clock judges the expiry",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 'WHERE session_key {is_wanted}\n  AND expire_date > now()\n"""\n\n_INSERT',
                 "WHERE session_key {is_wanted}\n  AND expire_date > to_timestamp(%s)\n"
                 '"""\n\n_INSERT',
             ),
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "self._select_one, (digests[0],)",
                 'self._select_one, (digests[0], __import__("time").time())',
             ),
@@ -134,7 +138,7 @@ STATEMENTS: Final = (
         "an emptied session is cleared without locking",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "      AND expire_date > now()\n    FOR UPDATE\n), gone AS (",
                 "      AND expire_date > now()\n), gone AS (",
             ),
@@ -145,7 +149,7 @@ STATEMENTS: Final = (
         "a renewal begins a new lifetime",
         (
             Edit(
-                "table.py",
+                "postgres/statements.py",
                 "    s.final_date,\n    s.user_id\nFROM",
                 "    NULL,\n    s.user_id\nFROM",
             ),

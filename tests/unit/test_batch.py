@@ -12,7 +12,7 @@ from pgsession import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from pgsession.batch import Coalescer
+from pgsession.postgres.coalescer import Coalescer
 
 
 class Wire:

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from pgsession.change import DECISIONS, Change, Outcome, decide, touch_due
+from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_due
 
 FACTS = Outcome._fields
 

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from itsdangerous import Signer, TimestampSigner, URLSafeTimedSerializer
 
-from pgsession.cookie import Cookie
+from pgsession.core.cookie import Cookie
 from pgsession.errors import SettingsError
 
 SECRET = "one-secret-that-is-long-enough-for-it"

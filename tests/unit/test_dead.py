@@ -1,6 +1,6 @@
 """What is remembered of dead keys."""
 
-from pgsession.dead import MOST_REMEMBERED, REMEMBERED, DeadKeys
+from pgsession.postgres.dead_keys import MOST_REMEMBERED, REMEMBERED, DeadKeys
 
 
 class Clock:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pgsession.deadline import GRACE, Deadline, Watch
+from pgsession.postgres.connections.deadline import GRACE, Deadline, Watch
 
 
 async def tidying_up(seconds: float) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from pgsession.row import Edit
+from pgsession.postgres.rows import Edit
 
 NAMES = st.sampled_from("abcd")
 MEMBERS = st.dictionaries(NAMES, st.integers(0, 3), max_size=3)

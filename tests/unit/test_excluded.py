@@ -8,8 +8,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Scope
 
+from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.errors import SessionExcludedError
-from pgsession.excluded import ExcludedSession, matcher
 
 
 def scope(path: str, *, root_path: str = "") -> Scope:

@@ -12,7 +12,7 @@ from pgsession.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from pgsession.failure import Course, Verdict, judge, translated
+from pgsession.postgres.connections.failures import Course, Verdict, judge, translated
 
 #: What a driver's error may quote, and ours must not.
 PRIVATE = "hunter2"

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from pgsession.facts import Relation, Sample, Server
-from pgsession.finding import (
+from pgsession.cli.findings import (
     Finding,
     Verdict,
     judge_record,
@@ -14,6 +13,7 @@ from pgsession.finding import (
     judge_sample,
     judge_server,
 )
+from pgsession.cli.inspection import Relation, Sample, Server
 
 SERVER = Server(
     version=180_004,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgsession.core.period import DEFAULT_PERIOD, MAX_PERIOD, Period, as_period, parse_period
 from pgsession.errors import InvalidPeriodError
-from pgsession.period import DEFAULT_PERIOD, MAX_PERIOD, Period, as_period, parse_period
 
 SECOND = timedelta(seconds=1)
 

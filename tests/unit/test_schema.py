@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pgsession import schema
 from pgsession.errors import SchemaError
-from pgsession.schema import COLUMNS, Column, check, migrations, qualified
+from pgsession.postgres import schema
+from pgsession.postgres.schema import COLUMNS, Column, check, migrations, qualified
 
 GOOD = [Column(name, type_, is_key=name == "session_key") for name, type_ in COLUMNS.items()]
 SEED = [

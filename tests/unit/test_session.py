@@ -14,6 +14,10 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from pgsession.core.period import DEFAULT_PERIOD
+from pgsession.core.session import Session
+from pgsession.core.store import Changes, Entry
+from pgsession.core.value import decode_value, encode_value
 from pgsession.errors import (
     InvalidPeriodError,
     InvalidValueError,
@@ -21,10 +25,6 @@ from pgsession.errors import (
     UnsupportedTypeError,
     ValueTooLargeError,
 )
-from pgsession.period import DEFAULT_PERIOD
-from pgsession.session import Session
-from pgsession.store import Changes, Entry
-from pgsession.value import decode_value, encode_value
 
 DAY = timedelta(days=1)
 PRIVATE = "hunter2"

@@ -12,11 +12,11 @@ from starlette.applications import Starlette
 from starlette.datastructures import Secret
 
 from pgsession import MemoryStore, SessionMiddleware
+from pgsession.core.period import DEFAULT_PERIOD
+from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.errors import SettingsError
-from pgsession.period import DEFAULT_PERIOD
-from pgsession.postgres import PostgresStore
+from pgsession.postgres.store import PostgresStore
 from pgsession.settings import SessionSettings
-from pgsession.value import DEFAULT_VALUE_LIMIT
 
 SECRET = "one-secret-that-is-long-enough-for-it"
 OTHER = "another-secret-that-is-long-enough-too"

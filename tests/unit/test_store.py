@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pgsession.core.store import Changes, Entry, digest, new_key
 from pgsession.errors import InvalidValueError, ValueTooLargeError
-from pgsession.store import Changes, Entry, digest, new_key
 
 PRIVATE = "hunter2"
 

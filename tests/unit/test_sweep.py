@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgsession import StoreClosedError, StoreUnavailableError, Swept
-from pgsession.sweep import fitted
-from pgsession.sweeper import Sweeper, jittered, stretched
+from pgsession.postgres.sweeping.sweep import fitted
+from pgsession.postgres.sweeping.sweeper import Sweeper, jittered, stretched
 
 SOON = timedelta(milliseconds=1)
 

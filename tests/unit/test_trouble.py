@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from pgsession import StoreUnavailableError
-from pgsession.trouble import INTERVAL, Trouble
+from pgsession.asgi.trouble import INTERVAL, Trouble
 
 ERROR = StoreUnavailableError("gone")
 

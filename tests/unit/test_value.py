@@ -17,8 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pgsession.errors import InvalidValueError, UnsupportedTypeError, ValueTooLargeError
-from pgsession.value import (
+from pgsession.core.value import (
     MAX_DEPTH,
     MAX_INTEGER_BITS,
     decode_value,
@@ -30,6 +29,7 @@ from pgsession.value import (
     plain_member,
     same,
 )
+from pgsession.errors import InvalidValueError, UnsupportedTypeError, ValueTooLargeError
 
 LIMIT = 1_000_000
 

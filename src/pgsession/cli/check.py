@@ -1,0 +1,78 @@
+"""A checkup: whether the settings, the server, the table and its sweeping are in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
+from typing import Final
+
+from pgsession.cli.findings import (
+    Finding,
+    Verdict,
+    judge_record,
+    judge_relation,
+    judge_sample,
+    judge_server,
+)
+from pgsession.cli.inspection import ask_record, ask_relation, ask_sample, ask_server
+from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
+from pgsession.postgres.connections.conninfo import complete_conninfo
+from pgsession.postgres.connections.dedicated import Dedicated, dedicated
+from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
+from pgsession.postgres.schema import inspect_table, migrations
+from pgsession.settings import SessionSettings
+
+_SECRET_KEY: Final = "SESSION_SECRET_KEY"  # noqa: S105 - its name
+
+#: Stands in for a secret that is not in the environment, to judge the other settings by.
+_PLACEHOLDER: Final = "placeholder" * 3
+
+
+async def examine(url: str, *, schema: str | None, environment: Mapping[str, str]) -> list[Finding]:
+    """Return what is found, as far as one can look; it never raises `SessionError`."""
+    found, is_scheduled = _examine_settings(environment)
+    try:
+        conninfo = complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
+        async with dedicated(conninfo, purpose="check", patience=DEFAULT_TIMEOUT) as connection:
+            async for findings in _examine(connection, schema, is_scheduled=is_scheduled):
+                found += findings
+    except SchemaError as error:
+        text, _, remedy = str(error).partition("; ")
+        found.append(Finding("table", Verdict.WRONG, text, remedy[:1].upper() + remedy[1:]))
+    except StoreUnavailableError as error:
+        remedy = "Start the server, or correct SESSION_DATABASE_URL."
+        found.append(Finding("database", Verdict.WRONG, str(error), remedy))
+    except SessionError as error:
+        found.append(Finding("database", Verdict.WRONG, str(error)))
+    return found
+
+
+async def _examine(
+    connection: Dedicated, schema: str | None, *, is_scheduled: bool
+) -> AsyncIterator[Iterable[Finding]]:
+    server = await connection.run(ask_server)
+    yield judge_server(server)
+    await connection.run(partial(inspect_table, schema=schema))
+    record = await connection.run(partial(ask_record, schema=schema))
+    yield [judge_record(record, {migration.name for migration in migrations()})]
+    relation = await connection.run(partial(ask_relation, schema=schema))
+    yield judge_relation(relation, server)
+    if "SELECT" not in relation.lacking:
+        sample = await connection.run(partial(ask_sample, schema=schema))
+        yield [judge_sample(sample, is_scheduled=is_scheduled)]
+
+
+def _examine_settings(environment: Mapping[str, str]) -> tuple[list[Finding], bool]:
+    """Judge the environment; tell as well whether by its settings the application sweeps."""
+    found = []
+    if not environment.get(_SECRET_KEY):
+        environment = {**environment, _SECRET_KEY: _PLACEHOLDER}
+        remedy = "Make one with `pgsession secret`, unless the application has it from elsewhere."
+        found.append(Finding("secret", Verdict.WARNING, f"{_SECRET_KEY} is not set", remedy))
+    try:
+        settings = SessionSettings.from_env(environment)
+    except SettingsError as error:
+        remedy = "Correct it in the environment."
+        return [*found, Finding("settings", Verdict.WRONG, str(error), remedy)], True
+    found.append(Finding("settings", Verdict.OK, "readable"))
+    return found, settings.sweep_every is not None

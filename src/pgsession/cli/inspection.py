@@ -1,0 +1,164 @@
+"""What a checkup asks the database."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from psycopg import sql
+from psycopg.rows import class_row, scalar_row
+
+from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.schema import qualified
+
+_SERVER: Final[LiteralString] = """
+SELECT
+    current_setting('server_version_num')::int AS version,
+    current_setting('server_version') AS version_text,
+    current_setting('transaction_read_only')::boolean AS is_read_only,
+    current_setting('server_encoding') AS encoding,
+    current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('autovacuum')::boolean AS has_autovacuum,
+    extract(epoch FROM clock_timestamp())::float8 - %s::float8 AS ahead
+"""
+
+# An index depends on a column also where only its expressions or its predicate name it.
+_RELATION: Final[LiteralString] = """
+SELECT
+    c.oid::regclass::text AS name,
+    c.relkind = 'r' AS has_pages,
+    coalesce(o.fill_factor, 100) AS fill_factor,
+    coalesce(o.has_autovacuum, true) AS has_autovacuum,
+    ARRAY(
+        SELECT wanted
+        FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
+        WHERE NOT has_table_privilege(c.oid, wanted)
+    ) AS lacking,
+    coalesce(i.brin, '{}') AS brin,
+    coalesce(i.others, '{}') AS others
+FROM pg_class AS c
+CROSS JOIN LATERAL (
+    SELECT
+        max(option_value) FILTER (WHERE option_name = 'fillfactor')::int AS fill_factor,
+        bool_and(option_value::boolean) FILTER (WHERE option_name = 'autovacuum_enabled')
+            AS has_autovacuum
+    FROM pg_options_to_table(c.reloptions)
+) AS o
+CROSS JOIN LATERAL (
+    SELECT
+        array_agg(DISTINCT x.oid::regclass::text) FILTER (WHERE m.amname = 'brin') AS brin,
+        array_agg(DISTINCT x.oid::regclass::text) FILTER (WHERE m.amname <> 'brin') AS others
+    FROM pg_attribute AS a
+    JOIN pg_depend AS d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+    JOIN pg_class AS x ON x.oid = d.objid AND x.relkind IN ('i', 'I')
+    JOIN pg_am AS m ON m.oid = x.relam
+    WHERE a.attrelid = c.oid
+      AND a.attname = 'expire_date'
+      AND d.classid = 'pg_class'::regclass
+      AND d.refclassid = 'pg_class'::regclass
+) AS i
+WHERE c.oid = to_regclass(concat(quote_ident(%s::text) || '.', 'session'))
+"""
+
+# The owner of the table may have kept the record to itself.
+_MAY_READ_RECORD: Final[LiteralString] = """
+SELECT coalesce(
+    has_table_privilege(
+        to_regclass(concat(quote_ident(%s::text) || '.', 'session_migration')),
+        'SELECT'
+    ),
+    false
+)
+"""
+
+_RECORD = sql.SQL("SELECT name FROM {record}")
+
+# About a thousand pages of a table of any size; all of a small one.
+_SAMPLE = sql.SQL("""
+SELECT
+    count(*) AS rows,
+    count(*) FILTER (WHERE expire_date <= now() - make_interval(secs => 86400)) AS neglected
+FROM (
+    SELECT expire_date
+    FROM {table} TABLESAMPLE SYSTEM (
+        100000.0 / greatest(1000, pg_relation_size({name}::regclass) / 8192)
+    )
+    LIMIT 100000
+) AS looked_at
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the server says of itself."""
+
+    version: int
+    version_text: str
+    is_read_only: bool
+    encoding: str
+    synchronous_commit: str
+    has_autovacuum: bool
+    #: Seconds by which its clock is ahead of this machine's.
+    ahead: float
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What the catalog says of the table, beyond its columns."""
+
+    #: As one may write it in a statement.
+    name: str
+    #: False for a partitioned table, whose parts have settings of their own.
+    has_pages: bool
+    fill_factor: int
+    has_autovacuum: bool
+    #: What this role may not do, such as ``DELETE``.
+    lacking: list[str]
+    #: The indexes that hold the expiry, BRIN and others.
+    brin: list[str]
+    others: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some of the rows, and how many of them expired more than a day ago."""
+
+    rows: int
+    neglected: int
+
+
+async def ask_server(connection: Connection) -> Server:
+    """Ask the server about itself."""
+    async with connection.cursor(row_factory=class_row(Server)) as cursor:
+        await cursor.execute(_SERVER, (time.time(),))
+        [server] = await cursor.fetchall()
+    return server
+
+
+async def ask_record(connection: Connection, *, schema: str | None) -> set[str] | None:
+    """Return the names of the migrations that are recorded; None if this role cannot tell."""
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(_MAY_READ_RECORD, (schema,))
+        if not await cursor.fetchone():
+            return None
+        await cursor.execute(_RECORD.format(record=qualified(schema, "session_migration")))
+        return set(await cursor.fetchall())
+
+
+async def ask_relation(connection: Connection, *, schema: str | None) -> Relation:
+    """Ask the catalog about the table, which is there."""
+    async with connection.cursor(row_factory=class_row(Relation)) as cursor:
+        await cursor.execute(_RELATION, (schema,))
+        [relation] = await cursor.fetchall()
+    return relation
+
+
+async def ask_sample(connection: Connection, *, schema: str | None) -> Sample:
+    """Look at some rows."""
+    table = qualified(schema, "session")
+    query = _SAMPLE.format(table=table, name=sql.Literal(table.as_string()))
+    async with connection.cursor(row_factory=class_row(Sample)) as cursor:
+        await cursor.execute(query)
+        [sample] = await cursor.fetchall()
+    return sample

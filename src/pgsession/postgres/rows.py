@@ -1,0 +1,119 @@
+"""Rows of the session table: one to be made, what to do to one, one that was read."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+from typing import Final, NamedTuple
+
+import msgspec
+
+from pgsession.core.store import Entry
+from pgsession.core.value import decode_members, decode_value, encode_text
+from pgsession.errors import InvalidValueError
+
+_LOGGER = logging.getLogger("pgsession")
+
+
+class Draft(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A row to be made, as the INSERT reads it. `session_key` is a digest; the repr shows nothing.
+
+    `session_data` is JSON text, the rest seconds.
+    """
+
+    session_key: str
+    session_data: msgspec.Raw | None
+    seconds: float
+    granted: bool = False
+    lifetime: float | None = None
+
+    def __repr__(self) -> str:
+        return "<Draft>"
+
+
+class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What to do to a living row, as the UPDATE or the renewal reads it.
+
+    `session_key` and `heir` are digests, `changed` JSON text; None leaves a
+    thing be. The repr shows nothing.
+    """
+
+    session_key: str
+    changed: msgspec.Raw | None = None
+    removed: tuple[str, ...] = ()
+    replaced: bool = False
+    #: How long the session lives from now on.
+    seconds: float | None = None
+    #: Whether `own` becomes the period that the session has of its own, None for none.
+    granted: bool = False
+    own: float | None = None
+    heir: str | None = None
+
+    def __repr__(self) -> str:
+        return "<Edit>"
+
+    @property
+    def ends(self) -> bool:
+        """True if the session has expired once this is done: nothing can be done to it then."""
+        return self.seconds is not None and self.seconds <= 0
+
+    def then(self, later: Edit) -> Edit:
+        """Return the one edit that does what this and then `later`, of the same key, would do."""
+        granting = later if later.granted else self
+        changed, removed, replaced = self.changed, frozenset(self.removed), self.replaced
+        if later.changed is not None:
+            members = {} if changed is None or later.replaced else decode_members(changed)
+            for name in later.removed:
+                members.pop(name, None)
+            added = decode_members(later.changed)
+            changed = msgspec.Raw(encode_text(members | added))
+            removed = (removed | frozenset(later.removed)) - added.keys()
+            replaced = replaced or later.replaced
+        return Edit(
+            self.session_key,
+            changed=changed,
+            removed=tuple(removed),
+            replaced=replaced,
+            seconds=self.seconds if later.seconds is None else later.seconds,
+            granted=granting.granted,
+            own=granting.own,
+            heir=self.heir,
+        )
+
+
+class Row(NamedTuple):
+    """What is read of a living session, still as text. The repr shows no part of it."""
+
+    session_key: str
+    text: str | None
+    seconds: float
+    granted: float | None
+    lifetime: float | None
+
+    def __repr__(self) -> str:
+        return f"Row(seconds={self.seconds})"
+
+    def entry(self) -> Entry | None:
+        """Return a fresh entry, or None, with a logged error, if the text cannot be read."""
+        _, text, seconds, granted, lifetime = self
+        try:
+            value = None if text is None else decode_value(text)
+        except InvalidValueError:
+            # Without the traceback: what cannot be read must not be shown either.
+            _LOGGER.error(  # noqa: TRY400 - as above
+                "A stored session cannot be read and counts as gone; its row is kept."
+            )
+            return None
+        return _entry(
+            (
+                value,
+                timedelta(0, seconds),
+                None if granted is None else timedelta(0, granted),
+                None if lifetime is None else timedelta(0, lifetime),
+            )
+        )
+
+
+#: What `Entry._make` does, for less: there is one for each session that is read.
+_entry: Final = partial(tuple.__new__, Entry)
