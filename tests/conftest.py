@@ -12,6 +12,31 @@ from psycopg import sql
 
 from pgsession.postgres.embedded import embedded_server
 from pgsession.postgres.schema import migrate
+from tests.applications import converse, cookie_of, secret_key, visit
+from tests.stores import (
+    closed_port,
+    counted,
+    end_connections,
+    point,
+    postgres,
+    statements,
+    table,
+)
+
+#: The fixtures that other modules define.
+__all__ = [
+    "closed_port",
+    "converse",
+    "cookie_of",
+    "counted",
+    "end_connections",
+    "point",
+    "postgres",
+    "secret_key",
+    "statements",
+    "table",
+    "visit",
+]
 
 
 @pytest.fixture(scope="session")

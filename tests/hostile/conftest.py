@@ -9,37 +9,8 @@ from psycopg import sql
 
 from pgsession.postgres.schema import migrate
 from tests.hostile.site import client, ear, framework, settings, store, witness
-from tests.integration.conftest import (
-    closed_port,
-    converse,
-    cookie_of,
-    counted,
-    end_connections,
-    postgres,
-    secret_key,
-    statements,
-    table,
-    visit,
-)
 
-__all__ = [
-    "client",
-    "closed_port",
-    "converse",
-    "cookie_of",
-    "counted",
-    "ear",
-    "end_connections",
-    "framework",
-    "postgres",
-    "secret_key",
-    "settings",
-    "statements",
-    "store",
-    "table",
-    "visit",
-    "witness",
-]
+__all__ = ["client", "ear", "framework", "settings", "store", "witness"]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from itsdangerous import Signer, TimestampSigner
 
 from pgsession.core.cookie import Cookie
-from tests.integration.conftest import SECRET
+from tests.applications import SECRET
 from tests.pages import NAME
 
 #: Makes Cookie headers from what a living session's cookie holds: a key, a dot, a signature.

@@ -9,8 +9,8 @@ from types import FrameType
 import pytest
 
 from pgsession.core.cookie import Cookie
+from tests.applications import SECRET
 from tests.hostile.forgeries import KEY, PREFIX
-from tests.integration.conftest import SECRET
 
 COOKIE = Cookie(secret_keys=[SECRET])
 SHORT = Cookie(secret_keys=[SECRET], name="s")

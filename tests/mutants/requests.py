@@ -61,7 +61,7 @@ REQUESTS: Final = (
         "a loser makes the session anew",
         (Edit("core/decision.py", "    if outcome.lost:\n", "    if False:\n"),),
         (
-            "tests/unit/test_change.py::test_every_row",
+            "tests/core/test_decision.py::test_every_row",
             "tests/concurrency/test_requests.py::test_refused_save_caught",
         ),
     ),
@@ -77,8 +77,8 @@ REQUESTS: Final = (
             ),
         ),
         (
-            "tests/integration/test_middleware_asgi.py::test_committed_before_response",
-            "tests/integration/test_middleware_asgi.py::test_gone_before_response",
+            "tests/asgi/test_messages.py::test_committed_before_response",
+            "tests/asgi/test_messages.py::test_gone_before_response",
         ),
     ),
     Mutant(
@@ -141,8 +141,8 @@ REQUESTS: Final = (
             ),
         ),
         (
-            "tests/unit/test_store.py::test_digest",
-            "tests/integration/test_postgres.py::test_no_key_in_table",
+            "tests/core/test_store.py::test_digest",
+            "tests/postgres/test_store.py::test_no_key_in_table",
         ),
     ),
     Mutant(
@@ -155,7 +155,7 @@ REQUESTS: Final = (
             ),
         ),
         (
-            "tests/unit/test_session.py::test_edit_during_save",
+            "tests/core/test_session.py::test_edit_during_save",
             "tests/concurrency/test_saving.py::test_change_while_saving",
         ),
     ),
@@ -169,8 +169,8 @@ REQUESTS: Final = (
             ),
         ),
         (
-            "tests/integration/test_middleware.py::test_empty_visitor",
-            "tests/integration/test_middleware_statements.py::test_anonymous",
+            "tests/asgi/test_middleware.py::test_empty_visitor",
+            "tests/asgi/test_statements.py::test_anonymous",
         ),
     ),
     Mutant(
@@ -185,7 +185,7 @@ REQUESTS: Final = (
                 "                entry = None\n",
             ),
         ),
-        ("tests/integration/test_middleware_unavailable.py::test_read",),
+        ("tests/asgi/test_unavailable.py::test_read",),
     ),
     Mutant(
         "a cookie is taken without its signature",
@@ -197,8 +197,8 @@ REQUESTS: Final = (
             ),
         ),
         (
-            "tests/unit/test_cookie.py::test_wrong_secret",
-            "tests/integration/test_middleware_statements.py::test_forged",
+            "tests/core/test_cookie.py::test_wrong_secret",
+            "tests/asgi/test_statements.py::test_forged",
         ),
     ),
     Mutant(
@@ -226,7 +226,7 @@ REQUESTS: Final = (
                 "return gain > _NOTHING",
             ),
         ),
-        ("tests/integration/test_middleware_periods.py::test_read_slides_no_sooner",),
+        ("tests/asgi/test_periods.py::test_read_slides_no_sooner",),
     ),
     Mutant(
         "a cookie outlives its row",
@@ -237,6 +237,6 @@ REQUESTS: Final = (
                 "return cookie.write(self._key, self.session.period)",
             ),
         ),
-        ("tests/integration/test_middleware_periods.py::test_lifetime",),
+        ("tests/asgi/test_periods.py::test_lifetime",),
     ),
 )
