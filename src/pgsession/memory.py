@@ -1,4 +1,4 @@
-"""A store in this process's memory, with the same laws as the one in PostgreSQL."""
+"""The store in this process's memory, which keeps the same laws as the one in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 from weakref import WeakValueDictionary
 
+from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry, Store, digest, new_key
 from pgsession.core.value import (
@@ -18,11 +19,10 @@ from pgsession.core.value import (
     JSON,
     checked_names,
     decode_value,
-    encode_value,
 )
 from pgsession.errors import SessionNotFoundError, StoreBusyError
 
-#: Sessions that are kept before the expired ones among them are looked for.
+#: How many sessions are kept before the expired ones are first removed.
 _ROOM: Final = 1024
 
 
@@ -36,13 +36,12 @@ class _Row:
     granted: timedelta | None
 
 
-class MemoryStore:
+class MemoryStore(Limits, Store):
     """Sessions in a dict: for tests and for trying things out.
 
     They are gone when the process ends, and each process has its own. Expired
-    ones are dropped when somebody asks for them, and all of them whenever there
-    are twice as many sessions as were alive the last time. See
-    `pgsession.core.store.Store` for what the methods promise.
+    sessions are removed when they are read, and all of them whenever there are
+    twice as many sessions as after the last removal.
     """
 
     def __init__(
@@ -52,39 +51,20 @@ class MemoryStore:
         max_lifetime: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
     ) -> None:
-        self._default_period = as_period(default_period)
-        self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
-        self._value_limit = value_limit
+        super().__init__(
+            default_period=default_period, max_lifetime=max_lifetime, value_limit=value_limit
+        )
         self._rows: dict[str, _Row] = {}
         self._room = _ROOM
-        # A lock lives as long as somebody holds it or waits for it.
+        # A lock exists as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    @property
-    def default_period(self) -> timedelta:
-        """The period where none is given. Setting it affects future operations only."""
-        return self._default_period
-
-    @default_period.setter
-    def default_period(self, period: Period) -> None:
-        self._default_period = as_period(period)
-
-    @property
-    def value_limit(self) -> int:
-        """The largest value, in bytes of its JSON text."""
-        return self._value_limit
-
-    @property
-    def max_lifetime(self) -> timedelta | None:
-        """How long a session lives at most from its generation on."""
-        return self._max_lifetime
 
     async def open(self) -> bool:
         """Do nothing: there is nothing to open."""
         return False
 
     async def close(self) -> None:
-        """Do nothing: the sessions stay as long as the store."""
+        """Do nothing: the sessions live as long as the store."""
 
     async def generate(
         self,
@@ -93,18 +73,16 @@ class MemoryStore:
         period: Period | None = None,
         granted: bool = False,
     ) -> str:
-        """Make a new session and return its key."""
         now = time.monotonic()
-        final_at = None if self._max_lifetime is None else now + self._max_lifetime.total_seconds()
-        row = _Row(self._encode(value), expire_at=now, final_at=final_at, granted=None)
+        final_at = None if self.max_lifetime is None else now + self.max_lifetime.total_seconds()
+        row = _Row(self._encoded(value), expire_at=now, final_at=final_at, granted=None)
         key = new_key()
-        row = self._slide(row, period=period, granted=granted)
+        row = self._extended(row, period=period, granted=granted)
         self._make_room()
         self._rows[digest(key)] = row
         return key
 
     async def get(self, key: str) -> Entry | None:
-        """Return the value with its remaining period, or None for a dead key."""
         row = self._living(key)
         if row is None:
             return None
@@ -124,10 +102,9 @@ class MemoryStore:
         period: Period | None = None,
         granted: bool | None = None,
     ) -> None:
-        """Store the whole value. Raises `SessionNotFoundError` for a dead key."""
-        text = self._encode(value)
+        text = self._encoded(value)
         row = replace(self._living_or_raise(key), text=text)
-        self._rows[digest(key)] = self._slide(row, period=period, granted=granted)
+        self._rows[digest(key)] = self._extended(row, period=period, granted=granted)
 
     async def merge(
         self,
@@ -137,18 +114,16 @@ class MemoryStore:
         period: Period | None = None,
         granted: bool | None = None,
     ) -> None:
-        """Apply `changes`. Raises `SessionNotFoundError` for a dead key."""
         row = self._merged(self._living_or_raise(key), changes)
         if period is not None:
-            row = self._slide(row, period=period, granted=granted)
+            row = self._extended(row, period=period, granted=granted)
         self._rows[digest(key)] = row
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
     ) -> None:
-        """Slide the expiry. Raises `SessionNotFoundError` for a dead key."""
         row = self._living_or_raise(key)
-        self._rows[digest(key)] = self._slide(row, period=period, granted=granted)
+        self._rows[digest(key)] = self._extended(row, period=period, granted=granted)
 
     async def renew(
         self,
@@ -158,35 +133,32 @@ class MemoryStore:
         period: Period | None = None,
         granted: bool | None = None,
     ) -> str:
-        """Give the session a new key. Raises `SessionNotFoundError` for a dead key."""
         row = self._living_or_raise(key)
         if changes is not None:
             row = self._merged(row, changes)
         if period is not None:
-            row = self._slide(row, period=period, granted=granted)
+            row = self._extended(row, period=period, granted=granted)
         heir = new_key()
         del self._rows[digest(key)]
         self._rows[digest(heir)] = row
         return heir
 
     async def take(self, key: str, name: str, default: JSON = None) -> JSON:
-        """Remove a member and return it, or `default`."""
         row = self._living(key)
         members = {} if row is None or row.text is None else decode_value(row.text)
         if row is None or name not in members:
             return default
         taken = members.pop(name)
-        text = encode_value(members, limit=self._value_limit)
-        self._rows[digest(key)] = replace(row, text=text)
+        self._rows[digest(key)] = replace(row, text=self._encoded(members))
         return taken
 
     @asynccontextmanager
     async def exclusive(
         self, key: str, *, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
     ) -> AsyncIterator[Store]:
-        """Hold the session's lock, if it is free within `timeout`.
+        """Hold the session's lock: ``async with store.exclusive(key) as held: …``.
 
-        Other than in PostgreSQL, what the block wrote stays if it raises.
+        Unlike in PostgreSQL, what the block wrote stays if it raises.
         """
         lock = self._locks.setdefault(digest(key), asyncio.Lock())
         try:
@@ -200,16 +172,12 @@ class MemoryStore:
             lock.release()
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
-        """Remove the session. Returns whether the key is dead now."""
         if only_if_empty:
             row = self._living_or_raise(key)
             if row.text is not None and decode_value(row.text):
                 return False
         self._rows.pop(digest(key), None)
         return True
-
-    def _encode(self, value: Mapping[str, JSON] | None) -> bytes | None:
-        return None if value is None else encode_value(value, limit=self._value_limit)
 
     def _make_room(self) -> None:
         if len(self._rows) >= self._room:
@@ -233,14 +201,14 @@ class MemoryStore:
     def _merged(self, row: _Row, changes: Changes) -> _Row:
         if not changes:
             return row
-        changed = decode_value(changes.encode(limit=self._value_limit))
+        changed = decode_value(changes.encode(limit=self.value_limit))
         kept = {} if changes.replaced or row.text is None else decode_value(row.text)
         for name in checked_names(changes.removed):
             kept.pop(name, None)
-        return replace(row, text=encode_value(kept | changed, limit=self._value_limit))
+        return replace(row, text=self._encoded(kept | changed))
 
-    def _slide(self, row: _Row, *, period: Period | None, granted: bool | None) -> _Row:
-        length = self._default_period if period is None else as_period(period)
+    def _extended(self, row: _Row, *, period: Period | None, granted: bool | None) -> _Row:
+        length = self._period(period)
         expire_at = time.monotonic() + length.total_seconds()
         if row.final_at is not None:
             expire_at = min(expire_at, row.final_at)

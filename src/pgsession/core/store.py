@@ -1,4 +1,4 @@
-"""What a store promises: the contract that the middleware relies on, whatever keeps the rows."""
+"""The contract of a store: what the middleware relies on, wherever the sessions are kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pgsession.core.value import JSON, encode_value
 _KEY_BYTES: Final = 30
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
-#: How long one waits for a session's lock, unless something else is said.
+#: How long to wait for a session's lock, unless something else is said.
 DEFAULT_EXCLUSIVE_TIMEOUT: Final = timedelta(seconds=5)
 
 
@@ -28,9 +28,9 @@ def new_key() -> str:
 
 
 def digest(key: str) -> str:
-    """Return what a store keeps in place of `key`: 40 characters that cannot be turned back.
+    """Return what a store keeps in place of `key`: 40 characters that do not reveal the key.
 
-    Any string has a digest, so a garbage key is merely one that is not found.
+    Every string has a digest, so a garbage key is simply not found.
     """
     hashed = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     return b2a_base64(hashed[:_KEY_BYTES], newline=False).translate(_URL_SAFE).decode("ascii")
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     period: timedelta
     #: The period granted to this session alone, or None if it follows the store's default.
     granted: timedelta | None = None
-    #: How long it can live at most, however often it is renewed; None without such a limit.
+    #: How long it can live at most, however often it is used; None without such a limit.
     lifetime: timedelta | None = None
 
     def __repr__(self) -> str:
@@ -67,9 +67,9 @@ class Changes(msgspec.Struct, frozen=True, eq=False):
     set: Mapping[str, JSON] = msgspec.field(default_factory=dict)
     #: The names of the members that were removed.
     removed: Collection[str] = frozenset()
-    #: True if whatever is not in `set` goes, also what others added meanwhile.
+    #: True if members that are not in `set` are removed, also those that others added meanwhile.
     replaced: bool = False
-    #: The JSON text of `set`, where the one who compared has encoded it already.
+    #: The JSON text of `set`, if it is encoded already.
     encoded: bytes | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -79,7 +79,7 @@ class Changes(msgspec.Struct, frozen=True, eq=False):
         return mine == theirs
 
     def __hash__(self) -> int:
-        raise TypeError("Changes hold what has no hash, and have none.")
+        raise TypeError("Changes are not hashable: they hold dicts and lists.")
 
     def __repr__(self) -> str:
         counts = f"{len(self.set)} set, {len(self.removed)} removed"
@@ -94,21 +94,21 @@ class Changes(msgspec.Struct, frozen=True, eq=False):
 
 
 class Store(Protocol):
-    """Sessions by key. `PostgresStore` and `MemoryStore` are two; write a third if you like.
+    """Sessions by key. `PostgresStore` and `MemoryStore` are two stores; you can write a third.
 
-    A *dead* key is one that is unknown, cleared, renewed or expired. All dead
-    keys look alike, and a dead key never lives again: nothing here ever
-    creates a row but `generate` and `renew`, each under a key of its own making.
+    A *dead* key is unknown, cleared, renewed or expired. All dead keys look
+    alike, and a dead key never lives again: only `generate` and `renew` create
+    a key, and each makes its own.
 
-    Every method is a coroutine that may raise `StoreUnavailableError` if the
-    place where sessions are kept cannot answer now; what it was to do may then
-    have happened or not. Methods with a `value` or `changes` raise
-    `InvalidValueError` before anything is written; those with a `period` raise
-    `InvalidPeriodError`.
+    Every method is a coroutine. It may raise `StoreUnavailableError` if the
+    store cannot answer now; the operation may then have taken effect or not.
+    Methods with a `value` or `changes` raise `InvalidValueError` before
+    anything is written, and methods with a `period` `InvalidPeriodError`. A
+    period is a `timedelta` or seconds.
 
-    With `granted=True`, `period` becomes the session's own, read back as
-    `Entry.granted`: "remember me". With `granted=False` the session has none
-    of its own any more. Left out, that stays as it is, whoever said so.
+    With `granted=True`, `period` becomes the session's own and is returned as
+    `Entry.granted` ("remember me"). With `granted=False` the session has no
+    period of its own any more. If `granted` is left out, that stays as it is.
     """
 
     @property
@@ -126,15 +126,15 @@ class Store(Protocol):
 
     @property
     def max_lifetime(self) -> timedelta | None:
-        """How long a session lives at most from its generation on; None without such a limit."""
+        """How long a session lives at most after it was generated; None without such a limit."""
         ...
 
     async def open(self) -> bool:
-        """Connect and check that sessions can be kept. Returns whether it was closed before."""
+        """Connect, and check that sessions can be kept. Return whether the store was closed."""
         ...
 
     async def close(self) -> None:
-        """Let go of every resource. Closing twice is fine."""
+        """Release all resources. Closing twice is fine."""
         ...
 
     async def generate(
@@ -144,9 +144,9 @@ class Store(Protocol):
         period: Period | None = None,
         granted: bool = False,
     ) -> str:
-        """Make a new session and return its key, which is known to nobody else.
+        """Make a new session and return its key: 40 url-safe characters.
 
-        It expires `period` from now, else after the default period.
+        It expires `period` from now, or after the default period.
         """
         ...
 
@@ -162,7 +162,7 @@ class Store(Protocol):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> None:
-        """Store the whole value; expire `period` from now, else after the default period.
+        """Store the whole value. It expires `period` from now, or after the default period.
 
         Raises `SessionNotFoundError` for a dead key.
         """
@@ -178,8 +178,8 @@ class Store(Protocol):
     ) -> None:
         """Apply `changes` to what is stored now, top-level key by key.
 
-        Keys that `changes` does not name stay as they are, whoever wrote them
-        (unless it says `replaced`). Without `period` the expiry stays as it is.
+        Keys that `changes` does not name stay as they are (unless it says
+        `replaced`). Without `period` the expiry stays as it is.
         Raises `SessionNotFoundError` for a dead key.
         """
         ...
@@ -187,7 +187,7 @@ class Store(Protocol):
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
     ) -> None:
-        """Expire `period` from now, else after the default period; the value stays.
+        """Extend the expiry to `period` from now, or the default period. The value stays.
 
         Raises `SessionNotFoundError` for a dead key.
         """
@@ -201,39 +201,39 @@ class Store(Protocol):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> str:
-        """Give the session a new key, at once the only one, and return it.
+        """Give the session a new key and return it. The old key is dead at once.
 
-        `changes` are applied and the period is set in the same statement.
-        Without `period` the expiry stays as it is. Raises
-        `SessionNotFoundError` for a dead key: of two renewals of one key, one.
+        `changes` are applied and the period is set in the same step. Without
+        `period` the expiry stays as it is. Raises `SessionNotFoundError` for a
+        dead key; so does the second of two renewals of one key.
         """
         ...
 
     async def take(self, key: str, name: str, default: JSON = None) -> JSON:
         """Remove the member `name` and return its value, or `default` if there is none.
 
-        Of any number of takers, in whatever processes, one gets the value. A
-        dead key has no members. The expiry stays.
+        Of any number of concurrent calls, in any number of processes, one gets
+        the value. A dead key has no members. The expiry stays.
         """
         ...
 
     def exclusive(
         self, key: str, *, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
     ) -> AbstractAsyncContextManager[Store]:
-        """Hold the session's lock; yield this store as one who holds it uses it.
+        """Hold the session's lock: ``async with store.exclusive(key) as held: …``.
 
-        Only others who ask for the lock wait for it; readers and writers who
-        do not ask pass. What is written through the yielded store is committed
-        when the block ends, all of it or nothing. Raises `StoreBusyError`
-        if the lock is not free within `timeout`.
+        Only callers that ask for the lock wait for it; all other reads and
+        writes go on. What is written through `held` is committed together when
+        the block ends. Raises `StoreBusyError` if the lock is not free within
+        `timeout`.
         """
         ...
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Remove the session; return whether its key is dead now. Clearing a dead key is fine.
 
-        With `only_if_empty` a session that holds anything stays, for which it
-        returns False; a dead key raises `SessionNotFoundError`, for another
-        has ended, or renewed, what was to be looked at.
+        With `only_if_empty` a session that holds anything stays, and the result
+        is False. A dead key then raises `SessionNotFoundError`, since another
+        request has ended or renewed the session.
         """
         ...

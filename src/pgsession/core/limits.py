@@ -1,0 +1,60 @@
+"""What a store grants its sessions: how long they live, and how large they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
+from pgsession.core.value import DEFAULT_VALUE_LIMIT, JSON, encode_value
+
+
+class Limits:
+    """The periods and the size that hold for all sessions of a store.
+
+    - `default_period`: how long a session lives after its last use, if nothing else is said;
+      a week.
+    - `max_lifetime`: how long it lives at most after it was generated, however often it is
+      used; None for no such limit. It applies to sessions generated from now on.
+    - `value_limit`: the largest value, in bytes of its JSON text.
+
+    Raises `InvalidPeriodError` for a period that cannot be one.
+    """
+
+    def __init__(
+        self,
+        *,
+        default_period: Period = DEFAULT_PERIOD,
+        max_lifetime: Period | None = None,
+        value_limit: int = DEFAULT_VALUE_LIMIT,
+    ) -> None:
+        self._default_period = as_period(default_period)
+        self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
+        self._value_limit = value_limit
+
+    @property
+    def default_period(self) -> timedelta:
+        """The period where none is given. Setting it affects future operations only."""
+        return self._default_period
+
+    @default_period.setter
+    def default_period(self, period: Period) -> None:
+        self._default_period = as_period(period)
+
+    @property
+    def value_limit(self) -> int:
+        """The largest value, in bytes of its JSON text."""
+        return self._value_limit
+
+    @property
+    def max_lifetime(self) -> timedelta | None:
+        """How long a session lives at most after it was generated; None without such a limit."""
+        return self._max_lifetime
+
+    def _period(self, period: Period | None) -> timedelta:
+        """Return `period` as a `timedelta`, or the default period."""
+        return self._default_period if period is None else as_period(period)
+
+    def _encoded(self, value: Mapping[str, JSON] | None) -> bytes | None:
+        """Return the JSON text of a value. Raises as `encode_value` does."""
+        return None if value is None else encode_value(value, limit=self._value_limit)
