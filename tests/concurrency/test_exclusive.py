@@ -352,8 +352,8 @@ async def test_lost_holder_raising(store: PostgresStore) -> None:
         connection.lock.release()
 
     async def lose() -> None:
-        async with store._connections.hold(7, PATIENCE) as held:  # noqa: SLF001 - what it runs on
-            connection = held._connection  # type: ignore[attr-defined] # noqa: SLF001
+        locks = store._here().locks  # noqa: SLF001 - what it runs on
+        async with locks.hold(7, PATIENCE) as connection:
             await connection.lock.acquire()  # as a statement of another task's would
             dying.append(asyncio.create_task(die(connection)))
             raise LookupError

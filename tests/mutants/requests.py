@@ -10,13 +10,12 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/store.py",
-                "        if not await self._calls.edit(self._merging(key, changes, seconds, "
-                "granted=granted)):\n"
-                "            raise SessionNotFoundError\n",
-                "        edit = self._merging(key, changes, seconds, granted=granted)\n"
-                "        if not await self._calls.edit(edit):\n"
-                "            draft = Draft(edit.session_key, edit.changed, self._seconds(None))\n"
-                "            await self._calls.insert(draft)\n",
+                "        await self._apply(self._merging(key, changes, period, granted=granted))\n",
+                "        edit = self._merging(key, changes, period, granted=granted)\n"
+                "        if not await self._calls().edit(edit):\n"
+                "            seconds = self._period(None).total_seconds()\n"
+                "            draft = Draft(edit.session_key, edit.changed, seconds)\n"
+                "            await self._calls().insert(draft)\n",
             ),
         ),
         (
@@ -86,8 +85,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/batching.py",
-                "self._table.update(it, list(composed.values())), idempotent=False",
-                "self._table.update(it, list(composed.values())), idempotent=True",
+                "self._batched(table.update, idempotent=False)",
+                "self._batched(table.update, idempotent=True)",
             ),
         ),
         ("tests/faults/test_killed.py::test_killed_writing",),
@@ -97,19 +96,19 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/connections/deadline.py",
-                "            self.allow(GRACE)\n",
-                "            self.allow(None)\n",
+                "            self.extend(GRACE)\n",
+                "            self.extend(None)\n",
             ),
         ),
-        ("tests/faults/test_frozen.py::test_frozen_rare_calls[take]",),
+        ("tests/faults/test_frozen.py::test_frozen_rare_calls[exclusive]",),
     ),
     Mutant(
         "a lost connection is the only one",
         (
             Edit(
                 "postgres/connections/pool.py",
-                "            await self.lender.drain()\n",
-                "            pass\n",
+                "        await asyncio.shield(self._begin(self._pool.drain()))\n",
+                "        pass\n",
             ),
         ),
         ("tests/faults/test_network.py::test_dead_connections_live_network",),
@@ -214,7 +213,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "exclusive takes every connection",
-        (Edit("postgres/connections/locks.py", "max(1, lender.most // 2)", "lender.most"),),
+        (Edit("postgres/connections/locks.py", "max(1, pool.size // 2)", "pool.size"),),
         ("tests/concurrency/test_exclusive.py::test_limit",),
     ),
     Mutant(

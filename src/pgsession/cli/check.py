@@ -33,7 +33,7 @@ async def examine(url: str, *, schema: str | None, environment: Mapping[str, str
     found, is_scheduled = _examine_settings(environment)
     try:
         conninfo = complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
-        async with dedicated(conninfo, purpose="check", patience=DEFAULT_TIMEOUT) as connection:
+        async with dedicated(conninfo, purpose="check", timeout=DEFAULT_TIMEOUT) as connection:
             async for findings in _examine(connection, schema, is_scheduled=is_scheduled):
                 found += findings
     except SchemaError as error:

@@ -1,8 +1,8 @@
-"""The coalescer: calls that arrive while others are under way leave together.
+"""The coalescer: calls that arrive while a statement is under way leave together in the next.
 
-It adds no delay. A lone call leaves at once; whatever arrives while every lane
-is busy waits for one, and leaves with all that waited. So the batches are as
-large as the load makes them, and of one where there is none.
+It adds no delay. A lone call leaves at once. Calls that arrive while every lane
+is busy wait for one, and leave in one batch. So a batch is as large as the load
+makes it, and holds one call where there is no load.
 """
 
 from __future__ import annotations
@@ -27,29 +27,28 @@ _LOGGER = logging.getLogger("pgsession")
 CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")
 
-
-#: Somebody who waits: the call, what becomes its answer, and since when.
+#: A caller: its call, the future that gets the answer, and when it came.
 _Waiting: TypeAlias = tuple[CallT, asyncio.Future[AnswerT], float]
 
 
 class Coalescer(Generic[CallT, AnswerT]):
-    """Sends calls in batches through a few lanes, each busy with one batch at a time.
+    """Sends calls in batches through a few lanes, each of which sends one batch at a time.
 
     `send` takes at most `size` calls and returns an answer for each, in order.
-    A lane leaves the others their share of those who wait, if the share is
-    `least` or more: while one batch is under way, another can be read.
-    If it raises `StoreUnavailableError`, all its callers get that. If it raises
-    anything else, one of the calls is to blame: each is sent again alone, and
-    only the guilty one fails.
+    A lane takes its share of the waiting calls, at least `least`, so that the
+    answers to one batch can be read while another is under way.
 
-    A caller that is cancelled leaves; its call may be sent or not, and its
-    neighbours never notice. Who has no answer within `patience` seconds leaves
-    too, with `StoreBusyError` if the call was not sent, and else with
-    `StoreUnavailableError`, whatever `send` still has to tidy up. Who comes on
-    top of `most_waiting` gets `StoreBusyError` at once.
+    If `send` raises `StoreUnavailableError`, every caller in the batch gets
+    that. If it raises another error, one call of the batch caused it: each call
+    is sent again alone, and only the one at fault gets the error.
 
-    It serves one event loop at a time. Another one may take over once the
-    first has ended or nothing is under way in it; else `StoreClosedError`.
+    A caller that is cancelled leaves. Its call may still be sent, and its
+    neighbours get their answers. A caller that gets no answer within `timeout`
+    seconds gets `StoreBusyError` if its call was not sent, and
+    `StoreUnavailableError` if it was. While `most_waiting` callers wait, the
+    next one gets `StoreBusyError` at once.
+
+    It belongs to the event loop in which it was made.
     """
 
     def __init__(
@@ -60,75 +59,52 @@ class Coalescer(Generic[CallT, AnswerT]):
         size: int,
         least: int,
         most_waiting: int,
-        patience: float,
+        timeout: float,
     ) -> None:
         self._send = send
         self._lanes = lanes
         self._size = size
         self._least = least
         self._most_waiting = most_waiting
-        self._patience = patience
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed_in: asyncio.AbstractEventLoop | None = None
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._is_closed = False
         self._waiting: deque[_Waiting[CallT, AnswerT]] = deque()
-        #: The lanes that run, each by a token of its own.
-        self._busy: set[object] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        #: The batches under way, by a number of their own.
+        self._busy: set[asyncio.Task[None]] = set()
+        #: The batches under way, by their own identity.
         self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
-        self._watch: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def call(self, call: CallT) -> asyncio.Future[AnswerT]:
-        """Return what becomes the answer to `call`, or the error that `send` raises for it."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._move(loop)
-        if self._closed_in is loop:
+        """Return a future for the answer to `call`, or for the error that `send` raises for it."""
+        if self._is_closed:
             raise StoreClosedError("The store is closed. Open it again, or make a new one.")
         if len(self._waiting) >= self._most_waiting:
-            raise StoreBusyError("Too many wait for the database already. Try again.")
+            raise StoreBusyError("Too many callers wait for the database already. Try again.")
+        loop = self._loop
         answer: asyncio.Future[AnswerT] = loop.create_future()
         self._waiting.append((call, answer, loop.time()))
-        if self._watch is None:
-            self._watch = loop.call_later(self._patience, self._refuse_late)
+        if self._timer is None:
+            self._timer = loop.call_later(self._timeout, self._end_late_calls)
         if len(self._busy) < self._lanes:
-            token = object()
-            self._busy.add(token)
-            # In a context of its own: a lane serves many, and speaks for none of them.
-            lane = loop.create_task(self._run_lane(token), context=Context())
-            self._tasks.add(lane)
-            lane.add_done_callback(self._tasks.discard)
-            # If it was cancelled before it began, nothing of it has run.
-            lane.add_done_callback(lambda _: self._end_lane(token))
+            # In an empty context, as a lane works for many requests.
+            lane = loop.create_task(self._run_lane(), context=Context())
+            if not lane.done():  # an eager task may have ended already
+                self._busy.add(lane)
+                # For a lane that is cancelled before its first step.
+                lane.add_done_callback(self._end_lane)
         return answer
 
-    def reopen(self) -> None:
-        """Take calls again after `close`."""
-        self._closed_in = None
-
     async def close(self) -> None:
-        """Take no more calls in this event loop; return when all are answered, no task left."""
-        self._closed_in = asyncio.get_running_loop()
-        while self._tasks and self._loop is self._closed_in:
-            await asyncio.wait(set(self._tasks))
-        if self._watch is not None and self._loop is self._closed_in:
-            self._watch.cancel()
-            self._watch = None
+        """Reject further calls; return when all calls are answered and no task is left."""
+        self._is_closed = True
+        while self._busy:
+            await asyncio.wait(set(self._busy))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin anew in an event loop; what belonged to another ended with it."""
-        if self._busy and self._loop is not None and not self._loop.is_closed():
-            raise StoreClosedError(
-                "The store is in use in another event loop. Make one store for each event loop."
-            )
-        self._loop = loop
-        self._waiting = deque()
-        self._busy = set()
-        self._tasks = set()
-        self._sent = {}
-        self._watch = None
-
-    async def _run_lane(self, token: object) -> None:
+    async def _run_lane(self) -> None:
         try:
             while batch := self._next_batch():
                 self._sent[id(batch)] = batch
@@ -137,18 +113,16 @@ class Coalescer(Generic[CallT, AnswerT]):
                 finally:
                     del self._sent[id(batch)]
         finally:
-            # At once, not when the task's callbacks run: a call made in between would wait
-            # for a lane that is gone.
-            self._end_lane(token)
+            # Now, not in the task's callback: a call made in between would wait for this lane.
+            self._end_lane(asyncio.current_task())
 
-    def _end_lane(self, token: object) -> None:
-        """Count a lane no more; fail whoever waits though none is left: all were cancelled."""
-        if token not in self._busy:
-            return
-        self._busy.remove(token)
+    def _end_lane(self, lane: asyncio.Task[None] | None) -> None:
+        """Free the place of a lane. If all lanes were cancelled, fail the callers that wait."""
+        if lane is not None:
+            self._busy.discard(lane)
         while self._waiting and not self._busy:
             _, answer, _ = self._waiting.popleft()
-            _fail(answer, StoreUnavailableError("The store was interrupted."))
+            _fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
 
     def _next_batch(self) -> list[_Waiting[CallT, AnswerT]]:
         batch: list[_Waiting[CallT, AnswerT]] = []
@@ -158,14 +132,14 @@ class Coalescer(Generic[CallT, AnswerT]):
         while self._waiting and len(batch) < share:
             waiting = self._waiting.popleft()
             _, answer, _ = waiting
-            if not answer.done():  # else it was cancelled, or came too late
+            if not answer.done():  # else the caller was cancelled, or has timed out
                 batch.append(waiting)
         return batch
 
-    def _refuse_late(self) -> None:
-        """Fail whoever has waited for too long; look again when the next one will have."""
-        loop = asyncio.get_running_loop()
-        oldest = loop.time() - self._patience
+    def _end_late_calls(self) -> None:
+        """Fail the callers that have timed out, and set the timer for the next."""
+        loop = self._loop
+        oldest = loop.time() - self._timeout
         late = StoreUnavailableError("The database did not answer in time. Try again.")
         busy = StoreBusyError("The database was busy for too long. Try again.")
         left: list[float] = []
@@ -178,9 +152,9 @@ class Coalescer(Generic[CallT, AnswerT]):
                 _fail(answer, error)
             elif not answer.done():
                 left.append(since)
-        self._watch = None
+        self._timer = None
         if left:
-            self._watch = loop.call_at(min(left) + self._patience, self._refuse_late)
+            self._timer = loop.call_at(min(left) + self._timeout, self._end_late_calls)
 
     async def _answer(self, batch: Sequence[_Waiting[CallT, AnswerT]]) -> None:
         """Send a batch, and give each caller its answer or its error."""
@@ -193,9 +167,9 @@ class Coalescer(Generic[CallT, AnswerT]):
         except StoreUnavailableError as error:
             for _, answer, _ in batch:
                 _fail(answer, error)
-        except Exception as error:  # the outermost edge: nobody may wait for ever
+        except Exception as error:  # the outermost edge: no caller may wait for ever
             if not isinstance(error, SessionError):
-                _LOGGER.exception("A batch failed in an unforeseen way.")
+                _LOGGER.exception("A batch failed unexpectedly.")
             await self._answer_singly(batch, error)
         else:
             for (_, answer, _), found in zip(batch, answers, strict=True):
@@ -205,7 +179,7 @@ class Coalescer(Generic[CallT, AnswerT]):
     async def _answer_singly(
         self, batch: Sequence[_Waiting[CallT, AnswerT]], error: Exception
     ) -> None:
-        """Find out who is to blame for an error."""
+        """Send each call of a failed batch alone."""
         if len(batch) == 1:
             _fail(batch[0][1], error)
             return
@@ -215,7 +189,7 @@ class Coalescer(Generic[CallT, AnswerT]):
                     await self._answer([waiting])
         finally:
             for _, answer, _ in batch:
-                answer.cancel()  # only those whom a cancelled lane left over
+                answer.cancel()  # those that are left if this lane was cancelled
 
 
 def _fail(answer: asyncio.Future[AnswerT], error: Exception) -> None:
@@ -224,8 +198,8 @@ def _fail(answer: asyncio.Future[AnswerT], error: Exception) -> None:
 
 
 def _copied(error: Exception) -> Exception:
-    """Return a copy: an error that many raise would gather all their tracebacks."""
+    """Return a copy: an error that many callers raise would collect all their tracebacks."""
     try:
         return copy.copy(error)
-    except TypeError:  # made by a constructor that does not take its own arguments
+    except TypeError:  # its constructor does not take its own arguments
         return error

@@ -1,4 +1,4 @@
-"""Keys known to be dead, so that replaying one again and again costs no statement each time."""
+"""Keys known to be dead, so that a replayed cookie does not cost a statement each time."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: Seconds for which a key is known to be dead. A dead key never lives again, but one may look dead
-#: to a reader while another process, whose transaction is not committed yet, makes or prolongs it.
+#: Seconds for which a key is known to be dead. A dead key never lives again, but a key may look
+#: dead while another process makes or extends its session in a transaction not yet committed.
 REMEMBERED: Final = 2.0
 
-#: So many are known at most, some 2 MB; past that the oldest are forgotten first.
+#: How many are remembered at most, some 2 MB. Then the oldest are forgotten.
 MOST_REMEMBERED: Final = 10_000
 
 
 class DeadKeys:
     """Remembers digests for `REMEMBERED` seconds, `MOST_REMEMBERED` at most.
 
-    `changes` counts what may have made a key live that looked dead: who reads
-    rows meanwhile has learnt nothing.
+    `changes` counts the moments at which a key that looked dead may have come
+    to life. A row that was not found before such a moment must not be added
+    after it.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +31,7 @@ class DeadKeys:
         return len(self._forgotten_at)
 
     def __contains__(self, digest: object) -> bool:
-        if digest not in self._forgotten_at:  # nearly always, and cheap
+        if digest not in self._forgotten_at:  # nearly always
             return False
         self._forget()
         return digest in self._forgotten_at
@@ -43,7 +44,7 @@ class DeadKeys:
             del self._forgotten_at[next(iter(self._forgotten_at))]
 
     def forget(self, digest: str | None = None) -> None:
-        """Forget a digest, which lives for certain, or all: some may live now."""
+        """Forget a digest that is known to live, or all, as some may live now."""
         if digest is None:
             self.changes += 1
             self._forgotten_at.clear()

@@ -1,4 +1,4 @@
-"""Rows of the session table: one to be made, what to do to one, one that was read."""
+"""Rows of the session table: a new one, a change to one, and one that was read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LOGGER = logging.getLogger("pgsession")
 
 
 class Draft(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A row to be made, as the INSERT reads it. `session_key` is a digest; the repr shows nothing.
+    """A new row, as the INSERT reads it. The repr shows nothing of it.
 
-    `session_data` is JSON text, the rest seconds.
+    `session_key` is a digest, `session_data` JSON text; periods are seconds.
     """
 
     session_key: str
@@ -33,19 +33,19 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What to do to a living row, as the UPDATE or the renewal reads it.
+    """A change to a living row, as the UPDATE or the renewal reads it. The repr shows nothing.
 
-    `session_key` and `heir` are digests, `changed` JSON text; None leaves a
-    thing be. The repr shows nothing.
+    `session_key` and `heir` are digests, `changed` is JSON text. None leaves
+    things as they are.
     """
 
     session_key: str
     changed: msgspec.Raw | None = None
     removed: tuple[str, ...] = ()
     replaced: bool = False
-    #: How long the session lives from now on.
+    #: The seconds that the session lives from now on.
     seconds: float | None = None
-    #: Whether `own` becomes the period that the session has of its own, None for none.
+    #: True if `own` becomes the session's own period, None for no such period.
     granted: bool = False
     own: float | None = None
     heir: str | None = None
@@ -55,11 +55,11 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def ends(self) -> bool:
-        """True if the session has expired once this is done: nothing can be done to it then."""
+        """True if the session has expired after this edit, so that no other can follow."""
         return self.seconds is not None and self.seconds <= 0
 
     def then(self, later: Edit) -> Edit:
-        """Return the one edit that does what this and then `later`, of the same key, would do."""
+        """Return one edit that does what this one and then `later`, of the same key, would do."""
         granting = later if later.granted else self
         changed, removed, replaced = self.changed, frozenset(self.removed), self.replaced
         if later.changed is not None:
@@ -83,7 +83,7 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Row(NamedTuple):
-    """What is read of a living session, still as text. The repr shows no part of it."""
+    """The row of a living session, with its value as text. The repr shows no part of the value."""
 
     session_key: str
     text: str | None
@@ -95,14 +95,14 @@ class Row(NamedTuple):
         return f"Row(seconds={self.seconds})"
 
     def entry(self) -> Entry | None:
-        """Return a fresh entry, or None, with a logged error, if the text cannot be read."""
+        """Return a new entry; or None, and log an error, if the text cannot be read."""
         _, text, seconds, granted, lifetime = self
         try:
             value = None if text is None else decode_value(text)
         except InvalidValueError:
-            # Without the traceback: what cannot be read must not be shown either.
+            # Without the traceback, which could show parts of the value.
             _LOGGER.error(  # noqa: TRY400 - as above
-                "A stored session cannot be read and counts as gone; its row is kept."
+                "A stored session cannot be read. It is treated as not found; its row is kept."
             )
             return None
         return _entry(
@@ -115,5 +115,5 @@ class Row(NamedTuple):
         )
 
 
-#: What `Entry._make` does, for less: there is one for each session that is read.
+#: As `Entry._make`, but faster: it runs once for each session that is read.
 _entry: Final = partial(tuple.__new__, Entry)

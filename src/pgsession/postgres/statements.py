@@ -1,9 +1,10 @@
-"""The session table: every statement on it, none with a lock across rows.
+"""Every statement on the session table.
 
-The rules of each statement: keyed by ``session_key``, explicit columns with
-casts, ``expire_date > now()`` wherever a living session is meant, expiries
-reckoned by the database in seconds, never an upsert, never an UPDATE of the
-key. A distributed engine takes them as they are.
+Each statement is keyed by ``session_key``, names its columns with casts, says
+``expire_date > now()`` where it means a living session, and lets the database
+compute expiries, in seconds. None is an upsert, none updates the key, and none
+locks more than its own rows, so that a distributed engine takes them as they
+are.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from pgsession.core.period import MAX_PERIOD
 from pgsession.core.value import encode_text
-from pgsession.postgres.connections.connection import cursor_of
+from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.rows import Draft, Edit, Row
 from pgsession.postgres.schema import qualified
 
 _FARTHEST: Final = str(MAX_PERIOD.total_seconds())
 
-# The expiry is cut before it is subtracted: 'infinity' cannot be.
+# The expiry is limited before the subtraction, which 'infinity' does not allow.
 _SELECT = """
 SELECT
     session_key::text,
@@ -51,7 +52,7 @@ SELECT
 FROM {drafts}
 """
 
-# What becomes of a row `s` by an edit `o`, in an UPDATE and in a renewal alike.
+# What an edit `o` makes of a row `s`, in an UPDATE and in a renewal alike.
 _EDITED_DATA = """CASE
         WHEN o.changed IS NULL THEN s.session_data
         WHEN o.replaced THEN o.changed
@@ -82,7 +83,7 @@ WITH offered AS MATERIALIZED (
     FROM {edits}
 )"""
 
-# Whole before parts: `offered` stands in others.
+# Replaced in this order, as one part may contain a later one.
 _PARTS: Final = (
     ("offered", _OFFERED),
     ("data", _EDITED_DATA),
@@ -101,7 +102,7 @@ WHERE s.session_key = o.session_key
 RETURNING s.session_key::text
 """
 
-# The row moves: DELETE waits for a writer under way and hands on what that one left.
+# The row moves: DELETE waits for a writer in flight and returns what that writer left.
 _RENEW = """{offered}, old AS (
     DELETE FROM {table} AS s
     USING offered AS o
@@ -126,8 +127,8 @@ JOIN offered AS o ON o.session_key = s.session_key
 RETURNING session_key::text
 """
 
-# A batch comes as one text, in which a record leaves out what it leaves be. A single row comes
-# as parameters: such a statement is planned once, and costs half of what a batch of one does.
+# A batch is one JSON text, whose records leave out what stays as it is. A single row is passed as
+# parameters: such a statement is planned once, and costs half as much as a batch of one.
 _AMONG = "= ANY(string_to_array(%s::text, ','))"
 _EQUAL = "= %s::text"
 
@@ -171,7 +172,7 @@ _EDIT = """(
         %(own)s::float8 AS own
 ) AS e"""
 
-# One row, locked before it is read: whoever waits for the lock finds the member gone.
+# The row is locked before it is read, so a second taker, which waits, finds the member gone.
 _TAKE = """
 UPDATE {table} AS s
 SET session_data = s.session_data - o.name
@@ -196,7 +197,7 @@ DELETE FROM {table}
 WHERE session_key {is_wanted}
 """
 
-# One row, locked before it is looked at: what others do to it is done, or waits.
+# The row is locked before it is read, so no other writer can change it in between.
 _DELETE_EMPTY = """
 WITH held AS MATERIALIZED (
     SELECT
@@ -220,11 +221,12 @@ FROM held
 class Table:
     """The statements, written for one table in one schema.
 
-    Methods take digests, never keys, and a connection that is theirs for the
-    time of the call; each is one statement. They raise what psycopg raises.
+    Each method is one statement on a connection that is its own for the time of
+    the call. It takes what many callers ask for, with digests and never keys,
+    and returns an answer for each, in order. It raises what psycopg raises.
 
-    In a transaction `now` is when it began, which may be long ago: there,
-    `clock` is "statement_timestamp()".
+    In a transaction ``now()`` is when it began, which may be long ago: there,
+    pass ``clock="statement_timestamp()"``.
     """
 
     def __init__(self, *, schema: str | None, prepared: bool, clock: str = "now()") -> None:
@@ -243,59 +245,79 @@ class Table:
         self._delete_one = write(_DELETE, is_wanted=_EQUAL)
         self._delete_empty = write(_DELETE_EMPTY)
 
-    async def fetch(
-        self, connection: AsyncConnection[Any], digests: Sequence[str]
-    ) -> dict[str, Row]:
-        """Return the rows of the living sessions among `digests`."""
+    async def fetch(self, connection: Connection, digests: Sequence[str]) -> Sequence[Row | None]:
+        """Return the row of each living session. Equal digests are fetched once."""
         if len(digests) == 1:
             rows = await self._rows(connection, self._select_one, (digests[0],))
-        else:
-            rows = await self._rows(connection, self._select, (",".join(digests),))
-        return {row[0]: _row(row) for row in rows}
+            return [_row(rows[0]) if rows else None]
+        wanted = ",".join(dict.fromkeys(digests))
+        rows = await self._rows(connection, self._select, (wanted,))
+        found = {row[0]: _row(row) for row in rows}
+        return list(map(found.get, digests))
 
-    async def insert(self, connection: AsyncConnection[Any], drafts: Sequence[Draft]) -> None:
+    async def insert(self, connection: Connection, drafts: Sequence[Draft]) -> Sequence[None]:
         """Make rows. All are made or none."""
         if len(drafts) == 1:
             await self._execute(connection, self._insert_one, _single(drafts[0]))
         else:
             await self._execute(connection, self._insert, (_batch(drafts),))
+        return [None] * len(drafts)
 
-    async def update(self, connection: AsyncConnection[Any], edits: Sequence[Edit]) -> set[str]:
-        """Apply at most one edit a key; return the digests that were alive."""
+    async def update(self, connection: Connection, edits: Sequence[Edit]) -> Sequence[bool]:
+        """Apply edits, those of one key in order; tell of each whether its session was alive."""
         if len(edits) == 1:
             rows = await self._rows(connection, self._update_one, _single(edits[0]))
-        else:
-            rows = await self._rows(connection, self._update, (_batch(edits),))
-        return {digest for (digest,) in rows}
+            return [bool(rows)]
+        composed, in_time = _composed(edits)
+        rows = await self._rows(connection, self._update, (_batch(composed),))
+        alive = {digest for (digest,) in rows}
+        return [
+            came_in_time and edit.session_key in alive
+            for came_in_time, edit in zip(in_time, edits, strict=True)
+        ]
 
-    async def renew(self, connection: AsyncConnection[Any], edits: Sequence[Edit]) -> set[str]:
-        """Move rows to their heirs' digests, edited; return the heirs of those that were alive."""
+    async def renew(self, connection: Connection, edits: Sequence[Edit]) -> Sequence[bool]:
+        """Move rows to their heirs' digests, edited; tell of each whether its session was alive.
+
+        Of several renewals of one key the first gets the session; the others
+        find the key dead.
+        """
         if len(edits) == 1:
             rows = await self._rows(connection, self._renew_one, _single(edits[0]))
         else:
-            rows = await self._rows(connection, self._renew, (_batch(edits),))
-        return {heir for (heir,) in rows}
+            first = {edit.session_key: edit for edit in reversed(edits)}
+            rows = await self._rows(connection, self._renew, (_batch(list(first.values())),))
+        heirs = {heir for (heir,) in rows}
+        return [edit.heir in heirs for edit in edits]
 
-    async def take(self, connection: AsyncConnection[Any], digest: str, name: str) -> str | None:
-        """Remove a member; return its JSON text, or None if there was none."""
-        rows = await self._rows(connection, self._take, {"key": digest, "name": name})
-        return rows[0][0] if rows else None
-
-    async def delete(self, connection: AsyncConnection[Any], digests: Sequence[str]) -> None:
-        """Remove rows, those that are there."""
+    async def delete(self, connection: Connection, digests: Sequence[str]) -> Sequence[None]:
+        """Remove the rows that are there."""
         if len(digests) == 1:
             await self._execute(connection, self._delete_one, (digests[0],))
         else:
-            await self._execute(connection, self._delete, (",".join(digests),))
+            gone = ",".join(dict.fromkeys(digests))
+            await self._execute(connection, self._delete, (gone,))
+        return [None] * len(digests)
 
-    async def delete_empty(self, connection: AsyncConnection[Any], digest: str) -> bool | None:
-        """Remove a row if it holds nothing; tell whether it did, or None if none was alive."""
+    async def take(
+        self, connection: Connection, members: Sequence[tuple[str, str]]
+    ) -> Sequence[str | None]:
+        """Remove one member, given as digest and name; return its JSON text, or None."""
+        ((digest, name),) = members
+        rows = await self._rows(connection, self._take, {"key": digest, "name": name})
+        return [rows[0][0] if rows else None]
+
+    async def delete_empty(
+        self, connection: Connection, digests: Sequence[str]
+    ) -> Sequence[bool | None]:
+        """Remove one row if it holds nothing; tell whether it did, or None if none was alive."""
+        (digest,) = digests
         rows = await self._rows(connection, self._delete_empty, (digest,))
-        return rows[0][0] if rows else None
+        return [rows[0][0] if rows else None]
 
     async def _rows(
         self,
-        connection: AsyncConnection[Any],
+        connection: Connection,
         statement: bytes,
         arguments: Sequence[object] | Mapping[str, object],
     ) -> list[TupleRow]:
@@ -305,28 +327,28 @@ class Table:
 
     async def _execute(
         self,
-        connection: AsyncConnection[Any],
+        connection: Connection,
         statement: bytes,
         arguments: Sequence[object] | Mapping[str, object],
     ) -> None:
         await cursor_of(connection).execute(statement, arguments, prepare=self._prepared)
 
 
-#: What `Row._make` does, for less: there is one for each session that is read.
+#: As `Row._make`, but faster: it runs once for each session that is read.
 _row: Final = partial(tuple.__new__, Row)
 
 
 def _written(statement: str, *, table: sql.Identifier, clock: str, **rows: str) -> bytes:
-    """Return a statement with its parts in place; all of them are constants of this module."""
+    """Return a statement with its parts filled in. All of them are constants of this module."""
     for part, text in (*_PARTS, *rows.items(), ("farthest", _FARTHEST)):
         statement = statement.replace("{" + part + "}", text)
-    # The name comes last, whatever it holds; a % in it is no parameter.
+    # The name comes last, as it may hold anything. A % in it must not start a parameter.
     name = table.as_string().replace("%", "%%")
     return statement.replace("now()", clock).replace("{table}", name).encode()
 
 
 def _single(record: Draft | Edit) -> dict[str, object]:
-    """Return a record as parameters: JSON goes as text, bytes would be bytea."""
+    """Return a record as parameters. JSON is passed as text: bytes would become bytea."""
     parameters = msgspec.structs.asdict(record)
     for name, part in parameters.items():
         if isinstance(part, msgspec.Raw):
@@ -336,6 +358,20 @@ def _single(record: Draft | Edit) -> dict[str, object]:
     return parameters
 
 
+def _composed(edits: Sequence[Edit]) -> tuple[list[Edit], list[bool]]:
+    """Make one edit of those of each key; tell of each whether the session still lived then."""
+    composed: dict[str, Edit] = {}
+    in_time: list[bool] = []
+    for edit in edits:
+        earlier = composed.get(edit.session_key)
+        in_time.append(earlier is None or not earlier.ends)
+        if earlier is None:
+            composed[edit.session_key] = edit
+        elif not earlier.ends:
+            composed[edit.session_key] = earlier.then(edit)
+    return list(composed.values()), in_time
+
+
 def _batch(records: Sequence[Draft] | Sequence[Edit]) -> str:
-    """Write records as one JSON text, in key order, so that batches meet rows alike."""
+    """Write records as one JSON text, in key order, so that all batches lock rows alike."""
     return encode_text(sorted(records, key=attrgetter("session_key"))).decode("utf-8")

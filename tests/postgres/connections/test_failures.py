@@ -12,7 +12,7 @@ from pgsession.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from pgsession.postgres.connections.failures import Course, Verdict, judge, translated
+from pgsession.postgres.connections.failures import Retries, Verdict, judge, translated
 
 #: What a driver's error may quote, and ours must not.
 PRIVATE = "hunter2"
@@ -117,13 +117,13 @@ def test_verdict_without_sqlstate(error: psycopg.Error, verdict: Verdict) -> Non
         pytest.param([Verdict.WRONG] * 2, True, 1, id="wrong"),
     ],
 )
-def test_course(verdicts: list[Verdict], idempotent: bool, attempts: int) -> None:
+def test_retries(verdicts: list[Verdict], idempotent: bool, attempts: int) -> None:
     """So many attempts are made of a piece of work that fails in this way."""
-    course = Course(idempotent=idempotent)
+    retries = Retries(idempotent=idempotent)
     made = 1
 
     for verdict in verdicts:
-        if course.pause(verdict) is None:
+        if retries.pause(verdict) is None:
             break
         made += 1
 

@@ -1,206 +1,306 @@
-"""Connections are lent again without a visit to their pool, and return to it in time."""
+"""A pool hands connections from one piece of work to the next, and returns them in time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
-import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
+from pgsession import SchemaError, StoreClosedError
 from pgsession.postgres.connections.connection import Connection, OwnConnection, cursor_of
-from pgsession.postgres.connections.lender import Lender
+from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
+from pgsession.postgres.connections.pool import Pool
 
-Pool = AsyncConnectionPool[OwnConnection]
+
+async def accept(_connection: Connection) -> None:
+    """Find the database in order."""
 
 
 @pytest.fixture
-async def pool(database_url: str, migrated_schema: str) -> AsyncIterator[Pool]:
-    """A pool of one connection, or two."""
+def settings(database_url: str, migrated_schema: str) -> PoolSettings:
+    """One connection, which bears the schema's name."""
     conninfo = make_conninfo(database_url, application_name=migrated_schema)
-    async with AsyncConnectionPool(
-        conninfo,
-        connection_class=OwnConnection,
-        open=False,
-        min_size=1,
-        max_size=1,
-        kwargs={"autocommit": True},
-    ) as pool:
-        await pool.wait()
-        yield pool
+    return PoolSettings(conninfo=conninfo, size=1, timeout=10, prepared=True)
 
 
 @pytest.fixture
-async def lender(pool: Pool) -> AsyncIterator[Lender]:
-    """What lends the pool's connections and keeps them at hand."""
-    lender = Lender(pool, keeps=True)
-    yield lender
-    await lender.close()
+async def pool(settings: PoolSettings) -> AsyncIterator[Pool]:
+    """A pool that makes its connections itself."""
+    pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
+    await pool.open()
+    yield pool
+    await pool.close()
 
 
-def at_pool(pool: Pool) -> int:
-    """Return how many connections lie in the pool."""
-    return pool.get_stats()["pool_available"]
+@pytest.fixture
+async def theirs(settings: PoolSettings) -> AsyncIterator[AsyncConnectionPool]:
+    """A pool of the caller's, in transactions, as psycopg makes it."""
+    async with AsyncConnectionPool(settings.conninfo, open=False, min_size=1, max_size=1) as theirs:
+        await theirs.wait()
+        yield theirs
 
 
-async def use(lender: Lender, *, living: bool = False) -> Connection:
-    """Borrow a connection for one statement."""
-    async with lender.lend(living=living) as connection:
+@pytest.fixture
+async def shared(theirs: AsyncConnectionPool) -> AsyncIterator[Pool]:
+    """A pool on the caller's."""
+    shared = Pool(theirs, check=accept, on_open=lambda: None, timeout=10)
+    await shared.open()
+    yield shared
+    await shared.close()
+
+
+def driver_pool(pool: Pool) -> AsyncConnectionPool[OwnConnection]:
+    """Return psycopg's pool behind a pool."""
+    inner = pool._pool  # noqa: SLF001 - to see what it holds
+    assert inner is not None
+    return inner
+
+
+async def until_returned(pool: Pool) -> None:
+    """Wait until psycopg's pool has its one connection."""
+    async with asyncio.timeout(10):
+        while not driver_pool(pool).get_stats()["pool_available"]:  # noqa: ASYNC110 - it can only be asked
+            await asyncio.sleep(0.01)
+
+
+async def use(pool: Pool) -> Connection:
+    """Use a connection for one statement."""
+    connection = await pool.acquire()
+    try:
         await connection.execute("SELECT 1")
+    finally:
+        pool.release(connection)
     return connection
 
 
-async def test_lent_again(lender: Lender, pool: Pool) -> None:
-    """Of many uses one after another the pool sees the first."""
-    first = await use(lender)
-    pool.pop_stats()
+async def test_kept(pool: Pool) -> None:
+    """Of many uses one after another psycopg's pool sees only the first."""
+    first = await use(pool)
+    driver_pool(pool).pop_stats()
 
     for _ in range(5):
-        assert await use(lender) is first
+        assert await use(pool) is first
 
-    assert pool.pop_stats().get("requests_num", 0) == 0
-    assert at_pool(pool) == 0
+    assert driver_pool(pool).pop_stats().get("requests_num", 0) == 0
 
 
-async def test_returns(lender: Lender, pool: Pool) -> None:
-    """What nobody borrows lies in the pool again soon, without the cursor that it had."""
-    connection = await use(lender)
+async def test_returns(pool: Pool) -> None:
+    """A connection that nobody uses is soon in psycopg's pool, without the cursor that it had."""
+    connection = await use(pool)
     cursor_of(connection)
 
-    async with asyncio.timeout(10):
-        while not at_pool(pool):  # noqa: ASYNC110 - it can only be asked
-            await asyncio.sleep(0.01)
+    await until_returned(pool)
 
     assert isinstance(connection, OwnConnection)
     assert connection.kept_cursor is None
-    assert await use(lender) is connection
+    assert await use(pool) is connection
 
 
-async def test_returns_under_load(lender: Lender, pool: Pool) -> None:
-    """Borrowed all the time, a connection visits its pool now and then, which sees to its age."""
-    await use(lender)
-    pool.pop_stats()
+async def test_returns_under_load(pool: Pool) -> None:
+    """A connection in constant use visits psycopg's pool, which replaces it when it is old."""
+    await use(pool)
+    driver_pool(pool).pop_stats()
 
     async with asyncio.timeout(10):
-        while not pool.get_stats().get("requests_num"):
-            await use(lender)
+        while not driver_pool(pool).get_stats().get("requests_num"):
+            await use(pool)
 
 
-async def test_waiting_at_the_pool(lender: Lender, pool: Pool) -> None:
-    """Who waits at the pool gets the connection that comes back."""
-    async with lender.lend(living=False) as connection:
-        other = asyncio.create_task(use(lender))
-        while not pool.get_stats()["requests_waiting"]:  # noqa: ASYNC110 - it can only be asked
-            await asyncio.sleep(0)
+async def test_waiting(pool: Pool) -> None:
+    """A caller that waits gets the connection that is released."""
+    connection = await pool.acquire()
+    other = asyncio.create_task(use(pool))
+    while not driver_pool(pool).get_stats()["requests_waiting"]:  # noqa: ASYNC110 - it can only be asked
+        await asyncio.sleep(0)
+    pool.release(connection)
 
-    assert not pool.get_stats().get("requests_waiting")
     assert await other is connection
 
 
-@pytest.mark.parametrize("living", [False, True], ids=["any", "living"])
-async def test_broken(lender: Lender, end_connections: Callable[[], None], *, living: bool) -> None:
-    """A connection that broke is not lent again; one that the server ended is not lent at all."""
-    first = await use(lender)
+async def test_ended(pool: Pool, end_connections: Callable[[], None]) -> None:
+    """A connection that the server has ended is not handed out."""
+    first = await use(pool)
     end_connections()
 
-    if not living:
-        with pytest.raises(psycopg.OperationalError, match=r"terminating|closed"):
-            await use(lender)
-
-    assert await use(lender, living=True) is not first
+    assert await use(pool) is not first
 
 
-async def test_drained(lender: Lender) -> None:
-    """All connections are replaced: those at hand at once, those that are lent when they return."""
-    first = await use(lender)
-    await lender.drain()
+async def test_broken(pool: Pool) -> None:
+    """A connection that broke in use is replaced when it is released."""
+    first = await pool.acquire()
+    first.pgconn.finish()
+    pool.release(first)
 
-    second = await use(lender)
+    assert await use(pool) is not first
+
+
+async def test_replaced(pool: Pool) -> None:
+    """All connections are replaced: the ready ones at once, one in use when it is released."""
+    first = await use(pool)
+    await pool.replace_all()
+
+    second = await use(pool)
     assert second is not first
 
-    async with lender.lend(living=False) as third:
-        await lender.drain()
+    third = await pool.acquire()
     assert third is second
-    assert await use(lender) is not third
+    pool._replaced_at = 0  # noqa: SLF001 - some time has passed
+    await pool.replace_all()
+    pool.release(third)
+    assert await use(pool) is not third
 
 
-async def test_closed(pool: Pool) -> None:
-    """Nothing is at hand once it is closed, and nothing is kept from then on."""
-    lender = Lender(pool, keeps=True)
-    await use(lender)
-    await lender.close()
-    assert at_pool(pool) == 1
+async def test_closed(settings: PoolSettings) -> None:
+    """Closing closes what is ready, and what is released later; nothing is handed out any more."""
+    pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
+    ready = await use(pool)
+    await pool.close()
+    assert ready.closed
 
-    await use(lender)
-    assert at_pool(pool) == 1
-
-
-async def test_closed_while_returning(pool: Pool) -> None:
-    """Closing waits for what is on its way back."""
-    lender = Lender(pool, keeps=True)
-    await use(lender)
-    lender._return()  # noqa: SLF001 - as its timer does
-
-    await lender.close()
-
-    assert at_pool(pool) == 1
+    with pytest.raises(StoreClosedError):
+        await pool.acquire()
 
 
-async def test_cancelled_while_returning(lender: Lender, pool: Pool) -> None:
-    """Who is cancelled while a connection returns to its pool does not take it along."""
-    connection = await lender.take()
-    lender._taken_at.clear()  # noqa: SLF001 - it has been out for long
-    async with pool._lock:  # noqa: SLF001 - whatever else the pool is about
-        user = asyncio.create_task(lender.give_back(connection))
+async def test_closed_while_in_use(settings: PoolSettings) -> None:
+    """A connection that is released after closing is closed."""
+    pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
+    connection = await pool.acquire()
+    await pool.close()
+    pool.release(connection)
+
+    async with asyncio.timeout(10):
+        while not connection.closed:  # noqa: ASYNC110 - it can only be asked
+            await asyncio.sleep(0)
+
+
+async def test_closed_while_opening(settings: PoolSettings) -> None:
+    """A caller whose pool is closed while it opens is told so."""
+    checking, allowed = asyncio.Event(), asyncio.Event()
+
+    async def wait(_connection: Connection) -> None:
+        checking.set()
+        await allowed.wait()
+
+    pool = Pool(settings, check=wait, on_open=lambda: None, timeout=10)
+    caller = asyncio.create_task(pool.acquire())
+    await checking.wait()
+    closing = asyncio.create_task(pool.close())
+    await asyncio.sleep(0)
+    allowed.set()
+    await closing
+
+    with pytest.raises(StoreClosedError, match="while it was being opened"):
+        await caller
+
+
+async def test_opened_once(settings: PoolSettings) -> None:
+    """Callers that come while the pool opens share one attempt, and each gets its own error."""
+    attempts: list[Connection] = []
+
+    async def reject(connection: Connection) -> None:
+        attempts.append(connection)
+        raise SchemaError("no table")
+
+    pool = Pool(settings, check=reject, on_open=lambda: None, timeout=10)
+
+    errors = await asyncio.gather(*(pool.open() for _ in range(3)), return_exceptions=True)
+
+    assert [str(error) for error in errors] == ["no table"] * 3
+    assert len({id(error) for error in errors}) == 3
+    assert len(attempts) == 1
+    await pool.close()
+
+
+async def test_cancelled_opener(settings: PoolSettings) -> None:
+    """A caller that is cancelled while the pool opens does not stop it for the others."""
+    allowed = asyncio.Event()
+
+    async def wait(_connection: Connection) -> None:
+        await allowed.wait()
+
+    pool = Pool(settings, check=wait, on_open=lambda: None, timeout=10)
+    first, second = (asyncio.create_task(pool.open()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    allowed.set()
+
+    await second
+    assert first.cancelled()
+    await pool.close()
+
+
+async def test_reconnects(
+    settings: PoolSettings, point: Callable[..., None], migrated_schema: str
+) -> None:
+    """A pool that cannot connect tries again as long as a caller waits, and serves it then."""
+    movable = make_conninfo(service="movable", application_name=migrated_schema)
+    own = OwnPool(replace(settings, conninfo=movable))
+    point(there=False)
+    await own.open()
+    waiting = asyncio.create_task(own.getconn(10))
+    while own.get_stats().get("connections_errors", 0) < 3:  # noqa: ASYNC110 - it can only be asked
+        await asyncio.sleep(0.01)
+
+    point(there=True)
+
+    connection = await waiting
+    assert not connection.closed
+    await own.putconn(connection)
+    await own.close()
+
+
+async def test_cancelled_while_returning(pool: Pool) -> None:
+    """A connection whose user is cancelled while it returns to psycopg's pool is not lost."""
+    connection = await pool.acquire()
+    pool._taken_at.clear()  # noqa: SLF001 - it has been in use for long
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            pool.release(connection)
+
+    async with driver_pool(pool)._lock:  # noqa: SLF001 - whatever else psycopg's pool does
+        user = asyncio.create_task(work())
         await asyncio.sleep(0)
         user.cancel()
         await asyncio.wait([user])
 
-    assert user.cancelled()
-    assert await use(lender) is connection
+    assert await use(pool) is connection
 
 
-async def test_shared(pool: Pool) -> None:
-    """Of a pool that others use too nothing is kept."""
-    lender = Lender(pool, keeps=False)
-    await use(lender)
-    assert at_pool(pool) == 1
+async def test_shared(shared: Pool) -> None:
+    """No connection of a caller's pool is kept."""
+    await use(shared)
+
+    await until_returned(shared)
 
 
-async def test_shared_cancelled_while_returning(pool: Pool) -> None:
-    """Nor does who is cancelled take a connection from others, while it returns to their pool."""
-    lender = Lender(pool, keeps=False)
-    lent, ended = asyncio.Event(), asyncio.Event()
+async def test_shared_transaction(shared: Pool) -> None:
+    """A transaction that was left open on a caller's connection is rolled back."""
+    connection = await use(shared)
 
-    async def work() -> None:
-        async with lender.lend(living=False):
-            lent.set()
-            await ended.wait()
+    await until_returned(shared)
 
-    user = asyncio.create_task(work())
-    await lent.wait()
-    async with asyncio.timeout(10), pool._lock:  # noqa: SLF001 - whatever else the pool is about
-        ended.set()
-        while not lender._tasks:  # noqa: ASYNC110, SLF001 - it can only be asked
-            await asyncio.sleep(0)
-        user.cancel()
-        await asyncio.wait([user])
-    await lender.close()
-
-    assert user.cancelled()
-    assert at_pool(pool) == 1
+    assert connection.pgconn.transaction_status == TransactionStatus.IDLE
 
 
-async def test_shared_living(pool: Pool, end_connections: Callable[[], None]) -> None:
-    """Of a pool that others use too no connection is lent that the server has ended."""
-    lender = Lender(pool, keeps=False)
-    first = await use(lender)
+async def test_shared_ended(shared: Pool, end_connections: Callable[[], None]) -> None:
+    """A connection of a caller's pool that the server has ended is not handed out."""
+    first = await use(shared)
+    await until_returned(shared)
     end_connections()
 
-    assert await use(lender, living=True) is not first
+    assert await use(shared) is not first
 
 
-async def test_shared_cursor(lender: Lender) -> None:
-    """The statements of a connection of ours share a cursor; those of another's do not."""
-    async with lender.lend(living=False) as connection:
-        assert cursor_of(connection) is cursor_of(connection)
+async def test_cursor(pool: Pool, shared: Pool) -> None:
+    """The statements of a connection made here share a cursor; those of a caller's do not."""
+    for each, shares in ((pool, True), (shared, False)):
+        connection = await each.acquire()
+        assert (cursor_of(connection) is cursor_of(connection)) is shares
+        each.release(connection)

@@ -182,7 +182,7 @@ async def test_touched_meanwhile(
         WHERE application_name = %s
     """
 
-    async with dedicated(url, purpose="sweep", patience=PATIENCE) as connection:
+    async with dedicated(url, purpose="sweep", timeout=PATIENCE) as connection:
         with psycopg.connect(database_url, options=f"-csearch_path={migrated_schema}") as toucher:
             toucher.execute(
                 "UPDATE session SET expire_date = now() + interval '1 hour' "
@@ -345,13 +345,13 @@ async def test_survives(
     async with PostgresStore(service="movable", schema=migrated_schema, sweep_every=0.01):
         point(there=False)
         async with asyncio.timeout(PATIENCE):
-            while "could not be swept" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            while "could not be removed" not in caplog.text:  # noqa: ASYNC110 - a log has no event
                 await asyncio.sleep(0.005)
         fill(10)
         point(there=True)
         await wait_until(table, "SELECT count(*) = 0 FROM session")
 
-    assert caplog.text.count("could not be swept") == 1
+    assert caplog.text.count("could not be removed") == 1
 
 
 async def test_read_only(database_url: str, migrated_schema: str, fill: Fill) -> None:
@@ -385,7 +385,7 @@ async def test_no_time(database_url: str, migrated_schema: str, fill: Fill) -> N
     url = make_conninfo(database_url, application_name=migrated_schema)
     expired = Expired(migrated_schema, lock_timeout=PATIENCE)
 
-    async with dedicated(url, purpose="sweep", patience=0.2) as connection:
+    async with dedicated(url, purpose="sweep", timeout=0.2) as connection:
         with psycopg.connect(database_url, options=f"-csearch_path={migrated_schema}") as holder:
             holder.execute("SELECT FROM session FOR UPDATE")
             with pytest.raises(StoreUnavailableError, match="in time"):

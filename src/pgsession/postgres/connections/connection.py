@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL, and whether anybody is still at its other end."""
+"""One connection to PostgreSQL, and whether its server is still there."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ from typing import Any, Self, TypeAlias
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow, tuple_row
-from psycopg_pool import AsyncConnectionPool
 
 Connection: TypeAlias = AsyncConnection[Any]
-Pool: TypeAlias = AsyncConnectionPool[Any]
 
 
 class OwnConnection(AsyncConnection[Any]):
-    """A connection of a pool made here, with the cursor that its statements share.
+    """A connection of a pool made here, with one cursor that all its statements share.
 
-    To make a cursor for each costs a tenth of what a small statement does.
+    Making a cursor for each statement costs a tenth of a small statement.
     """
 
-    #: It holds on to what the last statement returned.
+    #: It holds the last statement's result until the next statement.
     kept_cursor: AsyncCursor[Any] | None = None
 
     @classmethod
     async def connect(cls, conninfo: str = "", **settings: Any) -> Self:  # noqa: ANN401 - psycopg's
-        """Connect as a pool does, and let the pool's task be cancelled meanwhile."""
+        """Connect as a pool does, so that the pool's task can be cancelled meanwhile."""
         with ending_if_cancelled():
             return await super().connect(conninfo, **settings)
 
 
 @contextmanager
 def ending_if_cancelled() -> Iterator[None]:
-    """Have a cancellation end the task of a pool, which would take it for a failed attempt.
+    """Make a cancellation end the task of a pool.
 
-    It would wait for its next piece of work then, and whoever waits for it, as
-    `asyncio.run` does in the end for all that it has cancelled, would do so
+    psycopg's pool takes it for a failed attempt to connect, and its task goes
+    on. `asyncio.run` cancels all tasks at its end and would wait for that one
     for ever.
     """
     try:
@@ -58,13 +56,14 @@ def cursor_of(connection: Connection) -> AsyncCursor[TupleRow]:
 
 
 def has_hung_up(connection: Connection) -> bool:
-    """Tell whether the server has ended an idle connection. It costs no round trip.
+    """Tell whether the server has closed an idle connection, without a round trip.
 
-    To an idle client PostgreSQL has nothing to say but why it leaves.
+    PostgreSQL sends an idle client nothing but the reason why it disconnects,
+    so anything to read means that the connection is over.
     """
     if connection.closed:
         return True
-    if hasattr(select, "poll"):  # minds no high number of a file
+    if hasattr(select, "poll"):  # unlike select, it takes any file descriptor
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)
         return bool(poll.poll(0))

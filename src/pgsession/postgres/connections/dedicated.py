@@ -1,10 +1,10 @@
-"""A connection outside the pool, for work that must not take the place of a request."""
+"""Work on one connection that nobody else uses meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import psycopg
 from psycopg import AsyncConnection
@@ -16,28 +16,27 @@ from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import translated
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 
 class Dedicated:
-    """Runs work on one connection, each piece for `patience` seconds at most."""
+    """Runs work on one connection, each piece once and for `timeout` seconds at most."""
 
-    def __init__(self, connection: Connection, *, patience: float) -> None:
+    def __init__(self, connection: Connection, *, timeout: float) -> None:
         self._connection = connection
-        self._patience = patience
+        self._timeout = timeout
 
-    async def run(
-        self,
-        work: Callable[[Connection], Awaitable[_T]],
-        *,
-        idempotent: bool = True,  # noqa: ARG002 - there is no other connection to try it on
-    ) -> _T:
-        """Return what `work` returns, its driver's errors translated into ours."""
-        deadline = Deadline(self._patience)
+    async def run(self, work: Callable[[Connection, *_Ts], Awaitable[_T]], *arguments: *_Ts) -> _T:
+        """Return what ``work(connection, *arguments)`` returns. Raises our error for the driver's.
+
+        It commits nothing: in a transaction, that is its owner's business.
+        """
+        deadline = Deadline(self._timeout)
         try:
             with deadline:
-                return await work(self._connection)
+                return await work(self._connection, *arguments)
         except TimeoutError:
-            if not deadline.strikes:
+            if not deadline.interruptions:
                 raise
             failure: SessionError = StoreUnavailableError(
                 "The database did not answer in time. Try again."
@@ -48,8 +47,8 @@ class Dedicated:
 
 
 @asynccontextmanager
-async def dedicated(conninfo: str, *, purpose: str, patience: float) -> AsyncIterator[Dedicated]:
-    """Connect, in autocommit, nothing prepared; yield what runs work there; close.
+async def dedicated(conninfo: str, *, purpose: str, timeout: float) -> AsyncIterator[Dedicated]:
+    """Connect outside the pool, in autocommit, nothing prepared; yield what runs work there.
 
     The `purpose` stands in pg_stat_activity, after the application's name.
     Raises `StoreUnavailableError` saying why the database cannot be reached.
@@ -64,7 +63,7 @@ async def dedicated(conninfo: str, *, purpose: str, patience: float) -> AsyncIte
         failure = StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}")
     else:
         async with connection:
-            yield Dedicated(connection, patience=patience)
+            yield Dedicated(connection, timeout=timeout)
         return
-    # Not from the driver's error, which holds the conninfo, password and all.
+    # Not caused by the driver's error, which holds the conninfo, password and all.
     raise failure

@@ -1,7 +1,7 @@
-"""What the driver's errors mean, and what is to be done about each.
+"""What the driver's errors mean: whether to retry, and which error of ours they become.
 
 psycopg's classes mislead (a demoted primary is an InternalError, nesting too
-deep an OperationalError), so errors are told apart by their SQLSTATE; those of
+deep an OperationalError), so errors are told apart by their SQLSTATE. Errors of
 the pool have none.
 """
 
@@ -25,19 +25,19 @@ from pgsession.errors import (
 class Verdict(Enum):
     """What a driver's error says about the statement and its connection."""
 
-    #: The connection is gone, and whether the statement took effect nobody knows.
+    #: The connection is gone. The statement may have taken effect or not.
     LOST = auto()
-    #: The statement was refused for the connection's sake: another one may do.
+    #: The statement was rejected because of the connection; another connection may do.
     STALE = auto()
-    #: The statement was undone for the sake of others: it may go again.
+    #: The statement was rolled back because of another transaction. It may be retried.
     ROLLED_BACK = auto()
-    #: Not now.
+    #: The server cannot answer now.
     UNAVAILABLE = auto()
-    #: The table, the role or the statement is wrong, and stays so.
+    #: The table, the role or the statement is wrong. A retry does not help.
     WRONG = auto()
 
 
-#: By SQLSTATE or how it begins; the longest counts. What is not named is wrong.
+#: By SQLSTATE or its class, the first two characters. A code that is not listed is WRONG.
 VERDICTS: Final = {
     "08": Verdict.LOST,  # connection exceptions
     "57P01": Verdict.LOST,  # the server shuts down, or ended this connection
@@ -55,7 +55,7 @@ VERDICTS: Final = {
     "58": Verdict.UNAVAILABLE,  # the system beneath, such as its disk
 }
 
-#: Seconds at most before what was rolled back is tried again.
+#: Seconds at most before each retry of what was rolled back.
 _PAUSES: Final = (0.05, 0.2, 0.8)
 
 _NO_PRIVILEGE: Final = "42501"
@@ -80,8 +80,8 @@ def judge(error: psycopg.Error) -> Verdict:
     return VERDICTS.get(state) or VERDICTS.get(state[:2]) or Verdict.WRONG
 
 
-class Course:
-    """Whether a piece of work is tried again, from failure to failure."""
+class Retries:
+    """Whether a piece of work is retried, from failure to failure."""
 
     def __init__(self, *, idempotent: bool) -> None:
         self._idempotent = idempotent
@@ -89,7 +89,7 @@ class Course:
         self._is_second = False
 
     def pause(self, verdict: Verdict) -> float | None:
-        """Return for how many seconds at most to wait before the next attempt, None for none."""
+        """Return the seconds to wait at most before the next attempt, or None to give up."""
         if verdict is Verdict.ROLLED_BACK:
             return next(self._pauses, None)
         if self._is_second:
@@ -99,7 +99,7 @@ class Course:
 
 
 def translated(error: psycopg.Error) -> SessionError:
-    """Return our error for the driver's. Its text is ours: the driver quotes parameters."""
+    """Return our error for the driver's. The text is our own: the driver's quotes parameters."""
     match error:
         case PoolTimeout() | TooManyRequests():
             return StoreBusyError("No connection to the database was free in time. Try again.")
@@ -110,7 +110,7 @@ def translated(error: psycopg.Error) -> SessionError:
         if verdict is Verdict.LOST:
             return StoreUnavailableError("The connection to the database failed. Try again.")
         return SessionError(f"The driver refused a statement: {type(error).__name__}.")
-    if state == "0A000":  # met again on a fresh connection it is no matter of cached plans
+    if state == "0A000":  # on a fresh connection too, so it is not about a cached plan
         return _wrong(state, error)
     if state == "25006":
         return StoreUnavailableError(

@@ -1,8 +1,9 @@
-"""Locks of single sessions, for those who ask: held in PostgreSQL, across all processes.
+"""Locks of single sessions, held in PostgreSQL and so shared by all processes.
 
-An advisory lock, not the row's: a request that does not ask for it never
-waits. It lasts as long as the transaction, so no crash and no pooler can leave
-it behind, and what is written under it goes with it.
+They are advisory locks, not row locks: a request that does not ask for one
+never waits for one. A lock lasts as long as its transaction, so neither a crash
+nor a pooler can leave it behind, and what was written under it is committed or
+rolled back with it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import translated
-from pgsession.postgres.connections.lender import Lender
+from pgsession.postgres.connections.pool import Pool
 
-# Under a stricter isolation level the transaction would go on seeing what was there
-# before it waited. In one message, so that it costs one round trip.
+# Under a stricter isolation level the transaction would not see what was committed while it
+# waited. Both statements go in one message, which costs one round trip.
 _LOCK = sql.SQL("""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT pg_advisory_xact_lock({});
@@ -37,68 +38,69 @@ def lock_number(digest: str) -> int:
 
 
 class Locks:
-    """The locks held through one pool of connections.
+    """The locks that are held on the connections of one pool.
 
-    At most half of its connections serve them: one for each holder, and one
-    for each lock that a process waits for. Whoever comes on top of that waits
-    without a connection.
+    At most half of its connections, and at least one, serve locks: one for each
+    holder, and one for the first waiter of each lock in this process. Further
+    waiters wait without a connection.
     """
 
-    def __init__(self, lender: Lender, *, patience: float) -> None:
-        self._lender = lender
-        self._patience = patience
-        self._slots = asyncio.Semaphore(max(1, lender.most // 2))
-        # The queue of a lock in this process lives as long as somebody is in it.
+    def __init__(self, pool: Pool, *, timeout: float) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(max(1, pool.size // 2))
+        # The queue of a lock exists as long as a caller of this process holds it or waits in it.
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def hold(self, number: int, timeout: float) -> AsyncIterator[Connection]:
-        """Take the lock, yield the connection whose transaction holds it, commit.
+        """Acquire the lock, yield the connection whose transaction holds it, and commit.
 
-        Raises `StoreBusyError` after `timeout` seconds without it, and
-        `StoreUnavailableError` if its end takes longer than `patience`. Of
-        the driver's errors only those of taking and committing are translated,
-        not what the block may raise of its own.
+        Raises `StoreBusyError` if the lock was not free within `timeout`
+        seconds, and `StoreUnavailableError` if the commit or the rollback takes
+        longer than the pool's timeout. The driver's errors are translated where
+        they come from acquiring or committing, not where the block raises them.
         """
-        deadline, stage = Deadline(timeout), _Stage.TAKING
+        deadline, stage = Deadline(timeout), _Stage.ACQUIRING
         raised: BaseException | None = None
         try:
             with deadline:
                 async with AsyncExitStack() as stack:
-                    connection = await self._take(stack, number)
-                    deadline.allow(None)
-                    stack.callback(deadline.allow, self._patience)
+                    connection = await self._acquire(stack, number)
+                    deadline.extend(None)
+                    stack.callback(deadline.extend, self._timeout)
                     stage = _Stage.HELD
                     try:
                         yield connection
-                    except BaseException as error:  # whatever it is, it goes on as it is
+                    except BaseException as error:  # every kind of error passes unchanged
                         raised = error
                         raise
                     stage = _Stage.ENDING
         except (psycopg.Error, TimeoutError) as error:
-            if raised is None or deadline.strikes:
+            if raised is None or deadline.interruptions:
                 raised = _failure(error, stage)
             elif error is raised:
                 raise
         else:
             return
-        # The block's own, if the connection that was to take it all back had died by then.
+        # The block's own error, where the connection broke before the rollback.
         raise raised
 
-    async def _take(self, stack: AsyncExitStack, number: int) -> Connection:
+    async def _acquire(self, stack: AsyncExitStack, number: int) -> Connection:
         queue = self._queues.setdefault(number, asyncio.Lock())
         await stack.enter_async_context(queue)
         await stack.enter_async_context(self._slots)
-        connection: Connection = await stack.enter_async_context(self._lender.lend(living=True))
+        connection = await self._pool.acquire()
+        stack.callback(self._pool.release, connection)
         await stack.enter_async_context(connection.transaction())
         await connection.execute(_LOCK.format(sql.Literal(number)), prepare=False)
         return connection
 
 
 class _Stage(Enum):
-    """How far the holding of a lock has come."""
+    """What is being done with a lock."""
 
-    TAKING = auto()
+    ACQUIRING = auto()
     HELD = auto()
     ENDING = auto()
 
@@ -106,6 +108,6 @@ class _Stage(Enum):
 def _failure(error: psycopg.Error | TimeoutError, stage: _Stage) -> SessionError:
     if isinstance(error, psycopg.Error):
         return translated(error)
-    if stage is _Stage.TAKING:
+    if stage is _Stage.ACQUIRING:
         return StoreBusyError("The session's lock was not free in time. Try again.")
     return StoreUnavailableError("The database did not answer in time. Try again.")

@@ -1,197 +1,290 @@
-"""A pool of connections in use: of ours or of the caller's, in one event loop and process."""
+"""A store's connections in one event loop, out of psycopg's pool: ours or the caller's."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import math
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
-from weakref import WeakSet
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.errors import SessionError, StoreUnavailableError
-from pgsession.postgres.connections.connection import (
-    Connection,
-    OwnConnection,
-    Pool,
-    ending_if_cancelled,
-)
-from pgsession.postgres.connections.deadline import Watch
+from pgsession.errors import SessionError, StoreClosedError, StoreUnavailableError
+from pgsession.postgres.connections.connection import Connection, OwnConnection, has_hung_up
+from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import translated
-from pgsession.postgres.connections.lender import Lender
-from pgsession.postgres.connections.locks import Locks
+from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
 
+DriverPool: TypeAlias = AsyncConnectionPool[Any]
 Check: TypeAlias = Callable[[Connection], Awaitable[None]]
 
-#: So many callers may wait for each connection; more get `StoreBusyError` at once.
-_WAITING_EACH: Final = 64
+#: Seconds for which a released connection is kept ready, before it goes back to psycopg's pool,
+#: which replaces old ones and closes idle ones.
+_KEPT: Final = 1.0
 
-#: Seconds for which a pool goes on alone after a connection that it could not make. The pauses
-#: between its attempts double: from here on they begin anew, as long as somebody waits.
-_RECONNECTING: Final = 2.0
+#: Seconds at least between two replacements of all connections.
+_REPLACING: Final = 1.0
 
-#: Seconds at least between two renewals of all connections.
-_RENEWING: Final = 1.0
-
-#: Rows are looked up by key and locked in the order in which a batch names them: two batches that
-#: do so never deadlock. That leaves one plan, which need not be made anew for each batch. Each
-#: statement sees what is committed when it runs.
-_CONFIGURE: Final = """
-SELECT
-    set_config('enable_seqscan', 'off', false),
-    set_config('enable_bitmapscan', 'off', false),
-    set_config('enable_hashjoin', 'off', false),
-    set_config('enable_mergejoin', 'off', false),
-    set_config('plan_cache_mode', 'force_generic_plan', false),
-    set_config('default_transaction_isolation', 'read committed', false)
-"""
+_IN_TRANSACTION: Final = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
-    """Where to connect, and how many connections to hold. The repr shows none of it."""
+class Pool:
+    """Connections for one piece of work at a time, in one event loop and process.
 
-    conninfo: str = field(repr=False)
-    size: int
-    timeout: float
-    prepared: bool
+    `source` says how to make a pool, or is the caller's. It is opened on first
+    use or by `open`, after `check` has accepted the first connection; then
+    `on_open` is called. It is closed once and for all.
 
-    def make(self, configure: Check) -> Pool:
-        """Return a pool, not yet open, in autocommit: each operation is one statement."""
-        return AsyncConnectionPool(
-            self.conninfo,
-            connection_class=OwnConnection,
-            open=False,
-            configure=configure,
-            min_size=1,
-            max_size=self.size,
-            timeout=self.timeout,
-            max_waiting=self.size * _WAITING_EACH,
-            reconnect_timeout=_RECONNECTING,
-            reconnect_failed=_try_on,
-            name="pgsession",
-            kwargs={"autocommit": True} | ({} if self.prepared else {"prepare_threshold": None}),
-        )
+    A visit to psycopg's pool costs a third of a small statement. So a
+    connection of a pool made here, once released, is kept ready for the next
+    caller for up to a second, unless somebody waits for one.
+    """
 
+    def __init__(
+        self,
+        source: PoolSettings | DriverPool,
+        *,
+        check: Check,
+        on_open: Callable[[], None],
+        timeout: float,
+    ) -> None:
+        self._source = source
+        self._check = check
+        self._on_open = on_open
+        self._timeout = timeout
+        #: psycopg's pool, once it is open.
+        self._pool: DriverPool | None = None
+        self._opening: asyncio.Task[None] | None = None
+        #: It was opened here, and is closed here.
+        self._is_ours = isinstance(source, PoolSettings)
+        self._is_closed = False
+        self._ready: list[Connection] = []
+        #: When each connection that is not in psycopg's pool was taken from there.
+        self._taken_at: dict[Connection, float] = {}
+        #: How many callers wait at psycopg's pool.
+        self._waiting = 0
+        self._replaced_at = -math.inf
+        self._returning: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
-@dataclass(slots=True, kw_only=True)
-class OpenPool:
-    """A pool in use, with the event loop and the process it belongs to."""
+    @property
+    def size(self) -> int:
+        """How many connections there are at most."""
+        source = self._source
+        return source.size if isinstance(source, PoolSettings) else source.max_size
 
-    pool: Pool
-    #: What takes connections from the pool, and puts them back there.
-    lender: Lender
-    #: It was opened here and is to be closed here.
-    ours: bool
-    #: Keeps the deadlines of what is done on the connections.
-    watch: Watch
-    #: Who holds locks of sessions, or is next in line.
-    locks: Locks
-    #: The connections of a pool that was made here, else None.
-    connections: WeakSet[Connection] | None = None
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    process: int = field(default_factory=os.getpid)
-    _renewed_at: float = 0.0
+    @property
+    def is_open(self) -> bool:
+        """True from the moment it is open until it is closed."""
+        return self._pool is not None and not self._is_closed
 
-    async def renew(self) -> None:
-        """Replace all connections, since one was lost or cannot write: it is not the only one.
+    @property
+    def is_in_use(self) -> bool:
+        """True if it is open, or being opened."""
+        return self.is_open or self._opening is not None
 
-        A pool that was made elsewhere serves others too: it sees to its own.
+    @property
+    def is_ours(self) -> bool:
+        """True if it is closed here: it was made here, or the caller's was closed when it came."""
+        return self._is_ours
+
+    async def open(self) -> None:
+        """Open it, unless it is open. Concurrent callers share one attempt.
+
+        Raises `StoreUnavailableError` saying why the database cannot be
+        reached, and what `check` raises.
+        """
+        if self._is_closed:
+            raise _closed()
+        if self._pool is not None:
+            return
+        opening = self._opening
+        if opening is None:
+            loop = asyncio.get_running_loop()
+            self._opening = opening = loop.create_task(self._open(), context=Context())
+            opening.add_done_callback(self._end_opening)
+        try:
+            await asyncio.shield(opening)
+        except SessionError as error:
+            failure = error
+        else:
+            return
+        raise type(failure)(str(failure))  # a copy for each: one would collect all tracebacks
+
+    async def acquire(self) -> Connection:
+        """Return a connection that its server has not closed so far, to be released.
+
+        Raises what psycopg's pool raises, and what `open` does.
+        """
+        while True:
+            connection = self._ready.pop() if self._ready else await self._take()
+            if not has_hung_up(connection):
+                return connection
+            connection.pgconn.finish()
+            self.release(connection)
+
+    def release(self, connection: Connection) -> None:
+        """Take a connection back, in whatever state it is.
+
+        It does not wait, so that a cancelled caller cannot lose a connection.
+        """
+        if (
+            isinstance(self._source, PoolSettings)
+            and not self._waiting
+            and not self._is_closed
+            and self._taken_at.get(connection, -math.inf) + _KEPT > time.monotonic()
+            and connection.pgconn.transaction_status == TransactionStatus.IDLE
+        ):
+            self._ready.append(connection)
+            if self._returning is None:
+                loop = asyncio.get_running_loop()
+                self._returning = loop.call_later(_KEPT, self._return_ready)
+        else:
+            self._begin(self._put_back(connection))
+
+    async def replace_all(self) -> None:
+        """Replace the connections: one was lost or is of no use, and so are probably the others.
+
+        Those in use are replaced when they are released. A caller's pool is left
+        to its owner.
         """
         now = time.monotonic()
-        if self.connections is not None and now - self._renewed_at >= _RENEWING:
-            self._renewed_at = now
-            await self.lender.drain()
+        if not isinstance(self._pool, OwnPool) or now - self._replaced_at < _REPLACING:
+            return
+        self._replaced_at = now
+        self._taken_at = {}
+        self._return_ready()
+        await asyncio.shield(self._begin(self._pool.drain()))
 
     async def close(self) -> None:
-        """Close the pool if it was opened here; wait for those that are connecting just now."""
-        await self.lender.close()
-        if self.ours:
-            await self.pool.close(timeout=2 * self.pool.timeout + 1)
+        """Close it if it was opened here, after what is under way: opening it, or a return."""
+        self._is_closed = True
+        if self._opening is not None:  # not cancelled: psycopg would leave a connection behind
+            await asyncio.wait([self._opening])
+        if self._returning is not None:
+            self._returning.cancel()
+        self._return_ready()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._is_ours and self._pool is not None:
+            await self._pool.close(timeout=2 * self._timeout + 1)
 
-    def cut_off(self) -> None:
-        """Give up the connections that were made here; their event loop has ended before them."""
-        for connection in self.connections or ():
+    def abandon(self) -> None:
+        """Cut the connections made here, whose event loop has ended."""
+        if isinstance(self._pool, OwnPool):
+            self._pool.cut()
+
+    async def _take(self) -> Connection:
+        """Take a connection out of psycopg's pool."""
+        if self._pool is None or self._is_closed:
+            await self.open()
+        assert self._pool is not None  # noqa: S101 - for type checkers: `open` has opened it
+        self._waiting += 1
+        try:
+            connection: Connection = await self._pool.getconn()
+        finally:
+            self._waiting -= 1
+        self._taken_at[connection] = time.monotonic()
+        return connection
+
+    def _return_ready(self) -> None:
+        """Begin to return the ready connections to psycopg's pool."""
+        self._returning = None
+        while self._ready:
+            self._begin(self._put_back(self._ready.pop()))
+
+    async def _put_back(self, connection: Connection) -> None:
+        self._taken_at.pop(connection, None)
+        if isinstance(connection, OwnConnection):
+            connection.kept_cursor = None
+        try:
+            if connection.pgconn.transaction_status in _IN_TRANSACTION:
+                await connection.rollback()
+        except psycopg.Error:
             connection.pgconn.finish()
+        finally:
+            if self._pool is not None:
+                await self._pool.putconn(connection)
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do the pool's work in a task of its own: interrupted, it would lose a connection."""
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
-async def open_pool(source: PoolSettings | Pool, check: Check, *, patience: float) -> OpenPool:
-    """Open a pool; `check` sees the first connection of all.
+    async def _open(self) -> None:
+        deadline = Deadline(self._timeout)
+        try:
+            with deadline:
+                if isinstance(self._source, PoolSettings):
+                    self._pool = await self._open_ours(self._source)
+                else:
+                    self._pool = await self._open_callers(self._source)
+                if self._is_closed:
+                    raise StoreClosedError("The store was closed while it was being opened.")
+        except TimeoutError:
+            if not deadline.interruptions:
+                raise
+        else:
+            self._on_open()
+            return
+        raise StoreUnavailableError(f"PostgreSQL did not answer within {self._timeout:g} seconds.")
 
-    Raises what `check` raises, and `StoreUnavailableError` saying why the
-    database cannot be reached.
-    """
-    if isinstance(source, PoolSettings):
-        return await _open_ours(source, check, patience=patience)
-    ours = source.closed
-    try:
-        if ours:
-            await source.open()
-        async with source.connection() as connection:
-            await check(connection)
-    except psycopg.Error as error:
-        failure = translated(error)
-    else:
-        lender = Lender(source, keeps=False)
-        locks = Locks(lender, patience=patience)
-        return OpenPool(pool=source, lender=lender, watch=Watch(patience), ours=ours, locks=locks)
-    # Nor from this one: it holds the conninfo, password and all.
-    raise failure
+    def _end_opening(self, opening: asyncio.Task[None]) -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # retrieved, though every caller may have been cancelled
 
-
-async def _open_ours(settings: PoolSettings, check: Check, *, patience: float) -> OpenPool:
-    if failure := await _look(settings, check):
+    async def _open_callers(self, pool: DriverPool) -> DriverPool:
+        self._is_ours = pool.closed
+        try:
+            if self._is_ours:
+                await pool.open()
+            async with pool.connection() as connection:
+                await self._check(connection)
+        except psycopg.Error as error:
+            failure = translated(error)
+        else:
+            return pool
+        # Not while the driver's error is handled: it holds the conninfo, password and all.
         raise failure
-    connections: WeakSet[Connection] = WeakSet()
 
-    async def prepare(connection: Connection) -> None:
-        connections.add(connection)
-        if settings.prepared:  # else a pooler is in between, and would pass it on to others
-            with ending_if_cancelled():
-                await connection.execute(_CONFIGURE)
+    async def _open_ours(self, settings: PoolSettings) -> DriverPool:
+        if failure := await self._try(settings):
+            raise failure
+        pool = OwnPool(settings)
+        try:
+            # With a connection ready, the first caller does not make the pool grow.
+            await pool.open(wait=True, timeout=settings.timeout)
+        except psycopg.Error as error:
+            failure = translated(error)
+        except asyncio.CancelledError:
+            await pool.close()
+            raise
+        else:
+            return pool
+        raise failure
 
-    pool = settings.make(prepare)
-    try:
-        # With a connection at hand the first caller does not make the pool grow.
-        await pool.open(wait=True, timeout=settings.timeout)
-    except psycopg.Error as error:
-        failure = translated(error)
-    except asyncio.CancelledError:
-        await pool.close()
-        raise
-    else:
-        lender = Lender(pool, keeps=True)
-        locks = Locks(lender, patience=patience)
-        return OpenPool(
-            pool=pool,
-            lender=lender,
-            watch=Watch(patience),
-            ours=True,
-            locks=locks,
-            connections=connections,
-        )
-    raise failure
-
-
-async def _look(settings: PoolSettings, check: Check) -> SessionError | None:
-    """Connect once and check the database; return what is wrong with it, if anything is."""
-    try:
-        async with await AsyncConnection.connect(settings.conninfo, autocommit=True) as connection:
-            await check(connection)
-    except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())
-        return StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}")
-    except psycopg.Error as error:
-        return translated(error)
-    return None
+    async def _try(self, settings: PoolSettings) -> SessionError | None:
+        """Connect once and check the database; return what is wrong with it, if anything is."""
+        try:
+            async with await AsyncConnection.connect(
+                settings.conninfo, autocommit=True
+            ) as connection:
+                await self._check(connection)
+        except psycopg.OperationalError as error:
+            reason = " ".join(str(error).split())
+            return StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}")
+        except psycopg.Error as error:
+            return translated(error)
+        return None
 
 
-async def _try_on(pool: Pool) -> None:
-    """Have a pool that has given up connecting try again, if anybody waits for it."""
-    if pool.get_stats()["requests_waiting"]:
-        await pool.check()  # it has no connection to check, but grows
+def _closed() -> StoreClosedError:
+    return StoreClosedError("The store is closed. Open it again, or make a new one.")

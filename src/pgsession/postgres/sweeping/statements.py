@@ -1,7 +1,7 @@
 """The statements that remove expired rows, a few at a time.
 
-No index tells which rows have expired: it would cost every renewal more than
-it could save here. So rows are sought page by page, as TID range scans.
+There is no index on the expiry: it would cost every change of it more than it
+could save here. So the table is read page by page, in TID range scans.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pgsession.errors import SchemaError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.schema import qualified
 
-#: What all locks of sweeps have in common: the bytes "pgss". The table's oid is the rest.
+#: The first half of a sweep's lock number: the bytes "pgss". The table's oid is the second.
 _LOCKS: Final = int.from_bytes(b"pgss")
 
-#: Seconds to wait for a row that somebody else is writing; far less than deadlock_timeout,
-#: so that no request is ever chosen to end a deadlock with a sweep.
+#: Seconds to wait for a row that another transaction is writing. It is far less than
+#: deadlock_timeout, so that a deadlock never ends a request in favour of a sweep.
 LOCK_TIMEOUT: Final = 0.025
 
-# A table that is partitioned, distributed, or kept by another engine has no pages to walk.
+# A table that is partitioned, distributed, or not a heap has no pages to go through.
 _FIND: Final[LiteralString] = """
 SELECT
     c.oid::int8,
@@ -39,14 +39,14 @@ LEFT JOIN pg_am AS a ON a.oid = c.relam
 WHERE c.oid = to_regclass(concat(quote_ident(%s::text) || '.', 'session'))
 """
 
-# Citus keeps a shell of a distributed table, in which rows from before may still lie.
+# Citus keeps the local table of a distributed one, which may still hold older rows.
 _FIND_DISTRIBUTED: Final[LiteralString] = """
 SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid::oid = %s::int8::oid)
 """
 
-# In one message, so that it costs one round trip. Under a stricter isolation level a touch
-# would be an error. What a crash brings back is swept again, so no commit waits for the disk.
-_TAKE_TURN = sql.SQL("""
+# In one message, which costs one round trip. Under a stricter isolation level a concurrent touch
+# would be an error. Rows that a crash brings back are swept again, so no commit waits for the disk.
+_ACQUIRE = sql.SQL("""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT
     pg_try_advisory_xact_lock(
@@ -58,8 +58,8 @@ SELECT
     set_config('lock_timeout', {lock_timeout}, true)
 """)
 
-# Whatever the planner knows of the table, and whatever indexes there are: with any other
-# plan each batch would look at more than its pages.
+# Any other plan would read more than the pages of the batch, whatever the planner knows of the
+# table and whatever indexes it has.
 _ONLY_WALK = sql.SQL("""
     , set_config('enable_tidscan', 'on', true)
     , set_config('enable_seqscan', 'off', true)
@@ -68,8 +68,8 @@ _ONLY_WALK = sql.SQL("""
     , set_config('jit', 'off', true)
 """)
 
-# A row that is touched meanwhile is judged again, once its lock is free. The server's own
-# clock says how long it took: the event loop may have had other things to do.
+# A row whose expiry is extended meanwhile is checked again once its lock is free. The server's
+# clock tells how long it took, as the event loop may have been busy.
 _DELETE_PAGES = sql.SQL("""
 WITH gone AS (
     DELETE FROM {table}
@@ -98,7 +98,7 @@ WHERE session_key IN (
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction removed, and the seconds that it took."""
+    """What one transaction removed, and how many seconds it took."""
 
     rows: int
     seconds: float
@@ -107,26 +107,26 @@ class Batch:
 class Expired:
     """The expired rows of the session table in one schema.
 
-    Each removal is a transaction that holds an advisory lock, so that one
-    worker at a time removes rows, in whatever process it is, and neither a
-    crash nor a pooler can leave the lock behind. Where another holds it, the
-    removal returns None. A batch with a row that is not free within
-    `lock_timeout` seconds stays as it is.
+    Each removal is a transaction that holds an advisory lock, so that only one
+    process at a time removes rows, and neither a crash nor a pooler can leave
+    the lock behind. If another process holds it, the removal returns None. A
+    batch with a row that is not free within `lock_timeout` seconds is left as
+    it is.
     """
 
     def __init__(self, schema: str | None, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         self._schema = schema
         self._table = qualified(schema, "session")
-        self._turn = _TAKE_TURN.format(
+        self._acquire = _ACQUIRE.format(
             locks=sql.Literal(_LOCKS),
             schema=sql.Literal(schema),
             lock_timeout=sql.Literal(f"{lock_timeout * 1000:.0f}ms"),
         )
 
     async def pages(self, connection: Connection) -> int | None:
-        """Return how many pages the table has, or None if it has none of its own to look at.
+        """Return how many pages the table has, or None if it has none of its own.
 
-        Raises `StoreUnavailableError` where nothing can be written.
+        Raises `StoreUnavailableError` if the database takes no writes.
         """
         async with connection.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(_FIND, (self._schema,), prepare=False)
@@ -145,32 +145,32 @@ class Expired:
         return None if pages is None else int(pages)
 
     async def remove_from(self, connection: Connection, first: int, end: int) -> Batch | None:
-        """Remove what has expired in the pages from `first` to before `end`."""
-        turn, statement = self.removal(first, end)
-        return await _remove(connection, turn, statement)
+        """Remove the expired rows of the pages from `first` up to, but without, `end`."""
+        acquire, statement = self.removal(first, end)
+        return await _remove(connection, acquire, statement)
 
     async def remove_some(self, connection: Connection, rows: int) -> Batch | None:
-        """Remove at most so many rows, wherever they are."""
+        """Remove at most `rows` expired rows, wherever they are."""
         statement = _DELETE_ROWS.format(table=self._table, rows=sql.Literal(rows))
-        return await _remove(connection, self._turn, statement)
+        return await _remove(connection, self._acquire, statement)
 
     def removal(self, first: int, end: int) -> tuple[sql.Composed, sql.Composed]:
-        """Return what takes the turn for some pages, and what then removes rows from them."""
+        """Return the statement that acquires the lock, and the one that removes from some pages."""
         statement = _DELETE_PAGES.format(
             table=self._table,
             first=sql.Literal(f"({first},0)"),
             end=sql.Literal(f"({end},0)"),
         )
-        return self._turn + _ONLY_WALK, statement
+        return self._acquire + _ONLY_WALK, statement
 
 
 async def _remove(
-    connection: Connection, turn: sql.Composed, statement: sql.Composed
+    connection: Connection, acquire: sql.Composed, statement: sql.Composed
 ) -> Batch | None:
     begin = time.monotonic()
     try:
         async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-            if not await _is_ours(cursor, turn):
+            if not await _has_lock(cursor, acquire):
                 return None
             await cursor.execute(statement, prepare=False)
             rows, told = cursor.rowcount, None
@@ -181,8 +181,8 @@ async def _remove(
     return Batch(rows, time.monotonic() - begin if told is None else told)
 
 
-async def _is_ours(cursor: AsyncCursor[TupleRow], turn: sql.Composed) -> bool:
-    await cursor.execute(turn, prepare=False)
+async def _has_lock(cursor: AsyncCursor[TupleRow], acquire: sql.Composed) -> bool:
+    await cursor.execute(acquire, prepare=False)
     cursor.nextset()  # past what SET returned
     row = await cursor.fetchone()
     return bool(row and row[0])

@@ -1,4 +1,4 @@
-"""Sweeping now and then, for as long as a store is open."""
+"""Sweeping at intervals, for as long as a store is open."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pgsession.postgres.sweeping.sweep import Swept
 
 _LOGGER = logging.getLogger("pgsession")
 
-#: How often a store sweeps, unless something else is said.
+#: How often a store sweeps by default.
 DEFAULT_SWEEP_EVERY: Final = timedelta(minutes=10)
 
-#: The shortest pause and the longest, as parts of the one that is set. Processes that were
-#: started together part, and none sweeps as soon as it is started.
+#: The shortest pause and the longest, as parts of the one that is set. Processes that start
+#: together do not sweep together, and none sweeps right at its start.
 _JITTER: Final = (0.5, 1.5)
 
-#: Pages of a large table, and of how many such pages an expired row is a rare one.
+#: From how many pages on a table is large, and how many pages to an expired row make it rare.
 _LARGE: Final = 4096
 _RARE: Final = 8
 
-#: How much longer the pauses become at most while expired rows are rare.
+#: How many times longer the pauses become at most while expired rows are rare.
 _LONGEST: Final = 8
 
 
 class Sweeper:
-    """Calls `sweep` now and then, in a task of its own, from `start` to `stop`.
+    """Calls `sweep` at intervals, in a task of its own, from `start` to `stop`.
 
-    What goes wrong is logged once, until it goes well again, and tried again
-    after the next pause.
+    A failure is logged once, until a sweep succeeds again. The next attempt
+    follows after the next pause.
     """
 
     def __init__(self, sweep: Callable[[], Awaitable[Swept]], *, every: timedelta) -> None:
@@ -44,15 +44,15 @@ class Sweeper:
         self._said = ""
 
     def start(self) -> None:
-        """Begin in this event loop; one that had begun in another is gone with that."""
+        """Start in this event loop, unless it runs here already."""
         if self._task is None or self._task.done() or self._task.get_loop() is not _loop():
-            # Without the context: it is that of whichever request came first.
+            # In an empty context, not in that of the request that came first.
             self._task = _loop().create_task(
                 self._go_on(), name="pgsession sweep", context=Context()
             )
 
     async def stop(self) -> None:
-        """End it, in the middle of a batch if need be. Twice is fine."""
+        """Stop, if need be in the middle of a batch. Stopping twice is fine."""
         task, self._task = self._task, None
         if task is not None and task.get_loop() is _loop():
             task.cancel()
@@ -68,15 +68,17 @@ class Sweeper:
                 return
             except SessionError as error:
                 self._complain(str(error))
-            except Exception:  # the outermost edge: the sweeper goes on, whatever it was
-                _LOGGER.exception("Expired sessions could not be swept")
+            except Exception:  # the outermost edge: an unexpected error must not end the sweeper
+                _LOGGER.exception("Expired sessions could not be removed.")
             else:
                 self._tell(swept)
                 stretch = stretched(stretch, swept)
 
     def _complain(self, reason: str) -> None:
         if reason != self._said:
-            _LOGGER.warning("Expired sessions could not be swept, which is tried again: %s", reason)
+            _LOGGER.warning(
+                "Expired sessions could not be removed; the next sweep tries again: %s", reason
+            )
         self._said = reason
 
     def _tell(self, swept: Swept) -> None:
@@ -91,15 +93,15 @@ class Sweeper:
 
 
 def jittered(seconds: float) -> float:
-    """Return a pause near `seconds`, another one each time."""
-    return seconds * random.uniform(*_JITTER)  # noqa: S311 - to part the processes
+    """Return a random pause near `seconds`."""
+    return seconds * random.uniform(*_JITTER)  # noqa: S311 - to spread the processes
 
 
 def stretched(stretch: int, swept: Swept) -> int:
-    """Return how many times longer the next pause is, given the last and what was found after it.
+    """Return how many times longer the next pause is, given the last and what was swept after it.
 
-    To look at all of a large table for a few rows is not worth it, the less the
-    more processes there are: each of them then waits longer.
+    Reading all of a large table for a few rows is not worth it. Several
+    processes make it worth even less, and each of them waits longer.
     """
     if not swept.is_whole:
         return stretch

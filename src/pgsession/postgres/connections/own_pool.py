@@ -1,0 +1,112 @@
+"""psycopg's pool as a store sets it up for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, Final
+from weakref import WeakSet
+
+from psycopg_pool import AsyncConnectionPool
+
+from pgsession.postgres.connections.connection import (
+    OwnConnection,
+    ending_if_cancelled,
+)
+
+#: Callers that may wait for each connection; one more gets `StoreBusyError` at once.
+_WAITING_EACH: Final = 64
+
+#: Seconds for which psycopg's pool retries by itself to connect. Its first pause is a second, which
+#: is long for a server that restarts at once, so it gives up early and is started again from here.
+_GIVING_UP: Final = 0.05
+
+#: Seconds between two attempts to connect while callers wait: the first pause and the longest.
+_SHORTEST: Final = 0.1
+_LONGEST: Final = 1.0
+
+#: Rows are looked up by key and locked in the order of the batch, so two batches never deadlock.
+#: That leaves one plan, which need not be made again for each batch. Each statement sees what is
+#: committed when it runs.
+_CONFIGURE: Final = """
+SELECT
+    set_config('enable_seqscan', 'off', false),
+    set_config('enable_bitmapscan', 'off', false),
+    set_config('enable_hashjoin', 'off', false),
+    set_config('enable_mergejoin', 'off', false),
+    set_config('plan_cache_mode', 'force_generic_plan', false),
+    set_config('default_transaction_isolation', 'read committed', false)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """Where to connect, and with how many connections at most. The repr shows none of it."""
+
+    conninfo: str = field(repr=False)
+    size: int
+    #: Seconds that a caller waits for a connection at most.
+    timeout: float
+    #: Whether the connections are direct, so that statements and settings stay with them.
+    prepared: bool
+
+
+class OwnPool(AsyncConnectionPool[OwnConnection]):
+    """A pool of connections in autocommit, as each operation is one statement.
+
+    It starts with one connection. After a failure to connect it retries, first
+    after `_SHORTEST` and then up to `_LONGEST` seconds, as long as callers wait.
+    """
+
+    def __init__(self, settings: PoolSettings) -> None:
+        #: Every connection that was made here and is in use somewhere.
+        self.made: WeakSet[OwnConnection] = WeakSet()
+        self._is_direct = settings.prepared
+        self._pause = _SHORTEST
+        self._timer: asyncio.TimerHandle | None = None
+        self._checking: asyncio.Task[None] | None = None
+        super().__init__(
+            settings.conninfo,
+            connection_class=OwnConnection,
+            open=False,
+            configure=self._set_up,
+            min_size=1,
+            max_size=settings.size,
+            timeout=settings.timeout,
+            max_waiting=settings.size * _WAITING_EACH,
+            reconnect_timeout=_GIVING_UP,
+            reconnect_failed=self._retry_later,
+            name="pgsession",
+            kwargs={"autocommit": True}
+            | ({} if settings.prepared else {"prepare_threshold": None}),
+        )
+
+    async def close(self, timeout: float = 5.0) -> None:
+        """Close it, and stop retrying."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await super().close(timeout)
+
+    def cut(self) -> None:
+        """Cut every connection, without the event loop, which has ended."""
+        for connection in self.made:
+            connection.pgconn.finish()
+
+    async def _set_up(self, connection: OwnConnection) -> None:
+        self.made.add(connection)
+        self._pause = _SHORTEST
+        if self._is_direct:  # a pooler would pass the settings on to others
+            with ending_if_cancelled():
+                await connection.execute(_CONFIGURE)
+
+    async def _retry_later(self, _pool: AsyncConnectionPool[Any]) -> None:
+        """Plan the next attempt: psycopg's pool has just given one up."""
+        if self._timer is None and not self.closed:
+            self._timer = asyncio.get_running_loop().call_later(self._pause, self._retry)
+            self._pause = min(2 * self._pause, _LONGEST)
+
+    def _retry(self) -> None:
+        self._timer = None
+        if self.get_stats()["requests_waiting"]:
+            # It has no connection to check, but it grows.
+            self._checking = asyncio.get_running_loop().create_task(self.check())

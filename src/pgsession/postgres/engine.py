@@ -1,0 +1,63 @@
+"""What a store uses in one event loop: its connections, its locks, and its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from pgsession.errors import StoreClosedError
+from pgsession.postgres.batching import Batches
+from pgsession.postgres.connections.locks import Locks
+from pgsession.postgres.connections.own_pool import PoolSettings
+from pgsession.postgres.connections.pool import Check, DriverPool, Pool
+from pgsession.postgres.connections.runner import Runner
+from pgsession.postgres.statements import Table
+
+
+class Engine:
+    """Connections, locks and calls, in the event loop and process in which it was made.
+
+    It opens on first use, is closed once, and then rejects every call.
+    """
+
+    def __init__(
+        self,
+        source: PoolSettings | DriverPool,
+        table: Table,
+        *,
+        check: Check,
+        on_open: Callable[[], None],
+        timeout: float,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.is_closed: bool = False
+        self._process = os.getpid()
+        self.pool = Pool(source, check=check, on_open=on_open, timeout=timeout)
+        self.runner = Runner(self.pool, timeout=timeout)
+        self.locks = Locks(self.pool, timeout=timeout)
+        self._batches = Batches(table, self.runner, timeout=timeout)
+        self.calls = self._batches.calls
+
+    async def close(self) -> None:
+        """Answer the calls under way, then close the connections, if they were opened here."""
+        self.is_closed = True
+        await self._batches.close()
+        await self.pool.close()
+
+    def leave(self) -> None:
+        """Make way for another event loop, if this one has ended.
+
+        Test clients end an event loop with every request. Raises
+        `StoreClosedError` if this one goes on, or belongs to another process.
+        """
+        if self._process != os.getpid():
+            raise StoreClosedError(
+                "The store was opened before this process was forked, and connections cannot be "
+                "shared. Make the store, or open it, in the process that uses it."
+            )
+        if self.pool.is_in_use and not (self.pool.is_ours and self.loop.is_closed()):
+            raise StoreClosedError(
+                "The store is open in another event loop. Make one store for each event loop."
+            )
+        self.pool.abandon()
