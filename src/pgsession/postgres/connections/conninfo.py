@@ -1,4 +1,4 @@
-"""The libpq conninfo that connections of ours are made with."""
+"""The libpq conninfo of the connections that are made here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg.pq import Conninfo
 
 from pgsession.errors import SettingsError
 
-#: What a connection of ours is made with, unless the conninfo says otherwise.
+#: The defaults for what the conninfo leaves out.
 _DEFAULTS: Final = {
     "application_name": "pgsession",
     "keepalives_idle": "30",
@@ -21,11 +21,12 @@ _DEFAULTS: Final = {
 
 
 def complete_conninfo(conninfo: str, keywords: Mapping[str, str | int], *, timeout: float) -> str:
-    """Return `conninfo` with the libpq `keywords` in it and our defaults where it is silent.
+    """Return `conninfo` with the libpq `keywords` and our defaults added.
 
-    The defaults leave time to try each of several hosts within `timeout`
-    seconds, and take only one that can be written to. Raises `SettingsError`,
-    which never quotes any of it: it may hold a password.
+    With several hosts, the defaults leave time to try each of them within
+    `timeout` seconds, and accept only one that takes writes. Raises
+    `SettingsError`, whose message quotes nothing of the conninfo, as it may hold
+    a password.
     """
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     if unknown := keywords.keys() - known:
@@ -41,7 +42,7 @@ def complete_conninfo(conninfo: str, keywords: Mapping[str, str | int], *, timeo
             "The database URL is neither a URL such as postgresql://user@host/name "
             "nor libpq keywords such as host=… dbname=…"
         )
-    refuse_torn_password(given)
+    reject_torn_password(given)
     if not str(given.get("connect_timeout", 0)).lstrip("-").isdecimal():
         raise SettingsError("connect_timeout is a whole number of seconds.")
     return make_conninfo("", **{**_DEFAULTS, **_timeouts(given, timeout), **given})
@@ -56,10 +57,11 @@ def _timeouts(given: Mapping[str, str | int | None], timeout: float) -> dict[str
     return defaults if hosts == 1 else defaults | {"target_session_attrs": "read-write"}
 
 
-def refuse_torn_password(parameters: dict[str, str | int | None]) -> None:
-    """Refuse the URL whose password has an unescaped @ or /.
+def reject_torn_password(parameters: dict[str, str | int | None]) -> None:
+    """Raise `SettingsError` for a URL whose password has an unescaped @ or /.
 
-    What follows them is taken for the host or the port, which libpq's messages quote.
+    libpq takes the rest of such a password for the host or the port, and quotes
+    these in its messages.
     """
     host, port = str(parameters.get("host") or ""), str(parameters.get("port") or "0")
     if "@" in host[1:] or not port.replace(",", "0").isdecimal():
@@ -67,5 +69,5 @@ def refuse_torn_password(parameters: dict[str, str | int | None]) -> None:
             "The host or the port in the database URL is wrong; "
             "in a password write @ as %40 and / as %2F."
         )
-    if "://" in str(parameters.get("dbname")):  # which the server's messages quote
+    if "://" in str(parameters.get("dbname")):  # the server's messages quote it
         raise SettingsError("dbname is the name of a database: give a URL in its own place.")
