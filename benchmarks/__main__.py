@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m benchmarks`: the peers and us, side by side, in one run."""
+"""`make bench`, or `python -m benchmarks`: compare pgsession with its peers in one run."""
 
 import asyncio
 import gc
@@ -27,8 +27,8 @@ MEASURES: dict[str, Callable[[Places, Options], Awaitable[Part]]] = {
 
 
 def main() -> None:
-    """Measure, print, write."""
-    # As Ctrl-C does: nothing that was started here outlives it.
+    """Measure each part, then print and write the results."""
+    # SIGTERM stops the servers that were started here, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = parse()
     results = Results.load(options.output)

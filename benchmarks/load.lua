@@ -1,4 +1,4 @@
--- Load for wrk: one page, with one of many cookies each time. Prints what came of it as JSON.
+-- Load for wrk: requests one page, each time with another cookie. Prints the result as JSON.
 
 local requests = {}
 local number = 0

@@ -1,4 +1,4 @@
-"""Load where wrk is not installed: `python -m benchmarks.load PORT PATH COOKIES LOAD SECONDS`."""
+"""The load if wrk is not installed: `python -m benchmarks.load PORT PATH COOKIES LOAD SECONDS`."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import uvloop
 
 
 async def main(port: int, path: str, cookies: list[str], load: int, seconds: float) -> None:
-    """Keep `load` connections busy for some seconds, and print what came of it as JSON."""
+    """Keep `load` connections busy for some seconds, and print the result as JSON."""
     lines = [f"Cookie: {line}\r\n" for line in cookies] or [""]
     requests = [f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{it}\r\n".encode() for it in lines]
     numbers = count()

@@ -1,4 +1,4 @@
-"""Measuring: a closed loop of callers, rounds that alternate, medians and their ratios."""
+"""Measuring: a closed loop of callers, alternating rounds, medians and ratios."""
 
 import asyncio
 import gc
@@ -14,20 +14,20 @@ Call = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one round found. Times are in microseconds."""
+    """The result of one round. Times are in microseconds."""
 
     rate: float
     p50: float
     p99: float
-    #: CPU of the process that holds the application, for each call.
+    #: CPU time of the application's process, for each call.
     cpu: float | None = None
-    #: CPU of the database server's processes, for each call.
+    #: CPU time of the database server's processes, for each call.
     server: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Something to measure: who does what under which load, and how to run it for some seconds."""
+    """One measurement: its subject, work and load, and a function that runs it for some seconds."""
 
     subject: str
     work: str
@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(slots=True)
 class Part:
-    """All that one part of the suite found."""
+    """The results of one part of the suite."""
 
     cells: list[Cell] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -77,12 +77,12 @@ class Part:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `from_json` takes."""
+        """Return a document for `from_json`."""
         return {"facts": self.facts, "cells": [asdict(cell) for cell in self.cells]}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Part":
-        """Return the part that was written."""
+        """Return the part that `as_json` wrote."""
         cells = [
             Cell(
                 cell["subject"],
@@ -96,12 +96,12 @@ class Part:
 
 
 async def alternate(trials: Sequence[Trial], *, rounds: int, seconds: float) -> list[Cell]:
-    """Run every trial in every round; those that are compared stand next to each other.
+    """Run every trial in every round; trials that are compared run one after the other.
 
-    A short round first warms everything up and is not kept. Each round begins
-    with another subject, so that none always comes after the same neighbour.
-    What is there before, the sessions and cookies of all subjects, is kept from
-    the garbage collector, for which none of them is to pay.
+    A short first round warms everything up; its results are dropped. Each round
+    begins with another subject, so that no subject always follows the same one.
+    The sessions and cookies of all subjects are hidden from the garbage
+    collector, so that no subject pays for those of the others.
     """
     cells = {id(trial): Cell(trial.subject, trial.work, trial.load) for trial in trials}
     groups: dict[tuple[str, int], list[Trial]] = {}
@@ -129,10 +129,10 @@ async def closed_loop(
 ) -> Sample:
     """Keep `in_flight` callers busy, each with one call after the other, and time them.
 
-    Before each call a caller lets the event loop turn once, as a server does
-    between reading a request and serving it: its wait for its turn counts.
-    `server` tells the CPU seconds that the server has used so far. No more
-    than `most` calls are made, each with a number of its own.
+    Before each call a caller yields to the event loop once, as a server does
+    between reading a request and serving it; this wait is part of the latency.
+    `server` returns the CPU seconds that the server has used so far. At most
+    `most` calls are made, each with its own number.
     """
     clock = time.perf_counter
     numbers = count() if most is None else iter(range(most))

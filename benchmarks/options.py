@@ -1,4 +1,4 @@
-"""What one may say on the command line."""
+"""The options of the command line."""
 
 import argparse
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ class Options:
     rounds: int
     seconds: float
     parts: tuple[str, ...]
-    #: Sessions that the requests choose from.
+    #: Number of sessions that the requests use.
     sessions: int
-    #: Rows of the table in part 5, and how often each is renewed and merged.
+    #: Rows of the table in part 5, and how often each is touched and merged.
     rows: int
     renewals: int
-    #: Expired rows that are swept.
+    #: Number of expired rows to sweep.
     expired: int
-    #: Sizes of the table that are compared.
+    #: Table sizes to compare, in rows.
     sizes: tuple[int, ...]
     data: Path
-    #: Where results go, None for nowhere.
+    #: The folder for the results; None: do not write them.
     output: Path | None
 
 
 def parse(arguments: list[str] | None = None) -> Options:
-    """Return what the command line says."""
+    """Return the options of a command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, help="rounds of each measurement (default: 7)")
     parser.add_argument("--seconds", type=float, help="of one measurement (default: 0.5)")

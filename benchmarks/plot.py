@@ -1,4 +1,4 @@
-"""The plot: requests a second at 64 in flight, as bars, readable in light and in dark."""
+"""The plot: requests a second at 64 in flight, as bars, for light and dark pages."""
 
 from html import escape
 
@@ -21,12 +21,12 @@ rect.page { fill: #ffffff }
 }
 """
 
-#: Who keeps nothing that survives a crash of the machine, or cannot be revoked.
+#: Peers whose sessions do not survive a crash of the machine, or cannot be revoked.
 LOST = ("bare", "cookie", "memory", "redis")
 
 
 def plot(part: Part) -> str:
-    """Return an SVG of the peers, the durable ones in stronger colours."""
+    """Return an SVG of the peers; the durable ones have stronger colours."""
     titles: dict[str, str] = part.facts["titles"]
     lines: list[str] = []
     top = 34

@@ -1,4 +1,4 @@
-"""What was found, as JSON, as tables and as a plot."""
+"""The results as JSON, as tables and as a plot."""
 
 import json
 import platform
@@ -23,14 +23,14 @@ REDIS_PACKAGES = ("starsessions", "redis", "hiredis")
 
 @dataclass(slots=True)
 class Results:
-    """The parts that were measured, now or before, each with what it was measured on."""
+    """The results of each part, from this run or an earlier one, with its environment."""
 
     parts: dict[str, Part] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path | None) -> "Results":
-        """Return what the folder holds: parts that are not measured now stay as they were."""
+        """Return the results in the folder; parts that are not measured now are kept."""
         file = None if folder is None else folder / "results.json"
         if file is None or not file.exists():
             return cls()
@@ -39,7 +39,7 @@ class Results:
         return cls(parts, document["runs"])
 
     def add(self, name: str, part: Part, places: Places, options: Options, *, busy: float) -> None:
-        """Add a part in place of what was known of it; `busy` is the machine before, in percent."""
+        """Replace the results of a part. `busy` is the CPU load before it, in percent."""
         self.parts[name] = part
         self.runs[name] = {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),

@@ -1,4 +1,4 @@
-"""What the project requires of itself, and whether the last measurement meets it."""
+"""The figures that the project requires of itself, and whether they are met."""
 
 import operator
 import statistics
@@ -18,7 +18,7 @@ class Requirement:
     verdict: str
 
 
-#: Part, work, load, figure, against whom, at least (or at most), whether it is only an aim.
+#: Work, load, figure, peer, comparison, limit, and whether it is only an aim.
 RATIOS = (
     ("read", 64, "rate", "cookie", ">=", 0.70, False),
     ("read", 64, "rate", "redis", ">=", 4.0, False),
@@ -37,7 +37,7 @@ SIGNS = {">=": "≥", "<=": "≤"}
 
 
 def required(parts: dict[str, Part]) -> list[Requirement]:
-    """Judge each requirement by the parts that were measured."""
+    """Check each requirement against the parts that were measured."""
     found = []
     if "apps" in parts:
         apps = parts["apps"]
@@ -84,7 +84,7 @@ def _statements(apps: Part) -> list[Requirement]:
 
 
 def _growth(growth: Part) -> list[Requirement]:
-    """Compare the larger tables with the smallest, alone and with others."""
+    """Compare the larger tables with the smallest one, at 1 and at 64 in flight."""
     smallest = min(growth.facts["sizes"])
     return [
         _judge(

@@ -1,4 +1,4 @@
-"""The servers that the peers keep their sessions in, started here and ended with the run."""
+"""The servers that hold the sessions of the peers: started here, stopped with the run."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from pgsession.embedded import embedded_server
 from pgsession.postgres.schema import migrate
 
-#: Connections that each peer on PostgreSQL has; the store's own default.
+#: Connections of each peer on PostgreSQL; the store's default.
 POOL_SIZE = 4
 SCHEMA = "pgsession_bench"
 PATIENCE = 20.0
@@ -36,24 +36,24 @@ class CountingCursor(AsyncCursor[TupleRow]):
     statements = 0
 
     async def execute(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Execute a statement, and count it."""
+        """Execute a statement and count it."""
         CountingCursor.statements += 1
         return await super().execute(*args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where sessions can be kept."""
+    """The servers that can hold sessions."""
 
     postgres: str
-    #: The socket of Redis, if there is one.
+    #: The Unix socket of Redis, or None.
     redis: str | None = None
     pool_size: int = POOL_SIZE
     counting: bool = False
     redis_process: int | None = None
 
     def pool(self) -> AsyncConnectionPool[AsyncConnection[Any]]:
-        """Return a pool, not yet open: the same for every peer that is written in Python."""
+        """Return a pool, not yet open; the peers in Python use the same settings."""
         kwargs: dict[str, Any] = {"autocommit": True}
         if self.counting:
             kwargs["cursor_factory"] = CountingCursor
@@ -67,18 +67,18 @@ class Places:
         )
 
     def in_schema(self, schema: str) -> "Places":
-        """Return the same places, with another schema first in PostgreSQL."""
+        """Return the same servers, with another search_path in PostgreSQL."""
         return replace(self, postgres=make_conninfo(self.postgres, options=search_path(schema)))
 
 
 def search_path(schema: str) -> str:
-    """Return the libpq options that put a schema first."""
+    """Return the libpq options that set the search_path."""
     return f"-c search_path={schema}"
 
 
 @contextmanager
 def servers(data: Path) -> Iterator[Places]:
-    """Yield a PostgreSQL of our own, or the one named, and a Redis if that is installed."""
+    """Yield an own PostgreSQL or that of SESSION_DATABASE_URL, and Redis if it is installed."""
     with ExitStack() as stack:
         url = os.environ.get("SESSION_DATABASE_URL")
         if not url:
@@ -94,7 +94,7 @@ def servers(data: Path) -> Iterator[Places]:
 
 
 def _size(conninfo: str) -> None:
-    """Give a server a quarter of the memory for its own cache, as PostgreSQL's manual advises."""
+    """Set shared_buffers to a quarter of the memory, as PostgreSQL's manual recommends."""
     megabytes = psutil.virtual_memory().total // 4 // 2**20
     with psycopg.connect(conninfo, autocommit=True) as connection:
         value = sql.Literal(f"{megabytes}MB")
@@ -103,7 +103,7 @@ def _size(conninfo: str) -> None:
 
 @contextmanager
 def schema(conninfo: str, name: str, *, empty: bool = False) -> Iterator[None]:
-    """Keep a schema, with the session table in it unless it is to be empty."""
+    """Create a schema, with the session table unless it should be `empty`; drop it at the end."""
     quoted = sql.Identifier(name)
     drop = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(quoted)
     with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -120,7 +120,7 @@ def schema(conninfo: str, name: str, *, empty: bool = False) -> Iterator[None]:
 
 @contextmanager
 def redis_server() -> Iterator[tuple[str, int] | tuple[None, None]]:
-    """Keep a Redis on a Unix socket, in memory alone: it writes nothing to disk."""
+    """Run Redis on a Unix socket. It writes nothing to disk."""
     program = shutil.which("redis-server")
     if program is None:
         yield None, None
@@ -152,7 +152,7 @@ def _await_redis(address: str) -> None:
 
 
 def postgres_cpu(conninfo: str) -> Callable[[], float] | None:
-    """Return what tells the CPU seconds of the server's processes, if it runs on this machine."""
+    """Return a function for the CPU seconds of a local server's processes, else None."""
     with psycopg.connect(conninfo) as connection:
         if not (connection.info.host or "/").startswith("/"):
             return None
@@ -162,13 +162,13 @@ def postgres_cpu(conninfo: str) -> Callable[[], float] | None:
 
 
 def process_cpu(number: int) -> Callable[[], float]:
-    """Return what tells the CPU seconds of a process."""
+    """Return a function for the CPU seconds of a process."""
     process = psutil.Process(number)
     return lambda: _cpu([process])
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
-    """Return the sum of what they used; one that ended meanwhile is left out."""
+    """Return the CPU seconds of all processes that still run."""
     total = 0.0
     for process in processes:
         try:
@@ -180,7 +180,7 @@ def _cpu(processes: list[psutil.Process]) -> float:
 
 
 async def settle(conninfo: str) -> None:
-    """Let PostgreSQL write out what earlier measurements left to write."""
+    """Run a checkpoint, so that earlier measurements leave no writes to do."""
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await connection.execute("CHECKPOINT")
     await asyncio.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The parts as tables in Markdown."""
+"""The results as tables in Markdown."""
 
 import statistics
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ no index; the heap is the table without its indexes.
 
 
 def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
-    """Return all tables, with what they were measured on."""
+    """Return all tables, with the environment of each part."""
     writers = {
         "apps": apps,
         "http": over_http,
@@ -46,7 +46,7 @@ def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table: text to the left in the first column, figures to the right."""
+    """Return a table: the first column is left-aligned, the others right-aligned."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
 
@@ -65,7 +65,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def figure(value: float | None, digits: int = 0) -> str:
-    """Return a number as one reads it."""
+    """Return a number for people to read."""
     return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")
 
 
@@ -124,7 +124,7 @@ def apps(part: Part) -> str:
 
 
 def over_http(part: Part) -> str:
-    """Return one table: each kind of request has its columns."""
+    """Return one table with columns for each kind of request."""
     titles: dict[str, str] = part.facts["titles"]
     rows = []
     for name, peer in titles.items():
@@ -163,7 +163,7 @@ def store(part: Part) -> str:
 
 
 def growth(part: Part) -> str:
-    """Return a table for each thing that grows."""
+    """Return a table for each dimension that grows."""
     texts = ["## Growth: sessions a second\n"]
     for kind in ("rows", "values", "batches", "pools"):
         cells = [cell for cell in part.cells if cell.work.startswith(kind)]
@@ -184,7 +184,7 @@ def growth(part: Part) -> str:
 
 
 def table_growth(part: Part) -> str:
-    """Return what became of the table."""
+    """Return the table's size and its updates."""
     facts = part.facts
     rows = [
         ("updates", figure(facts["updates"])),
@@ -201,7 +201,7 @@ def table_growth(part: Part) -> str:
 
 
 def sweep(part: Part) -> str:
-    """Return what a sweep did, and what the requests meanwhile felt of it."""
+    """Return the figures of a sweep, and its effect on the requests."""
     facts = part.facts
     rows = [
         ("seconds", figure(facts["seconds"], 1)),

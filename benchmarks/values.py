@@ -1,9 +1,9 @@
-"""The sessions that everyone keeps."""
+"""The session value that all peers store."""
 
 import json
 from typing import Any
 
-#: Some 150 bytes of JSON: what a login and a shop leave in a session.
+#: About 150 bytes of JSON, as a login and a shop store them.
 VALUE: dict[str, Any] = {
     "user_id": 48213,
     "name": "Ada Lovelace",
@@ -16,11 +16,11 @@ SECRET = "benchmark-benchmark-benchmark-benchmark"
 
 
 def padded(size: int) -> dict[str, Any]:
-    """Return a session of some `size` bytes of JSON, in members of a kilobyte at most."""
+    """Return a value of about `size` bytes of JSON, in parts of a kilobyte at most."""
     value = dict(VALUE)
     number = 0
     while (missing := size - len(json.dumps(value))) > 16:
-        # Text that does not compress to nothing: the digits of a growing product.
+        # The digits of a large power: text that does not compress to nothing.
         digits = str((number + 3) ** 700)
         value[f"item{number}"] = (digits * 3)[: min(missing - 12, 1000)]
         number += 1

@@ -1,4 +1,4 @@
-// express-session on connect-pg-simple, with the same four pages as the Python peers.
+// express-session with connect-pg-simple, and the same four pages as the Python peers.
 "use strict";
 
 const express = require("express");

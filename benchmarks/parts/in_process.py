@@ -1,4 +1,4 @@
-"""Part 1: whole applications, called in the process that measures."""
+"""Part 1: whole applications, called in the measuring process."""
 
 import random
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def _server_cpu(peer: Peer, places: Places) -> Callable[[], float] | None:
 
 
 async def _count(peer: Peer, places: Places) -> dict[str, float]:
-    """Return the statements, or commands, for each request; several are in flight in one row."""
+    """Return the statements or commands for each request, at 1 and at 64 in flight."""
     app = peer.make(replace(places, counting=True))
     counts: dict[str, float] = {}
     async with running(app):

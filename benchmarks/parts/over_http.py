@@ -1,4 +1,4 @@
-"""Part 2: the peers as servers, one process each, and Node's usual choice beside them."""
+"""Part 2: each peer as a server in one process, and connect-pg-simple on Node."""
 
 import asyncio
 import http.client
@@ -28,13 +28,13 @@ NODE = {
     "node-untouched": "Node, connect-pg-simple, disableTouch",
 }
 
-#: Its own, for its table has the name of ours.
+#: A schema of its own, because Node's table has the same name as ours.
 NODE_SCHEMA = "pgsession_bench_node"
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A server under way, and the file with the cookies of its sessions."""
+    """A running server, and the file with the cookies of its sessions."""
 
     port: int
     process: int
@@ -42,7 +42,7 @@ class Serving:
 
 
 async def measure(places: Places, options: Options) -> Part:
-    """Start every server, then measure them in turn."""
+    """Start all servers, then measure them in turn."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsession-")))
         nobody = folder / "nobody"
@@ -79,7 +79,7 @@ def _commands(places: Places) -> Iterator[tuple[str, list[str], dict[str, str]]]
 
 
 def _node() -> str | None:
-    """Return Node, with the packages that the server needs, if it is installed."""
+    """Return the path of Node if it is installed; install the packages that the server needs."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
@@ -97,7 +97,7 @@ def _node_pool(conninfo: str) -> str:
 
 @contextmanager
 def _server(command: list[str], environment: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """Keep a server; yield the port that it prints, and its process."""
+    """Run a server; yield the port that it prints, and its process ID."""
     with subprocess.Popen(
         command,
         cwd=FOLDER.parent,

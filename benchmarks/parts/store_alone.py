@@ -1,4 +1,4 @@
-"""Part 3: the store's calls, against the bare statement through a pool and against Redis."""
+"""Part 3: the store's calls, compared with bare statements through a pool and with Redis."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -30,10 +30,10 @@ TITLES = {
 TEXT = json.dumps(VALUE)
 WEEK = 604_800.0
 
-#: Rows made for a round that uses rows up; it ends with them.
+#: Rows for a round that consumes rows; the round ends when all are consumed.
 SPARE = 6_000
 
-#: Calls that a key bears only once.
+#: Calls that work only once for each key.
 USING_UP = frozenset({"clear", "renew"})
 
 KeyCall = Callable[[str], Awaitable[object]]
@@ -41,7 +41,7 @@ KeyCall = Callable[[str], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One store's calls. Each takes a key, as its statements do."""
+    """The calls of one store. Each takes a key (or its digest, for bare statements)."""
 
     get: KeyCall
     merge: KeyCall
@@ -78,7 +78,7 @@ async def measure(places: Places, options: Options) -> Part:
 
 
 class Keys:
-    """Living keys, of which some calls use up the ones they get."""
+    """Keys of live sessions. Some calls consume their keys."""
 
     def __init__(self, places: Places, client: "Redis | None") -> None:
         self._places = places
@@ -86,13 +86,13 @@ class Keys:
         self._steady: list[str] = []
 
     async def make(self, count: int) -> None:
-        """Make those that stay."""
+        """Make the keys that stay."""
         self._steady = [new_key() for _ in range(count)]
         for redis in (False, True):
             await self._fill(self._steady, redis=redis)
 
     async def choose(self, work: str, name: str) -> list[str]:
-        """Return keys for one round of a subject, or their digests."""
+        """Return the keys, or their digests, for one round of a subject."""
         keys = self._steady
         if work in USING_UP:
             keys = [new_key() for _ in range(SPARE)]
@@ -133,7 +133,7 @@ def stores(store: PostgresStore | naive.NaiveStore) -> Subject:
 
 
 def statements(pool: AsyncConnectionPool[AsyncConnection[Any]]) -> Subject:
-    """Return one statement each, on digests that are at hand."""
+    """Return calls of one statement each; their digests are computed beforehand."""
 
     async def send(statement: str, *arguments: object) -> None:
         async with pool.connection() as connection:
@@ -151,7 +151,7 @@ def statements(pool: AsyncConnectionPool[AsyncConnection[Any]]) -> Subject:
 
 
 def commands(client: Redis) -> Subject:
-    """Return one command each: a whole value every time, for Redis knows no members of JSON."""
+    """Return calls of one command each. Redis always stores the whole value."""
     seconds = int(WEEK)
     return Subject(
         get=client.get,

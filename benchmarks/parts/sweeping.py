@@ -1,4 +1,4 @@
-"""Part 6: a sweep of very many expired rows, while the application serves reads."""
+"""Part 6: a sweep of very many expired rows while the application serves reads."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from pgsession.postgres.sweeping.sweep import Swept, sweep
 
 IN_FLIGHT = 16
 
-#: Their pages hold nothing else, which makes for the longest statements.
+#: Pages with nothing but expired rows: the longest statements.
 EXPIRED = """
 INSERT INTO session (session_key, session_data, expire_date)
 SELECT 'expired ' || n, %s::jsonb, now() - interval '1 hour'
@@ -29,7 +29,7 @@ FROM generate_series(1, %s::int8) AS n
 
 
 class Watched(Expired):
-    """Notes how long each statement took, by the server's clock."""
+    """Records how long each statement took, by the server's clock."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -39,7 +39,7 @@ class Watched(Expired):
     async def remove_from(
         self, connection: AsyncConnection[Any], first: int, end: int
     ) -> Batch | None:
-        """Remove rows, and note how long it took."""
+        """Remove rows, and record how long it took."""
         batch = await super().remove_from(connection, first, end)
         if batch is not None:
             self.longest = max(self.longest, batch.seconds)
@@ -48,7 +48,7 @@ class Watched(Expired):
 
 
 async def measure(places: Places, options: Options) -> Part:
-    """Read before the sweep, and for as long as it lasts."""
+    """Read before the sweep and during it."""
     name = "pgsession_bench_sweep"
     with schema(places.postgres, name):
         there = places.in_schema(name)
@@ -88,7 +88,7 @@ async def _expire(places: Places, rows: int, text: str) -> None:
 async def _sweep(
     places: Places, client: Client, options: Options
 ) -> tuple[Swept, Watched, list[Sample]]:
-    """Sweep, as a store does, while the requests go on."""
+    """Sweep as a store does, while requests are served."""
     watched = Watched()
     during: list[Sample] = []
     async with dedicated(places.postgres, purpose="sweep", patience=5) as connection:

@@ -1,4 +1,4 @@
-"""Part 5: how the table fares when all its sessions are renewed and merged, again and again."""
+"""Part 5: the size of the table after all its sessions were touched and merged many times."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ async def measure(places: Places, options: Options) -> Part:
             for number in range(options.renewals):
                 await _visit(store, options.rows, number)
         seconds = time.perf_counter() - start
-        # The backends have told what they did once they are gone.
+        # The server processes report their statistics when they exit.
         await asyncio.sleep(1.5)
         updates, hot, autovacuums = await _ask(there, UPDATES)
         after = await _ask(there, SIZES)
@@ -64,9 +64,9 @@ async def measure(places: Places, options: Options) -> Part:
 
 
 async def _visit(store: PostgresStore, rows: int, number: int) -> None:
-    """Renew the expiry of every session and merge a change into it, many at a time.
+    """Extend the expiry of every session and merge a change into it, many at a time.
 
-    Visitors come in no order: not in that of the rows in the table, either.
+    The order is random, and so independent of the order of the rows in the table.
     """
     numbers = iter(random.sample(range(rows), rows))
     changes = Changes(set={"count": number, "seen": f"round {number}"})

@@ -1,4 +1,4 @@
-"""The peers, each a whole application with the same four pages."""
+"""The peers. Each is a whole application with the same four pages."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -30,27 +30,27 @@ Page = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One of those that are compared."""
+    """One of the applications that are compared."""
 
     title: str
     make: Callable[[Places], Starlette]
     works: tuple[str, ...] = WORKS
-    #: What it counts its statements with: "postgres", "redis" or nothing.
+    #: The server that holds its sessions: "postgres", "redis" or None.
     keeps_in: str | None = None
 
 
 def page(text: str) -> Response:
-    """Return what every page answers."""
+    """Return the response of a page."""
     return PlainTextResponse(text)
 
 
 async def none(_: Request) -> Response:
-    """Leave the session alone."""
+    """Do not use the session."""
     return page("ok")
 
 
 async def read(request: Request) -> Response:
-    """Look at the session."""
+    """Read the session."""
     return page(request.session["name"])
 
 
@@ -67,7 +67,7 @@ async def start(request: Request) -> Response:
 
 
 def loading(endpoint: Page) -> Page:
-    """Return a page for starsessions, which loads a session only where it is asked to."""
+    """Return a page that loads its session first; starsessions does not load it by itself."""
 
     async def load_first(request: Request) -> Response:
         await starsessions.load_session(request)
@@ -77,29 +77,29 @@ def loading(endpoint: Page) -> Page:
 
 
 def routes(*pages: Page) -> list[Route]:
-    """Return the routes of `pages`, named as they are."""
+    """Return a route for each page."""
     names = (*WORKS, "start")
     return [Route(f"/{name}", endpoint) for name, endpoint in zip(names, pages, strict=True)]
 
 
 def bare(_: Places) -> Starlette:
-    """Return the application without any session."""
+    """Return the application without sessions."""
     return Starlette(routes=routes(none, none, none, none))
 
 
 def cookie(_: Places) -> Starlette:
-    """Return Starlette's own: the whole session in a signed cookie."""
+    """Return Starlette's middleware: the whole session is in a signed cookie."""
     middleware = [Middleware(CookieMiddleware, secret_key=SECRET)]
     return Starlette(routes=routes(none, read, write, start), middleware=middleware)
 
 
 def memory(_: Places) -> Starlette:
-    """Return starsessions in the process's memory."""
+    """Return starsessions with a store in the process's memory."""
     return _starsessions(starsessions.InMemoryStore())
 
 
 def redis(places: Places) -> Starlette:
-    """Return starsessions on Redis, with as many connections as there are callers."""
+    """Return starsessions on Redis, with a connection for each caller."""
     pool = ConnectionPool(UnixDomainSocketConnection, path=places.redis, max_connections=1024)
     return _starsessions(RedisStore(connection=Redis(connection_pool=pool)))
 
@@ -119,7 +119,7 @@ def _starsessions(store: starsessions.SessionStore) -> Starlette:
 
 
 def select(places: Places) -> Starlette:
-    """Return an application whose one page sends one SELECT: no session, no signature."""
+    """Return an application whose page sends one SELECT: no session, no signature."""
     pool = places.pool()
 
     @asynccontextmanager
@@ -147,12 +147,12 @@ def select(places: Places) -> Starlette:
 
 
 def naive(places: Places) -> Starlette:
-    """Return our middleware on a store of one statement a call."""
+    """Return our middleware with a store that sends one statement a call."""
     return _pgsession(NaiveStore(places.pool()))
 
 
 def ours(places: Places) -> Starlette:
-    """Return our middleware on our store, which makes a pool of its own, as in the README."""
+    """Return our middleware with our store. The store makes its own pool, as in the README."""
     if places.counting:
         return _pgsession(PostgresStore(places.pool()))
     return _pgsession(PostgresStore(places.postgres, pool_size=places.pool_size))
@@ -175,7 +175,7 @@ PEERS: dict[str, Peer] = {
 
 
 def available(places: Places) -> dict[str, Peer]:
-    """Return the peers whose servers are there."""
+    """Return the peers whose servers are available."""
     return {
         name: peer
         for name, peer in PEERS.items()

@@ -1,4 +1,4 @@
-"""An application called in process, as a server calls it."""
+"""Calls an application in process, as a server does."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope
 
 Headers = list[tuple[bytes, bytes]]
 
-#: What comes with the request of a usual browser, beside the cookie.
+#: The headers of a usual browser, without the cookie.
 HEADERS: Headers = [
     (b"host", b"127.0.0.1:8000"),
     (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
@@ -22,12 +22,12 @@ HEADERS: Headers = [
 
 
 class FailedError(RuntimeError):
-    """A page did not answer 200: nothing measured would be true."""
+    """A page did not answer 200, so the measurement is not valid."""
 
 
 @asynccontextmanager
 async def running(app: Starlette) -> AsyncIterator[None]:
-    """Keep an application started, through its lifespan."""
+    """Start an application and stop it, through its lifespan."""
     messages: asyncio.Queue[Message] = asyncio.Queue()
     started = asyncio.Event()
     scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
@@ -52,7 +52,7 @@ async def running(app: Starlette) -> AsyncIterator[None]:
 
 
 class Client:
-    """Calls one page of an application, with one of many cookies each time."""
+    """Calls one page of an application, each time with another cookie."""
 
     def __init__(self, app: Starlette, path: str, cookies: list[bytes]) -> None:
         self._app = app
@@ -88,7 +88,7 @@ async def _send(message: Message) -> None:
 
 
 async def start_sessions(app: Starlette, count: int) -> list[bytes]:
-    """Begin `count` sessions and return their cookies, as a browser sends them back."""
+    """Begin `count` sessions; return their cookies, as a browser sends them."""
     cookies: list[bytes] = []
 
     async def send(message: Message) -> None:

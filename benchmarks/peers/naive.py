@@ -1,4 +1,4 @@
-"""The store that one writes first: each call is one statement through the pool."""
+"""The simplest store: each call is one statement through the pool."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -48,7 +48,7 @@ WHERE session_key = %s
 
 
 class NaiveStore(Store):
-    """The same promises to one caller, without the batches. Only what is measured works."""
+    """A store without batches. Only the methods that are measured work."""
 
     max_lifetime = None
     value_limit = DEFAULT_VALUE_LIMIT
@@ -59,7 +59,7 @@ class NaiveStore(Store):
 
     @property
     def default_period(self) -> timedelta:
-        """The period where none is given."""
+        """The period if none is given."""
         return self._default_period
 
     @default_period.setter

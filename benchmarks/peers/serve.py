@@ -1,4 +1,4 @@
-"""One peer behind uvicorn, in a process of its own: `python -m benchmarks.peers.serve NAME`."""
+"""One peer behind uvicorn, in its own process: `python -m benchmarks.peers.serve NAME`."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from benchmarks.servers import Places
 
 
 class Server(uvicorn.Server):
-    """Says its port once it answers."""
+    """Prints its port when it is ready."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the port."""
@@ -21,7 +21,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     places = Places(os.environ["BENCH_POSTGRES"], os.environ.get("BENCH_REDIS"))
     app = PEERS[sys.argv[1]].make(places)
     config = uvicorn.Config(
