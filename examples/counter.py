@@ -1,6 +1,6 @@
 """Counts the visits of each browser.
 
-`make demo` serves it on a PostgreSQL of its own. On yours:
+`make demo` serves it with its own PostgreSQL server. To use yours:
 
     export SESSION_DATABASE_URL=postgresql://localhost/app
     export SESSION_SECRET_KEY="$(pgsession secret)"
@@ -35,7 +35,7 @@ PAGE = """<!doctype html>
 
 
 async def count(request: Request) -> HTMLResponse:
-    """Count this visit and show how many there were."""
+    """Count this visit and show the number of visits."""
     request.session["visits"] = request.session.get("visits", 0) + 1
     return HTMLResponse(PAGE.replace("VISITS", str(request.session["visits"])))
 

@@ -1,8 +1,8 @@
-"""`make demo`: serves counter.py on this machine, with a PostgreSQL of its own in .demo/.
+"""`make demo`: serves counter.py on this machine, with its own PostgreSQL server in .demo/.
 
-With SESSION_DATABASE_URL set that server is used instead, in the schema
-pgsession_demo unless SESSION_SCHEMA names another. Any number of demos may run
-side by side; Ctrl-C ends each of them, and the last one ends PostgreSQL.
+If SESSION_DATABASE_URL is set, the demo uses that server, in the schema
+pgsession_demo or the one named by SESSION_SCHEMA. Several demos may run at the
+same time. Ctrl-C stops a demo; the last one stops PostgreSQL.
 """
 
 import os
@@ -25,7 +25,7 @@ ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Server(uvicorn.Server):
-    """Says where it is once it answers."""
+    """Prints its address when it is ready."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the address."""
@@ -36,10 +36,10 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     for number in ENDING:
         signal.signal(number, end)
-    # While it serves, uvicorn handles the others, but not this one.
+    # uvicorn handles the other signals while it serves, but not SIGHUP.
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with ExitStack() as stack:
         if not os.environ.get("SESSION_DATABASE_URL"):
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def end(*_: object) -> None:
-    """Leave, once: a second Ctrl-C must not keep PostgreSQL from stopping."""
+    """Exit, once: a second Ctrl-C must not interrupt the shutdown of PostgreSQL."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     sys.exit()
@@ -65,7 +65,7 @@ def end(*_: object) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put a signal off, so that no server is left half-started."""
+    """Delay signals, so that no half-started server is left behind."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
@@ -74,13 +74,13 @@ def uninterrupted() -> Iterator[None]:
 
 
 def kept_secret() -> str:
-    """Return the secret in .demo/, made by the first demo, so that cookies outlive a restart."""
+    """Return the secret in .demo/. The first demo makes it; cookies stay valid after a restart."""
     file, draft = DATA / "secret", DATA / f"secret.{os.getpid()}"
     if not file.exists():
         DATA.mkdir(exist_ok=True)
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(48))
-        with suppress(FileExistsError):  # of two that start at once one wins
+        with suppress(FileExistsError):  # two demos may start at the same time
             file.hardlink_to(draft)
         draft.unlink()
     return file.read_text()

@@ -25,16 +25,16 @@ Item = Annotated[str, Path(pattern=r"^[a-z]{1,20}$")]
 
 @app.get("/cart")
 async def show(request: Request) -> dict[str, int]:
-    """List what is in the cart."""
+    """List the items in the cart."""
     return dict(request.session)
 
 
 @app.post("/cart/{item}")
 def add(item: Item, request: Request) -> dict[str, int]:
-    """Put one more of an item into the cart.
+    """Add one of an item to the cart.
 
-    Each item is a key of the session's own: two requests that add different
-    items at the same time merge.
+    Each item is a top-level key of the session. So if two requests add
+    different items at the same time, both are stored.
     """
     request.session[item] = request.session.get(item, 0) + 1
     return dict(request.session)
@@ -42,12 +42,12 @@ def add(item: Item, request: Request) -> dict[str, int]:
 
 @app.delete("/cart/{item}")
 def remove(item: Item, request: Request) -> dict[str, int]:
-    """Take an item out of the cart; the last one ends the session."""
+    """Remove an item from the cart. Removing the last one ends the session."""
     request.session.pop(item, None)
     return dict(request.session)
 
 
 @app.delete("/cart", status_code=204)
 def empty(request: Request) -> None:
-    """Empty the cart: row and cookie go."""
+    """Empty the cart. This deletes the row and the cookie."""
     request.session.clear()

@@ -1,4 +1,4 @@
-"""Log in, be remembered, log out. Any name will do; the password is "sesame".
+"""Log in, "remember me", log out. Any name works; the password is "sesame".
 
 export SESSION_DATABASE_URL=postgresql://localhost/app
 export SESSION_SECRET_KEY="$(pgsession secret)"
@@ -29,7 +29,7 @@ LOGIN = """<p><input name="user" placeholder="Name" required>
 
 
 async def home(request: Request) -> HTMLResponse:
-    """Show who is logged in, or the login form."""
+    """Show the name of the user, or the login form."""
     token = TOKEN.format(request.session.setdefault("token", secrets.token_urlsafe()))
     if user := request.session.get("user"):
         return HTMLResponse(PAGE.format("logout", token + LOGOUT.format(escape(user))))
@@ -37,7 +37,7 @@ async def home(request: Request) -> HTMLResponse:
 
 
 async def login(request: Request) -> RedirectResponse:
-    """Renew the key, so that one planted in this browser before is worth nothing now."""
+    """Log in under a new key: a key that an attacker planted in this browser is then invalid."""
     session, form = await accept_form(request)
     if not secrets.compare_digest(form.get("password", "").encode(), b"sesame"):
         raise HTTPException(401, "Wrong password.")
@@ -48,19 +48,19 @@ async def login(request: Request) -> RedirectResponse:
 
 
 async def logout(request: Request) -> RedirectResponse:
-    """End the session: the row is gone before the browser hears of it."""
+    """End the session. The row is deleted before the response is sent."""
     session, _ = await accept_form(request)
     session.clear()
     return RedirectResponse("/", status_code=303)
 
 
 async def accept_form(request: Request) -> tuple[Session, dict[str, str]]:
-    """Return the session and a form that our own page sent, which knows the session's token."""
+    """Return the session and the form. The form must contain the session's CSRF token."""
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
     session = request.session
-    assert isinstance(session, Session)  # Starlette's types promise a dict, no more
-    # SameSite=lax keeps the cookie off forms that other sites post, but such a form could
-    # still log the browser in as somebody else: hence the token.
+    assert isinstance(session, Session)  # Starlette's type is a dict
+    # With SameSite=lax, forms of other sites are posted without the cookie. But such a form
+    # could still log the browser in as another user, so check the token.
     token = session.get("token")
     if not token or not secrets.compare_digest(form.get("token", "").encode(), token.encode()):
         raise HTTPException(403, "Reload the page and try again.")

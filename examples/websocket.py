@@ -34,16 +34,16 @@ PAGE = """<!doctype html>
 
 
 async def page(request: Request) -> HTMLResponse:
-    """Begin the session: its cookie goes with this page, and the WebSocket brings it back."""
+    """Begin the session. This page sets its cookie, and the WebSocket sends it back."""
     messages = request.session.setdefault("messages", 0)
     return HTMLResponse(PAGE.replace("MESSAGES", str(messages)))
 
 
 async def socket(websocket: WebSocket) -> None:
-    """Count messages until the socket closes; what is not yet saved is saved then."""
+    """Count messages until the socket closes. Unsaved changes are saved then."""
     session = websocket.session
-    assert isinstance(session, Session)  # Starlette's types promise a dict, no more
-    if session.is_new:  # no cookie: the page was not seen, or another site opened the socket
+    assert isinstance(session, Session)  # Starlette's type is a dict
+    if session.is_new:  # no cookie: the page was not loaded, or another site opened the socket
         await websocket.close()
         return
     await websocket.accept()
