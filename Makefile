@@ -1,5 +1,5 @@
-# `make` lists the targets. PYTHON=python3.13 runs any of them with another Python,
-# in a virtual environment of its own.
+# `make` lists the targets. PYTHON=python3.13 runs a target with another Python,
+# in a separate virtual environment.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ LOWEST := $(VENV)-lowest
 BENCH := $(VENV)-bench
 BIN := $(VENV)/bin
 
-# A lock names a wheel for each package, so that installing it builds nothing.
+# A lock file names a wheel for each package, so that its installation builds nothing.
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
@@ -21,7 +21,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(DEMO)/installed ## Run the demo on a PostgreSQL of its own (data in .demo/)
+demo: $(DEMO)/installed ## Run the demo with its own PostgreSQL server (data in .demo/)
 	@PYTHONPATH=src exec $(DEMO)/bin/python examples/demo.py
 
 test: lint ## Run every gate: lint, then the tests with branch coverage
@@ -30,10 +30,10 @@ test: lint ## Run every gate: lint, then the tests with branch coverage
 test-lowest: $(LOWEST)/installed ## Run the tests with the oldest dependencies allowed
 	$(LOWEST)/bin/python -m pytest
 
-mutants: $(VENV)/installed ## Break each law on purpose; see that a named test notices
+mutants: $(VENV)/installed ## Break each law on purpose; check that a named test fails
 	$(BIN)/python tests/mutation.py
 
-bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": see that it runs)
+bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": only check that it runs)
 	$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
 
 lint: $(VENV)/installed ## Check format, style, types and imports
@@ -44,7 +44,7 @@ lint: $(VENV)/installed ## Check format, style, types and imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifytypes pgsession
 	$(BIN)/lint-imports
 
-lock: $(VENV)/installed ## Renew requirements/*.txt (UPGRADE=1: to the newest versions)
+lock: $(VENV)/installed ## Update requirements/*.txt (UPGRADE=1: to the newest versions)
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra cli --extra embedded --group dev \
 		pyproject.toml -o requirements/dev.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt --extra embedded --group demo \
@@ -67,7 +67,7 @@ $(DEMO)/installed: requirements/demo.txt
 $(LOWEST)/installed: requirements/lowest.txt pyproject.toml
 $(BENCH)/installed: requirements/bench.txt pyproject.toml
 
-# The demo alone runs without installing the project.
+# Only the demo runs without installing the project.
 %/installed: requirements/install.py
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): name another Python, such as PYTHON=python3.12." >&2; exit 1; }
 	@$(PYTHON) requirements/install.py $* $(filter requirements/%.txt,$^) $(if $(filter %-demo,$*),,--project)
