@@ -1,0 +1,41 @@
+"""What the tests of documentation ask for: a program from a page, as a file or as names."""
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Program = Callable[[str], Path]
+Names = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
+    """The variables that a program reads, for a schema that has the table."""
+    return {
+        "SESSION_DATABASE_URL": database_url,
+        "SESSION_SCHEMA": migrated_schema,
+        "SESSION_SECRET_KEY": "a secret of more than thirty-two bytes",
+    }
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """Writes a program into the file app.py."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "app.py"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def names(program: Program, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Runs a program in this process, and returns what it defines."""
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    return lambda text: runpy.run_path(str(program(text)))

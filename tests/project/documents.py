@@ -1,0 +1,88 @@
+"""The Markdown pages: their programs, commands, headings and links."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+_INLINE_LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+_OTHER_LINK = re.compile(r"^ *\[[^\]]+\]: *(\S+)|(?:href|src)=\"([^\"]+)\"", re.MULTILINE)
+_SETTING = re.compile(r"^\| `(\w+)` \| `(SESSION_\w+)` \| (\S+) \|", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One page, by its path from the repository's root."""
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return ROOT / self.name
+
+    @cached_property
+    def text(self) -> str:
+        """All of it."""
+        return self.path.read_text(encoding="utf-8")
+
+    @property
+    def programs(self) -> list[str]:
+        """Its Python blocks, in the order in which they stand."""
+        return [text for language, text in _BLOCK.findall(self.text) if language == "python"]
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines of its console blocks that a person types, without their comments."""
+        blocks = [text for language, text in _BLOCK.findall(self.text) if language == "console"]
+        lines = re.findall(r"^\$ (.+)$", "".join(blocks), re.MULTILINE)
+        return [re.sub(r" +# .*$", "", line) for line in lines]
+
+    @property
+    def settings(self) -> list[tuple[str, str, str]]:
+        """The settings in its tables: the name, the variable and the default of each."""
+        return [
+            (name, variable, default) for name, variable, default in _SETTING.findall(self.text)
+        ]
+
+    @property
+    def anchors(self) -> set[str]:
+        """What may follow `#` in a link to it, as GitHub names its headings."""
+        seen = Counter[str]()
+        anchors = set()
+        for heading in _HEADING.findall(_BLOCK.sub("", self.text)):
+            words = re.sub(r"[^\w\- ]", "", _linked_text(heading).lower())
+            anchor = words.replace(" ", "-")
+            anchors.add(f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor)
+            seen[anchor] += 1
+        return anchors
+
+    @property
+    def links(self) -> list[str]:
+        """The targets of its links, but for those to other sites."""
+        prose = _BLOCK.sub("", self.text)
+        others = ("".join(target) for target in _OTHER_LINK.findall(prose))
+        targets = [*_INLINE_LINK.findall(prose), *others]
+        return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+def _linked_text(heading: str) -> str:
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+
+
+README = Document("README.md")
+
+#: Every page in docs/.
+DOCS = [Document(f"docs/{path.name}") for path in sorted(ROOT.glob("docs/*.md"))]
+
+#: Every page that people read.
+PAGES = [
+    README,
+    *DOCS,
+    *map(Document, ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")),
+]

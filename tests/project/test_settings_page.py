@@ -1,0 +1,62 @@
+"""docs/settings.md lists every setting as it is."""
+
+from dataclasses import MISSING, fields
+from datetime import timedelta
+
+import pytest
+
+from pgsession import SessionSettings
+from pgsession.core.period import as_period, parse_period
+from tests.project.documents import Document
+
+SECRET = "a secret of more than thirty-two bytes"
+
+#: What a table has where there is no default.
+NONE = "\N{EN DASH}"
+
+LISTED = Document("docs/settings.md").settings
+
+#: What each variable may be, where a number will not do.
+SAMPLES = {
+    "SESSION_SECRET_KEY": SECRET[::-1],
+    "SESSION_DATABASE_URL": "postgresql:///app",
+    "SESSION_ASSURANCE_LEVEL": "3",
+    "SESSION_PATH": "/below",
+    "SESSION_SAME_SITE": "strict",
+    "SESSION_HTTPS_ONLY": "no",
+    "SESSION_DOMAIN": "example.com",
+    "SESSION_PARTITIONED": "yes",
+    "SESSION_EXCLUDE": "/static,/health",
+    "SESSION_ON_UNAVAILABLE": "anonymous",
+    "SESSION_PREPARED": "no",
+}
+
+
+def written(default: object) -> str:
+    """Return a setting's default as the table shows it: no default is a dash."""
+    match default:
+        case bool():
+            return f"`{str(default).lower()}`"
+        case None | () | "default":
+            return NONE
+        case _:
+            return NONE if default is MISSING else f"`{default}`"
+
+
+def test_table() -> None:
+    """The table lists every setting in order, with its variable and its default."""
+    assert [name for name, _, _ in LISTED] == [each.name for each in fields(SessionSettings)]
+    for (name, variable, default), setting in zip(LISTED, fields(SessionSettings), strict=True):
+        assert variable == {"session_cookie": "SESSION_COOKIE"}.get(name, f"SESSION_{name.upper()}")
+        if isinstance(setting.default, timedelta | float):
+            assert parse_period(default.strip("`")) == as_period(setting.default)
+        else:
+            assert default == written(setting.default)
+
+
+@pytest.mark.parametrize("variable", [variable for _, variable, _ in LISTED])
+def test_variable(variable: str) -> None:
+    """Each variable of the table is one that `from_env` reads."""
+    plain = SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET})
+    given = {"SESSION_SECRET_KEY": SECRET, variable: SAMPLES.get(variable, "9")}
+    assert SessionSettings.from_env(given) != plain
