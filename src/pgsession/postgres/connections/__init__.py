@@ -1,5 +1,5 @@
-"""Connections to PostgreSQL: opening, lending, locking, deadlines, and the driver's errors.
+"""Connections to PostgreSQL: opening, acquiring, locking, time limits, and the driver's errors.
 
-From outside, import `runner`, `dedicated`, `conninfo` and the type in `connection`. This room
-imports `pgsession.core` and `pgsession.errors`, and nothing else of `pgsession.postgres`.
+From outside, import `runner`, `dedicated`, `locks`, `pool`, `conninfo` and the types in
+`connection` and `own_pool`. This room imports only `pgsession.errors`.
 """

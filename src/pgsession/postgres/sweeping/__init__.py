@@ -1,4 +1,4 @@
-"""Removing what has expired: one sweep, and the task that sweeps now and then.
+"""Removing what has expired: one sweep, and the task that sweeps at intervals.
 
 From outside, import `sweep` and `sweeper`. This room imports `postgres.connections`,
 `postgres.schema`, `pgsession.core` and `pgsession.errors`.
