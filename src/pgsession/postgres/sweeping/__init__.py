@@ -1,5 +1,5 @@
 """Removing what has expired: one sweep, and the task that sweeps at intervals.
 
 From outside, import `sweep` and `sweeper`. This room imports `postgres.connections`,
-`postgres.schema`, `pgsession.core` and `pgsession.errors`.
+`postgres.schema` and `pgsession.errors`.
 """
