@@ -25,9 +25,9 @@ from pgsession import (
     SettingsError,
     StoreUnavailableError,
 )
-from pgsession.asgi.binding import Policy
 from pgsession.asgi.exchange import Exchange
-from pgsession.asgi.trouble import INTERVAL, Trouble
+from pgsession.asgi.policy import Policy
+from pgsession.asgi.unavailable import INTERVAL, OutageLog
 from pgsession.core.cookie import Cookie
 from tests.pages import fill, read
 
@@ -231,7 +231,7 @@ async def test_one_line(
     caplog: pytest.LogCaptureFixture,
     choice: str,
 ) -> None:
-    """Any number of requests that meet with trouble are one line in the log."""
+    """Any number of requests that fail in an outage are one line in the log."""
     caplog.set_level(logging.INFO, "pgsession")
     client = visit(gone, read, on_unavailable=choice)
     headers = {"cookie": cookie_of(KEY)}
@@ -249,7 +249,7 @@ async def test_counted_once(gone: PostgresStore, caplog: pytest.LogCaptureFixtur
         max_age="default",
         touch_after=None,
         is_anonymous=lambda _: True,
-        trouble=Trouble(clock=partial(next, count(step=INTERVAL))),  # a line for each
+        outage_log=OutageLog(clock=partial(next, count(step=INTERVAL))),  # a line for each
     )
 
     async def send(_message: Message) -> None:
@@ -260,7 +260,7 @@ async def test_counted_once(gone: PostgresStore, caplog: pytest.LogCaptureFixtur
         assert await exchange.look_up(KEY)
         with pytest.raises(StoreUnavailableError) as refused:
             exchange.session["user"] = "ann"
-        assert await exchange.answer_for(refused.value)
+        assert await exchange.answer_error(refused.value)
 
     told = [record.args[0] for record in caplog.records[1:] if isinstance(record.args, tuple)]
     assert told == [2, 3]

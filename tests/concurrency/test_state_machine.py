@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 from psycopg.conninfo import make_conninfo
 
 from pgsession import Changes, Entry, MemoryStore, PostgresStore, SessionNotFoundError
-from pgsession.asgi.binding import Attachment
+from pgsession.asgi.binding import Binding
 from tests.concurrency.model import Holder, Living, Model
 from tests.concurrency.visits import key_in
 from tests.concurrency.worlds import PostgresWorld, World
@@ -75,7 +75,7 @@ class Sessions(RuleBasedStateMachine):
         self.model = Model(store.default_period, store.max_lifetime)
         #: Every key that ever was, those that are dead too.
         self.keys: list[str] = []
-        self.requests: list[tuple[Attachment, Holder]] = []
+        self.requests: list[tuple[Binding, Holder]] = []
 
     def agree(
         self,
@@ -102,7 +102,7 @@ class Sessions(RuleBasedStateMachine):
     def key(self, place: int) -> str:
         return self.keys[-1 - place % len(self.keys)]
 
-    def request(self, place: int) -> tuple[Attachment, Holder]:
+    def request(self, place: int) -> tuple[Binding, Holder]:
         return self.requests[-1 - place % len(self.requests)]
 
     @initialize(value=values)
@@ -201,58 +201,58 @@ class Sessions(RuleBasedStateMachine):
     def load(self, place: int) -> None:
         key = self.key(place)
         if key in self.model.living:
-            attachment = Attachment(self.world.policy)
-            attachment.begin_with(key, self.world.run(self.world.store.get(key)))
-            self.requests.append((attachment, Holder.of(self.model, key)))
+            binding = Binding(self.world.policy)
+            binding.begin_with(key, self.world.run(self.world.store.get(key)))
+            self.requests.append((binding, Holder.of(self.model, key)))
 
     @precondition(lambda self: self.requests)
     @rule(place=places, name=names, member=members)
     def assign(self, place: int, name: str, member: object) -> None:
-        attachment, holder = self.request(place)
-        attachment.session[name] = deepcopy(member)
+        binding, holder = self.request(place)
+        binding.session[name] = deepcopy(member)
         holder.content[name] = deepcopy(member)
 
     @precondition(lambda self: self.requests)
     @rule(place=places, name=names)
     def discard(self, place: int, name: str) -> None:
-        attachment, holder = self.request(place)
-        attachment.session.pop(name, None)
+        binding, holder = self.request(place)
+        binding.session.pop(name, None)
         holder.content.pop(name, None)
 
     @precondition(lambda self: self.requests)
     @rule(place=places, value=values)
     def replace(self, place: int, value: dict[str, Any]) -> None:
-        attachment, holder = self.request(place)
-        attachment.session.clear()
-        attachment.session.update(deepcopy(value))
+        binding, holder = self.request(place)
+        binding.session.clear()
+        binding.session.update(deepcopy(value))
         holder.content, holder.cleared = deepcopy(value), True
 
     @precondition(lambda self: self.requests)
     @rule(place=places)
     def save(self, place: int) -> None:
-        attachment, holder = self.request(place)
+        binding, holder = self.request(place)
 
         def expected() -> None:
             holder.settle()
 
-        self.agree(attachment.save(), expected)
+        self.agree(binding.save(), expected)
         self._drop_if_ended(place)
 
     @precondition(lambda self: self.requests)
     @rule(place=places)
     def reload(self, place: int) -> None:
-        attachment, holder = self.request(place)
-        self.agree(attachment.reload(), holder.reload)
-        _assert_same_value(attachment.session, holder.content)
+        binding, holder = self.request(place)
+        self.agree(binding.reload(), holder.reload)
+        _assert_same_value(binding.session, holder.content)
 
     @precondition(lambda self: self.requests)
     @rule(place=places, name=names, member=members)
     def act_exclusively(self, place: int, name: str, member: object) -> None:
-        attachment, holder = self.request(place)
+        binding, holder = self.request(place)
 
         async def act() -> None:
-            async with attachment.exclusive(HOUR):
-                attachment.session[name] = deepcopy(member)
+            async with binding.exclusive(HOUR):
+                binding.session[name] = deepcopy(member)
 
         def expected() -> None:
             holder.reload()
@@ -264,18 +264,18 @@ class Sessions(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(place=places, name=names)
     def take_from(self, place: int, name: str) -> None:
-        attachment, holder = self.request(place)
-        self.agree(attachment.take(name, None), lambda: holder.take(name))
+        binding, holder = self.request(place)
+        self.agree(binding.take(name, None), lambda: holder.take(name))
 
     @precondition(lambda self: self.requests)
     @rule(place=places, renewing=st.booleans())
     def answer(self, place: int, *, renewing: bool) -> None:
         """The request ends: what it changed is merged, or it has lost its session."""
-        attachment, holder = self.request(place)
-        self.requests.remove((attachment, holder))
+        binding, holder = self.request(place)
+        self.requests.remove((binding, holder))
         if renewing:
-            attachment.session.renew()
-        cookie = self.world.run(attachment.settle())
+            binding.session.renew()
+        cookie = self.world.run(binding.commit())
         heir = None if cookie is None or not renewing else key_in(cookie.decode())
         period = self.store.default_period if holder.granted is None else holder.granted
         try:

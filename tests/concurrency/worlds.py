@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from pgsession import Store
-from pgsession.asgi.binding import Policy
+from pgsession.asgi.policy import Policy
 from pgsession.core.cookie import Cookie
 from pgsession.core.store import digest
 from tests.concurrency.visits import SECRET

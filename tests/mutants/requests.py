@@ -69,9 +69,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "            cookie = await self.settle()\n",
+                "            cookie = await self.commit()\n",
                 "            await self._send(message)\n"
-                "            await self.settle()\n"
+                "            await self.commit()\n"
                 "            return False\n",
             ),
         ),
@@ -118,8 +118,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/binding.py",
-                "await self._carry_out(decision, store, slide=False)",
-                "await self._carry_out(decision, store, slide=True)",
+                "await self._execute(decision, store, extend=False)",
+                "await self._execute(decision, store, extend=True)",
             ),
         ),
         ("tests/concurrency/test_laws.py::test_expiry_stays",),
@@ -177,9 +177,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "            entry = await policy.store.get(presented)\n",
+                "            entry = await policy.store.get(key)\n",
                 "            try:\n"
-                "                entry = await policy.store.get(presented)\n"
+                "                entry = await policy.store.get(key)\n"
                 "            except ConnectionError:\n"
                 "                entry = None\n",
             ),
@@ -231,7 +231,7 @@ REQUESTS: Final = (
         "a cookie outlives its row",
         (
             Edit(
-                "asgi/binding.py",
+                "asgi/row.py",
                 "return cookie.write(self._key, remaining)",
                 "return cookie.write(self._key, self.session.period)",
             ),

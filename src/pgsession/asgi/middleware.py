@@ -10,24 +10,23 @@ from typing import Final
 from starlette.datastructures import Secret
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pgsession.asgi.binding import Policy
-from pgsession.asgi.exchange import OURS, Exchange
+from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange
 from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
+from pgsession.asgi.policy import Policy
 from pgsession.core.cookie import MaxAge, SameSite
-from pgsession.core.period import Period, as_period
+from pgsession.core.period import Period
 from pgsession.core.store import Store
 from pgsession.errors import SettingsError
 from pgsession.settings import Exclude, OnUnavailable, SecretKey, SessionSettings
 
 _LOGGER = logging.getLogger("pgsession")
 
-#: What the keywords beside `settings` are when nobody gives them.
-_LEFT_OUT: Final = (None, None, "default", "/", "lax", True, None, False, (), "refuse", None)
+#: The defaults of `secret_key` and the keywords of `SessionMiddleware`, without `settings`.
+_DEFAULTS: Final = (None, None, "default", "/", "lax", True, None, False, (), "refuse", None)
 
-
-#: The connections that have a session.
-_SERVED: Final = frozenset({"http", "websocket"})
+#: The types of the scopes that have a session.
+_SESSION_SCOPES: Final = frozenset({"http", "websocket"})
 
 
 class SessionMiddleware:
@@ -66,7 +65,7 @@ class SessionMiddleware:
         settings: SessionSettings | None = None,
     ) -> None:
         cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
-        with _logging():
+        with _logging_wrong_settings():
             if isinstance(store, str | bytes | Secret):
                 raise SettingsError("store is a store, such as PostgresStore(…), not a text.")
             if settings is None:
@@ -83,34 +82,34 @@ class SessionMiddleware:
                     on_unavailable=on_unavailable,
                     touch_after=touch_after,
                 )
-            elif (secret_key, *cookie, exclude, on_unavailable, touch_after) != _LEFT_OUT:
+            elif (secret_key, *cookie, exclude, on_unavailable, touch_after) != _DEFAULTS:
                 raise SettingsError("With settings, every other setting goes there, not beside it.")
             self.app = app
             self._is_excluded = matcher(settings.exclude) if settings.exclude else None
-            self._policy = _policy(settings, store)
+            self._policy = Policy.from_settings(settings, store)
             self._find = self._policy.cookie.find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
         is_excluded = self._is_excluded
-        if scope["type"] not in _SERVED or (is_excluded is not None and is_excluded(scope)):
+        if scope["type"] not in _SESSION_SCOPES or (is_excluded is not None and is_excluded(scope)):
             await self._serve_without(scope, receive, send)
             return
         exchange = Exchange(self._policy, scope, send)
-        presented = self._find(scope["headers"])
-        if presented is not None and not await exchange.look_up(presented):
+        key = self._find(scope["headers"])
+        if key is not None and not await exchange.look_up(key):
             return
         session = exchange.session
         outer = scope.get("session")
         scope["session"] = session
         try:
             await self.app(scope, receive, exchange.pass_on)
-            # Most requests neither have a session nor leave one: they are not asked any further.
+            # Skip the session work for requests without a session.
             is_visitor = exchange.is_unused and not session and scope.get("session") is session
             if not (is_visitor or exchange.is_finished()):
                 await exchange.finish()
-        except (*OURS, ExceptionGroup) as error:
-            if not await exchange.answer_for(error):
+        except (*UNAVAILABLE_ERRORS, ExceptionGroup) as error:
+            if not await exchange.answer_error(error):
                 raise
         finally:
             session.attachment = None
@@ -122,28 +121,13 @@ class SessionMiddleware:
         if scope["type"] == "lifespan":
             await Lifespan(self.app, self._policy.store)(scope, receive, send)
             return
-        if scope["type"] in _SERVED:
+        if scope["type"] in _SESSION_SCOPES:
             scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
 
 
-def _policy(settings: SessionSettings, store: Store | None) -> Policy:
-    touch_after = settings.touch_after
-    if store is None:
-        store = settings.make_store()
-    else:
-        settings.check_store(store)
-    return Policy(
-        store=store,
-        cookie=settings.make_cookie(),
-        max_age=settings.cookie_max_age(),
-        touch_after=None if touch_after is None else as_period(touch_after),
-        is_anonymous=settings.is_anonymous,
-    )
-
-
 @contextmanager
-def _logging() -> Iterator[None]:
+def _logging_wrong_settings() -> Iterator[None]:
     """Log a wrong setting as well as raising it.
 
     Starlette makes its middleware with the first call, which is the lifespan;

@@ -1,50 +1,72 @@
-"""The session of a visitor whom the store cannot tell from a stranger."""
+"""What happens while the store is unavailable: the session, the 503 response and the log."""
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from datetime import timedelta
-from typing import NoReturn
+from typing import Final, NoReturn
+
+from starlette.types import Scope, Send
 
 from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.errors import StoreUnavailableError
 
+_LOGGER = logging.getLogger("pgsession")
+
+#: The shortest time between two log lines of an outage, and the time without a failure after
+#: which it is over. In seconds.
+INTERVAL: Final = 10.0
+
+_BODY: Final = b"Service Unavailable"
+_HEADERS: Final = (
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", str(len(_BODY)).encode()),
+    (b"retry-after", b"5"),
+    (b"cache-control", b"no-store"),
+)
+
+#: The close code "try again later", from the registry of RFC 6455.
+_TRY_AGAIN_LATER: Final = 1013
+
 
 class UnavailableSession(Session):
-    """Empty, and whatever would change it raises `StoreUnavailableError`.
+    """An empty session that raises `StoreUnavailableError` when it is changed.
 
-    So a page may be shown as to a stranger, but nobody is told that they are
-    logged in, or out, who are not.
+    The application can show a page as to a visitor without a session. It
+    cannot tell a visitor that a login or a logout has worked.
     """
 
     is_unavailable = True
 
     def __setitem__(self, *_: object) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def __delitem__(self, *_: object) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def __ior__(self, *_: object) -> NoReturn:  # type: ignore[misc] # it takes nothing
-        _refuse()
+        _reject_change()
 
     def clear(self) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def pop(self, *_: object) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def popitem(self) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def setdefault(self, *_: object) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def update(self, *_: object, **__: object) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def renew(self) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     @property
     def period(self) -> timedelta:
@@ -53,23 +75,74 @@ class UnavailableSession(Session):
 
     @period.setter
     def period(self, period: Period | None) -> NoReturn:  # noqa: ARG002 - as the property says
-        _refuse()
+        _reject_change()
 
     async def save(self) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     async def reload(self) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     def exclusive(self, *_: object, **__: object) -> NoReturn:
-        _refuse()
+        _reject_change()
 
     async def take(self, *_: object, **__: object) -> NoReturn:
-        _refuse()
+        _reject_change()
 
 
-def _refuse() -> NoReturn:
+def _reject_change() -> NoReturn:
     raise StoreUnavailableError(
         "The database could not be asked for this session, which was left empty as "
         "`on_unavailable` says: it cannot be changed. Look at `is_unavailable` first."
     )
+
+
+async def send_unavailable(scope: Scope, send: Send) -> None:
+    """Answer 503 with Retry-After (RFC 9110, section 15.6.4), without a Set-Cookie header.
+
+    A WebSocket that is not yet accepted is closed: with the same response if
+    the server supports it, else with the close code 1013.
+    """
+    if scope["type"] == "http":
+        prefix = "http.response"
+    elif "websocket.http.response" in (scope.get("extensions") or {}):
+        prefix = "websocket.http.response"
+    else:
+        await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+        return
+    await send({"type": f"{prefix}.start", "status": 503, "headers": list(_HEADERS)})
+    await send({"type": f"{prefix}.body", "body": _BODY})
+
+
+class OutageLog:
+    """Logs when an outage begins, that it continues (once per `INTERVAL`), and when it ends."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        #: True from the first failure until `record_answer` finds the outage over.
+        self.in_outage: bool = False
+        self._affected = 0
+        self._last_failure = self._last_line = 0.0
+
+    def record_failure(self, error: StoreUnavailableError) -> None:
+        """Count a request that did not get its session, and log `error` if a line is due."""
+        now = self._last_failure = self._clock()
+        self._affected += 1
+        if not self.in_outage:
+            self.in_outage = True
+            self._last_line = now
+            _LOGGER.error(
+                "The store cannot answer; requests are refused, or served without their "
+                "session: %s",
+                error,
+            )
+        elif now - self._last_line >= INTERVAL:
+            self._last_line = now
+            _LOGGER.error("The store still cannot answer (%d requests): %s", self._affected, error)
+
+    def record_answer(self) -> None:
+        """End the outage if the last failure is at least `INTERVAL` ago."""
+        if self.in_outage and self._clock() - self._last_failure >= INTERVAL:
+            _LOGGER.info("The store answers again; %d requests went without.", self._affected)
+            self.in_outage = False
+            self._affected = 0

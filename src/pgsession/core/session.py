@@ -33,7 +33,7 @@ UNCHANGED = Changes()
 _WIDEST = 63
 
 
-class Attached(Protocol):
+class Attachment(Protocol):
     """What ties a session to a store, seen from the session."""
 
     #: True once the response has started, so that no cookie can be set any more.
@@ -96,7 +96,7 @@ class Session(dict[str, Any]):
     is_unavailable: bool = False
 
     #: What ties it to the store, until its request is over.
-    attachment: Attached | None = None
+    attachment: Attachment | None = None
 
     # What most requests never set stands here, not in each of them.
     _default_period: timedelta = DEFAULT_PERIOD
@@ -114,7 +114,7 @@ class Session(dict[str, Any]):
         *,
         default_period: timedelta | None = None,
         limit: int | None = None,
-        attachment: Attached | None = None,
+        attachment: Attachment | None = None,
     ) -> None:
         if entry is not None:
             value, _, granted, _ = entry
@@ -368,7 +368,7 @@ class Session(dict[str, Any]):
         super().clear()
         self.update(content)
 
-    def _attached(self) -> Attached:
+    def _attached(self) -> Attachment:
         if self.attachment is None:
             raise SessionError("This session belongs to no request, so no store knows it.")
         return self.attachment

@@ -1,0 +1,49 @@
+"""What all requests of one middleware share: the store, the cookie and the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Self
+
+from pgsession.asgi.headers import PlainHttpWarning
+from pgsession.asgi.unavailable import OutageLog
+from pgsession.core.cookie import Cookie, MaxAge
+from pgsession.core.period import as_period
+from pgsession.core.store import Store
+from pgsession.settings import SessionSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The settings of a middleware in the form that a request needs, and its per-process logs."""
+
+    store: Store
+    cookie: Cookie
+    max_age: MaxAge
+    touch_after: timedelta | None
+    #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
+    is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
+    plain_http: PlainHttpWarning = field(default_factory=PlainHttpWarning)
+    outage_log: OutageLog = field(default_factory=OutageLog)
+
+    @classmethod
+    def from_settings(cls, settings: SessionSettings, store: Store | None) -> Self:
+        """Return the policy of `settings`, with the store that they describe if none is given.
+
+        Raises `SettingsError` if `settings` lack a database URL, or if the
+        periods of `store` exceed `assurance_level`.
+        """
+        touch_after = settings.touch_after
+        if store is None:
+            store = settings.make_store()
+        else:
+            settings.check_store(store)
+        return cls(
+            store=store,
+            cookie=settings.make_cookie(),
+            max_age=settings.cookie_max_age(),
+            touch_after=None if touch_after is None else as_period(touch_after),
+            is_anonymous=settings.is_anonymous,
+        )

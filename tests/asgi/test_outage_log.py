@@ -1,0 +1,70 @@
+"""What the log says of an outage: that it began, that it continues, and that it ended."""
+
+import logging
+
+import pytest
+
+from pgsession import StoreUnavailableError
+from pgsession.asgi.unavailable import INTERVAL, OutageLog
+
+ERROR = StoreUnavailableError("gone")
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def outage_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> OutageLog:
+    caplog.set_level(logging.INFO, "pgsession")
+    return OutageLog(clock)
+
+
+def test_storm(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
+    """Any number of requests that fail at once are one line."""
+    for _ in range(1000):
+        outage_log.record_failure(ERROR)
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "gone" in caplog.text
+
+
+def test_going_on(outage_log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """An outage that continues is one line per interval, with the number of requests so far."""
+    for _ in range(30):
+        outage_log.record_failure(ERROR)
+        clock.now += INTERVAL / 10
+
+    assert len(caplog.records) == 3
+    assert "(21 requests)" in caplog.text
+
+
+def test_over(outage_log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer ends the outage if nothing has failed for an interval. The next one starts anew."""
+    outage_log.record_failure(ERROR)
+    outage_log.record_answer()
+    assert outage_log.in_outage
+    clock.now += INTERVAL
+    outage_log.record_answer()
+    outage_log.record_answer()
+    assert not outage_log.in_outage
+    outage_log.record_failure(ERROR)
+
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR"]
+
+
+def test_no_outage(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer without an outage before it is not logged."""
+    outage_log.record_answer()
+
+    assert caplog.records == []
