@@ -28,12 +28,12 @@ REQUESTS: Final = (
         "the whole value is saved, not the members that changed",
         (
             Edit(
-                "core/session.py",
+                "core/state.py",
                 "written = self._written_members(before)",
                 "written = self._written_members({})",
             ),
             Edit(
-                "core/session.py",
+                "core/state.py",
                 "before.keys() - self.keys(), replaced, text",
                 "before.keys() - self.keys(), True, text",
             ),
@@ -148,7 +148,7 @@ REQUESTS: Final = (
         "saving acknowledges what was changed meanwhile",
         (
             Edit(
-                "core/session.py",
+                "core/state.py",
                 "            self._stored = Baseline.of(stored)\n",
                 "            self._stored = Baseline(encode_text(dict(self)))\n",
             ),

@@ -12,7 +12,8 @@ from typing import Any
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision, Row
 from pgsession.core.decision import Change
-from pgsession.core.session import Session, Snapshot
+from pgsession.core.session import Session
+from pgsession.core.state import Snapshot
 from pgsession.core.store import Entry, Store
 from pgsession.errors import ResponseStartedError, SessionError, SessionNotFoundError
 

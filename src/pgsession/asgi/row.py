@@ -8,7 +8,8 @@ from typing import TypeAlias, assert_never
 
 from pgsession.asgi.policy import Policy
 from pgsession.core.decision import DECISIONS, Change, touch_due
-from pgsession.core.session import UNCHANGED, Session
+from pgsession.core.session import Session
+from pgsession.core.state import UNCHANGED
 from pgsession.core.store import Changes, Entry, Store
 from pgsession.errors import SessionNotFoundError
 

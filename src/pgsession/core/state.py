@@ -1,0 +1,238 @@
+"""The state of a session: its content, what is stored, and what the request asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from pgsession.core.baseline import Baseline
+from pgsession.core.store import Changes, Entry
+from pgsession.core.value import (
+    ATOMS,
+    DEFAULT_VALUE_LIMIT,
+    changed_text,
+    check_size,
+    decode_value,
+    differs,
+    embed,
+    encode_text,
+    encode_value,
+    plain_member,
+)
+
+_EMPTY: Final = Baseline(b"{}")
+
+#: `SessionState.changes` returns this object if nothing differs.
+UNCHANGED: Final = Changes()
+
+#: A whole session is at most this many times as long as the texts that it is made from: a float
+#: like 1e308 is written with all its digits.
+_MAX_GROWTH: Final = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The unsaved state of a session, for `SessionState.restore`."""
+
+    text: bytes = field(repr=False)
+    cleared: int
+    renewed: int
+    granted: timedelta | None
+    period_changed: int
+
+
+class SessionState(dict[str, Any]):
+    """A `dict` that finds its changes by comparing its content with what is stored.
+
+    Nothing is recorded when a handler changes the content. So a change deep
+    inside a member is found, a value that was set back is no change, and True
+    differs from 1.
+    """
+
+    # Defaults live on the class: most requests never set them.
+
+    #: True once a handler has used the session.
+    accessed: bool = False
+    #: True if the session has no row yet.
+    is_new: bool = True
+
+    _limit: int = DEFAULT_VALUE_LIMIT
+    _stored: Baseline = _EMPTY
+    _granted: timedelta | None = None
+    # How often the handler asked for this since the last `acknowledge`.
+    _cleared: int = 0
+    _renewed: int = 0
+    _period_changed: int = 0
+
+    def mark_accessed(self) -> None:
+        """Record that the response depends on the session, so that it gets ``Vary: Cookie``.
+
+        Starlette's `request.session` calls this.
+        """
+        self.accessed = True
+
+    def mark_modified(self) -> None:
+        """Do the same as `mark_accessed`. Changes are found without a call of this."""
+        self.accessed = True
+
+    @property
+    def modified(self) -> bool:
+        """True if the content differs from what is stored, or `clear()` was called."""
+        if self._cleared:
+            return True
+        if self.is_unchanged:
+            return False
+        before = self._stored.value
+        return self.keys() != before.keys() or any(
+            differs(name, member, before[name]) for name, member in self.items()
+        )
+
+    @property
+    def is_unchanged(self) -> bool:
+        """True if the content is what is stored. This is a fast check: False may be wrong."""
+        return not self._cleared and self._stored.is_same(self)
+
+    def clear(self) -> None:
+        """Remove all members, including those that other requests add before this is saved.
+
+        A session that is empty when the response starts is ended: its row is
+        removed before the response is sent, and the response deletes its
+        cookie. If it has members again, they replace the whole stored value.
+        """
+        self._cleared += 1
+        self.accessed = True
+        super().clear()
+
+    @property
+    def cleared(self) -> bool:
+        """True once `clear()` was called."""
+        return self._cleared > 0
+
+    def changes(self) -> Changes:
+        """Return the difference from what is stored, checked and encoded.
+
+        Raises `InvalidValueError` for a value that cannot be stored.
+        """
+        if self.is_unchanged:
+            return UNCHANGED
+        replaced = self._cleared > 0
+        before = {} if replaced else self._stored.value
+        written = self._written_members(before)
+        text = encode_text(written)
+        if written:  # a session may always shrink, even if it is above a limit lowered since
+            self._check_size(written, text)
+        return Changes(
+            {name: self[name] for name in written}, before.keys() - self.keys(), replaced, text
+        )
+
+    @property
+    def wishes(self) -> tuple[int, int, int]:
+        """How often the handler cleared, renewed and gave a period, since `acknowledge`."""
+        return self._cleared, self._renewed, self._period_changed
+
+    def acknowledge(
+        self, changes: Changes, *, is_new: bool, wishes: tuple[int, int, int] | None = None
+    ) -> None:
+        """Record that `changes` are stored and `wishes` are done.
+
+        What the handler changed or asked for after these were read stays to be done.
+        """
+        if changes:
+            stored = {} if changes.replaced else self._stored.value.copy()
+            for name in changes.removed:
+                stored.pop(name, None)
+            stored.update(decode_value(changes.encoded or changes.encode(limit=self._max_size())))
+            self._stored = Baseline.of(stored)
+        cleared, renewed, period_changed = self.wishes if wishes is None else wishes
+        if changes.replaced and self._cleared == cleared:
+            self._cleared = 0
+        if self._renewed == renewed:
+            self._renewed = 0
+        if self._period_changed == period_changed:
+            self._period_changed = 0
+        self.is_new = is_new
+
+    def rebase(self, entry: Entry, changes: Changes) -> None:
+        """Record `entry` as what is stored, and apply the unsaved `changes` to it."""
+        stored = entry.value or {}
+        content = {} if changes.replaced else dict(stored)
+        for name in changes.removed:
+            content.pop(name, None)
+        self._stored = Baseline(encode_text(stored))
+        self._replace_content(content | {name: self[name] for name in changes.set})
+        if not self._period_changed:
+            self._granted = entry.granted
+
+    def snapshot(self) -> Snapshot:
+        """Return the unsaved state. Raises `InvalidValueError` if it cannot be stored."""
+        return Snapshot(
+            encode_value(self, limit=self._max_size()),
+            cleared=self._cleared,
+            renewed=self._renewed,
+            granted=self._granted,
+            period_changed=self._period_changed,
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to the state of `snapshot`."""
+        self._replace_content(decode_value(snapshot.text))
+        self._cleared, self._renewed = snapshot.cleared, snapshot.renewed
+        self._granted, self._period_changed = snapshot.granted, snapshot.period_changed
+
+    @property
+    def stored(self) -> Baseline:
+        """What is stored, as far as this session knows."""
+        return self._stored
+
+    @stored.setter
+    def stored(self, baseline: Baseline) -> None:
+        self._stored = baseline
+
+    def is_unsaved(self, name: str) -> bool:
+        """Return True if there is a member `name` that differs from what is stored."""
+        stored = self._stored.value
+        return name in self and (name not in stored or differs(name, self[name], stored[name]))
+
+    def forget(self, name: str) -> None:
+        """Remove the member `name` from the content and from what is stored: it is no change."""
+        stored = self._stored.value
+        if name in stored:
+            self._stored = Baseline.of({it: stored[it] for it in stored if it != name})
+        self.pop(name, None)
+
+    def _max_size(self) -> int:
+        """Return the largest value, in bytes of its JSON text."""
+        return self._limit
+
+    def _replace_content(self, content: dict[str, Any]) -> None:
+        super().clear()
+        self.update(content)
+
+    def _written_members(self, before: dict[str, Any]) -> dict[str, Any]:
+        """Return the members that differ from `before`, checked, for `encode_text`."""
+        written: dict[str, Any] = {}
+        for name, member in self.items():
+            if name not in before:
+                written[name] = plain_member(name, member)
+                continue
+            stored = before[name]
+            if type(member) in ATOMS and type(member) is type(stored):
+                if member != stored:  # the same result as `changed_text`, but cheaper
+                    written[name] = plain_member(name, member)
+            elif (text := changed_text(name, member, stored)) is not None:
+                written[name] = embed(text)
+        return written
+
+    def _check_size(self, written: dict[str, Any], text: bytes) -> None:
+        """Raise `ValueTooLargeError` if the whole session is larger than the limit.
+
+        The session is encoded for this only if a cheap upper bound exceeds the limit.
+        """
+        limit = self._max_size()
+        if (len(self._stored.text) + len(text)) * _MAX_GROWTH > limit:
+            whole = {
+                name: written[name] if name in written else plain_member(name, member)
+                for name, member in self.items()
+            }
+            check_size(len(encode_text(whole)), limit=limit)
