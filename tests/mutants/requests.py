@@ -48,9 +48,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/binding.py",
-                '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
+                '_LOGGER.info("A session ended while a request that changed it was in flight.")\n'
                 "                    return None\n",
-                '_LOGGER.info("A session ended while a request that changed it was under way.")\n'
+                '_LOGGER.info("A session ended while a request that changed it was in flight.")\n'
                 "                    return self._set_cookie()\n",
             ),
         ),

@@ -1,5 +1,5 @@
-"""Requests in, responses out: the only room that knows ASGI messages and Starlette's types.
+"""The ASGI middleware. Only this package knows ASGI messages and Starlette's request types.
 
-From outside, import `middleware` only. This room imports `pgsession.settings`, `pgsession.core`
-and `pgsession.errors`, and knows stores by the Protocol in `core.store` alone.
+Other packages import only `middleware` from here. This package imports `pgsession.settings`,
+`pgsession.core` and `pgsession.errors`. It uses a store only through the Protocol in `core.store`.
 """

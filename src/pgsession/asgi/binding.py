@@ -76,7 +76,7 @@ class Binding(Row):
                 try:
                     await self._commit(decision)
                 except SessionNotFoundError:
-                    _LOGGER.info("A session ended while a request that changed it was under way.")
+                    _LOGGER.info("A session ended while a request that changed it was in flight.")
                     return None
         return self._set_cookie() if self._cookie_due else None
 
@@ -139,7 +139,9 @@ class Binding(Row):
                 yield  # a session without a row is known to no other request: no lock is needed
             return
         if self._is_exclusive:
-            raise SessionError("This request holds the session's lock already.")
+            raise SessionError(
+                "This request already holds the session's lock. Do not nest session.exclusive()."
+            )
         self._is_exclusive = True
         try:
             # The task lock is held until the transaction has ended: other tasks of this request

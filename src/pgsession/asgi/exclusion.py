@@ -1,4 +1,4 @@
-"""Requests without a session: which they are, and what they get in its place."""
+"""Excluded requests: which requests have no session, and what they get instead of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pgsession.errors import SessionExcludedError
 
 
 def matcher(exclude: Sequence[str] | Callable[[Scope], bool]) -> Callable[[Scope], bool]:
-    """Return a predicate of the scope for path prefixes, or the predicate that was given.
+    """Return a function that tells whether a scope is excluded.
 
-    ``/static`` stands for itself and whatever lies below it, not for
-    ``/static-old``. Paths are those that the application sees, below the path
-    at which it is mounted.
+    If `exclude` is a function, return it. Else it is a list of path prefixes:
+    ``/static`` excludes ``/static`` and all paths below it, but not
+    ``/static-old``. For a mounted application, prefixes are relative to the
+    path of the mount.
     """
     if callable(exclude):
         return exclude
@@ -38,51 +39,51 @@ def _is_below(prefixes: tuple[str, ...], scope: Scope) -> bool:
 
 
 class ExcludedSession:
-    """`request.session` on an excluded path: any use of it raises `SessionExcludedError`."""
+    """`request.session` on an excluded path. Any use of it raises `SessionExcludedError`."""
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):  # copy, debuggers and the like ask what an object can do
+        if name.startswith("__"):  # copy, debuggers and others look for optional methods
             raise AttributeError(name)
-        _refuse()
+        _reject_use()
 
     def __getitem__(self, name: str) -> NoReturn:
-        _refuse()
+        _reject_use()
 
     def __setitem__(self, name: str, member: object) -> NoReturn:
-        _refuse()
+        _reject_use()
 
     def __delitem__(self, name: str) -> NoReturn:
-        _refuse()
+        _reject_use()
 
     def __contains__(self, name: object) -> NoReturn:
-        _refuse()
+        _reject_use()
 
     def __iter__(self) -> NoReturn:
-        _refuse()
+        _reject_use()
 
     def __len__(self) -> NoReturn:  # noqa: PLE0303 - it raises
-        _refuse()
+        _reject_use()
 
     def __bool__(self) -> NoReturn:  # noqa: PLE0304 - it raises
-        _refuse()
+        _reject_use()
 
     def __eq__(self, other: object) -> NoReturn:
-        _refuse()
+        _reject_use()
 
     def __hash__(self) -> NoReturn:  # noqa: PLE0309 - it raises
-        _refuse()
+        _reject_use()
 
     def __or__(self, other: object) -> NoReturn:
-        _refuse()
+        _reject_use()
 
     def __ior__(self, other: object) -> NoReturn:
-        _refuse()
+        _reject_use()
 
 
-def _refuse() -> NoReturn:
+def _reject_use() -> NoReturn:
     raise SessionExcludedError(
-        "This path is excluded from sessions, so it has none. Take it out of `exclude`, or do "
-        "not use the session here."
+        "This path is excluded from sessions. Take it out of `exclude`, or do not use the "
+        "session here."
     )

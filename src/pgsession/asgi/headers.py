@@ -62,6 +62,6 @@ class PlainHttpWarning:
         self._is_given = True
         _LOGGER.warning(
             "A Secure session cookie was set over plain HTTP, so the browser will drop it. Serve "
-            "HTTPS; behind a proxy that does, let the server trust its X-Forwarded-Proto; or, for "
-            "a plain HTTP site, set https_only=False."
+            "the site over HTTPS. Behind a proxy that does so, make the server trust the proxy's "
+            "X-Forwarded-Proto header. For a plain HTTP site, set https_only=False."
         )

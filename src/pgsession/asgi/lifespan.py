@@ -1,4 +1,4 @@
-"""The store's life with the application's: opened before its startup, closed after its shutdown."""
+"""The lifespan: opens the store before the application starts, closes it after it has ended."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pgsession.core.store import Store
 from pgsession.errors import SessionError
 
-#: With these the server may end the process: the store must be closed before.
-_ENDS: Final = frozenset(
+#: After these messages the server may end the process, so the store is closed before.
+_FINAL: Final = frozenset(
     {"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"}
 )
 
 
 class Lifespan:
-    """Passes the lifespan on, with an open store around it."""
+    """Runs the application's lifespan while the store is open."""
 
     def __init__(self, app: ASGIApp, store: Store) -> None:
         self._app = app
         self._store = store
         self._startup: Message | None = None
-        self._is_ours = False
-        self._is_answered = False
+        self._has_opened = False
+        self._has_sent = False
         self._receive: Receive
         self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Open the store, run the application's lifespan, close the store if it was closed before.
+        """Open the store, run the application's lifespan, and close the store.
 
-        If the store cannot be opened, the server is told why in one line and
-        the application never starts. An application that knows no lifespan is
-        served all the same, as are its sessions: the store stays open.
+        A store that was open before stays open. If the store cannot be opened,
+        the server gets ``lifespan.startup.failed`` with the error message, and
+        the application does not start. If the application does not support
+        the lifespan, the store stays open, because requests are served anyway.
         """
         self._receive, self._send = receive, send
         self._startup = await receive()
         try:
-            self._is_ours = await self._store.open()
+            self._has_opened = await self._store.open()
         except SessionError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         try:
             await self._app(scope, self._pass_receive, self._pass_send)
         finally:
-            if self._is_answered:
+            if self._has_sent:
                 await self._close()
 
     async def _pass_receive(self) -> Message:
@@ -54,11 +55,11 @@ class Lifespan:
         return startup
 
     async def _pass_send(self, message: Message) -> None:
-        self._is_answered = True
-        if message["type"] in _ENDS:
+        self._has_sent = True
+        if message["type"] in _FINAL:
             await self._close()
         await self._send(message)
 
     async def _close(self) -> None:
-        if self._is_ours:
+        if self._has_opened:
             await self._store.close()

@@ -1,4 +1,4 @@
-"""The ASGI middleware: which scopes get a session, and the store's life with the application's."""
+"""The ASGI middleware: it gives each HTTP request and WebSocket its session."""
 
 from __future__ import annotations
 
@@ -30,20 +30,22 @@ _SESSION_SCOPES: Final = frozenset({"http", "websocket"})
 
 
 class SessionMiddleware:
-    """Keeps `request.session` in a store; takes the place of Starlette's class of this name.
+    """Keeps `request.session` in a store. It replaces Starlette's class of the same name.
 
-    Give it a `store` and a `secret_key`, with Starlette's keywords where you
-    need them, or `settings` alone, or `settings` and a `store`. The keywords
-    mean what `SessionSettings` says. Raises `SettingsError` for what cannot work.
+    Pass a `store` and a `secret_key`, and Starlette's keywords if you need
+    them. Or pass `settings`, with or without a `store`. The keywords are
+    described in `SessionSettings`. Raises `SettingsError` for a setting that
+    cannot work.
 
-    - The session is saved before the response's first byte leaves; if the
-      store cannot do so, the response is 503 with Retry-After instead. So it is
-      if it cannot be loaded, unless `on_unavailable` says "anonymous".
-    - A handler that raises, or answers with a status of 500 or above, saves nothing.
-    - A session that stays empty makes no row and no cookie, one that stays
-      unchanged no write (but for a touch of its expiry, now and then).
-    - The store is opened with the application's lifespan and closed with it,
-      if it was closed before; without a lifespan it opens on first use.
+    - The session is saved before the first byte of the response is sent. If
+      the store cannot save it, the response is 503 with Retry-After instead.
+      The same happens if the store cannot load it, unless `on_unavailable` is
+      "anonymous".
+    - If a handler raises, or answers with a status of 500 or above, nothing is saved.
+    - An empty session gets no row and no cookie. An unchanged session is not
+      written, except to extend its expiry now and then.
+    - If the store is closed, the application's lifespan opens it and closes
+      it again. Without a lifespan, the first use opens it.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class SessionMiddleware:
         settings: SessionSettings | None = None,
     ) -> None:
         cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
-        with _logging_wrong_settings():
+        with _logging_settings_error():
             if isinstance(store, str | bytes | Secret):
-                raise SettingsError("store is a store, such as PostgresStore(…), not a text.")
+                raise SettingsError(
+                    "store must be a store, such as PostgresStore(…), not a string."
+                )
             if settings is None:
                 settings = SessionSettings(
                     secret_key=secret_key or (),
@@ -83,14 +87,16 @@ class SessionMiddleware:
                     touch_after=touch_after,
                 )
             elif (secret_key, *cookie, exclude, on_unavailable, touch_after) != _DEFAULTS:
-                raise SettingsError("With settings, every other setting goes there, not beside it.")
+                raise SettingsError(
+                    "settings cannot be combined with other settings. Put these into settings."
+                )
             self.app = app
             self._is_excluded = matcher(settings.exclude) if settings.exclude else None
             self._policy = Policy.from_settings(settings, store)
             self._find = self._policy.cookie.find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, or the lifespan."""
+        """Serve one HTTP request or WebSocket, or the lifespan."""
         is_excluded = self._is_excluded
         if scope["type"] not in _SESSION_SCOPES or (is_excluded is not None and is_excluded(scope)):
             await self._serve_without(scope, receive, send)
@@ -117,7 +123,7 @@ class SessionMiddleware:
                 scope["session"] = outer
 
     async def _serve_without(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve what has no session: an excluded request, the lifespan, what is not known here."""
+        """Serve an excluded request, the lifespan, or a scope of an unknown type."""
         if scope["type"] == "lifespan":
             await Lifespan(self.app, self._policy.store)(scope, receive, send)
             return
@@ -127,12 +133,12 @@ class SessionMiddleware:
 
 
 @contextmanager
-def _logging_wrong_settings() -> Iterator[None]:
-    """Log a wrong setting as well as raising it.
+def _logging_settings_error() -> Iterator[None]:
+    """Log a `SettingsError` before it is raised.
 
-    Starlette makes its middleware with the first call, which is the lifespan;
-    a server that takes an exception there for an application without a
-    lifespan starts all the same.
+    Starlette constructs its middleware in the first call, which is the
+    lifespan. Some servers take an exception there for an application without
+    a lifespan: they hide it and start.
     """
     try:
         yield

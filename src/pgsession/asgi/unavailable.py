@@ -92,8 +92,8 @@ class UnavailableSession(Session):
 
 def _reject_change() -> NoReturn:
     raise StoreUnavailableError(
-        "The database could not be asked for this session, which was left empty as "
-        "`on_unavailable` says: it cannot be changed. Look at `is_unavailable` first."
+        "The store was unavailable when this session was loaded. It is empty, because "
+        'on_unavailable is "anonymous", and cannot be changed: check session.is_unavailable first.'
     )
 
 
@@ -132,17 +132,15 @@ class OutageLog:
             self.in_outage = True
             self._last_line = now
             _LOGGER.error(
-                "The store cannot answer; requests are refused, or served without their "
-                "session: %s",
-                error,
+                "The store is unavailable; requests get a 503 or an empty session: %s", error
             )
         elif now - self._last_line >= INTERVAL:
             self._last_line = now
-            _LOGGER.error("The store still cannot answer (%d requests): %s", self._affected, error)
+            _LOGGER.error("The store is still unavailable (%d requests): %s", self._affected, error)
 
     def record_answer(self) -> None:
         """End the outage if the last failure is at least `INTERVAL` ago."""
         if self.in_outage and self._clock() - self._last_failure >= INTERVAL:
-            _LOGGER.info("The store answers again; %d requests went without.", self._affected)
+            _LOGGER.info("The store is available again; %d requests were affected.", self._affected)
             self.in_outage = False
             self._affected = 0
