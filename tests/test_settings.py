@@ -151,15 +151,15 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"SESSION_SWEEP_EVERY": PRIVATE}, "SESSION_SWEEP_EVERY:", id="sweep_every"),
         pytest.param({"SESSION_SWEEP_EVERY": "0"}, "sweep_every is", id="sweeps all the time"),
         pytest.param({"SESSION_ASSURANCE_LEVEL": PRIVATE}, "SESSION_ASSURANCE_LEVEL:", id="level"),
-        pytest.param({"SESSION_ASSURANCE_LEVEL": "4"}, "assurance_level is", id="no such level"),
+        pytest.param({"SESSION_ASSURANCE_LEVEL": "4"}, "assurance_level must", id="no such level"),
         pytest.param({"SESSION_VALUE_LIMIT": PRIVATE}, "SESSION_VALUE_LIMIT:", id="limit"),
         pytest.param({"SESSION_VALUE_LIMIT": "1.5"}, "SESSION_VALUE_LIMIT:", id="half a byte"),
         pytest.param({"SESSION_VALUE_LIMIT": "9" * 5000}, "SESSION_VALUE_LIMIT:", id="digits"),
         pytest.param({"SESSION_VALUE_LIMIT": "0"}, "value_limit is", id="no byte"),
         pytest.param({"SESSION_COOKIE": f"{PRIVATE};"}, "session_cookie is", id="cookie"),
         pytest.param({"SESSION_MAX_AGE": PRIVATE}, "SESSION_MAX_AGE:", id="max_age"),
-        pytest.param({"SESSION_PATH": PRIVATE}, "path starts", id="path"),
-        pytest.param({"SESSION_SAME_SITE": PRIVATE}, "same_site is", id="same_site"),
+        pytest.param({"SESSION_PATH": PRIVATE}, "path must", id="path"),
+        pytest.param({"SESSION_SAME_SITE": PRIVATE}, "same_site must", id="same_site"),
         pytest.param(
             {"SESSION_SAME_SITE": "none", "SESSION_HTTPS_ONLY": "no"}, 'same_site="none"', id="none"
         ),

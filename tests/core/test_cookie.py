@@ -395,8 +395,8 @@ def test_name(attributes: dict[str, Any], name: str) -> None:
         pytest.param([b"hunter2"], "is 7 bytes long", id="short bytes"),
         pytest.param(["hunter2" * 4 + "abc"], "is 31 bytes long", id="a byte short"),
         pytest.param([SECRET, "hunter2"], "is 7 bytes long", id="second is short"),
-        pytest.param([None], "is str or bytes, not NoneType", id="None in a list"),
-        pytest.param([SECRET, 5], "is str or bytes, not int", id="a number"),
+        pytest.param([None], "must be str or bytes, not NoneType", id="None in a list"),
+        pytest.param([SECRET, 5], "must be str or bytes, not int", id="a number"),
     ],
 )
 def test_bad_secret(secrets: Any, message: str) -> None:

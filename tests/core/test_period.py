@@ -117,7 +117,7 @@ def test_not_written(text: str) -> None:
 
     assert str(caught.value) in {
         "A period is written as 90, 90s, 15m, 12h, 7d or 2w.",
-        "A period is a finite number of seconds, at most 100 years.",
+        "A period must be a finite number of seconds, at most 100 years.",
     }
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 

@@ -180,12 +180,12 @@ INVALID = [
     ),
     pytest.param(
         {"a": nested(MAX_DEPTH + 1)},
-        'session["a"]' + "[0]" * MAX_DEPTH + " is nested more than 100 deep",
+        'session["a"]' + "[0]" * MAX_DEPTH + " is nested more than 100 levels deep",
         id="too deep",
     ),
     pytest.param(
         {"a": nested(100_000)},
-        'session["a"]' + "[0]" * MAX_DEPTH + " is nested more than 100 deep",
+        'session["a"]' + "[0]" * MAX_DEPTH + " is nested more than 100 levels deep",
         id="deeper than Python's stack",
     ),
     pytest.param(
@@ -237,7 +237,7 @@ def test_no_object(value: Any) -> None:
     error = refused(value)
 
     assert isinstance(error, UnsupportedTypeError)
-    assert str(error).startswith("A session value is a dict with string keys, not ")
+    assert str(error).startswith("A session value must be a dict with string keys, not ")
     assert PRIVATE not in str(error)
 
 
@@ -421,7 +421,7 @@ def test_unreadable(text: str | bytes) -> None:
     with pytest.raises(InvalidValueError) as caught:
         decode_value(text)
 
-    assert str(caught.value) == "A stored session value is no JSON object that Python can hold."
+    assert str(caught.value) == "A stored session value is not a JSON object that Python can hold."
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 

@@ -1,4 +1,4 @@
-"""What is stored, as far as one request knows: what its changes are found against."""
+"""The stored value of a session, as far as one request knows it. Changes are compared with it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pgsession.core.value import decode_value, encode_text, same
 
 
 class Baseline:
-    """A plain value, apart from all that a handler may alter.
+    """A plain value that shares nothing with the session, so a handler cannot change it.
 
-    It is kept as text, and as a value once somebody compares.
+    It is kept as JSON text, and also as a value once it is compared.
     """
 
     __slots__ = ("_text", "_value")
@@ -21,25 +21,25 @@ class Baseline:
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> Self:
-        """Return the baseline of a plain value that nobody else holds."""
+        """Return the baseline of a plain value. The caller must not keep the value."""
         baseline = cls(b"")
         baseline._text, baseline._value = None, value
         return baseline
 
     @property
     def text(self) -> bytes:
-        """Its JSON text."""
+        """The JSON text of the value."""
         if self._text is None:
             self._text = encode_text(self._value)
         return self._text
 
     @property
     def value(self) -> dict[str, Any]:
-        """The value, to be looked at and not altered."""
+        """The value. Do not change it."""
         if self._value is None:
             self._value = decode_value(self.text)
         return self._value
 
     def is_same(self, content: dict[str, Any]) -> bool:
-        """Tell cheaply, at C speed, that `content` is the same JSON; False may be wrong."""
+        """Return True if `content` is the same JSON. This is a fast check: False may be wrong."""
         return same(content, self.value, text=self.text)

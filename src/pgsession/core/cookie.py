@@ -1,7 +1,8 @@
-"""The cookie: its name and attributes, signing and verifying, finding and writing it.
+"""The cookie: its name and attributes, and how it is found, verified, signed and written.
 
-Only bytes go in and out; neither Starlette's parser nor any unquoting is
-involved, so what a hostile header costs is bounded by its length.
+This module reads the bytes of the Cookie header itself. It uses no cookie
+parser and does no unquoting, so the time for a hostile header is bounded by
+its length.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from pgsession.errors import SettingsError
 
 SameSite: TypeAlias = Literal["lax", "strict", "none"]
 
-#: A cookie's lifetime: a `timedelta`, None (it dies with the browser), or the store's period.
+#: The lifetime of a cookie: a `timedelta`, None (until the browser closes), or the store's period.
 MaxAge: TypeAlias = timedelta | Literal["default"] | None
 
-#: The shortest secret that is accepted, in bytes.
+#: The length of the shortest secret that is accepted, in bytes.
 MIN_SECRET_BYTES: Final = 32
 
-#: No browser keeps a cookie longer (RFC 6265bis, section 5.5).
+#: Browsers keep no cookie longer than this (RFC 6265bis, section 5.5).
 MAX_AGE: Final = timedelta(days=400)
 
-# A key in either base64 alphabet, for those that an older application issued, and a signature;
-# then the end of the pair. What may be of any length is taken once, never given back.
+# A key, a signature and the end of the pair. The key may use either base64 alphabet, because keys
+# of older applications do. The possessive quantifier prevents backtracking.
 _SIGNED: Final = rb"([A-Za-z0-9+/_-]{40})\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
@@ -42,22 +43,23 @@ _NAME: Final = b"cookie"
 _NAME_SIZE: Final = len(_NAME)
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
-# So many well-shaped cookies of our name are looked at in one request, no more.
+# At most this many cookies of our name and shape are verified per request.
 _MAX_CANDIDATES: Final = 32
 
-_MOST_SECONDS: Final = int(MAX_AGE.total_seconds())
+_MAX_SECONDS: Final = int(MAX_AGE.total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cookie:
-    """The one cookie of a middleware. Raises `SettingsError` for what no browser would take.
+    """The session cookie of a middleware. The repr shows no secret.
 
-    The repr shows no secret.
+    Raises `SettingsError` for attributes with which browsers reject a cookie,
+    and for a secret that is missing or too short.
     """
 
-    #: The secrets, newest first: the first signs, all verify. At least 32 bytes each.
+    #: The secrets, newest first, of at least 32 bytes each. The first signs, all verify.
     secret_keys: Sequence[str | bytes] = field(repr=False)
-    #: The cookie's name; empty: `__Host-session` where that prefix's rules hold, else `session`.
+    #: The name. If empty: `__Host-session` if the rules of that prefix are met, else `session`.
     name: str = ""
     path: str = "/"
     domain: str | None = None
@@ -76,14 +78,14 @@ class Cookie:
         object.__setattr__(self, "_signers", _signers(self.secret_keys, name))
         prefix = re.escape(name.encode("ascii") + b"=")
         object.__setattr__(self, "_shape", re.compile(prefix + _SIGNED))
-        object.__setattr__(self, "_attributes", self._written_attributes())
+        object.__setattr__(self, "_attributes", self._format_attributes())
 
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """Return the key of the first cookie of ours that verifies, or None.
+        """Return the key of the first session cookie with a valid signature, or None.
 
-        `headers` are those of an ASGI scope. The name may come several times, in
-        one header or in many. A quoted, encoded, over-long or otherwise
-        misshapen value is never ours.
+        `headers` are the headers of an ASGI scope. Several cookies may have the
+        name, in one header or in several. A value that is quoted, encoded or of
+        another length is skipped.
         """
         left = _MAX_CANDIDATES
         for header, text in headers:
@@ -93,7 +95,7 @@ class Cookie:
             while pair is not None and left:
                 left -= 1
                 between, seen = text[seen : pair.start()], pair.end()
-                # Else it is the end of the name or of the value of another cookie.
+                # Otherwise the match is the end of the name or the value of another cookie.
                 if not between[between.rfind(b";") + 1 :].strip(b" \t"):
                     key, signature = pair.groups()
                     if self._verifies(key, signature):
@@ -104,31 +106,31 @@ class Cookie:
     def write(self, key: str, max_age: timedelta | None) -> bytes:
         """Return the Set-Cookie text for `key`.
 
-        `max_age` is rounded up to seconds and cut at 400 days; None makes a
-        cookie that dies with the browser.
+        `max_age` is rounded up to seconds and limited to 400 days. With None,
+        the browser keeps the cookie until it closes.
         """
         signature = self._signers[0].sign(key.encode("ascii")).decode("ascii")
-        return self._written(
+        return self._set_cookie_text(
             f"{key}.{signature}", "" if max_age is None else f"Max-Age={_seconds(max_age)}; "
         )
 
     def delete(self) -> bytes:
-        """Return the Set-Cookie text that makes a browser drop the cookie."""
-        return self._written("null", "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; ")
+        """Return the Set-Cookie text that deletes the cookie in the browser."""
+        return self._set_cookie_text("null", "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; ")
 
     def _verifies(self, key: bytes, signature: bytes) -> bool:
-        """Tell whether `signature` is the one way in which one of the secrets signs `key`."""
-        for signer in self._signers:  # noqa: SIM110 - a generator costs every request
+        """Return True if `signature` is exactly what one of the secrets gives for `key`."""
+        for signer in self._signers:  # noqa: SIM110 - a generator is slower, for every request
             if hmac.compare_digest(signer.sign(key), signature):
                 return True
         return False
 
-    def _written(self, content: str, expiry: str) -> bytes:
+    def _set_cookie_text(self, content: str, expiry: str) -> bytes:
         return f"{self.name}={content}; path={self.path}; {expiry}{self._attributes}".encode(
             "ascii"
         )
 
-    def _written_attributes(self) -> str:
+    def _format_attributes(self) -> str:
         attributes = ["httponly", f"samesite={self.same_site}"]
         if self.secure:
             attributes.append("secure")
@@ -143,7 +145,7 @@ class Cookie:
         return "__Host-session" if locked else "session"
 
     def _check_attributes(self) -> None:
-        """Refuse what RFC 6265bis and CHIPS let no browser accept."""
+        """Raise `SettingsError` for attributes that RFC 6265bis and CHIPS do not allow."""
         for setting, given in (
             ("session_cookie", self.name),
             ("path", self.path),
@@ -151,23 +153,23 @@ class Cookie:
             ("same_site", self.same_site),
         ):
             if not isinstance(given, str):
-                raise SettingsError(f"{setting} is a str, not {type(given).__name__}.")
+                raise SettingsError(f"{setting} must be a str, not {type(given).__name__}.")
         for wrong, message in (
             (
                 _TOKEN.fullmatch(self.name) is None,
-                "session_cookie is not a cookie name: letters, digits and !#$%&'*+-.^_`|~ only.",
+                "session_cookie is not a cookie name: use letters, digits and !#$%&'*+-.^_`|~.",
             ),
             (
                 _PATH.fullmatch(self.path) is None,
-                "path starts with a slash and has neither semicolons nor control characters.",
+                "path must start with a slash and hold only printable ASCII without semicolons.",
             ),
             (
                 self.domain is not None and _DOMAIN.fullmatch(self.domain) is None,
-                "domain is no domain name.",
+                "domain is not a domain name: write it without scheme and port.",
             ),
             (
                 self.same_site not in {"lax", "strict", "none"},
-                'same_site is "lax", "strict" or "none".',
+                'same_site must be "lax", "strict" or "none".',
             ),
             (
                 self.same_site == "none" and not self.secure,
@@ -199,7 +201,7 @@ def _check_secrets(secrets: Sequence[str | bytes]) -> None:
         raise SettingsError("secret_key is missing: make one with `pgsession secret`.")
     for secret in secrets:
         if not isinstance(secret, str | bytes):
-            raise SettingsError(f"secret_key is str or bytes, not {type(secret).__name__}.")
+            raise SettingsError(f"secret_key must be str or bytes, not {type(secret).__name__}.")
         size = len(_as_bytes(secret))
         if size < MIN_SECRET_BYTES:
             raise SettingsError(
@@ -209,9 +211,9 @@ def _check_secrets(secrets: Sequence[str | bytes]) -> None:
 
 
 class _Signer:
-    """Signs with one secret, as itsdangerous does, but derives the key only once.
+    """Signs as itsdangerous does, with one secret, but derives the signing key only once.
 
-    The keyed object is copied for each text, as RFC 2104, section 4, suggests.
+    Each signature copies the keyed HMAC object (RFC 2104, section 4).
     """
 
     __slots__ = ("_keyed",)
@@ -228,7 +230,7 @@ class _Signer:
 
 
 def _signers(secrets: Sequence[str | bytes], name: str) -> tuple[_Signer, ...]:
-    """Return signers, newest first, whose signatures no other cookie or package shares."""
+    """Return the signers, newest first. The salt separates them from other cookies and packages."""
     salt = f"pgsession.cookie.{name}"
     return tuple(_Signer(_as_bytes(secret), salt=salt) for secret in secrets)
 
@@ -238,5 +240,5 @@ def _as_bytes(secret: str | bytes) -> bytes:
 
 
 def _seconds(period: timedelta) -> int:
-    """Round up, so that a cookie never dies before its row."""
-    return min(max(0, math.ceil(period.total_seconds())), _MOST_SECONDS)
+    """Return seconds, rounded up so that the cookie does not expire before the row."""
+    return min(max(0, math.ceil(period.total_seconds())), _MAX_SECONDS)

@@ -1,4 +1,4 @@
-"""The decision table: what one request's end means for the row and for the cookie."""
+"""The decision table: what happens to the row and the cookie when the response starts."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ _NOTHING: Final = timedelta(0)
 
 
 class Change(Enum):
-    """The one thing to be done about a session when its response starts."""
+    """The one change that is made to a session when its response starts."""
 
-    #: Neither a statement nor a cookie.
+    #: No statement and no cookie.
     NOTHING = auto()
-    #: Generate a session with this value; set the cookie.
+    #: Generate a session with the value; set the cookie.
     CREATE = auto()
-    #: Merge the changes, slide the period; set the cookie.
+    #: Merge the changes and extend the expiry; set the cookie.
     MERGE = auto()
-    #: Merge the removals; clear the row if they left nothing, and then the cookie.
+    #: Merge the removals. If the row is empty then, clear it and delete the cookie.
     DRAIN = auto()
-    #: Set the whole value; set the cookie.
+    #: Replace the whole value; set the cookie.
     REPLACE = auto()
-    #: Slide the period; set the cookie.
+    #: Extend the expiry; set the cookie.
     TOUCH = auto()
-    #: Give the session a new key, with the changes; set the cookie.
+    #: Give the session a new key and merge the changes; set the cookie.
     RENEW = auto()
     #: Clear the row; delete the cookie.
     DESTROY = auto()
-    #: There is no row any more; delete the cookie.
+    #: The row does not exist any more; delete the cookie.
     FORGET = auto()
 
 
 class Outcome(NamedTuple):
-    """What is known of a session when its response starts."""
+    """What is known about a session when its response starts."""
 
-    #: The request came with the key of a living session.
+    #: The request came with a key, and its session was found.
     live: bool = False
-    #: The request came with a key that we signed, though its session is dead.
+    #: The request came with a key that we signed, but its session was not found.
     stale: bool = False
-    #: The session lived when the request came, and has ended since by another's hand.
+    #: The session was found, but another request has ended it since.
     lost: bool = False
-    #: Nothing is in the session now.
+    #: The session has no members now.
     empty: bool = False
-    #: It differs from what was loaded.
+    #: The session differs from what was loaded.
     changed: bool = False
     #: The application called `session.clear()`.
     cleared: bool = False
     #: The application called `session.renew()`.
     renewed: bool = False
-    #: The period is to slide: it is due, or the application set another one.
+    #: The expiry must be extended: it is due, or the application has set another period.
     touch_due: bool = False
 
 
 def decide(outcome: Outcome) -> Change:
-    """Name the one change that `outcome` asks for. Total and pure: see the tests for each row."""
+    """Return the change for `outcome`. Total and pure: a test covers each outcome."""
     if outcome.lost:
-        return Change.NOTHING  # what was logged out stays so, and its heir's cookie is not ours
+        return Change.NOTHING  # it must stay ended, and the cookie may be that of a renewed session
     if outcome.live:
         return _decide_live(outcome)
     if not outcome.empty:
@@ -79,7 +79,7 @@ def _decide_live(outcome: Outcome) -> Change:
     return Change.TOUCH if outcome.touch_due else Change.NOTHING
 
 
-#: What `decide` says of every outcome: to look it up costs less than to ask.
+#: The result of `decide` for every outcome: a lookup is cheaper than a call.
 DECISIONS: Final = {
     outcome: decide(Outcome(*outcome))
     for outcome in product((False, True), repeat=len(Outcome._fields))
@@ -93,10 +93,10 @@ def touch_due(
     lifetime: timedelta | None,
     touch_after: timedelta | None,
 ) -> bool:
-    """Tell whether sliding would gain at least `touch_after` (None: a tenth of the period).
+    """Return True if a touch extends the expiry by at least `touch_after`.
 
-    Near the end of an absolute `lifetime` there is nothing left to gain, so no
-    request pays for a touch in vain.
+    None for `touch_after` means a tenth of the period. A touch that cannot
+    extend the expiry, because the `lifetime` ends first, is never due.
     """
     gain = (period if lifetime is None else min(period, lifetime)) - remaining
     if touch_after is None:

@@ -1,8 +1,7 @@
-"""A period is a lifetime: how it is written, checked and read.
+"""Periods: how they are checked, and read from text.
 
-Anywhere in pgsession a period is a `timedelta` or a plain number of seconds.
-Zero and negative periods are legal and make a session that is already gone,
-as in the seed.
+A period is a `timedelta` or a number of seconds. A session with a zero or
+negative period has expired at once.
 """
 
 from __future__ import annotations
@@ -17,43 +16,43 @@ from pgsession.errors import InvalidPeriodError
 #: What every public function takes as a period: a `timedelta` or seconds.
 Period: TypeAlias = timedelta | float
 
-#: The period of a session unless something else is said: one week, as in the seed.
+#: The default period of a session: one week.
 DEFAULT_PERIOD: Final = timedelta(days=7)
 
-#: The longest period either way, so that no expiry leaves the years PostgreSQL and Python share.
+#: The longest period, positive or negative. Both PostgreSQL and Python can hold its expiry.
 MAX_PERIOD: Final = timedelta(days=36_525)
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_WRITTEN: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([smhdw]?)\s*", re.ASCII)
+_PATTERN: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([smhdw]?)\s*", re.ASCII)
 
 
 def as_period(period: Period) -> timedelta:
     """Return `period` as a `timedelta`.
 
     Raises `InvalidPeriodError` for NaN, infinity, a bool, another type, or
-    more than a hundred years either way.
+    more than 100 years, positive or negative.
     """
     if isinstance(period, timedelta):
         length = period
     elif isinstance(period, bool) or not isinstance(period, int | float):
         raise InvalidPeriodError(
-            f"A period is a timedelta or a number of seconds, not {type(period).__name__}."
+            f"A period must be a timedelta or a number of seconds, not {type(period).__name__}."
         )
     elif abs(period) > MAX_PERIOD.total_seconds() or math.isnan(period):
-        raise InvalidPeriodError("A period is a finite number of seconds, at most 100 years.")
+        raise InvalidPeriodError("A period must be a finite number of seconds, at most 100 years.")
     else:
         length = timedelta(seconds=period)
     if abs(length) > MAX_PERIOD:
-        raise InvalidPeriodError("A period is at most 100 years.")
+        raise InvalidPeriodError("A period must be at most 100 years.")
     return length
 
 
 def parse_period(text: str) -> timedelta:
-    """Read a period as a person writes it: ``90``, ``90s``, ``15m``, ``12h``, ``7d``, ``2w``.
+    """Read a period from text: ``90``, ``90s``, ``15m``, ``12h``, ``7d`` or ``2w``.
 
-    A plain number is seconds. Raises `InvalidPeriodError` for anything else.
+    A number without a unit is seconds. Raises `InvalidPeriodError` for anything else.
     """
-    match = _WRITTEN.fullmatch(text)
+    match = _PATTERN.fullmatch(text)
     if match is None:
         raise InvalidPeriodError("A period is written as 90, 90s, 15m, 12h, 7d or 2w.")
     number, unit = match.groups()

@@ -134,7 +134,7 @@ class Session(SessionState):
         self._check_not_started()
         granted = None if period is None else as_period(period)
         if granted is not None and granted <= timedelta(0):
-            raise InvalidPeriodError("A session's period is positive; to end it, clear it.")
+            raise InvalidPeriodError("A session's period must be positive. To end it, clear() it.")
         self._period_changed += granted != self._granted
         self._granted = granted
 
@@ -197,7 +197,9 @@ class Session(SessionState):
 
     def _attached(self) -> Attachment:
         if self.attachment is None:
-            raise SessionError("This session belongs to no request, so no store knows it.")
+            raise SessionError(
+                "This session belongs to no request, so it has no store. Use request.session."
+            )
         return self.attachment
 
     def _max_size(self) -> int:

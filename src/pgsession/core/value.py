@@ -1,10 +1,11 @@
-"""What a session value is: a JSON object that comes back from PostgreSQL as it went in.
+"""Session values: JSON objects that PostgreSQL returns exactly as they were stored.
 
-One walk turns an object into *plain* JSON or refuses it, naming the path; one
-encoder writes plain JSON as text. Whatever msgspec would quietly turn into
-something else (sets, bytes, datetimes, NaN) and whatever ``jsonb`` would
-refuse or rewrite (NUL, lone surrogates, ``1e16`` becoming an integer) is dealt
-with here, before any SQL.
+`plain_member` converts an object to *plain* JSON, or raises an error that names
+the path; `encode_text` writes plain JSON as text. Some objects are rejected
+before any SQL runs: those that msgspec would convert silently (sets, bytes,
+datetimes, NaN) and those that ``jsonb`` cannot hold (NUL, lone surrogates).
+Large floats are written without an exponent, because ``jsonb`` would return
+``1e16`` as an integer.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ import msgspec
 
 from pgsession.errors import InvalidValueError, UnsupportedTypeError, ValueTooLargeError
 
-#: A JSON value. ``Any`` stands for the recursion that callers could not write without casts.
+#: A JSON value. It is ``Any`` because callers would need casts with a recursive type.
 JSON: TypeAlias = Any
 
-#: The largest encoded session value unless a store is told otherwise, in bytes.
+#: The default limit of a session value, in bytes of its JSON text.
 DEFAULT_VALUE_LIMIT: Final = 1_000_000
 
 #: How deep lists and objects may nest inside a session.
 MAX_DEPTH: Final = 100
 
-#: Integers beyond this (some 3,900 digits) cannot be read back by Python's own limits.
+#: The largest integer, some 3,900 digits. Python reads no more than 4,300 digits back.
 MAX_INTEGER_BITS: Final = 13_000
 
-# From here on a float is written with an exponent, which jsonb turns into an integer.
+# Python writes floats from here on with an exponent, and jsonb returns these as integers.
 _EXPONENT_FROM: Final = 1e16
 
-# So much of a name appears in an error's path.
-_SHOWN: Final = 40
+# Error messages show at most this many characters of a name.
+_MAX_SHOWN: Final = 40
 
-#: Of two values of one of these types, ``==`` alone tells whether they are the same JSON.
+#: If two values have the same type, one of these, ``==`` is enough to compare them as JSON.
 ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 
 _Path: TypeAlias = "tuple[_Path | None, str | int]"
@@ -49,12 +50,13 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 def encode_value(value: Mapping[str, JSON], *, limit: int) -> bytes:
     """Return the JSON text of a whole session value.
 
-    Raises `UnsupportedTypeError` and `InvalidValueError` naming the path, and
-    `ValueTooLargeError` for more than `limit` bytes.
+    Raises `UnsupportedTypeError` or `InvalidValueError`, with the path, for a
+    value that cannot be stored, and `ValueTooLargeError` for more than `limit`
+    bytes.
     """
     if not isinstance(value, Mapping):
         raise UnsupportedTypeError(
-            f"A session value is a dict with string keys, not {type(value).__name__}."
+            f"A session value must be a dict with string keys, not {type(value).__name__}."
         )
     text = encode_text({name: plain_member(name, value[name]) for name in value})
     check_size(len(text), limit=limit)
@@ -62,12 +64,12 @@ def encode_value(value: Mapping[str, JSON], *, limit: int) -> bytes:
 
 
 def plain_member(name: str, member: JSON) -> JSON:
-    """Return ``session[name]`` as fresh, plain JSON. Raises as `encode_value` does."""
+    """Return a copy of ``session[name]`` as plain JSON. Raises as `encode_value` does."""
     return _plain(member, (None, _checked_name(name, None)), depth=1, above=())
 
 
 def encode_member(name: str, member: JSON) -> bytes:
-    """Return the canonical JSON text of ``session[name]``: equal texts mean equal values."""
+    """Return the canonical JSON text of ``session[name]``. Values are equal if their texts are."""
     return _sorted_encoder.encode(plain_member(name, member))
 
 
@@ -81,12 +83,12 @@ def check_size(size: int, *, limit: int) -> None:
 
 
 def encode_text(document: JSON) -> bytes:
-    """Return the JSON text of a document of our own making, which needs no check."""
+    """Return the JSON text of a document that is plain JSON already. It is not checked."""
     return _encoder.encode(document)
 
 
 def embed(text: bytes) -> JSON:
-    """Return JSON text in a form that `encode_text` puts into its document as it stands."""
+    """Return JSON text in a form that `encode_text` inserts unchanged."""
     return msgspec.Raw(text)
 
 
@@ -95,13 +97,13 @@ def decode_value(text: str | bytes) -> dict[str, JSON]:
     try:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        # The text must not travel along with the error: no cause, no context.
+        # Raise outside of this block: the cause and the context would hold the text.
         pass
-    raise InvalidValueError("A stored session value is no JSON object that Python can hold.")
+    raise InvalidValueError("A stored session value is not a JSON object that Python can hold.")
 
 
 def decode_members(text: bytes | msgspec.Raw) -> dict[str, JSON]:
-    """Split the JSON text of an object into members that `encode_text` joins again."""
+    """Split the JSON text of an object into undecoded members, for `encode_text`."""
     return _splitter.decode(text)
 
 
@@ -111,33 +113,33 @@ def decode_member(text: str | bytes) -> JSON:
 
 
 def checked_names(names: Iterable[object]) -> tuple[str, ...]:
-    """Return names of members, or raise `InvalidValueError` for what can be none."""
+    """Return `names` as a tuple, or raise `InvalidValueError` if one cannot be a name."""
     return tuple(_checked_name(name, None) for name in names)
 
 
 def is_name(text: str) -> bool:
-    """Tell whether `text` can be the name of a member."""
+    """Return True if `text` can be the name of a member."""
     return "\0" not in text and not _has_surrogates(text)
 
 
 def same(one: JSON, other: JSON, *, text: bytes | None = None) -> bool:
-    """Tell cheaply, at C speed, that two values are the same JSON; False may be wrong.
+    """Return True if two values are the same JSON. This is a fast check: False may be wrong.
 
-    `other` must be plain, and `text` is its `encode_text` for whoever has it.
-    Comparing with ``==`` alone would take True for 1; comparing texts alone
-    would take a set for a list and NaN for null.
+    `other` must be plain. Pass its JSON text as `text` if you have it. Both
+    checks are needed: ``==`` does not distinguish True from 1, and the text
+    does not distinguish a set from a list or NaN from null.
     """
     try:
         return bool(one == other) and (
             _are_atoms(one, other)
             or _encoder.encode(one) == (_encoder.encode(other) if text is None else text)
         )
-    except Exception:  # noqa: BLE001 - a foreign object may raise anything when it is compared
+    except Exception:  # noqa: BLE001 - the comparison of a foreign object may raise anything
         return False
 
 
 def changed_text(name: str, member: JSON, stored: JSON) -> bytes | None:
-    """Return what `encode_member` does, or None if ``session[name]`` is the plain `stored`."""
+    """Return the `encode_member` text of ``session[name]``, or None if it equals `stored`."""
     if same(member, stored):
         return None
     text = encode_member(name, member)
@@ -147,9 +149,9 @@ def changed_text(name: str, member: JSON, stored: JSON) -> bytes | None:
 
 
 def differs(name: str, member: JSON, stored: JSON) -> bool:
-    """Tell whether ``session[name]`` is other JSON than the plain `stored`.
+    """Return True if ``session[name]`` is not the same JSON as the plain `stored`.
 
-    What cannot be stored differs from whatever is.
+    A member that cannot be stored always differs.
     """
     try:
         return changed_text(name, member, stored) is not None
@@ -158,12 +160,12 @@ def differs(name: str, member: JSON, stored: JSON) -> bool:
 
 
 def _are_atoms(one: object, other: object) -> bool:
-    """Tell whether ``==`` alone says if the two are the same JSON."""
+    """Return True if ``==`` is enough to compare the two values as JSON."""
     return type(one) is type(other) and type(one) in ATOMS
 
 
 def _plain(node: object, path: _Path, *, depth: int, above: tuple[int, ...]) -> JSON:
-    """Return `node` as fresh, plain JSON; `above` holds the identities of its ancestors."""
+    """Return a copy of `node` as plain JSON. `above` holds the ids of the objects around it."""
     if node is None or node is True or node is False:
         return node
     if isinstance(node, str):
@@ -171,16 +173,18 @@ def _plain(node: object, path: _Path, *, depth: int, above: tuple[int, ...]) -> 
     if isinstance(node, int):
         return _checked_integer(int.__int__(node), path)
     if isinstance(node, float):
-        return _written_float(float.__float__(node), path)
+        return _plain_float(float.__float__(node), path)
     if not isinstance(node, dict | list | tuple):
         raise UnsupportedTypeError(
-            f"{_shown(path)} is of type {type(node).__name__}, which JSON cannot hold. "
-            "Store str, int, float, bool, None, lists and dicts; turn anything else into one."
+            f"{_format_path(path)} is of type {type(node).__name__}, which JSON cannot hold. "
+            "Convert it to str, int, float, bool, None, a list or a dict."
         )
     if id(node) in above:
-        raise InvalidValueError(f"{_shown(path)} contains itself; a session is a tree.")
+        raise InvalidValueError(f"{_format_path(path)} contains itself, which JSON cannot hold.")
     if depth > MAX_DEPTH:
-        raise InvalidValueError(f"{_shown(path)} is nested more than {MAX_DEPTH} deep.")
+        raise InvalidValueError(
+            f"{_format_path(path)} is nested more than {MAX_DEPTH} levels deep."
+        )
     above = (*above, id(node))
     if isinstance(node, dict):
         return {
@@ -197,15 +201,19 @@ def _checked_name(name: object, path: _Path | None) -> str:
     if isinstance(name, str):
         return _checked_text(str.__str__(name), (path, name))
     raise UnsupportedTypeError(
-        f"{_shown(path)} has a key of type {type(name).__name__}; JSON keys are strings."
+        f"{_format_path(path)} has a key of type {type(name).__name__}; JSON keys are strings."
     )
 
 
 def _checked_text(text: str, path: _Path) -> str:
     if "\0" in text:
-        raise InvalidValueError(f"{_shown(path)} has a NUL character, which PostgreSQL refuses.")
+        raise InvalidValueError(
+            f"{_format_path(path)} has a NUL character, which PostgreSQL cannot store."
+        )
     if _has_surrogates(text):
-        raise InvalidValueError(f"{_shown(path)} has a lone surrogate, which is no Unicode text.")
+        raise InvalidValueError(
+            f"{_format_path(path)} has a lone surrogate, which is not Unicode text."
+        )
     return text
 
 
@@ -215,26 +223,30 @@ def _has_surrogates(text: str) -> bool:
 
 def _checked_integer(number: int, path: _Path) -> int:
     if number.bit_length() > MAX_INTEGER_BITS:
-        raise InvalidValueError(f"{_shown(path)} is an integer of thousands of digits.")
+        raise InvalidValueError(
+            f"{_format_path(path)} is an integer of thousands of digits, which is too large."
+        )
     return number
 
 
-def _written_float(number: float, path: _Path) -> JSON:
+def _plain_float(number: float, path: _Path) -> JSON:
     if not math.isfinite(number):
-        raise InvalidValueError(f"{_shown(path)} is NaN or infinite, which JSON cannot hold.")
+        raise InvalidValueError(f"{_format_path(path)} is NaN or infinite, which JSON cannot hold.")
     if abs(number) >= _EXPONENT_FROM:
         return msgspec.Raw(f"{number:.1f}".encode())
-    return number or 0.0  # jsonb has no negative zero
+    return number or 0.0  # jsonb does not store a negative zero
 
 
-def _shown(path: _Path | None) -> str:
+def _format_path(path: _Path | None) -> str:
     segments: list[str] = []
     while path is not None:
         path, segment = path
-        segments.append(f"[{segment!a}]" if isinstance(segment, int) else f'["{_brief(segment)}"]')
+        segments.append(
+            f"[{segment!a}]" if isinstance(segment, int) else f'["{_shorten(segment)}"]'
+        )
     return "session" + "".join(reversed(segments))
 
 
-def _brief(name: str) -> str:
-    text = str.__str__(name)  # a StrEnum's repr is another
-    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")[1:-1]
+def _shorten(name: str) -> str:
+    text = str.__str__(name)  # a StrEnum has another repr
+    return ascii(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")[1:-1]
