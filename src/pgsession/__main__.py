@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, or say which extra it needs."""
+    """Run the command line. Exit with 2 if click is not installed."""
     try:
         from pgsession.cli.commands import command  # noqa: PLC0415 - click is an extra
     except ModuleNotFoundError as error:

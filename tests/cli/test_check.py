@@ -223,7 +223,7 @@ def test_sweep_beside_another(command: Command, table: Connection) -> None:
         done = command("sweep")
 
     assert done.returncode == 0
-    assert "Another sweep is under way" in done.stdout
+    assert "Another sweep is running" in done.stdout
 
 
 @pytest.mark.parametrize(

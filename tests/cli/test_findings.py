@@ -8,10 +8,10 @@ import pytest
 from pgsession.cli.findings import (
     Finding,
     Verdict,
-    judge_record,
-    judge_relation,
-    judge_sample,
-    judge_server,
+    check_record,
+    check_relation,
+    check_sample,
+    check_server,
 )
 from pgsession.cli.inspection import Relation, Sample, Server
 
@@ -57,7 +57,7 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
 )
 def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
     """A server is judged by its version, whether it takes writes, its encoding and its clock."""
-    assert verdicts(list(judge_server(replace(SERVER, **change)))) == told
+    assert verdicts(list(check_server(replace(SERVER, **change)))) == told
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_relation(change: dict[str, Any], version: int, told: dict[str, str]) ->
     """A table is judged by what this role may do to it, and whether updates are HOT."""
     server = replace(SERVER, version=version)
 
-    assert verdicts(list(judge_relation(replace(RELATION, **change), server))) == told
+    assert verdicts(list(check_relation(replace(RELATION, **change), server))) == told
 
 
 def test_server_without_autovacuum() -> None:
     """A server that never vacuums is wrong, whatever the table says."""
-    findings = list(judge_relation(RELATION, replace(SERVER, has_autovacuum=False)))
+    findings = list(check_relation(RELATION, replace(SERVER, has_autovacuum=False)))
 
     assert verdicts(findings) == {"autovacuum": "wrong"}
     assert "postgresql.conf" in findings[-1].remedy
@@ -100,7 +100,7 @@ def test_server_without_autovacuum() -> None:
 )
 def test_sample(sample: Sample, verdict: Verdict) -> None:
     """Sweeping is wrong where a tenth of the rows expired more than a day ago."""
-    finding = judge_sample(sample, is_scheduled=True)
+    finding = check_sample(sample, is_scheduled=True)
 
     assert finding.verdict is verdict
     assert bool(finding.remedy) is (verdict is Verdict.WRONG)
@@ -108,7 +108,7 @@ def test_sample(sample: Sample, verdict: Verdict) -> None:
 
 def test_sample_of_cron() -> None:
     """Where the settings say never to sweep, what must be done instead is said."""
-    finding = judge_sample(Sample(rows=1, neglected=0), is_scheduled=False)
+    finding = check_sample(Sample(rows=1, neglected=0), is_scheduled=False)
 
     assert "cron" in finding.text
 
@@ -124,7 +124,7 @@ def test_sample_of_cron() -> None:
 )
 def test_record(record: set[str] | None, verdict: Verdict, said: str) -> None:
     """The migrations recorded are those that this version knows."""
-    finding = judge_record(record, {"0001", "0002"})
+    finding = check_record(record, {"0001", "0002"})
 
     assert finding.verdict is verdict
     assert said in finding.text

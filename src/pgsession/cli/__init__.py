@@ -1,5 +1,5 @@
-"""The command line: the commands, and the checks behind ``pgsession check``.
+"""The command line: the commands, and the checks of ``pgsession check``.
 
-From outside, import `commands` only (``pgsession.__main__`` does). This room imports
+Other modules import only `commands` from here (``pgsession.__main__`` does). This package imports
 `pgsession.settings`, `pgsession.postgres`, `pgsession.core` and `pgsession.errors`.
 """

@@ -1,4 +1,4 @@
-"""A checkup: whether the settings, the server, the table and its sweeping are in order."""
+"""``pgsession check``: checks the settings, the server, the table and its sweeping."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 from pgsession.cli.findings import (
     Finding,
     Verdict,
-    judge_record,
-    judge_relation,
-    judge_sample,
-    judge_server,
+    check_record,
+    check_relation,
+    check_sample,
+    check_server,
 )
-from pgsession.cli.inspection import ask_record, ask_relation, ask_sample, ask_server
+from pgsession.cli.inspection import read_record, read_relation, read_sample, read_server
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
@@ -24,12 +24,12 @@ from pgsession.settings import SessionSettings
 
 _SECRET_KEY: Final = "SESSION_SECRET_KEY"  # noqa: S105 - its name
 
-#: Stands in for a secret that is not in the environment, to judge the other settings by.
+#: Replaces a secret that is not in the environment, so that the other settings can be checked.
 _PLACEHOLDER: Final = "placeholder" * 3
 
 
 async def examine(url: str, *, schema: str | None, environment: Mapping[str, str]) -> list[Finding]:
-    """Return what is found, as far as one can look; it never raises `SessionError`."""
+    """Run all checks that are possible, and return the findings. Never raises `SessionError`."""
     found, is_scheduled = _examine_settings(environment)
     try:
         conninfo = complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
@@ -50,29 +50,29 @@ async def examine(url: str, *, schema: str | None, environment: Mapping[str, str
 async def _examine(
     connection: Dedicated, schema: str | None, *, is_scheduled: bool
 ) -> AsyncIterator[Iterable[Finding]]:
-    server = await connection.run(ask_server)
-    yield judge_server(server)
+    server = await connection.run(read_server)
+    yield check_server(server)
     await connection.run(partial(inspect_table, schema=schema))
-    record = await connection.run(partial(ask_record, schema=schema))
-    yield [judge_record(record, {migration.name for migration in migrations()})]
-    relation = await connection.run(partial(ask_relation, schema=schema))
-    yield judge_relation(relation, server)
+    record = await connection.run(partial(read_record, schema=schema))
+    yield [check_record(record, {migration.name for migration in migrations()})]
+    relation = await connection.run(partial(read_relation, schema=schema))
+    yield check_relation(relation, server)
     if "SELECT" not in relation.lacking:
-        sample = await connection.run(partial(ask_sample, schema=schema))
-        yield [judge_sample(sample, is_scheduled=is_scheduled)]
+        sample = await connection.run(partial(read_sample, schema=schema))
+        yield [check_sample(sample, is_scheduled=is_scheduled)]
 
 
 def _examine_settings(environment: Mapping[str, str]) -> tuple[list[Finding], bool]:
-    """Judge the environment; tell as well whether by its settings the application sweeps."""
+    """Return the findings about the environment, and whether its settings enable sweeping."""
     found = []
     if not environment.get(_SECRET_KEY):
         environment = {**environment, _SECRET_KEY: _PLACEHOLDER}
-        remedy = "Make one with `pgsession secret`, unless the application has it from elsewhere."
+        remedy = "Make one with `pgsession secret`, unless the application gets it elsewhere."
         found.append(Finding("secret", Verdict.WARNING, f"{_SECRET_KEY} is not set", remedy))
     try:
         settings = SessionSettings.from_env(environment)
     except SettingsError as error:
         remedy = "Correct it in the environment."
         return [*found, Finding("settings", Verdict.WRONG, str(error), remedy)], True
-    found.append(Finding("settings", Verdict.OK, "readable"))
+    found.append(Finding("settings", Verdict.OK, "valid"))
     return found, settings.sweep_every is not None

@@ -30,7 +30,7 @@ _schema = click.option(
     "--schema",
     envvar="SESSION_SCHEMA",
     show_envvar=True,
-    help="Where the table is.  [default: the search_path decides]",
+    help="The schema of the table.  [default: as the search_path says]",
 )
 
 
@@ -46,11 +46,11 @@ def command() -> None:
     "--schema",
     envvar="SESSION_SCHEMA",
     show_envvar=True,
-    help="Where the table is or goes, created if missing.  [default: the search_path decides]",
+    help="The schema of the table, created if missing.  [default: as the search_path says]",
 )
 def apply(database_url: str, schema: str | None) -> None:
-    """Bring the session table to this version, keeping what is in it."""
-    with _failing():
+    """Create the session table, or upgrade it to this version. Its rows are kept."""
+    with _reporting_errors():
         applied = migrate(database_url, schema=schema)
     for name in applied:
         click.echo(f"Applied {name}")
@@ -62,10 +62,10 @@ def apply(database_url: str, schema: str | None) -> None:
 @_database_url
 @_schema
 def check(database_url: str, schema: str | None) -> None:
-    """Tell whether all is in order, and what to do if not.
+    """Check the settings, the server, the table and its sweeping.
 
-    Looks at the settings, the server, the table and its sweeping. Exits 1 if
-    anything is wrong; a warning is none.
+    Prints each finding, and what to do about it. Exits 1 if anything is
+    wrong, and 0 if there are only warnings.
     """
     found = _run(examine(database_url, schema=schema, environment=os.environ))
     width = max(len(finding.subject) for finding in found)
@@ -81,10 +81,10 @@ def check(database_url: str, schema: str | None) -> None:
 def sweep(database_url: str, schema: str | None) -> None:
     """Remove expired sessions, a few at a time, while the application runs.
 
-    Shows how far it is on a terminal. Exits 0 also if another sweep is
-    under way, which then does the rest.
+    Shows its progress on a terminal. If another sweep is running, that one
+    removes the rest, and this one exits 0.
     """
-    with _failing(), _bar() as progress:
+    with _reporting_errors(), _progress_bar() as progress:
         store = PostgresStore(database_url, schema=schema, sweep_every=None)
         swept = _run(store.sweep(progress=progress))
     click.echo(
@@ -92,7 +92,7 @@ def sweep(database_url: str, schema: str | None) -> None:
         f"({swept.pages} pages looked at)."
     )
     if not swept.is_whole:
-        click.echo("Another sweep is under way, which does the rest.")
+        click.echo("Another sweep is running and removes the rest.")
 
 
 @command.command()
@@ -102,8 +102,8 @@ def secret() -> None:
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
-    """Turn an error of ours into one line on stderr, and exit code 1."""
+def _reporting_errors() -> Iterator[None]:
+    """Print a `SessionError` as one line on stderr, and exit with 1."""
     try:
         yield
     except SessionError as error:
@@ -111,8 +111,8 @@ def _failing() -> Iterator[None]:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Swept], None] | None]:
-    """Yield what shows how far a sweep is, on a terminal; else None."""
+def _progress_bar() -> Iterator[Callable[[Swept], None] | None]:
+    """Yield a function that shows the progress of a sweep on a terminal, or None without one."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -135,7 +135,7 @@ def _count(swept: Swept | None) -> str | None:
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run it in an event loop that psycopg can use, which that of Windows is not."""
+    """Run `work` in an event loop that psycopg supports: on Windows, the default is not one."""
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(work)
 

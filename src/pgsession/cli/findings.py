@@ -1,4 +1,4 @@
-"""What a checkup finds: how each fact is judged, and what to do about it."""
+"""The findings of ``pgsession check``: whether each fact is in order, and what to do if not."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pgsession.cli.inspection import Relation, Sample, Server
 #: The oldest version with TID range scans, as its `server_version_num`.
 _OLDEST: Final = 140_000
 
-#: From here on a BRIN index does not keep updates from being HOT.
+#: From this version on, a BRIN index does not prevent HOT updates.
 _BRIN_IS_HOT: Final = 160_000
 
-#: The fill factor that the migration sets, and the one from which on there is too little room.
+#: The fill factor that the migration sets, and the largest one that leaves enough free space.
 _FILL_FACTOR: Final = 70
 _TOO_FULL: Final = 90
 
-#: Seconds by which two clocks may differ before it is worth a word.
+#: If two clocks differ by more seconds than this, warn.
 _SKEW: Final = 5.0
 
-#: The share of long expired rows that a working sweep never leaves, and rows enough to judge by.
+#: A working sweep leaves a smaller share of long expired rows. With fewer rows, do not judge.
 _NEGLECTED: Final = 0.10
 _ENOUGH: Final = 1000
 
 
 class Verdict(Enum):
-    """How bad it is. Only what is wrong needs to be remedied."""
+    """The severity of a finding. Only what is wrong must be fixed."""
 
     OK = "ok"
     WARNING = "warning"
@@ -37,18 +37,18 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a checkup."""
+    """One line of ``pgsession check``."""
 
     subject: str
     verdict: Verdict
-    #: What was found.
+    #: The fact.
     text: str
-    #: What to do about it; empty if there is nothing to do.
+    #: What to do about it. Empty if there is nothing to do.
     remedy: str = ""
 
 
-def judge_server(server: Server) -> Iterator[Finding]:
-    """Judge what the server says of itself."""
+def check_server(server: Server) -> Iterator[Finding]:
+    """Check the server."""
     if server.version < _OLDEST:
         remedy = "Upgrade it to 14 or later."
         yield Finding("server", Verdict.WRONG, f"PostgreSQL {server.version_text}", remedy)
@@ -69,10 +69,10 @@ def judge_server(server: Server) -> Iterator[Finding]:
         yield Finding(
             "encoding",
             Verdict.WARNING,
-            f"{server.encoding}, which not all text fits in",
-            "Keep sessions in a database that was created with ENCODING 'UTF8'.",
+            f"{server.encoding}, which cannot hold all text",
+            "Store sessions in a database that was created with ENCODING 'UTF8'.",
         )
-    yield _judge_clock(server.ahead)
+    yield _check_clock(server.ahead)
     if server.synchronous_commit == "off":
         yield Finding(
             "durability",
@@ -86,21 +86,21 @@ def judge_server(server: Server) -> Iterator[Finding]:
         )
 
 
-def judge_record(record: set[str] | None, known: set[str]) -> Finding:
-    """Judge which migrations are recorded. None: this role cannot tell."""
+def check_record(record: set[str] | None, known: set[str]) -> Finding:
+    """Check the names of the migrations in `record`. None: this role cannot read them."""
     if record is None:
         return Finding("table", Verdict.OK, "as this version needs it")
     if newer := record - known:
         remedy = "Install the newer version of pgsession."
-        return Finding("table", Verdict.WRONG, f"has the migration {max(newer)}", remedy)
+        return Finding("table", Verdict.WRONG, f"has the newer migration {max(newer)}", remedy)
     if lacking := known - record:
         text = f"lacks the migration {min(lacking)}"
         return Finding("table", Verdict.WRONG, text, "Run `pgsession migrate`.")
     return Finding("table", Verdict.OK, f"as this version needs it, {max(record)}")
 
 
-def judge_relation(relation: Relation, server: Server) -> Iterator[Finding]:
-    """Judge what the catalog says of the table."""
+def check_relation(relation: Relation, server: Server) -> Iterator[Finding]:
+    """Check the properties of the table."""
     if relation.lacking:
         lacking = ", ".join(relation.lacking)
         remedy = f"GRANT {lacking} ON {relation.name} TO this role."
@@ -108,24 +108,24 @@ def judge_relation(relation: Relation, server: Server) -> Iterator[Finding]:
     else:
         yield Finding("privileges", Verdict.OK, "SELECT, INSERT, UPDATE, DELETE")
     if relation.has_pages:
-        yield _judge_fill_factor(relation)
+        yield _check_fill_factor(relation)
     harmful = relation.others + (relation.brin if server.version < _BRIN_IS_HOT else [])
     if harmful:
         yield Finding(
             "indexes",
             Verdict.WRONG,
-            f"{', '.join(harmful)} on expire_date: no renewal of a session can be HOT",
+            f"{', '.join(harmful)} on expire_date: an update of the expiry cannot be HOT",
             " ".join(f"DROP INDEX CONCURRENTLY {name};" for name in harmful),
         )
     else:
-        yield Finding("indexes", Verdict.OK, "none that hinders HOT updates")
-    yield _judge_vacuum(relation, server)
+        yield Finding("indexes", Verdict.OK, "none that prevents HOT updates")
+    yield _check_vacuum(relation, server)
 
 
-def judge_sample(sample: Sample, *, is_scheduled: bool) -> Finding:
-    """Judge whether expired rows are removed.
+def check_sample(sample: Sample, *, is_scheduled: bool) -> Finding:
+    """Check whether expired rows are removed.
 
-    `is_scheduled` tells whether the settings have the application sweep.
+    `is_scheduled` is True if the settings enable sweeping in the application.
     """
     share = sample.neglected / sample.rows if sample.rows else 0.0
     if sample.rows >= _ENOUGH and share > _NEGLECTED:
@@ -136,32 +136,32 @@ def judge_sample(sample: Sample, *, is_scheduled: bool) -> Finding:
     if sample.rows < _ENOUGH:
         text = f"{sample.rows} rows are too few to judge"
     if not is_scheduled:
-        text += "; sweep_every is none, so cron is to run `pgsession sweep`"
+        text += "; sweep_every is none, so run `pgsession sweep` from cron"
     return Finding("sweeping", Verdict.OK, text)
 
 
-def _judge_clock(ahead: float) -> Finding:
-    text = f"the database's is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}"
+def _check_clock(ahead: float) -> Finding:
+    text = f"the database's clock is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}"
     if abs(ahead) <= _SKEW:
         return Finding("clock", Verdict.OK, text)
-    remedy = "Sessions go by the database's alone; run NTP on both, for your logs to agree."
+    remedy = "Run NTP on both. Sessions use only the database's clock, but log times will differ."
     return Finding("clock", Verdict.WARNING, text, remedy)
 
 
-def _judge_fill_factor(relation: Relation) -> Finding:
+def _check_fill_factor(relation: Relation) -> Finding:
     if relation.fill_factor <= _TOO_FULL:
         return Finding("fill factor", Verdict.OK, str(relation.fill_factor))
     return Finding(
         "fill factor",
         Verdict.WRONG,
-        f"{relation.fill_factor}, which leaves updates no room in their page",
+        f"{relation.fill_factor}, which leaves too little free space in a page for updates",
         f"ALTER TABLE {relation.name} SET (fillfactor = {_FILL_FACTOR});",
     )
 
 
-def _judge_vacuum(relation: Relation, server: Server) -> Finding:
+def _check_vacuum(relation: Relation, server: Server) -> Finding:
     if not server.has_autovacuum:
-        remedy = "Set autovacuum = on in postgresql.conf: removed rows keep their room without it."
+        remedy = "Set autovacuum = on in postgresql.conf: without it, the table only grows."
         return Finding("autovacuum", Verdict.WRONG, "off on this server", remedy)
     if not relation.has_autovacuum:
         remedy = f"ALTER TABLE {relation.name} RESET (autovacuum_enabled);"

@@ -1,4 +1,4 @@
-"""What a checkup asks the database."""
+"""The facts about the server and the table that ``pgsession check`` reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SELECT
     extract(epoch FROM clock_timestamp())::float8 - %s::float8 AS ahead
 """
 
-# An index depends on a column also where only its expressions or its predicate name it.
+# pg_depend also lists an index that uses the column only in an expression or its predicate.
 _RELATION: Final[LiteralString] = """
 SELECT
     c.oid::regclass::text AS name,
@@ -61,7 +61,7 @@ CROSS JOIN LATERAL (
 WHERE c.oid = to_regclass(concat(quote_ident(%s::text) || '.', 'session'))
 """
 
-# The owner of the table may have kept the record to itself.
+# The owner of the table may not have granted this role access to the record.
 _MAY_READ_RECORD: Final[LiteralString] = """
 SELECT coalesce(
     has_table_privilege(
@@ -74,7 +74,7 @@ SELECT coalesce(
 
 _RECORD = sql.SQL("SELECT name FROM {record}")
 
-# About a thousand pages of a table of any size; all of a small one.
+# Reads about a thousand pages of a large table, and all pages of a small one.
 _SAMPLE = sql.SQL("""
 SELECT
     count(*) AS rows,
@@ -91,7 +91,7 @@ FROM (
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the server says of itself."""
+    """The version and the settings of the server."""
 
     version: int
     version_text: str
@@ -99,45 +99,45 @@ class Server:
     encoding: str
     synchronous_commit: str
     has_autovacuum: bool
-    #: Seconds by which its clock is ahead of this machine's.
+    #: How many seconds its clock is ahead of the clock of this machine.
     ahead: float
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What the catalog says of the table, beyond its columns."""
+    """The properties of the table, without its columns."""
 
-    #: As one may write it in a statement.
+    #: The quoted name, for a statement.
     name: str
-    #: False for a partitioned table, whose parts have settings of their own.
+    #: False for a partitioned table: its partitions have their own storage settings.
     has_pages: bool
     fill_factor: int
     has_autovacuum: bool
-    #: What this role may not do, such as ``DELETE``.
+    #: The privileges that this role lacks, such as ``DELETE``.
     lacking: list[str]
-    #: The indexes that hold the expiry, BRIN and others.
+    #: The indexes that depend on the expiry: BRIN indexes and others.
     brin: list[str]
     others: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Some of the rows, and how many of them expired more than a day ago."""
+    """The number of rows in a sample, and how many of them expired more than a day ago."""
 
     rows: int
     neglected: int
 
 
-async def ask_server(connection: Connection) -> Server:
-    """Ask the server about itself."""
+async def read_server(connection: Connection) -> Server:
+    """Read the version and the settings of the server."""
     async with connection.cursor(row_factory=class_row(Server)) as cursor:
         await cursor.execute(_SERVER, (time.time(),))
         [server] = await cursor.fetchall()
     return server
 
 
-async def ask_record(connection: Connection, *, schema: str | None) -> set[str] | None:
-    """Return the names of the migrations that are recorded; None if this role cannot tell."""
+async def read_record(connection: Connection, *, schema: str | None) -> set[str] | None:
+    """Return the names of the recorded migrations, or None if this role cannot read them."""
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(_MAY_READ_RECORD, (schema,))
         if not await cursor.fetchone():
@@ -146,16 +146,16 @@ async def ask_record(connection: Connection, *, schema: str | None) -> set[str] 
         return set(await cursor.fetchall())
 
 
-async def ask_relation(connection: Connection, *, schema: str | None) -> Relation:
-    """Ask the catalog about the table, which is there."""
+async def read_relation(connection: Connection, *, schema: str | None) -> Relation:
+    """Read the properties of the table, which must exist."""
     async with connection.cursor(row_factory=class_row(Relation)) as cursor:
         await cursor.execute(_RELATION, (schema,))
         [relation] = await cursor.fetchall()
     return relation
 
 
-async def ask_sample(connection: Connection, *, schema: str | None) -> Sample:
-    """Look at some rows."""
+async def read_sample(connection: Connection, *, schema: str | None) -> Sample:
+    """Read a sample of the rows."""
     table = qualified(schema, "session")
     query = _SAMPLE.format(table=table, name=sql.Literal(table.as_string()))
     async with connection.cursor(row_factory=class_row(Sample)) as cursor:
