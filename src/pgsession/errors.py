@@ -1,28 +1,28 @@
-"""Every error that pgsession raises on purpose.
+"""All errors that pgsession raises on purpose.
 
 ::
 
     SessionError
     ├── SettingsError              ValueError       a setting is wrong or missing
-    ├── InvalidPeriodError         ValueError       a period that no clock can hold
-    ├── InvalidValueError          ValueError       a value that JSON or PostgreSQL cannot hold
-    │   ├── UnsupportedTypeError   TypeError        an object that JSON has no word for
-    │   └── ValueTooLargeError     ValueError       more bytes than the limit
+    ├── InvalidPeriodError         ValueError       a period is no number, or too long
+    ├── InvalidValueError          ValueError       JSON or PostgreSQL cannot hold a value
+    │   ├── UnsupportedTypeError   TypeError        JSON has no such type
+    │   └── ValueTooLargeError     ValueError       a value has more bytes than the limit
     ├── SessionNotFoundError       LookupError      the key is unknown, cleared or expired
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
-    ├── ResponseStartedError       RuntimeError     too late for a new key or another cookie
+    ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key
     ├── SchemaError                RuntimeError     the table is missing, old or altered
-    ├── StoreClosedError           RuntimeError     the store was closed, or belongs elsewhere
+    ├── StoreClosedError           RuntimeError     the store was closed, or is open elsewhere
     └── StoreUnavailableError      ConnectionError  PostgreSQL cannot answer now
-        └── StoreBusyError         TimeoutError     it could, but too many wait for it already
+        └── StoreBusyError         TimeoutError     no connection or lock was free in time
 
-No message holds a key, a cookie, a secret or a part of a value: at most the
-path that leads to the part, such as ``session["cart"][3]``.
+No message holds a key, a cookie, a secret or a part of a value. A message may
+hold the path to a part, such as ``session["cart"][3]``.
 """
 
 
 class SessionError(Exception):
-    """The root: catch this to catch whatever pgsession raises on purpose."""
+    """The base class of all errors that pgsession raises on purpose."""
 
 
 class SettingsError(SessionError, ValueError):
@@ -30,15 +30,15 @@ class SettingsError(SessionError, ValueError):
 
 
 class InvalidPeriodError(SessionError, ValueError):
-    """A period is NaN, infinite, a bool, no number, or beyond a hundred years."""
+    """A period is not a number, a bool, NaN, infinite, or more than 100 years."""
 
 
 class InvalidValueError(SessionError, ValueError):
-    """A session value cannot be stored. Nothing was written; the old value is intact."""
+    """A session value cannot be stored. Nothing was written: the stored value is unchanged."""
 
 
 class UnsupportedTypeError(InvalidValueError, TypeError):
-    """Part of a session value is of a type that JSON does not have."""
+    """A part of a session value has a type that JSON does not have."""
 
 
 class ValueTooLargeError(InvalidValueError):
@@ -61,7 +61,7 @@ class SessionExcludedError(SessionError, RuntimeError):
 
 
 class ResponseStartedError(SessionError, RuntimeError):
-    """The response has started, so the browser cannot be given a new key or period any more."""
+    """The response has started, so it cannot set a cookie with a new key or period any more."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class ResponseStartedError(SessionError, RuntimeError):
 
 
 class SchemaError(SessionError, RuntimeError):
-    """The database lacks the table that this version needs. The message names the remedy."""
+    """The database lacks the table that this version needs. The message says what to do."""
 
 
 class StoreClosedError(SessionError, RuntimeError):
@@ -80,8 +80,8 @@ class StoreClosedError(SessionError, RuntimeError):
 
 
 class StoreUnavailableError(SessionError, ConnectionError):
-    """The database cannot answer now; the session may well be alive. Try again later."""
+    """The database cannot answer now. The session may exist: retry later."""
 
 
 class StoreBusyError(StoreUnavailableError, TimeoutError):
-    """Too many callers wait for the database already. Try again later."""
+    """No connection, or no lock of a session, was free in time. Retry later."""

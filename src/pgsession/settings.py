@@ -1,4 +1,4 @@
-"""Policy in one place: `SessionSettings`, from arguments or from the environment."""
+"""All settings: `SessionSettings`, from arguments or from the environment."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ _T = TypeVar("_T")
 #: One secret, or several, newest first.
 SecretKey: TypeAlias = str | bytes | Secret | Sequence[str | bytes | Secret]
 
-#: Path prefixes, or a function of the scope that says whether a request is excluded.
+#: Path prefixes, or a function of the ASGI scope that returns True for an excluded request.
 Exclude: TypeAlias = Sequence[str] | Callable[[Scope], bool]
 
-#: What becomes of a request whose session the store cannot load: it is refused with 503, or
-#: served with an empty session that cannot be changed. A function says which for each scope.
+#: What to do if the store cannot load the session of a request: "refuse" answers 503, "anonymous"
+#: serves the request with an empty session that cannot be changed. Or a function of the ASGI scope
+#: that returns one of these.
 OnUnavailable: TypeAlias = (
     Literal["refuse", "anonymous"] | Callable[[Scope], Literal["refuse", "anonymous"]]
 )
@@ -40,56 +41,57 @@ OnUnavailable: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """Every setting there is. Periods are a `timedelta` or seconds.
+    """All settings. A period is a `timedelta` or a number of seconds.
 
-    Raises `SettingsError`, naming the setting, for one that cannot work. The
-    repr shows neither the secrets nor the database URL.
+    Raises `SettingsError`, with the name of the setting, for a setting that
+    cannot work. The repr shows neither the secrets nor the database URL.
     """
 
-    #: What signs the cookie: at least 32 bytes; several for rotation, newest first.
+    #: The secret that signs the cookie, at least 32 bytes. For rotation: several, newest first.
     secret_key: SecretKey = field(repr=False)
-    #: Where PostgreSQL is; not needed where the middleware is given a store.
+    #: The URL or conninfo of the database. Not needed if the middleware gets a store.
     database_url: str | None = field(default=None, repr=False)
-    #: How long a session lives after its last use; None: a week, or what `assurance_level` says.
+    #: How long a session lives after its last use. None: the limit of `assurance_level`, or a week.
     default_period: Period | None = None
-    #: How long it lives at most, however often it is used; None: what `assurance_level` says,
-    #: else no such limit.
+    #: How long a session lives after it was created, however often it is used. None: the limit
+    #: of `assurance_level`, or no limit.
     max_lifetime: Period | None = None
-    #: How much of its period a session must have used up before a mere read slides it;
-    #: None: a tenth of the period.
+    #: A request that only reads extends the expiry if at least this much of the period is
+    #: used up. None: a tenth of the period.
     touch_after: Period | None = None
-    #: The level of NIST SP 800-63B whose timeouts hold: they are the defaults of the periods
-    #: above, and longer ones are refused. None: no level.
+    #: The authenticator assurance level of NIST SP 800-63B. Its timeouts are the defaults and
+    #: the limits of the periods above. None: no level.
     assurance_level: AssuranceLevel | None = None
     #: The largest session, in bytes of its JSON text.
     value_limit: int = DEFAULT_VALUE_LIMIT
-    #: The cookie's name; None: `__Host-session` where browsers allow it, else `session`.
+    #: The name of the cookie. None: `__Host-session` if browsers allow it, else `session`.
     session_cookie: str | None = None
-    #: The cookie's lifetime: seconds, None (it dies with the browser), or the default period.
+    #: The lifetime of the cookie: a period, None (until the browser closes), or "default": the
+    #: default period.
     max_age: Period | MaxAge = "default"
-    #: The path below which the browser sends the cookie.
+    #: The browser sends the cookie to this path and all paths below it.
     path: str = "/"
-    #: Whether the browser sends it with requests from other sites.
+    #: Whether the browser sends the cookie with requests from other sites.
     same_site: SameSite = "lax"
-    #: Whether the browser sends it over HTTPS only (and to localhost).
+    #: Whether the browser sends the cookie only over HTTPS (and to localhost).
     https_only: bool = True
-    #: The domain whose hosts all get it; None: this host alone.
+    #: The browser sends the cookie to all hosts of this domain. None: to this host only.
     domain: str | None = None
-    #: Whether an embedded site gets a cookie jar for each site that embeds it (CHIPS).
+    #: Whether an embedded site has another cookie for each site that embeds it (CHIPS).
     partitioned: bool = False
-    #: Requests for which no session is loaded.
+    #: The requests that have no session.
     exclude: Exclude = ()
-    #: What becomes of a request whose session cannot be loaded now.
+    #: What to do if the session of a request cannot be loaded.
     on_unavailable: OnUnavailable = "refuse"
-    #: The schema of the table; None: the search_path decides.
+    #: The schema of the table. None: as the search_path says.
     schema: str | None = None
-    #: Connections to PostgreSQL at most; a sweep takes one more.
+    #: The maximum number of connections to PostgreSQL. A sweep uses one more.
     pool_size: int = 4
-    #: Seconds that an operation may take, the wait for its turn included.
+    #: The timeout of an operation, in seconds. It includes the wait for a connection.
     timeout: float = DEFAULT_TIMEOUT
-    #: False behind a pooler that cannot carry prepared statements.
+    #: Whether to use prepared statements. Set it to False if a pooler does not support them.
     prepared: bool = True
-    #: About how often each process removes expired sessions; None: it is left to others.
+    #: About how often each process removes expired sessions. None: it removes none.
     sweep_every: Period | None = DEFAULT_SWEEP_EVERY
 
     def __post_init__(self) -> None:
@@ -102,22 +104,22 @@ class SessionSettings:
             ("max_age", None if self.max_age == "default" else self.max_age),
         ):
             if period is not None:
-                _named(name, as_period, period)
+                _read_setting(name, as_period, period)
         for name in ("default_period", "max_lifetime"):
             period = getattr(self, name)
             if period is not None and as_period(period) <= timedelta(0):
-                raise SettingsError(f"{name} is a positive period: no session would live.")
+                raise SettingsError(f"{name} must be positive: sessions would expire at once.")
         if self.sweep_every is not None and as_period(self.sweep_every) <= timedelta(0):
-            raise SettingsError("sweep_every is a positive period, or None.")
+            raise SettingsError("sweep_every must be a positive period or None.")
         self._check_level()
         if self.database_url is not None:
-            _named("database_url", _checked_conninfo, self.database_url)
+            _read_setting("database_url", _checked_conninfo, self.database_url)
         for name in ("value_limit", "pool_size", "timeout"):
             _check_positive(name, getattr(self, name))
         _check_exclude(self.exclude)
         if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:
             raise SettingsError(
-                'on_unavailable is "refuse", "anonymous", or a function of the scope.'
+                'on_unavailable must be "refuse", "anonymous" or a function of the scope.'
             )
 
     @classmethod
@@ -126,16 +128,20 @@ class SessionSettings:
     ) -> SessionSettings:
         """Read ``SESSION_SECRET_KEY``, ``SESSION_DATABASE_URL`` and the other ``SESSION_*``.
 
-        Variables are named as the settings, in capitals, but for
-        ``SESSION_COOKIE``. Periods are written ``90s``, ``15m``, ``12h``, ``7d``
-        or in plain seconds, lists with commas, ``SESSION_MAX_AGE`` and
-        ``SESSION_SWEEP_EVERY`` also ``none``.
-        An `env_file` holds further ``NAME=value`` lines. An empty variable is
-        one that is not set.
+        A variable is called ``SESSION_`` and the name of the setting in
+        capitals, except ``SESSION_COOKIE`` for `session_cookie`. Write a period
+        as ``90s``, ``15m``, ``12h``, ``7d`` or a number of seconds, and a list
+        with commas. ``SESSION_MAX_AGE`` and ``SESSION_SWEEP_EVERY`` can also be
+        ``none``.
+
+        `env_file` is a file of ``NAME=value`` lines. The variables in
+        `environment` override it. An empty variable counts as not set.
+
+        Raises `SettingsError`, with the name of the variable or the setting.
         """
         config = Config(env_file, environment)
         given = {
-            name: _named(variable, read, text)
+            name: _read_setting(variable, read, text)
             for name, (variable, read) in _VARIABLES.items()
             if (text := config(variable, default=None) or config.file_values.get(variable))
         }
@@ -144,7 +150,7 @@ class SessionSettings:
         return cls(**given)
 
     def make_cookie(self) -> Cookie:
-        """Return the cookie that these settings describe."""
+        """Return the cookie of these settings. Raises `SettingsError` if one is wrong."""
         return Cookie(
             secret_keys=_as_secrets(self.secret_key),
             name=self.session_cookie or "",
@@ -156,7 +162,7 @@ class SessionSettings:
         )
 
     def make_store(self) -> PostgresStore:
-        """Return a store, not yet open. Raises `SettingsError` without a database URL."""
+        """Return a closed store. Raises `SettingsError` without a database URL."""
         if self.database_url is None:
             raise SettingsError(
                 "database_url is missing: give the middleware a store, or settings with a "
@@ -165,8 +171,8 @@ class SessionSettings:
         level = Assurance.of(self.assurance_level)
         return PostgresStore(
             self.database_url,
-            default_period=self._own_period("default_period") or level.default_period,
-            max_lifetime=self._own_period("max_lifetime") or level.overall,
+            default_period=self._given_period("default_period") or level.default_period,
+            max_lifetime=self._given_period("max_lifetime") or level.overall,
             value_limit=self.value_limit,
             schema=self.schema,
             pool_size=self.pool_size,
@@ -176,14 +182,14 @@ class SessionSettings:
         )
 
     def is_anonymous(self, scope: Scope) -> bool:
-        """Tell whether a request whose session cannot be loaded is served all the same."""
+        """Return True if a request is served even though its session cannot be loaded."""
         chosen = self.on_unavailable
         return (chosen(scope) if callable(chosen) else chosen) == "anonymous"
 
     def check_store(self, store: Store) -> None:
-        """Raise `SettingsError` if the periods of a store of yours exceed `assurance_level`."""
+        """Raise `SettingsError` if the periods of `store` exceed those of `assurance_level`."""
         level = Assurance.of(self.assurance_level)
-        if not isinstance(self.cookie_max_age(), timedelta):  # else that is the period
+        if not isinstance(self.cookie_max_age(), timedelta):  # else it is the period
             level.check_period(store.default_period, named="The store's default_period")
         level.check_lifetime(store.max_lifetime, named="The store's max_lifetime")
 
@@ -198,19 +204,19 @@ class SessionSettings:
     def _check_level(self) -> None:
         level = Assurance.of(self.assurance_level)
         for name in ("default_period", "max_age"):
-            if (period := self._own_period(name)) is not None:
+            if (period := self._given_period(name)) is not None:
                 level.check_period(period, named=name)
-        if (lifetime := self._own_period("max_lifetime")) is not None:
+        if (lifetime := self._given_period("max_lifetime")) is not None:
             level.check_lifetime(lifetime, named="max_lifetime")
 
-    def _own_period(self, name: str) -> timedelta | None:
-        """Return a setting as a `timedelta`, or None if it is left out."""
+    def _given_period(self, name: str) -> timedelta | None:
+        """Return a setting as a `timedelta`, or None if it is not given."""
         given = getattr(self, name)
         return None if given is None or given == "default" else as_period(given)
 
 
-def _named(name: str, read: Callable[[Any], _T], given: object) -> _T:
-    """Return what `read` makes of a setting; its error names the setting, never the content."""
+def _read_setting(name: str, read: Callable[[Any], _T], given: object) -> _T:
+    """Return ``read(given)``. Raises `SettingsError` with `name`, but never with what was given."""
     try:
         return read(given)
     except ValueError as error:
@@ -223,23 +229,25 @@ def _checked_conninfo(url: str) -> str:
 
 def _check_positive(name: str, number: object) -> None:
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-        raise SettingsError(f"{name} is a positive number.")
+        raise SettingsError(f"{name} must be a positive number.")
 
 
 def _check_exclude(exclude: Exclude) -> None:
     if callable(exclude):
         return
     if isinstance(exclude, str) or not isinstance(exclude, Sequence):
-        raise SettingsError("exclude is a list of path prefixes, or a function of the scope.")
+        raise SettingsError("exclude must be a list of path prefixes or a function of the scope.")
     if not all(str(prefix).startswith("/") for prefix in exclude):
-        raise SettingsError("exclude: each path prefix starts with a slash.")
+        raise SettingsError("exclude: each path prefix must start with a slash.")
 
 
 def _as_secrets(given: SecretKey) -> tuple[str | bytes, ...]:
     if not given:
         return ()
     if not isinstance(given, str | bytes | Secret | Sequence):
-        raise SettingsError(f"secret_key is one secret or several, not {type(given).__name__}.")
+        raise SettingsError(
+            f"secret_key must be one secret or several, not {type(given).__name__}."
+        )
     several = (given,) if isinstance(given, str | bytes | Secret) else tuple(given)
     return tuple(str(secret) if isinstance(secret, Secret) else secret for secret in several)
 
@@ -251,13 +259,13 @@ def _read_list(text: str) -> tuple[str, ...]:
 def _read_switch(text: str) -> bool:
     switches = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if (switch := switches.get(text.strip().lower())) is None:
-        raise ValueError("it is true or false.")
+        raise ValueError("must be true or false.")
     return switch
 
 
 def _read_number(text: str) -> int:
     if not text.strip().isdecimal():
-        raise ValueError("it is a whole number.")
+        raise ValueError("must be a whole number.")
     return int(text)
 
 
@@ -269,7 +277,7 @@ def _read_period_or_none(text: str) -> timedelta | None:
     return None if text.strip().lower() == "none" else parse_period(text)
 
 
-#: Each setting's variable, and how its text is read.
+#: The environment variable of each setting, and the function that reads its text.
 _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "secret_key": ("SESSION_SECRET_KEY", _read_list),
     "database_url": ("SESSION_DATABASE_URL", str),

@@ -1,4 +1,4 @@
-"""One request and its response: the session is loaded before, and committed in between."""
+"""One request and its response: loads the session, and commits it before the response starts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Exchange(Binding):
     the application's call ends: `finish`.
     """
 
-    #: When the response started, the session was empty and unused, and no cookie had come.
+    #: When the response started, no cookie had come, and the session was empty and not used.
     is_unused: bool = False
     #: A 503 was sent in place of the application's response.
     _is_replaced: bool = False

@@ -51,9 +51,10 @@ class Row:
         self.session = session
 
     def _decide(self, *, touch: bool = True) -> Decision:
-        """Return what to do about the session. It is compared with what was loaded only here.
+        """Compare the session with what was loaded, and return what to do about it.
 
-        Raises `InvalidValueError` if a changed value cannot be stored.
+        Raises `InvalidValueError` for a changed value that cannot be stored,
+        unless another request has ended the session.
         """
         session = self.session
         live = self._key is not None
