@@ -35,9 +35,9 @@ class Binding(Row):
     _discarded: bool = False
     #: This request holds the session's lock.
     _is_exclusive: bool = False
-    #: Orders the tasks of this request that use the store. The first use needs none.
+    #: Orders the tasks of this request that use the store. A lone `commit` works without it.
     _task_lock: asyncio.Lock | None = None
-    #: `commit` is in flight, and took no lock because it came first.
+    #: A `commit` is in flight that works without `_task_lock`.
     _is_committing: bool = False
 
     session: Session
@@ -93,7 +93,7 @@ class Binding(Row):
             self._release_task_lock()
 
     def _release_task_lock(self) -> None:
-        if self._task_lock is not None:  # a task that waits has made it meanwhile
+        if self._task_lock is not None:  # made by a task that waits for `_commit`
             self._task_lock.release()
 
     @asynccontextmanager

@@ -89,7 +89,7 @@ class Exchange(Binding):
         """Return True if nothing is left to commit after the application's call."""
         return self._scope.get("session") is self.session and self.session.is_unchanged
 
-    def pass_on(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send a message. If the response starts with it, commit the session before.
 
         Return the server's own awaitable if there is nothing to commit.
@@ -101,7 +101,7 @@ class Exchange(Binding):
             self._came_with_key
             or session
             or session.accessed
-            or self._task_lock is not None  # a task saves
+            or self._task_lock is not None  # a task has used the store
             or self._scope.get("session") is not session
         ):
             return self._start(message)
@@ -133,7 +133,7 @@ class Exchange(Binding):
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
-        """Keep a failure of the store: a mounted application may answer 500 for it."""
+        """Record a failure of the store: a mounted application may turn it into its own 500."""
         try:
             yield
         except StoreUnavailableError as error:
@@ -147,7 +147,7 @@ class Exchange(Binding):
             self.discard()
         try:
             if self._scope.get("session") is not self.session:
-                self._adopt_replacement()
+                self._adopt_plain_dict()
             if status == _SERVER_ERROR and self._failure is not None:
                 raise self._failure  # a mounted application has turned it into its own 500
             cookie = await self.commit()
@@ -167,7 +167,7 @@ class Exchange(Binding):
         if self._is_replaced or not self.started:
             return
         try:
-            self._adopt_replacement()
+            self._adopt_plain_dict()
             await self.commit_late()
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
@@ -196,13 +196,11 @@ class Exchange(Binding):
             self._is_reported = True
             self._policy.outage_log.record_failure(error)
 
-    def _adopt_replacement(self) -> None:
-        """If the application has put a plain dict in place of the session, copy it into that."""
+    def _adopt_plain_dict(self) -> None:
+        """Copy a plain dict that the application has put in `scope["session"]` into the session."""
         current = self._scope.get("session")
         if not isinstance(current, Session) and isinstance(current, Mapping):
-            content = dict(
-                current
-            )  # a copy: it may be a view of the session, which is cleared next
+            content = dict(current)  # a copy: `current` may be a view of the session
             self.session.clear()
             self.session.update(content)
             self.session.mark_accessed()

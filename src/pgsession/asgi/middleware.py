@@ -109,7 +109,7 @@ class SessionMiddleware:
         outer = scope.get("session")
         scope["session"] = session
         try:
-            await self.app(scope, receive, exchange.pass_on)
+            await self.app(scope, receive, exchange.send)
             # Skip the session work for requests without a session.
             is_visitor = exchange.is_unused and not session and scope.get("session") is session
             if not (is_visitor or exchange.is_finished()):

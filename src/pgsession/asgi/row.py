@@ -99,7 +99,7 @@ class Row:
                         changes.set, period=period, granted=has_own_period
                     )
                     self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
-                    session.mark_accessed()  # else `Exchange.pass_on` would skip the cookie
+                    session.mark_accessed()  # else `Exchange.send` would skip the cookie
                 case Change.RENEW:
                     self._key = await store.renew(key, changes, period=period, granted=granted)
                     self._cookie_due = True

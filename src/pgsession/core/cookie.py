@@ -23,7 +23,7 @@ from pgsession.errors import SettingsError
 
 SameSite: TypeAlias = Literal["lax", "strict", "none"]
 
-#: The lifetime of a cookie: a `timedelta`, None (until the browser closes), or the store's period.
+#: A cookie's lifetime: a `timedelta`, None (until the browser closes), or the store's default.
 MaxAge: TypeAlias = timedelta | Literal["default"] | None
 
 #: The length of the shortest secret that is accepted, in bytes.
