@@ -116,5 +116,5 @@ def test_changes_equal() -> None:
     assert changes == Changes(set={"a": 1}, removed={"b"}, encoded=b'{"a":1}')
     assert changes != Changes(set={"a": 1})
     assert changes != ({"a": 1}, ["b"])
-    with pytest.raises(TypeError, match="no hash"):
+    with pytest.raises(TypeError, match="not hashable"):
         hash(changes)

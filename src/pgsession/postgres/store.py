@@ -298,7 +298,7 @@ class PostgresStore(Limits, Store):
     def _make_sweeper(self, every: Period) -> Sweeper:
         pause = as_period(every)
         if pause <= timedelta(0):
-            raise SettingsError("sweep_every is a positive period, or None.")
+            raise SettingsError("sweep_every must be a positive period or None.")
         return Sweeper(self.sweep, every=pause)
 
     def _start_sweeping(self) -> None:
