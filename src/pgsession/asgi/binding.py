@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.row import Decision, Row
+from pgsession.asgi.row import Decision, SessionRow
 from pgsession.core.decision import Change
 from pgsession.core.session import Session
 from pgsession.core.state import Snapshot
@@ -20,7 +20,7 @@ from pgsession.errors import ResponseStartedError, SessionError, SessionNotFound
 _LOGGER = logging.getLogger("pgsession")
 
 
-class Binding(Row):
+class Binding(SessionRow):
     """One request's session, bound to its row.
 
     Changes are committed when the response starts (`commit`), when the

@@ -18,7 +18,7 @@ from pgsession.errors import SessionNotFoundError
 Decision: TypeAlias = tuple[Change, Changes, tuple[int, int, int]]
 
 
-class Row:
+class SessionRow:
     """What one request knows about the row of its session.
 
     `_decide` names one change and `_execute` makes it: no other code calls
