@@ -91,7 +91,7 @@ async def _batches(places: Places, options: Options, stack: AsyncExitStack) -> l
     digests = await fill(places.postgres, keys, json.dumps(VALUE))
     connection = await AsyncConnection.connect(places.postgres, autocommit=True)
     await stack.enter_async_context(connection)
-    table = Table(schema=None, prepared=True)
+    table = Table(schema=None)
 
     async def fetch(chosen: list[str]) -> None:
         await table.fetch(connection, chosen)

@@ -89,8 +89,8 @@ class SessionSettings:
     pool_size: int = 4
     #: The timeout of an operation, in seconds. It includes the wait for a connection.
     timeout: float = DEFAULT_TIMEOUT
-    #: Whether to use prepared statements. Set it to False if a pooler does not support them.
-    prepared: bool = True
+    #: Whether statements are prepared; None: they are, unless a pooler stands in between.
+    prepared: bool | None = None
     #: About how often each process removes expired sessions. None: it removes none.
     sweep_every: Period | None = DEFAULT_SWEEP_EVERY
 

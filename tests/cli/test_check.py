@@ -80,6 +80,7 @@ def test_in_order(command: Command) -> None:
         "encoding",
         "clock",
         "durability",
+        "connection",
         "table",
         "privileges",
         "fill factor",

@@ -8,6 +8,7 @@ import pytest
 from pgsession.cli.findings import (
     Finding,
     Verdict,
+    check_link,
     check_record,
     check_relation,
     check_sample,
@@ -128,3 +129,10 @@ def test_record(record: set[str] | None, verdict: Verdict, said: str) -> None:
 
     assert finding.verdict is verdict
     assert said in finding.text
+
+
+def test_link() -> None:
+    """A pooler is reported, and is not a fault."""
+    assert "through a pooler" in check_link(is_pooled=True).text
+    assert check_link(is_pooled=False).text == "direct"
+    assert verdicts([check_link(is_pooled=True), check_link(is_pooled=False)]) == {}

@@ -17,6 +17,9 @@ from tests.faults.servers import Server, free_port, prepared_folder
 #: Debian's package puts it where only root looks.
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
+#: From this version on a setting says how many prepared statements it supports.
+MEASURED = (1, 21)
+
 _CONFIGURATION = """
 [databases]
 postgres = host=127.0.0.1 port={server}
@@ -49,7 +52,9 @@ def bouncer(server: Server, folder: Path, *, prepared: bool) -> Iterator[str]:
     assert PROGRAM is not None
     prepared_folder(folder)
     port = free_port()
-    more = "max_prepared_statements = 100" if prepared else ""
+    more = ""
+    if version() >= MEASURED:
+        more = f"max_prepared_statements = {100 if prepared else 0}"
     configuration = folder / "pgbouncer.ini"
     (folder / "users").write_text('"postgres" ""')
     configuration.write_text(

@@ -103,7 +103,7 @@ class Site:
 
 @asynccontextmanager
 async def opened_site(
-    conninfo: str, observations: Observations, *, timeout: float = 1.0, prepared: bool = True
+    conninfo: str, observations: Observations, *, timeout: float = 1.0, prepared: bool | None = None
 ) -> AsyncIterator[Site]:
     """Run a site over a store that opens on first use; see that it leaves no task behind."""
     store = PostgresStore(conninfo, timeout=timeout, prepared=prepared)

@@ -1,17 +1,25 @@
 """PgBouncer in transaction mode between the store and its server."""
 
 import asyncio
+import logging
+import random
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from pgsession import Changes, PostgresStore
+from pgsession import Changes, PostgresStore, SettingsError
 from tests.faults.bouncer import PROGRAM, bouncer, version
 from tests.faults.conftest import Report
 from tests.faults.servers import Server
 from tests.faults.site import HEALING, Writers, opened_site
+from tests.programs import environment
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer here: install Debian's")
 
@@ -19,21 +27,30 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer here: inst
 CARRYING = (1, 22)
 
 
-@pytest.fixture(params=[False, True], ids=["unprepared", "prepared"])
-def prepared(request: pytest.FixtureRequest) -> bool:
+@pytest.fixture(params=[None, False, True], ids=["default", "unprepared", "prepared"])
+def prepared(request: pytest.FixtureRequest) -> bool | None:
+    """What the store is told about prepared statements."""
     if request.param and version() < CARRYING:
-        pytest.skip("this pgbouncer cannot carry prepared statements")
-    return bool(request.param)
+        pytest.skip("this pgbouncer does not support prepared statements")
+    given: bool | None = request.param
+    return given
 
 
 @pytest.fixture
-def conninfo(server: Server, tmp_path: Path, prepared: bool) -> Iterator[str]:
-    """How to reach the server through a PgBouncer with three connections."""
-    with bouncer(server, tmp_path / "bouncer", prepared=prepared) as it:
+def conninfo(server: Server, tmp_path: Path, prepared: bool | None) -> Iterator[str]:
+    """The conninfo of a PgBouncer with three connections to the server."""
+    with bouncer(server, tmp_path / "bouncer", prepared=bool(prepared)) as it:
         yield it
 
 
-async def test_whole_life(conninfo: str, prepared: bool) -> None:
+@pytest.fixture
+def plain(server: Server, tmp_path: Path) -> Iterator[str]:
+    """The conninfo of a PgBouncer that does not support prepared statements."""
+    with bouncer(server, tmp_path / "bouncer", prepared=False) as it:
+        yield it
+
+
+async def test_whole_life(conninfo: str, prepared: bool | None) -> None:
     """Whatever can be done to a session can be done through it."""
     async with PostgresStore(conninfo, prepared=prepared) as store:
         key = await store.generate({"a": 1}, period=60)
@@ -50,7 +67,7 @@ async def test_whole_life(conninfo: str, prepared: bool) -> None:
         assert await store.get(key) is None
 
 
-async def test_many_clients(conninfo: str, prepared: bool) -> None:
+async def test_many_clients(conninfo: str, prepared: bool | None) -> None:
     """Many processes' worth of clients share its connections, and none meets another's."""
     stores = [PostgresStore(conninfo, prepared=prepared) for _ in range(10)]
     key = await stores[0].generate({"count": 0})
@@ -75,7 +92,7 @@ async def test_many_clients(conninfo: str, prepared: bool) -> None:
 
 
 async def test_server_connections_killed(
-    server: Server, conninfo: str, report: Report, prepared: bool
+    server: Server, conninfo: str, report: Report, prepared: bool | None
 ) -> None:
     """Nothing that was acknowledged is lost when the server ends connections behind it."""
     async with opened_site(conninfo, report.seen, timeout=2, prepared=prepared) as site:
@@ -90,3 +107,80 @@ async def test_server_connections_killed(
     report.remark = f"{writers.count} acknowledged, {found} found"
     assert found == writers.count
     assert report.healed < HEALING
+
+
+async def use(store: PostgresStore, direct: PostgresStore, number: int) -> None:
+    """Do fifty things to sessions through a pooler, and look at each directly afterwards."""
+    dice = random.Random(number)  # noqa: S311 - which things
+    for _ in range(50):
+        key = await direct.generate({"n": 1})
+        match dice.choice(("get", "merge", "clear")):
+            case "get":
+                assert await store.get(key) is not None
+                assert await direct.get(key) is not None
+            case "merge":
+                await store.merge(key, Changes(set={"n": 5}))
+                entry = await direct.get(key)
+                assert entry is not None
+                assert entry.value == {"n": 5}
+            case _:
+                await store.clear(key)
+                assert await direct.get(key) is None
+
+
+async def test_no_statement_is_another(server: Server, plain: str) -> None:
+    """Stores with default settings that share server connections do what they were told."""
+    async with PostgresStore(server.conninfo()) as direct, AsyncExitStack() as stack:
+        stores = [
+            await stack.enter_async_context(PostgresStore(plain, pool_size=2)) for _ in range(3)
+        ]
+        await asyncio.gather(
+            *(use(store, direct, n) for n, store in enumerate(stores * 4)),
+        )
+
+
+async def test_callers_pools(server: Server, plain: str) -> None:
+    """The same holds for pools of the caller's, even if they prepare every statement."""
+    kwargs = {"autocommit": True, "prepare_threshold": 0}
+    async with PostgresStore(server.conninfo()) as direct, AsyncExitStack() as stack:
+        stores = []
+        for _ in range(3):
+            pool = AsyncConnectionPool(plain, open=False, min_size=1, kwargs=kwargs)
+            store = PostgresStore(await stack.enter_async_context(pool))
+            stores.append(await stack.enter_async_context(store))
+        await asyncio.gather(
+            *(use(store, direct, n) for n, store in enumerate(stores * 2)),
+        )
+
+
+async def test_found_out(plain: str, caplog: pytest.LogCaptureFixture) -> None:
+    """By default one line in the log says that a pooler was found."""
+    caplog.set_level(logging.INFO, "pgsession")
+    async with PostgresStore(plain) as store:
+        await store.generate()
+
+    assert [record.message for record in caplog.records if "pooler" in record.message] == [
+        "A pooler stands between this process and PostgreSQL: statements are not prepared."
+    ]
+
+
+async def test_prepared_in_vain(plain: str) -> None:
+    """A store that is told to prepare behind a pooler that mixes statements up does not open."""
+    store = PostgresStore(plain, prepared=True)
+    with pytest.raises(SettingsError, match="mixes up"):
+        await store.open()
+    await store.close()
+
+
+def test_check(plain: str, server: Server) -> None:
+    """`pgsession check` tells whether a pooler stands in between."""
+    for url, told in ((plain, "through a pooler"), (server.conninfo(), "direct")):
+        variables = {"SESSION_DATABASE_URL": url, "SESSION_SECRET_KEY": "s" * 32}
+        done = subprocess.run(
+            [sys.executable, "-m", "pgsession", "check"],
+            check=True,
+            capture_output=True,
+            env=environment(variables),
+            text=True,
+        )
+        assert re.search(rf"^ok +connection +{told}", done.stdout, re.MULTILINE)

@@ -156,12 +156,17 @@ async def test_renew_keeps_row(postgres: PostgresStore, table: Connection) -> No
 
 
 @pytest.mark.parametrize(
-    ("prepared", "number"), [pytest.param(True, 1, id="on"), pytest.param(False, 0, id="off")]
+    ("prepared", "number"),
+    [
+        pytest.param(None, 1, id="default"),
+        pytest.param(True, 1, id="on"),
+        pytest.param(False, 0, id="off"),
+    ],
 )
 async def test_prepared(
-    database_url: str, migrated_schema: str, prepared: bool, number: int
+    database_url: str, migrated_schema: str, prepared: bool | None, number: int
 ) -> None:
-    """Statements are prepared at once, or never where a pooler could not carry them."""
+    """On a direct connection statements are prepared at once, unless `prepared` is False."""
     kwargs = {"autocommit": True}
     pool = AsyncConnectionPool(database_url, kwargs=kwargs, min_size=1, max_size=1, open=False)
     async with PostgresStore(pool, schema=migrated_schema, prepared=prepared) as store:
@@ -173,6 +178,26 @@ async def test_prepared(
                 "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%session_data%'"
             )
             assert await cursor.fetchone() == (number,)
+
+
+async def test_astray(
+    database_url: str, migrated_schema: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If a prepared statement disappears, the call is retried, and no more are prepared."""
+    kwargs = {"autocommit": True}
+    pool = AsyncConnectionPool(database_url, kwargs=kwargs, min_size=1, max_size=1, open=False)
+    async with PostgresStore(pool, schema=migrated_schema) as store:
+        key = await store.generate({"n": 0})
+        await store.merge(key, Changes(set={"n": 1}))
+        async with pool.connection() as connection:
+            connection.pgconn.exec_(b"DEALLOCATE ALL")  # unseen by psycopg, as by a pooler
+
+        await store.merge(key, Changes(set={"n": 2}))
+
+        entry = await store.get(key)
+        assert entry is not None
+        assert entry.value == {"n": 2}
+        assert caplog.text.count("statements are not prepared any more") == 1
 
 
 SEED = """

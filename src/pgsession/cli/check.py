@@ -9,6 +9,7 @@ from typing import Final
 from pgsession.cli.findings import (
     Finding,
     Verdict,
+    check_link,
     check_record,
     check_relation,
     check_sample,
@@ -18,6 +19,7 @@ from pgsession.cli.inspection import read_record, read_relation, read_sample, re
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
+from pgsession.postgres.connections.pooler import is_pooled
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.schema import inspect_table, migrations
 from pgsession.settings import SessionSettings
@@ -52,6 +54,7 @@ async def _examine(
 ) -> AsyncIterator[Iterable[Finding]]:
     server = await connection.run(read_server)
     yield check_server(server)
+    yield [check_link(is_pooled=await connection.run(is_pooled))]
     await connection.run(partial(inspect_table, schema=schema))
     record = await connection.run(partial(read_record, schema=schema))
     yield [check_record(record, {migration.name for migration in migrations()})]

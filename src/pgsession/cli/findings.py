@@ -86,6 +86,14 @@ def check_server(server: Server) -> Iterator[Finding]:
         )
 
 
+def check_link(*, is_pooled: bool) -> Finding:
+    """Tell what stands between this machine and the server."""
+    if is_pooled:
+        text = "through a pooler: by default, statements are not prepared"
+        return Finding("connection", Verdict.OK, text)
+    return Finding("connection", Verdict.OK, "direct")
+
+
 def check_record(record: set[str] | None, known: set[str]) -> Finding:
     """Check the names of the migrations in `record`. None: this role cannot read them."""
     if record is None:

@@ -28,13 +28,14 @@ class Engine:
         *,
         check: Check,
         on_open: Callable[[], None],
+        on_astray: Callable[[], None],
         timeout: float,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_closed: bool = False
         self._process = os.getpid()
         self.pool = Pool(source, check=check, on_open=on_open, timeout=timeout)
-        self.runner = Runner(self.pool, timeout=timeout)
+        self.runner = Runner(self.pool, timeout=timeout, on_astray=on_astray)
         self.locks = Locks(self.pool, timeout=timeout)
         self._batches = Batches(table, self.runner, timeout=timeout)
         self.calls = self._batches.calls

@@ -152,7 +152,7 @@ async def inspect(connection: AsyncConnection, schema: str | None) -> None:
     await inspect_table(connection, schema)
     table = _shown(schema)
     async with connection.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(OBSTACLES, {"schema": schema})
+        await cursor.execute(OBSTACLES, {"schema": schema}, prepare=False)
         for is_read_only, lacking in await cursor.fetchall():
             if lacking:
                 raise SchemaError(
@@ -168,7 +168,7 @@ async def inspect(connection: AsyncConnection, schema: str | None) -> None:
 async def inspect_table(connection: AsyncConnection, schema: str | None) -> None:
     """Raise `SchemaError` unless the table is as this version needs it."""
     async with connection.cursor(row_factory=class_row(Column)) as cursor:
-        await cursor.execute(INSPECT, {"schema": schema})
+        await cursor.execute(INSPECT, {"schema": schema}, prepare=False)
         check(await cursor.fetchall(), table=_shown(schema))
 
 

@@ -229,9 +229,10 @@ class Table:
     pass ``clock="statement_timestamp()"``.
     """
 
-    def __init__(self, *, schema: str | None, prepared: bool, clock: str = "now()") -> None:
+    def __init__(self, *, schema: str | None, clock: str = "now()") -> None:
         write = partial(_written, table=qualified(schema, "session"), clock=clock)
-        self._prepared = prepared
+        #: Whether statements are prepared on connections that allow it.
+        self.prepared: bool = True
         self._select = write(_SELECT, is_wanted=_AMONG)
         self._select_one = write(_SELECT, is_wanted=_EQUAL)
         self._insert = write(_INSERT, drafts=_DRAFTS)
@@ -322,7 +323,7 @@ class Table:
         arguments: Sequence[object] | Mapping[str, object],
     ) -> list[TupleRow]:
         cursor = cursor_of(connection)
-        await cursor.execute(statement, arguments, prepare=self._prepared)
+        await cursor.execute(statement, arguments, prepare=self.prepared)
         return await cursor.fetchall()
 
     async def _execute(
@@ -331,7 +332,7 @@ class Table:
         statement: bytes,
         arguments: Sequence[object] | Mapping[str, object],
     ) -> None:
-        await cursor_of(connection).execute(statement, arguments, prepare=self._prepared)
+        await cursor_of(connection).execute(statement, arguments, prepare=self.prepared)
 
 
 #: As `Row._make`, but faster: it runs once for each session that is read.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import timedelta
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,10 +33,12 @@ from pgsession.core.value import (
 )
 from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.postgres.batching import Calls, single_calls
+from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.locks import lock_number
 from pgsession.postgres.connections.own_pool import PoolSettings
+from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.engine import Engine
@@ -46,6 +48,8 @@ from pgsession.postgres.statements import Table
 from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import Swept, sweep
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
+
+_LOGGER = logging.getLogger("pgsession")
 
 
 class PostgresStore(Limits, Store):
@@ -69,7 +73,9 @@ class PostgresStore(Limits, Store):
     - `pool_size`: connections at most. Ignored with a pool of yours.
     - `timeout`: seconds that an operation may take, including the wait for a connection. After
       that it raises `StoreUnavailableError`.
-    - `prepared`: False if a pooler in between does not support prepared statements.
+    - `prepared`: whether statements are prepared. None finds out: they are, unless a pooler
+      such as PgBouncer stands in between. True also prepares them behind a pooler, which must
+      support that; `open` raises `SettingsError` if it does not.
     - `sweep_every`: about how often expired sessions are removed while the store is open; None
       for never. A sweep takes one connection more; with a pool of yours, it takes one of its
       connections for some milliseconds at a time.
@@ -87,7 +93,7 @@ class PostgresStore(Limits, Store):
         schema: str | None = None,
         pool_size: int = 4,
         timeout: float = DEFAULT_TIMEOUT,
-        prepared: bool = True,
+        prepared: bool | None = None,
         sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
         **libpq: str | int,
     ) -> None:
@@ -107,9 +113,10 @@ class PostgresStore(Limits, Store):
             raise SettingsError(f"A pool takes no {', '.join(sorted(libpq))}: it has its own.")
         else:
             self._source = source
-        self._check = partial(inspect, schema=schema)
-        self._table = Table(schema=schema, prepared=prepared)
-        self._held_table = Table(schema=schema, prepared=prepared, clock="statement_timestamp()")
+        self._schema = schema
+        self._prepared = prepared
+        self._table = Table(schema=schema)
+        self._held_table = Table(schema=schema, clock="statement_timestamp()")
         self._expired = Expired(schema)
         self._sweeper = None if sweep_every is None else self._make_sweeper(sweep_every)
         self._dead = DeadKeys()
@@ -291,9 +298,41 @@ class PostgresStore(Limits, Store):
             self._table,
             check=self._check,
             on_open=self._start_sweeping,
+            on_astray=self._stop_preparing,
             timeout=self._timeout,
         )
         return engine
+
+    async def _check(self, connection: Connection) -> None:
+        """Check the database, on the first connection of all, and whether to prepare statements.
+
+        Raises what `inspect` raises, and `SettingsError` if `prepared` cannot work.
+        """
+        await inspect(connection, self._schema)
+        prepared = self._prepared is not False
+        if prepared and await is_pooled(connection):
+            prepared = self._prepared is True
+            if not prepared:
+                _LOGGER.info(
+                    "A pooler stands between this process and PostgreSQL: statements are not "
+                    "prepared."
+                )
+            elif not await keeps_statements_apart(connection):
+                raise SettingsError(
+                    "prepared=True cannot work: the pooler in between mixes up the prepared "
+                    "statements of its clients. Leave prepared out, or set "
+                    "max_prepared_statements in PgBouncer 1.21 or later."
+                )
+        self._table.prepared = self._held_table.prepared = prepared
+
+    def _stop_preparing(self) -> None:
+        """Prepare no statements from now on: one of them went astray."""
+        if self._table.prepared:
+            _LOGGER.warning(
+                "A prepared statement went astray, probably in a pooler: statements are not "
+                "prepared any more."
+            )
+            self._table.prepared = self._held_table.prepared = False
 
     def _make_sweeper(self, every: Period) -> Sweeper:
         pause = as_period(every)

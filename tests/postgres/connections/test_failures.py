@@ -71,7 +71,8 @@ VERDICTS = {
     Verdict.STALE: "25006 0A000",
     Verdict.ROLLED_BACK: "40001 40P01",
     Verdict.UNAVAILABLE: "53100 53300 55P03 57014 57P03 58030",
-    Verdict.WRONG: "22P02 23505 26000 42501 42601 42P01 42P05 54001 XX000",
+    Verdict.ASTRAY: "26000 42P05",
+    Verdict.WRONG: "22P02 23505 42501 42601 42P01 54001 XX000",
 }
 
 
@@ -111,6 +112,7 @@ def test_verdict_without_sqlstate(error: psycopg.Error, verdict: Verdict) -> Non
         pytest.param([Verdict.LOST] * 3, False, 1, id="lost"),
         pytest.param([Verdict.STALE] * 3, False, 2, id="stale"),
         pytest.param([Verdict.STALE, Verdict.LOST], True, 2, id="stale, then lost"),
+        pytest.param([Verdict.ASTRAY] * 3, False, 2, id="astray"),
         pytest.param([Verdict.ROLLED_BACK] * 9, False, 4, id="rolled back"),
         pytest.param([Verdict.LOST, *[Verdict.ROLLED_BACK] * 9], True, 5, id="lost, rolled back"),
         pytest.param([Verdict.UNAVAILABLE] * 2, True, 1, id="not now"),

@@ -31,6 +31,8 @@ class Verdict(Enum):
     STALE = auto()
     #: The statement was rolled back because of another transaction. It may be retried.
     ROLLED_BACK = auto()
+    #: A prepared statement was not found, or its name was taken: it was not executed.
+    ASTRAY = auto()
     #: The server cannot answer now.
     UNAVAILABLE = auto()
     #: The table, the role or the statement is wrong. A retry does not help.
@@ -49,6 +51,8 @@ VERDICTS: Final = {
     "0A000": Verdict.STALE,  # a cached plan must not change its result type
     "40001": Verdict.ROLLED_BACK,  # serialization failure
     "40P01": Verdict.ROLLED_BACK,  # deadlock
+    "26000": Verdict.ASTRAY,  # the prepared statement does not exist
+    "42P05": Verdict.ASTRAY,  # it exists already
     "53": Verdict.UNAVAILABLE,  # out of connections, memory, disk
     "55P03": Verdict.UNAVAILABLE,  # lock_timeout
     "57": Verdict.UNAVAILABLE,  # starting up, statement_timeout
@@ -62,9 +66,6 @@ _NO_PRIVILEGE: Final = "42501"
 
 #: SQLSTATEs that mean that the table is not as it should be.
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001", "23514"})
-
-#: A prepared statement is not there, or is there already.
-_POOLER: Final = frozenset({"26000", "42P05"})
 
 
 def judge(error: psycopg.Error) -> Verdict:
@@ -94,7 +95,9 @@ class Retries:
             return next(self._pauses, None)
         if self._is_second:
             return None
-        self._is_second = verdict is Verdict.STALE or (verdict is Verdict.LOST and self._idempotent)
+        self._is_second = verdict in {Verdict.STALE, Verdict.ASTRAY} or (
+            verdict is Verdict.LOST and self._idempotent
+        )
         return 0.0 if self._is_second else None
 
 
@@ -116,6 +119,11 @@ def translated(error: psycopg.Error) -> SessionError:
         return StoreUnavailableError(
             "The database takes no writes now: it is a standby, or read-only (SQLSTATE 25006)."
         )
+    if verdict is Verdict.ASTRAY:
+        return SessionError(
+            f"A prepared statement went astray (SQLSTATE {state}, {type(error).__name__}): if a "
+            "pooler stands in between, set prepared=False."
+        )
     if verdict is Verdict.WRONG:
         return _wrong(state, error)
     return StoreUnavailableError(f"The database cannot answer now (SQLSTATE {state}).")
@@ -131,10 +139,5 @@ def _wrong(state: str, error: psycopg.Error) -> SessionError:
     if state in _SCHEMA:
         return SchemaError(
             f"The session table is not as it should be {told}; run `pgsession migrate`."
-        )
-    if state in _POOLER:
-        return SessionError(
-            f"A prepared statement went astray {told}: behind a pooler that cannot carry them, "
-            "set prepared=False."
         )
     return SessionError(f"The database refused a statement {told}.")

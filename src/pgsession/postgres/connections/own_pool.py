@@ -13,6 +13,7 @@ from pgsession.postgres.connections.connection import (
     OwnConnection,
     ending_if_cancelled,
 )
+from pgsession.postgres.connections.pooler import is_pooled
 
 #: Callers that may wait for each connection; one more gets `StoreBusyError` at once.
 _WAITING_EACH: Final = 64
@@ -47,8 +48,8 @@ class PoolSettings:
     size: int
     #: Seconds that a caller waits for a connection at most.
     timeout: float
-    #: Whether the connections are direct, so that statements and settings stay with them.
-    prepared: bool
+    #: Whether statements are prepared; None: only on direct connections.
+    prepared: bool | None
 
 
 class OwnPool(AsyncConnectionPool[OwnConnection]):
@@ -61,7 +62,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
     def __init__(self, settings: PoolSettings) -> None:
         #: Every connection that was made here and is in use somewhere.
         self.made: WeakSet[OwnConnection] = WeakSet()
-        self._is_direct = settings.prepared
+        self._prepared = settings.prepared
         self._pause = _SHORTEST
         self._timer: asyncio.TimerHandle | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -77,8 +78,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             reconnect_timeout=_GIVING_UP,
             reconnect_failed=self._retry_later,
             name="pgsession",
-            kwargs={"autocommit": True}
-            | ({} if settings.prepared else {"prepare_threshold": None}),
+            kwargs={"autocommit": True},
         )
 
     async def close(self, timeout: float = 5.0) -> None:
@@ -95,9 +95,13 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
     async def _set_up(self, connection: OwnConnection) -> None:
         self.made.add(connection)
         self._pause = _SHORTEST
-        if self._is_direct:  # a pooler would pass the settings on to others
-            with ending_if_cancelled():
+        with ending_if_cancelled():
+            if not await is_pooled(connection):  # a pooler would pass the settings on to others
                 await connection.execute(_CONFIGURE)
+            elif not self._prepared:
+                connection.prepare_threshold = None
+        if self._prepared is False:
+            connection.prepare_threshold = None
 
     async def _retry_later(self, _pool: AsyncConnectionPool[Any]) -> None:
         """Plan the next attempt: psycopg's pool has just given one up."""

@@ -26,11 +26,16 @@ DEFAULT_TIMEOUT: Final = 5.0
 
 
 class Runner:
-    """Runs work on the connections of a pool, each piece for `timeout` seconds at most."""
+    """Runs work on the connections of a pool, each piece for `timeout` seconds at most.
 
-    def __init__(self, pool: Pool, *, timeout: float) -> None:
+    `on_astray` is called when a prepared statement was not found, or found to
+    be taken, before the work is retried.
+    """
+
+    def __init__(self, pool: Pool, *, timeout: float, on_astray: Callable[[], None]) -> None:
         self._pool = pool
         self._timeout = timeout
+        self._on_astray = on_astray
 
     async def run(
         self,
@@ -42,9 +47,10 @@ class Runner:
 
         It is retried
 
-        - once, on another connection, if the first was of no use, or was lost
-          and the work is `idempotent`: done twice it has the same effect and
-          the same answer, whatever others do in between;
+        - once, if the connection was of no use, if a prepared statement went
+          astray, or if the connection was lost and the work is `idempotent`:
+          done twice it has the same effect and the same answer, whatever others
+          do in between;
         - a few times, if the server rolled it back because of others, as it
           does with one of two batches that wait for each other's rows.
 
@@ -74,13 +80,9 @@ class Runner:
                     finally:
                         if connection is not None:
                             pool.release(connection)
-                    if verdict in _SPREADS:
-                        await pool.replace_all()
                     retries = retries or Retries(idempotent=idempotent)
-                    pause = None if deadline.interruptions else retries.pause(verdict)
-                    if pause is None:
+                    if not await self._recover(verdict, retries) or deadline.interruptions:
                         break
-                    await asyncio.sleep(pause * random.random())  # noqa: S311 - to part the two
         except TimeoutError:
             if not deadline.interruptions:
                 raise
@@ -89,6 +91,18 @@ class Runner:
             await pool.replace_all()
         # Not while the driver's error is handled, nor caused by it: it quotes parameters.
         raise failure
+
+    async def _recover(self, verdict: Verdict, retries: Retries) -> bool:
+        """Prepare the retry after a failure, and wait before it; return False if there is none."""
+        if verdict in _SPREADS:
+            await self._pool.replace_all()
+        elif verdict is Verdict.ASTRAY:
+            self._on_astray()
+        pause = retries.pause(verdict)
+        if pause is None:
+            return False
+        await asyncio.sleep(pause * random.random())  # noqa: S311 - to part the two
+        return True
 
 
 def _late(*, is_sent: bool) -> StoreUnavailableError:
