@@ -87,16 +87,17 @@ class Row(NamedTuple):
 
     session_key: str
     text: str | None
-    seconds: float
-    granted: float | None
-    lifetime: float | None
+    #: These three are microseconds.
+    remaining: int
+    granted: int | None
+    lifetime: int | None
 
     def __repr__(self) -> str:
-        return f"Row(seconds={self.seconds})"
+        return f"Row(remaining={self.remaining})"
 
     def entry(self) -> Entry | None:
         """Return a new entry; or None, and log an error, if the text cannot be read."""
-        _, text, seconds, granted, lifetime = self
+        _, text, remaining, granted, lifetime = self
         try:
             value = None if text is None else decode_value(text)
         except InvalidValueError:
@@ -108,9 +109,9 @@ class Row(NamedTuple):
         return _entry(
             (
                 value,
-                timedelta(0, seconds),
-                None if granted is None else timedelta(0, granted),
-                None if lifetime is None else timedelta(0, lifetime),
+                timedelta(0, 0, remaining),
+                None if granted is None else timedelta(0, 0, granted),
+                None if lifetime is None else timedelta(0, 0, lifetime),
             )
         )
 

@@ -1,10 +1,12 @@
 """Every statement on the session table.
 
-Each statement is keyed by ``session_key``, names its columns with casts, says
+Each statement is keyed by ``session_key``, names its columns with casts, asks for
 ``expire_date > now()`` where it means a living session, and lets the database
 compute expiries, in seconds. None is an upsert, none updates the key, and none
-locks more than its own rows, so that a distributed engine takes them as they
-are.
+locks more than its own rows.
+
+Functions, operators and types are named with their schema: another role may have
+put some of the same name into a schema of the search_path (CVE-2018-1058).
 """
 
 from __future__ import annotations
@@ -20,25 +22,33 @@ from psycopg.rows import TupleRow
 
 from pgsession.core.period import MAX_PERIOD
 from pgsession.core.value import encode_text
+from pgsession.errors import SchemaError
 from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.rows import Draft, Edit, Row
 from pgsession.postgres.schema import qualified
 
 _FARTHEST: Final = str(MAX_PERIOD.total_seconds())
 
+# Periods are read as whole microseconds: how a float is written depends on extra_float_digits.
 # The expiry is limited before the subtraction, which 'infinity' does not allow.
 _SELECT = """
 SELECT
-    session_key::text,
-    session_data::text,
-    extract(
-        epoch FROM least(expire_date, now() + make_interval(secs => {farthest})) - now()
-    )::float8,
-    extract(epoch FROM period)::float8,
-    extract(epoch FROM nullif(final_date, 'infinity') - now())::float8
+    session_key::pg_catalog.text,
+    session_data::pg_catalog.text,
+    (extract(epoch FROM
+        least(
+            expire_date,
+            pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {farthest})
+        ) OPERATOR(pg_catalog.-) pg_catalog.now()
+    ) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8,
+    (extract(epoch FROM period) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8,
+    CASE WHEN pg_catalog.isfinite(final_date) THEN
+        (extract(epoch FROM final_date OPERATOR(pg_catalog.-) pg_catalog.now())
+            OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8
+    END
 FROM {table}
 WHERE session_key {is_wanted}
-  AND expire_date > now()
+  AND expire_date OPERATOR(pg_catalog.>) pg_catalog.now()
 """
 
 _INSERT = """
@@ -46,9 +56,10 @@ INSERT INTO {table} (session_key, session_data, expire_date, period, final_date)
 SELECT
     d.session_key,
     d.session_data,
-    now() + make_interval(secs => least(d.seconds, d.lifetime)),
-    CASE WHEN d.granted THEN make_interval(secs => d.seconds) END,
-    now() + make_interval(secs => d.lifetime)
+    pg_catalog.now() OPERATOR(pg_catalog.+)
+        pg_catalog.make_interval(secs => least(d.seconds, d.lifetime)),
+    CASE WHEN d.granted THEN pg_catalog.make_interval(secs => d.seconds) END,
+    pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => d.lifetime)
 FROM {drafts}
 """
 
@@ -56,7 +67,8 @@ FROM {drafts}
 _EDITED_DATA = """CASE
         WHEN o.changed IS NULL THEN s.session_data
         WHEN o.replaced THEN o.changed
-        ELSE (coalesce(s.session_data, '{}'::jsonb) - o.removed) || o.changed
+        ELSE (coalesce(s.session_data, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) o.removed)
+            OPERATOR(pg_catalog.||) o.changed
     END"""
 
 _EDITED_EXPIRY = """CASE
@@ -78,8 +90,9 @@ WITH offered AS MATERIALIZED (
         coalesce(removed, '{}') AS removed,
         replaced,
         granted,
-        make_interval(secs => own) AS period,
-        now() + make_interval(secs => seconds) AS expire_date
+        pg_catalog.make_interval(secs => own) AS period,
+        pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => seconds)
+            AS expire_date
     FROM {edits}
 )"""
 
@@ -97,17 +110,17 @@ SET session_data = {data},
     expire_date = {expiry},
     period = {period}
 FROM offered AS o
-WHERE s.session_key = o.session_key
-  AND s.expire_date > now()
-RETURNING s.session_key::text
+WHERE s.session_key OPERATOR(pg_catalog.=) o.session_key
+  AND s.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()
+RETURNING s.session_key::pg_catalog.text
 """
 
 # The row moves: DELETE waits for a writer in flight and returns what that writer left.
 _RENEW = """{offered}, old AS (
     DELETE FROM {table} AS s
     USING offered AS o
-    WHERE s.session_key = o.session_key
-      AND s.expire_date > now()
+    WHERE s.session_key OPERATOR(pg_catalog.=) o.session_key
+      AND s.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()
     RETURNING
         s.session_key, s.session_data, s.expire_date, s.created_on, s.period, s.final_date,
         s.user_id
@@ -123,77 +136,83 @@ SELECT
     s.final_date,
     s.user_id
 FROM old AS s
-JOIN offered AS o ON o.session_key = s.session_key
-RETURNING session_key::text
+JOIN offered AS o ON o.session_key OPERATOR(pg_catalog.=) s.session_key
+RETURNING session_key::pg_catalog.text
 """
 
 # A batch is one JSON text, whose records leave out what stays as it is. A single row is passed as
 # parameters: such a statement is planned once, and costs half as much as a batch of one.
-_AMONG = "= ANY(string_to_array(%s::text, ','))"
-_EQUAL = "= %s::text"
+_AMONG = "OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))"
+_EQUAL = "OPERATOR(pg_catalog.=) %s::pg_catalog.text"
 
-_DRAFTS = """jsonb_to_recordset(%s::jsonb) AS d (
-    session_key text,
-    session_data jsonb,
-    seconds float8,
-    granted boolean,
-    lifetime float8
+_DRAFTS = """pg_catalog.jsonb_to_recordset(%s::pg_catalog.jsonb) AS d (
+    session_key pg_catalog.text,
+    session_data pg_catalog.jsonb,
+    seconds pg_catalog.float8,
+    granted pg_catalog.bool,
+    lifetime pg_catalog.float8
 )"""
 
 _DRAFT = """(
     SELECT
-        %(session_key)s::text AS session_key,
-        %(session_data)s::jsonb AS session_data,
-        %(seconds)s::float8 AS seconds,
-        %(granted)s::boolean AS granted,
-        %(lifetime)s::float8 AS lifetime
+        %(session_key)s::pg_catalog.text AS session_key,
+        %(session_data)s::pg_catalog.jsonb AS session_data,
+        %(seconds)s::pg_catalog.float8 AS seconds,
+        %(granted)s::pg_catalog.bool AS granted,
+        %(lifetime)s::pg_catalog.float8 AS lifetime
 ) AS d"""
 
-_EDITS = """jsonb_to_recordset(%s::jsonb) AS e (
-    session_key text,
-    heir text,
-    changed jsonb,
-    removed text[],
-    replaced boolean,
-    seconds float8,
-    granted boolean,
-    own float8
+_EDITS = """pg_catalog.jsonb_to_recordset(%s::pg_catalog.jsonb) AS e (
+    session_key pg_catalog.text,
+    heir pg_catalog.text,
+    changed pg_catalog.jsonb,
+    removed pg_catalog.text[],
+    replaced pg_catalog.bool,
+    seconds pg_catalog.float8,
+    granted pg_catalog.bool,
+    own pg_catalog.float8
 )"""
 
 _EDIT = """(
     SELECT
-        %(session_key)s::text AS session_key,
-        %(heir)s::text AS heir,
-        %(changed)s::jsonb AS changed,
-        %(removed)s::text[] AS removed,
-        %(replaced)s::boolean AS replaced,
-        %(seconds)s::float8 AS seconds,
-        %(granted)s::boolean AS granted,
-        %(own)s::float8 AS own
+        %(session_key)s::pg_catalog.text AS session_key,
+        %(heir)s::pg_catalog.text AS heir,
+        %(changed)s::pg_catalog.jsonb AS changed,
+        %(removed)s::pg_catalog.text[] AS removed,
+        %(replaced)s::pg_catalog.bool AS replaced,
+        %(seconds)s::pg_catalog.float8 AS seconds,
+        %(granted)s::pg_catalog.bool AS granted,
+        %(own)s::pg_catalog.float8 AS own
 ) AS e"""
 
 # The row is locked before it is read, so a second taker, which waits, finds the member gone.
 _TAKE = """
 UPDATE {table} AS s
-SET session_data = s.session_data - o.name
+SET session_data = s.session_data OPERATOR(pg_catalog.-) o.name
 FROM (
     SELECT
         session_key,
-        %(name)s::text AS name,
-        session_data -> %(name)s::text AS taken
+        %(name)s::pg_catalog.text AS name,
+        session_data OPERATOR(pg_catalog.->) %(name)s::pg_catalog.text AS taken
     FROM {table}
-    WHERE session_key = %(key)s::text
-      AND expire_date > now()
-      AND session_data ? %(name)s::text
+    WHERE session_key OPERATOR(pg_catalog.=) %(key)s::pg_catalog.text
+      AND expire_date OPERATOR(pg_catalog.>) pg_catalog.now()
+      AND session_data OPERATOR(pg_catalog.?) %(name)s::pg_catalog.text
     FOR UPDATE
 ) AS o
-WHERE s.session_key = o.session_key
-  AND s.expire_date > now()
-RETURNING o.taken::text
+WHERE s.session_key OPERATOR(pg_catalog.=) o.session_key
+  AND s.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()
+RETURNING o.taken::pg_catalog.text
 """
 
 _DELETE = """
 DELETE FROM {table}
+WHERE session_key {is_wanted}
+"""
+
+# Rows that DELETE should have removed, and something has kept.
+_KEPT = """
+SELECT FROM {table}
 WHERE session_key {is_wanted}
 """
 
@@ -202,15 +221,16 @@ _DELETE_EMPTY = """
 WITH held AS MATERIALIZED (
     SELECT
         session_key,
-        coalesce(session_data, '{}'::jsonb) = '{}'::jsonb AS is_empty
+        coalesce(session_data, '{}'::pg_catalog.jsonb)
+            OPERATOR(pg_catalog.=) '{}'::pg_catalog.jsonb AS is_empty
     FROM {table}
-    WHERE session_key = %s::text
-      AND expire_date > now()
+    WHERE session_key OPERATOR(pg_catalog.=) %s::pg_catalog.text
+      AND expire_date OPERATOR(pg_catalog.>) pg_catalog.now()
     FOR UPDATE
 ), gone AS (
     DELETE FROM {table} AS s
     USING held
-    WHERE s.session_key = held.session_key
+    WHERE s.session_key OPERATOR(pg_catalog.=) held.session_key
       AND held.is_empty
 )
 SELECT is_empty
@@ -226,10 +246,10 @@ class Table:
     and returns an answer for each, in order. It raises what psycopg raises.
 
     In a transaction ``now()`` is when it began, which may be long ago: there,
-    pass ``clock="statement_timestamp()"``.
+    pass ``clock="statement_timestamp"``.
     """
 
-    def __init__(self, *, schema: str | None, clock: str = "now()") -> None:
+    def __init__(self, *, schema: str | None, clock: str = "now") -> None:
         write = partial(_written, table=qualified(schema, "session"), clock=clock)
         #: Whether statements are prepared on connections that allow it.
         self.prepared: bool = True
@@ -244,6 +264,8 @@ class Table:
         self._take = write(_TAKE)
         self._delete = write(_DELETE, is_wanted=_AMONG)
         self._delete_one = write(_DELETE, is_wanted=_EQUAL)
+        self._kept = write(_KEPT, is_wanted=_AMONG)
+        self._kept_one = write(_KEPT, is_wanted=_EQUAL)
         self._delete_empty = write(_DELETE_EMPTY)
 
     async def fetch(self, connection: Connection, digests: Sequence[str]) -> Sequence[Row | None]:
@@ -292,12 +314,23 @@ class Table:
         return [edit.heir in heirs for edit in edits]
 
     async def delete(self, connection: Connection, digests: Sequence[str]) -> Sequence[None]:
-        """Remove the rows that are there."""
-        if len(digests) == 1:
-            await self._execute(connection, self._delete_one, (digests[0],))
-        else:
-            gone = ",".join(dict.fromkeys(digests))
-            await self._execute(connection, self._delete, (gone,))
+        """Remove the rows that are there.
+
+        Raises `SchemaError` if a row is still there, which row security, a
+        trigger or a rule may cause.
+        """
+        gone = ",".join(dict.fromkeys(digests))
+        is_single = len(digests) == 1
+        cursor = cursor_of(connection)
+        statement = self._delete_one if is_single else self._delete
+        await cursor.execute(statement, (gone,), prepare=self.prepared)
+        if cursor.rowcount <= gone.count(","):  # fewer than asked for: some were not there
+            statement = self._kept_one if is_single else self._kept
+            if await self._rows(connection, statement, (gone,)):
+                raise SchemaError(
+                    "A session could not be removed: row security, a trigger or a rule on the "
+                    "table keeps its row. Drop it."
+                )
         return [None] * len(digests)
 
     async def take(
@@ -345,7 +378,8 @@ def _written(statement: str, *, table: sql.Identifier, clock: str, **rows: str) 
         statement = statement.replace("{" + part + "}", text)
     # The name comes last, as it may hold anything. A % in it must not start a parameter.
     name = table.as_string().replace("%", "%%")
-    return statement.replace("now()", clock).replace("{table}", name).encode()
+    statement = statement.replace("pg_catalog.now()", f"pg_catalog.{clock}()")
+    return statement.replace("{table}", name).encode()
 
 
 def _single(record: Draft | Edit) -> dict[str, object]:

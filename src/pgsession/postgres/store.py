@@ -116,7 +116,7 @@ class PostgresStore(Limits, Store):
         self._schema = schema
         self._prepared = prepared
         self._table = Table(schema=schema)
-        self._held_table = Table(schema=schema, clock="statement_timestamp()")
+        self._held_table = Table(schema=schema, clock="statement_timestamp")
         self._expired = Expired(schema)
         self._sweeper = None if sweep_every is None else self._make_sweeper(sweep_every)
         self._dead = DeadKeys()
