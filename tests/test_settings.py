@@ -1,4 +1,4 @@
-"""Policy from arguments and from the environment; a wrong setting is one clear error."""
+"""Settings from arguments and from the environment; a wrong setting raises one clear error."""
 
 import math
 import traceback
@@ -21,7 +21,7 @@ from pgsession.settings import SessionSettings
 SECRET = "one-secret-that-is-long-enough-for-it"
 OTHER = "another-secret-that-is-long-enough-too"
 
-#: Part of every wrong content here; no error may repeat it.
+#: Part of every wrong value here; no error may contain it.
 PRIVATE = "hunter2"
 
 VARIABLES = [
@@ -73,7 +73,7 @@ VARIABLES = [
 
 @pytest.mark.parametrize(("variable", "text", "setting", "content"), VARIABLES)
 def test_variable(variable: str, text: str, setting: str, content: Any) -> None:
-    """Each setting can be read from its variable, and leaves the others at their defaults."""
+    """Each setting is read from its variable, and the other settings keep their defaults."""
     read = SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET, variable: text})
 
     plain = SessionSettings(secret_key=(SECRET,))
@@ -82,14 +82,14 @@ def test_variable(variable: str, text: str, setting: str, content: Any) -> None:
 
 
 def test_every_setting() -> None:
-    """No setting is without a variable, and none without a row above."""
+    """Every setting has a variable and a row above."""
     rows: list[Any] = [row.values for row in VARIABLES]
 
     assert {row[2] for row in rows} == {field.name for field in fields(SessionSettings)}
 
 
 def test_empty_variables() -> None:
-    """An empty variable is one that is not set."""
+    """An empty variable counts as not set."""
     rows: list[Any] = [row.values for row in VARIABLES]
     empty = dict.fromkeys((row[0] for row in rows), "")
 
@@ -99,7 +99,7 @@ def test_empty_variables() -> None:
 
 
 def test_foreign_variables() -> None:
-    """Variables of others are left alone, theirs to be wrong."""
+    """Variables that are not settings are ignored, whatever they contain."""
     read = SessionSettings.from_env(
         {"SESSION_SECRET_KEY": SECRET, "SESSION_NAME": PRIVATE, "MAX_AGE": PRIVATE}
     )
@@ -108,7 +108,7 @@ def test_foreign_variables() -> None:
 
 
 def test_env_file(tmp_path: Path) -> None:
-    """A file may hold further variables; the environment's count more, unless empty."""
+    """A file may contain more variables; those of the environment win, unless they are empty."""
     env_file = tmp_path / ".env"
     env_file.write_text(
         f'SESSION_SECRET_KEY="{SECRET}"\nSESSION_PATH=/file\nSESSION_DOMAIN=file.org\n'
@@ -123,7 +123,7 @@ def test_env_file(tmp_path: Path) -> None:
 
 
 def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without arguments the process's own environment is read."""
+    """Without arguments, the settings come from the process's environment."""
     monkeypatch.setenv("SESSION_SECRET_KEY", SECRET)
     monkeypatch.setenv("SESSION_PATH", "/app")
 
@@ -175,7 +175,7 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_variable(variables: dict[str, str], named: str) -> None:
-    """A wrong variable is one error that names the setting and never its content."""
+    """A wrong variable raises one error that names the setting and never shows its value."""
     environment = {"SESSION_SECRET_KEY": SECRET, **variables} if variables else {}
 
     with pytest.raises(SettingsError, match=f"^{named}") as caught:
@@ -233,7 +233,7 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
     ],
 )
 def test_wrong_setting(setting: str, content: object) -> None:
-    """A setting that cannot work is one error that names it, whatever its type."""
+    """A setting that cannot work raises one error that names it, whatever its type."""
     given: dict[str, Any] = {"secret_key": SECRET, "domain": "example.org", setting: content}
 
     with pytest.raises(SettingsError, match=rf"^{setting}\b") as caught:
@@ -243,7 +243,7 @@ def test_wrong_setting(setting: str, content: object) -> None:
 
 
 def test_defaults() -> None:
-    """Without further settings a session lives a week, and its cookie is as safe as can be."""
+    """By default a session lives one week, and its cookie has the safest attributes."""
     settings = SessionSettings(secret_key=SECRET, database_url="postgresql:///app")
 
     cookie, store = settings.make_cookie(), settings.make_store()
@@ -267,7 +267,7 @@ def test_defaults() -> None:
     ],
 )
 def test_secret_key(secret_key: Any) -> None:
-    """The secret may be text, bytes or Starlette's `Secret`, alone or in a list, newest first."""
+    """The secret is a str, bytes or Starlette's `Secret`, alone or in a list, newest first."""
     key = "k" * 40
 
     written = SessionSettings(secret_key=secret_key).make_cookie().write(key, None)
@@ -286,7 +286,7 @@ def test_secret_key(secret_key: Any) -> None:
     ],
 )
 def test_max_age(max_age: Any, expected: object) -> None:
-    """`max_age` is a period, the default, or none at all."""
+    """`max_age` is a period, "default" or None."""
     assert SessionSettings(secret_key=SECRET, max_age=max_age).cookie_max_age() == expected
 
 
@@ -324,7 +324,7 @@ def test_make_store() -> None:
 
 
 def test_no_database() -> None:
-    """Without a database URL there is no store, and the error says what to do."""
+    """Without a database URL, making a store fails, and the error says what to do."""
     with pytest.raises(SettingsError, match="database_url is missing: give the middleware a store"):
         SessionSettings(secret_key=SECRET).make_store()
 
@@ -340,7 +340,7 @@ def test_no_database() -> None:
     ids=["nonsense", "keyword", "URL", "parameter"],
 )
 def test_wrong_database(url: str) -> None:
-    """A database URL that libpq cannot read is one error that does not repeat it."""
+    """A database URL that libpq cannot parse raises one error that does not repeat it."""
     with pytest.raises(SettingsError, match="database_url: The database URL") as caught:
         SessionSettings(secret_key=SECRET, database_url=url)
 
@@ -348,7 +348,7 @@ def test_wrong_database(url: str) -> None:
 
 
 def test_repr() -> None:
-    """The repr shows neither the secrets nor the database URL, which holds a password."""
+    """The repr shows neither the secrets nor the database URL, which contains a password."""
     shown = repr(
         SessionSettings(
             secret_key=[SECRET, Secret(OTHER)], database_url=f"postgresql://u:{PRIVATE}@h/d"
@@ -364,7 +364,7 @@ def test_repr() -> None:
 @pytest.mark.parametrize("name", ["default_period", "max_lifetime"])
 @pytest.mark.parametrize("period", [0, -5, timedelta(0)], ids=str)
 def test_period_without_life(name: str, period: timedelta | int) -> None:
-    """A setting by which no session would live is refused, though a store takes such periods."""
+    """The settings reject a period that is not positive, although a store accepts it."""
     keywords: dict[str, Any] = {name: period}
 
     with pytest.raises(SettingsError, match=name):
@@ -374,14 +374,14 @@ def test_period_without_life(name: str, period: timedelta | int) -> None:
 HOUR = timedelta(hours=1)
 QUARTER = timedelta(minutes=15)
 
-#: SP 800-63B-4, sections 2.1.3, 2.2.3, 2.3.3: inactivity (level 1 names none) and overall.
+#: SP 800-63B-4, sections 2.1.3, 2.2.3, 2.3.3: inactivity (level 1 requires none) and overall.
 LEVELS = [
     pytest.param(1, timedelta(days=7), timedelta(days=30), id="AAL1"),
     pytest.param(2, HOUR, timedelta(hours=24), id="AAL2"),
     pytest.param(3, QUARTER, timedelta(hours=12), id="AAL3"),
 ]
 
-#: One second past what a level allows.
+#: One second more than a level allows.
 TOO_LONG = [
     pytest.param({"assurance_level": 1, "max_lifetime": 2_592_001}, "max_lifetime", id="AAL1"),
     pytest.param({"assurance_level": 2, "max_lifetime": 86_401}, "max_lifetime", id="AAL2"),
@@ -395,7 +395,7 @@ TOO_LONG = [
 
 @pytest.mark.parametrize(("level", "period", "lifetime"), LEVELS)
 def test_assurance_level(level: Any, period: timedelta, lifetime: timedelta) -> None:
-    """A level gives the store its timeouts."""
+    """An assurance level sets the periods of the store."""
     settings = SessionSettings(
         secret_key=SECRET, database_url="postgresql:///app", assurance_level=level
     )
@@ -407,7 +407,7 @@ def test_assurance_level(level: Any, period: timedelta, lifetime: timedelta) -> 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_shorter_than_level(level: Any) -> None:
-    """Periods of one's own count where they are given; a level takes those up to its limit."""
+    """Explicit periods take precedence over those of the level, up to its limits."""
     settings = SessionSettings(
         secret_key=SECRET,
         database_url="postgresql:///app",
@@ -424,7 +424,7 @@ def test_shorter_than_level(level: Any) -> None:
 
 @pytest.mark.parametrize(("given", "named"), TOO_LONG)
 def test_longer_than_level(given: dict[str, Any], named: str) -> None:
-    """A period past what the level allows is refused, by the setting's name."""
+    """A period longer than the level allows is rejected, and the error names the setting."""
     with pytest.raises(SettingsError, match=rf"^{named} is (too long|longer).* assurance_level"):
         SessionSettings(secret_key=SECRET, **given)
 
@@ -440,7 +440,7 @@ def test_longer_than_level(given: dict[str, Any], named: str) -> None:
     ],
 )
 def test_store_beyond_level(store: MemoryStore, named: str) -> None:
-    """A store of one's own keeps its periods, so one whose exceed the level is refused."""
+    """A given store keeps its own periods, so it is rejected if they exceed the level."""
     settings = SessionSettings(secret_key=SECRET, assurance_level=3)
 
     with pytest.raises(SettingsError, match=rf"^The store's {named}"):
@@ -460,5 +460,5 @@ def test_store_beyond_level(store: MemoryStore, named: str) -> None:
     ],
 )
 def test_store_within_level(store: MemoryStore, given: dict[str, Any]) -> None:
-    """A store whose periods keep to the level is taken, and any store where there is no level."""
+    """A store within the limits of the level is accepted; without a level any store is accepted."""
     SessionMiddleware(Starlette(), store, settings=SessionSettings(secret_key=SECRET, **given))

@@ -1,4 +1,4 @@
-"""The cookie: what is found in hostile headers, what is written, what is refused at the start."""
+"""The cookie: finding it in hostile headers, writing it, and rejecting bad settings."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ cookie = Cookie(secret_keys=[SECRET], name="session")
 
 
 def signed(key: str = KEY, *, by: Cookie = cookie) -> bytes:
-    """Return the cookie's value for `key`, as a browser would send it."""
+    """Return the value of the cookie for `key`, as a browser would send it."""
     pair, _, _ = by.write(key, None).partition(b";")
     return pair.partition(b"=")[2]
 
@@ -39,9 +39,9 @@ FORGED = GOOD[:-10] + b"forgedsig_"
 
 
 def test_signature() -> None:
-    """The signature is HMAC-SHA256 under a salt of the package's and the cookie's name.
+    """The signature is HMAC-SHA256; its salt names the package and the cookie.
 
-    It is part of the format: another one would log everybody out.
+    The signature is part of the format: a different one would log out all users.
     """
     derived = hmac.digest(SECRET.encode(), b"pgsession.cookie.session", hashlib.sha256)
     signature = base64.urlsafe_b64encode(hmac.digest(derived, KEY.encode(), hashlib.sha256))
@@ -69,7 +69,7 @@ def test_signature() -> None:
     ],
 )
 def test_found(header: bytes) -> None:
-    """The cookie is found wherever it stands in its header."""
+    """The cookie is found at any position in its header."""
     assert found(header) == KEY
 
 
@@ -126,7 +126,7 @@ def test_found(header: bytes) -> None:
     ],
 )
 def test_not_found(header: bytes) -> None:
-    """What is not to the letter what we wrote is nobody's session, and no error."""
+    """A cookie that differs in any byte from what we wrote is ignored without an error."""
     assert found(header) is None
 
 
@@ -145,30 +145,30 @@ def test_not_found(header: bytes) -> None:
     ],
 )
 def test_shape_of_key(key: str) -> None:
-    """A key of another shape is refused even if its signature is ours."""
+    """A key with the wrong shape is rejected even if its signature is valid."""
     assert found(b"session=" + signed(key)) is None
 
 
 def test_either_alphabet() -> None:
-    """A key with + and / is found: an older application may have issued it."""
+    """A key with + and / is found, because an older application may have issued it."""
     key = "+/" * 20
 
     assert found(b"session=" + signed(key)) == key
 
 
 def test_no_headers() -> None:
-    """Without a Cookie header there is no session, whatever other headers say."""
+    """A request without a Cookie header has no session, whatever its other headers contain."""
     assert cookie.find([]) is None
     assert cookie.find([(b"host", GOOD), (b"cookie2", GOOD), (b"set-cookie", GOOD)]) is None
 
 
 def test_header_names() -> None:
-    """The header's name may come in any case, for not every server lowers it."""
+    """The name of the header is case-insensitive, because not every server lower-cases it."""
     assert cookie.find([(b"Cookie", GOOD)]) == KEY
 
 
 def test_headers_in_lists() -> None:
-    """A server may give its headers as lists."""
+    """The headers may be lists instead of tuples."""
     headers: Any = [[b"cookie", GOOD]]
 
     assert cookie.find(headers) == KEY
@@ -185,7 +185,7 @@ BAD = [
 
 @pytest.mark.parametrize("bad", BAD)
 def test_same_name_twice(bad: bytes) -> None:
-    """Of several cookies of the name the one that verifies counts, in whatever order or header."""
+    """Of several cookies with the name, the one with a valid signature counts, in any order."""
     assert found(bad + b"; " + GOOD) == KEY
     assert found(GOOD + b"; " + bad) == KEY
     assert found(bad, GOOD) == KEY
@@ -194,7 +194,7 @@ def test_same_name_twice(bad: bytes) -> None:
 
 
 def test_two_good_ones() -> None:
-    """Of two that verify the first counts: browsers send the longer path first."""
+    """If two cookies are valid, the first counts: browsers send the longer path first."""
     second = b"session=" + signed(SECOND_KEY)
 
     assert found(GOOD + b"; " + second) == KEY
@@ -202,7 +202,7 @@ def test_two_good_ones() -> None:
 
 
 def test_flood() -> None:
-    """Among a thousand well-shaped forgeries so many are verified, no more."""
+    """At most 32 cookies with the right shape are verified, even if a thousand are sent."""
     assert found(b"; ".join([FORGED] * 31 + [GOOD])) == KEY
     assert found(b"; ".join([FORGED] * 32 + [GOOD])) is None
     assert found(b"; ".join([FORGED] * 1000 + [GOOD])) is None
@@ -210,18 +210,18 @@ def test_flood() -> None:
 
 
 def test_misshapen_flood() -> None:
-    """Misshapen cookies of the name do not count against the limit, for they cost nothing."""
+    """Cookies with the wrong shape do not count against the limit, because they cost nothing."""
     assert found(b"; ".join([b"session=junk"] * 1000 + [GOOD])) == KEY
 
 
 @pytest.mark.parametrize("secrets", [[OTHER], [OTHER, SECRET + "x"]], ids=["one", "two"])
 def test_wrong_secret(secrets: Sequence[str]) -> None:
-    """What another secret signed, or one that is retired, is nobody's session."""
+    """A cookie signed with another secret, or with a retired one, is ignored."""
     assert found(GOOD, by=Cookie(secret_keys=secrets, name="session")) is None
 
 
 def test_rotation() -> None:
-    """A secret that is still listed verifies, and the newest signs."""
+    """Any listed secret verifies a cookie, and the newest one signs it."""
     rotated = Cookie(secret_keys=[OTHER, SECRET], name="session")
     newest = Cookie(secret_keys=[OTHER], name="session")
 
@@ -230,12 +230,12 @@ def test_rotation() -> None:
 
 
 def test_secret_bytes() -> None:
-    """A secret is the same as text and as bytes."""
+    """A secret means the same as str and as bytes."""
     assert found(GOOD, by=Cookie(secret_keys=[SECRET.encode()], name="session")) == KEY
 
 
 def test_other_name() -> None:
-    """What is signed for a cookie of another name is nobody's session, for one secret too."""
+    """A value signed for a cookie with another name is ignored, even if the secret is the same."""
     value = signed(by=Cookie(secret_keys=[SECRET], name="admin"))
 
     assert found(b"session=" + value) is None
@@ -260,12 +260,12 @@ def test_other_name() -> None:
     ],
 )
 def test_other_token(token: bytes) -> None:
-    """A token that other code signed with the same secret is nobody's session."""
+    """A token that other code signed with the same secret is ignored."""
     assert found(b"session=" + token) is None
 
 
 def test_malleable() -> None:
-    """The last letter of a signature has spellings; each one that verifies is the same key."""
+    """Several last letters of a signature may verify; all of them give the same key."""
     alphabet = string.ascii_letters + string.digits + "-_"
     spellings = [GOOD[:-1] + letter.encode() for letter in alphabet]
 
@@ -291,7 +291,7 @@ def test_malleable() -> None:
 @example([(b"cookie", b"session=" + b"\xff" * 84)])
 @settings(deadline=None)
 def test_fuzz(headers: list[tuple[bytes, bytes]]) -> None:
-    """Whatever the headers, a key that we signed comes out of them, or none."""
+    """Any headers give either a key that we signed or None."""
     assert cookie.find(headers) in {None, KEY}
 
 
@@ -328,7 +328,7 @@ def test_fuzz(headers: list[tuple[bytes, bytes]]) -> None:
     ],
 )
 def test_written(given_cookie: Cookie, written: str) -> None:
-    """The Set-Cookie text has every attribute, in Starlette's order."""
+    """The Set-Cookie text contains every attribute, in Starlette's order."""
     value = signed(by=given_cookie).decode()
 
     assert given_cookie.write(KEY, timedelta(seconds=60)).decode() == written.replace("…", value)
@@ -341,7 +341,7 @@ def test_written(given_cookie: Cookie, written: str) -> None:
 
 
 def test_size() -> None:
-    """A cookie's content is 84 bytes, whatever the session holds."""
+    """The value of a cookie has 84 bytes, whatever the session contains."""
     assert len(signed()) == 84
 
 
@@ -360,12 +360,12 @@ def test_size() -> None:
     ],
 )
 def test_max_age(max_age: timedelta, seconds: int) -> None:
-    """Max-Age is rounded up, so that no cookie dies before its row, and cut at 400 days."""
+    """Max-Age is rounded up, so that no cookie expires before its row, and is at most 400 days."""
     assert f"; Max-Age={seconds}; ".encode() in cookie.write(KEY, max_age)
 
 
 def test_null_is_no_key() -> None:
-    """What `delete` leaves in a browser that keeps it is nobody's session."""
+    """A browser that keeps the value written by `delete` has no session."""
     assert found(cookie.delete().partition(b";")[0]) is None
 
 
@@ -381,7 +381,7 @@ def test_null_is_no_key() -> None:
     ],
 )
 def test_name(attributes: dict[str, Any], name: str) -> None:
-    """The name is `__Host-session` where the prefix's rules hold, else `session`."""
+    """The default name is `__Host-session` if the rules of that prefix are met, else `session`."""
     assert Cookie(secret_keys=[SECRET], **attributes).name == name
 
 
@@ -400,7 +400,7 @@ def test_name(attributes: dict[str, Any], name: str) -> None:
     ],
 )
 def test_bad_secret(secrets: Any, message: str) -> None:
-    """A secret that is missing, empty or short is refused at the start, unquoted."""
+    """A missing, empty or short secret is rejected at startup, and the error does not quote it."""
     with pytest.raises(SettingsError, match=f"secret_key {message}") as caught:
         Cookie(secret_keys=secrets)
 
@@ -411,7 +411,7 @@ def test_bad_secret(secrets: Any, message: str) -> None:
     "secret", ["x" * 32, "é" * 16, b"\xff" * 32, "\ud800" * 11], ids=["32", "16x2", "raw", "odd"]
 )
 def test_good_secret(secret: str | bytes) -> None:
-    """Thirty-two bytes are enough, whatever they are."""
+    """Any 32 bytes are accepted as a secret."""
     own = Cookie(secret_keys=[secret], name="session")
 
     assert found(b"session=" + signed(by=own), by=own) == KEY
@@ -454,13 +454,13 @@ def test_good_secret(secret: str | bytes) -> None:
     ],
 )
 def test_impossible(attributes: dict[str, Any], setting: str) -> None:
-    """What no browser would take is refused at the start, by the setting's name."""
+    """Settings that browsers would reject fail at startup, and the error names the setting."""
     with pytest.raises(SettingsError, match=f"^{setting}"):
         Cookie(secret_keys=[SECRET], **attributes)
 
 
 def test_repr() -> None:
-    """The repr shows no secret."""
+    """The repr contains no secret."""
     shown = repr(Cookie(secret_keys=[SECRET, OTHER.encode()]))
 
     assert SECRET not in shown

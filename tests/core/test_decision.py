@@ -1,4 +1,4 @@
-"""The decision table: every combination of what can be known of a session at a request's end."""
+"""The decision table: every combination of facts about a session at the end of a request."""
 
 from datetime import timedelta
 from itertools import product
@@ -9,24 +9,24 @@ from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_du
 
 FACTS = Outcome._fields
 
-#: The rules, the most important first: the first whose facts all hold decides. A dash is "not".
+#: The rules, most important first. The first rule whose facts all hold decides. A dash means "not".
 RULES = (
-    ("lost", Change.NOTHING),  # what ended under our hands stays ended, its cookie untouched
-    ("live cleared empty", Change.DESTROY),  # logout, even if a new key was asked for as well
-    ("live renewed", Change.RENEW),  # whatever else changed goes along in the same statement
+    ("lost", Change.NOTHING),  # it ended during the request: cookie unchanged
+    ("live cleared empty", Change.DESTROY),  # logout, even if a new key was requested
+    ("live renewed", Change.RENEW),  # all other changes are saved by the same statement
     ("live cleared", Change.REPLACE),  # cleared and filled again
-    ("live changed empty", Change.DRAIN),  # the last member is gone, unless others added some
+    ("live changed empty", Change.DRAIN),  # empty, unless other requests add members
     ("live changed", Change.MERGE),
     ("live touch_due", Change.TOUCH),
     ("live", Change.NOTHING),
-    ("-empty", Change.CREATE),  # a dead key is never adopted, so a new one
-    ("stale cleared", Change.FORGET),  # logged out of a session that was dead already
-    ("", Change.NOTHING),  # nothing for a visitor who was given nothing
+    ("-empty", Change.CREATE),  # a dead key is never used again
+    ("stale cleared", Change.FORGET),  # logout from a session that had already expired
+    ("", Change.NOTHING),  # a visitor without data gets no session
 )
 
 
 def expected(outcome: Outcome) -> Change:
-    """Return what the first rule that applies says."""
+    """Return the change that the first matching rule gives."""
     return next(
         change
         for condition, change in RULES
@@ -49,7 +49,7 @@ OUTCOMES = [
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=named)
 def test_every_row(outcome: Outcome) -> None:
-    """Each combination of facts names the one change that the rules give it."""
+    """Each combination of facts leads to the change that the rules give."""
     assert decide(outcome) is expected(outcome)
     assert DECISIONS[outcome] is expected(outcome)
 
@@ -84,7 +84,7 @@ def test_every_row(outcome: Outcome) -> None:
         pytest.param(
             Outcome(live=True, changed=True, touch_due=True),
             Change.MERGE,
-            id="writing, which slides as well",
+            id="writing extends the expiry too",
         ),
         pytest.param(
             Outcome(live=True, changed=True, empty=True), Change.DRAIN, id="removing the last"
@@ -127,18 +127,18 @@ def test_every_row(outcome: Outcome) -> None:
     ],
 )
 def test_important_row(outcome: Outcome, change: Change) -> None:
-    """What users meet most is written out by hand."""
+    """The most common cases are also listed by hand."""
     assert decide(outcome) is change
 
 
 def test_every_change() -> None:
-    """No change is without an outcome that asks for it."""
+    """Every change is the decision for at least one outcome."""
     assert {decide(outcome) for outcome in OUTCOMES} == set(Change)
 
 
 @pytest.mark.parametrize("outcome", [each for each in OUTCOMES if not each.live], ids=named)
 def test_dead_key(outcome: Outcome) -> None:
-    """Without a living session no change concerns a row but the making of a new one."""
+    """Without a live session, the only change that touches a row is the creation of a new one."""
     assert decide(outcome) in {Change.NOTHING, Change.CREATE, Change.FORGET}
 
 
@@ -177,7 +177,7 @@ TICK = timedelta(microseconds=1)
 def test_touch_due(
     remaining: timedelta, lifetime: timedelta | None, touch_after: timedelta | None, due: bool
 ) -> None:
-    """A read slides the expiry only if that gains `touch_after`, by default a tenth."""
+    """A read extends the expiry only if that gains at least `touch_after`, by default a tenth."""
     assert (
         touch_due(remaining=remaining, period=WEEK, lifetime=lifetime, touch_after=touch_after)
         is due

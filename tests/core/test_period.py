@@ -1,4 +1,4 @@
-"""Periods: what is one, and how a person writes it."""
+"""Periods: which values are valid, and how they are written as text."""
 
 import math
 from datetime import timedelta
@@ -29,7 +29,7 @@ SECOND = timedelta(seconds=1)
     ],
 )
 def test_period(period: Period, length: timedelta) -> None:
-    """A period is a timedelta or a number of seconds, of either sign."""
+    """A period is a timedelta or a number of seconds; it may be negative."""
     assert as_period(period) == length
 
 
@@ -53,14 +53,14 @@ def test_period(period: Period, length: timedelta) -> None:
     ],
 )
 def test_no_period(period: Any) -> None:
-    """What no clock can hold, or is no number, is refused by one error."""
+    """A value that is not a number, not finite or too long raises `InvalidPeriodError`."""
     with pytest.raises(InvalidPeriodError):
         as_period(period)
 
 
 @given(st.integers() | st.floats() | st.timedeltas())
 def test_total(period: Period) -> None:
-    """Every number and every timedelta is a period within a hundred years, or that error."""
+    """Every number and timedelta gives a period within a hundred years or `InvalidPeriodError`."""
     try:
         length = as_period(period)
     except InvalidPeriodError:
@@ -111,7 +111,7 @@ def test_written(text: str, length: timedelta) -> None:
     ids=ascii,
 )
 def test_not_written(text: str) -> None:
-    """Anything else is refused, and the error does not repeat it."""
+    """Any other text is rejected, and the error does not repeat it."""
     with pytest.raises(InvalidPeriodError) as caught:
         parse_period(text)
 
@@ -123,5 +123,5 @@ def test_not_written(text: str) -> None:
 
 
 def test_default() -> None:
-    """The period is one week unless something else is said, as in the seed."""
+    """The default period is one week, as in the seed."""
     assert timedelta(weeks=1) == DEFAULT_PERIOD

@@ -1,4 +1,4 @@
-"""The mapping that a handler sees: a dict that knows what became of it."""
+"""The session mapping that handlers use: a dict that tracks its changes."""
 
 import copy
 import json
@@ -31,19 +31,19 @@ PRIVATE = "hunter2"
 
 
 class Markup(str):
-    """A string of some library's own."""
+    """A str subclass, as libraries define them."""
 
     __slots__ = ()
 
 
 class Role(StrEnum):
-    """Strings that have a name."""
+    """A StrEnum."""
 
     ADMIN = "admin"
 
 
 def loaded(*, granted: timedelta | None = None, **value: Any) -> Session:
-    """Return a session as it was found in a store."""
+    """Return a session as it is loaded from a store."""
     entry = Entry(json.loads(json.dumps(value)), period=DAY, granted=granted)
     return Session(entry)
 
@@ -54,7 +54,7 @@ def do(session: Session, edit: Callable[[Session], object]) -> Session:
 
 
 def test_is_a_dict() -> None:
-    """A session is a dict: what takes dicts takes it."""
+    """A session is a dict, so code that accepts dicts accepts it."""
     session = loaded(user=1, cart=["a"])
 
     assert isinstance(session, dict)
@@ -76,7 +76,7 @@ def test_new() -> None:
 
 @pytest.mark.parametrize("value", [None, {}], ids=["never set", "empty"])
 def test_without_value(value: dict[str, Any] | None) -> None:
-    """A session that is alive without a value is empty, unmodified and not new."""
+    """A live session without a value is empty, unmodified and not new."""
     session = Session(Entry(value, period=DAY))
 
     assert session == {}
@@ -85,7 +85,7 @@ def test_without_value(value: dict[str, Any] | None) -> None:
 
 
 def test_accessed() -> None:
-    """A session is accessed once `request.session` was asked for, or somebody says so."""
+    """A session is accessed after `request.session` was read or `mark_accessed` was called."""
     session = loaded(user=1)
     before = session.accessed
 
@@ -96,7 +96,7 @@ def test_accessed() -> None:
 
 
 def test_mark_modified() -> None:
-    """To be told of a change is to be accessed, and no change."""
+    """`mark_modified` marks the session as accessed and does not make it modified."""
     session = loaded(user=1)
 
     session.mark_modified()
@@ -127,7 +127,7 @@ UNCHANGED: list[Any] = [
         lambda session: session.update(dict={"b": 2, "a": 1}), id="nested names in another order"
     ),
     pytest.param(lambda session: session.update(list=(1, 2)), id="tuple for the same list"),
-    pytest.param(lambda session: session.update(text=Markup("a")), id="str by descent"),
+    pytest.param(lambda session: session.update(text=Markup("a")), id="str subclass"),
     pytest.param(lambda session: session.update(role=Role.ADMIN), id="StrEnum"),
     pytest.param(lambda session: session.update(zero=-0.0), id="negative zero"),
     pytest.param(lambda session: session.update(list=list(session["list"])), id="an equal list"),
@@ -142,7 +142,7 @@ def specimen() -> Session:
 
 @pytest.mark.parametrize("edit", UNCHANGED)
 def test_unchanged(edit: Callable[[Session], object]) -> None:
-    """What leaves the same JSON behind is no change, so nothing will be written."""
+    """An edit that leaves the same JSON is not a change, so nothing is written."""
     session = do(specimen(), edit)
 
     assert not session.modified
@@ -189,7 +189,7 @@ def test_unchanged(edit: Callable[[Session], object]) -> None:
     ],
 )
 def test_changed(edit: Callable[[Session], object], changes: Changes) -> None:
-    """What a handler does to a session, at the top or below, is what will be merged."""
+    """Every edit of the session, at the top level or below, is part of the changes to merge."""
     session = do(specimen(), edit)
 
     assert session.modified
@@ -198,14 +198,14 @@ def test_changed(edit: Callable[[Session], object], changes: Changes) -> None:
 
 
 def test_look_alike_is_written() -> None:
-    """True in place of 1 is written as true."""
+    """If True replaces 1, true is written."""
     session = do(loaded(n=1), lambda session: session.update(n=True))
 
     assert session.changes().encode(limit=100) == b'{"n":true}'
 
 
 def test_pop_missing() -> None:
-    """What is not there cannot be removed, as in any dict."""
+    """Removing a missing member raises KeyError, as in any dict."""
     session = loaded(n=1)
 
     with pytest.raises(KeyError):
@@ -217,7 +217,7 @@ def test_pop_missing() -> None:
 
 
 def test_or() -> None:
-    """A union is a plain dict and leaves the session alone; an augmented one is the session."""
+    """`|` returns a plain dict and does not change the session; `|=` changes the session itself."""
     session = loaded(n=1)
     union = session | {"m": 2}
     before = session
@@ -230,7 +230,7 @@ def test_or() -> None:
 
 
 def test_clear() -> None:
-    """`clear` means that all goes, also what others add meanwhile."""
+    """`clear` replaces the whole value, including members that other requests add meanwhile."""
     session = do(loaded(n=1), Session.clear)
 
     assert session == {}
@@ -240,7 +240,7 @@ def test_clear() -> None:
 
 
 def test_clear_and_refill() -> None:
-    """A session that is filled again after `clear` is replaced whole, the same members too."""
+    """A session filled after `clear` replaces the whole value, even with the same members."""
     session = do(loaded(n=1, m=2), Session.clear)
 
     session["n"] = 1
@@ -251,7 +251,7 @@ def test_clear_and_refill() -> None:
 
 
 def test_removing_all_is_no_clear() -> None:
-    """Members removed one by one are merged: what others add meanwhile stays."""
+    """Members removed one by one are merged: members that other requests add meanwhile stay."""
     session = do(loaded(n=1), lambda session: session.pop("n"))
 
     assert not session.cleared
@@ -259,7 +259,7 @@ def test_removing_all_is_no_clear() -> None:
 
 
 def test_entry_apart() -> None:
-    """An edit of the session's own dict leaves the entry's as it is."""
+    """An edit of the session does not change the value of its entry."""
     entry = Entry({"n": 1}, period=DAY)
     session = Session(entry)
 
@@ -281,7 +281,7 @@ BAD: list[Any] = [
 
 @pytest.mark.parametrize(("bad", "error", "message"), BAD)
 def test_bad_value(bad: object, error: type[Exception], message: str) -> None:
-    """A value that cannot be stored is a change, an error on saving, and alters nothing else."""
+    """A value that cannot be stored counts as a change, fails on saving and affects no other."""
     session = Session(Entry({"n": 1}, period=DAY), limit=200)
     session.renew()
     session.period = 60
@@ -300,7 +300,7 @@ def test_bad_value(bad: object, error: type[Exception], message: str) -> None:
 
 
 def test_bad_name() -> None:
-    """A member whose name is no string is refused."""
+    """A member whose name is not a string is rejected."""
     session: Any = loaded(n=1)
 
     session[1] = "one"
@@ -311,7 +311,7 @@ def test_bad_name() -> None:
 
 
 def test_bad_value_for_a_good_one() -> None:
-    """A look-alike that cannot be stored is no silent success."""
+    """A value that cannot be stored raises an error, even if it looks like the stored value."""
     session = loaded(none=None, list=[1])
 
     session["none"] = math.nan
@@ -325,7 +325,7 @@ def test_bad_value_for_a_good_one() -> None:
 
 
 def test_limit_counts_the_rest() -> None:
-    """The limit is one of the whole session, not of what a request adds."""
+    """The limit applies to the whole session, not only to what a request adds."""
     session = Session(Entry({"old": "x" * 90}, period=DAY), limit=100)
 
     session["new"] = "y" * 20
@@ -337,10 +337,10 @@ def test_limit_counts_the_rest() -> None:
 @pytest.mark.parametrize(
     "names",
     [["n"], ["é", "🙂"], ['"', "\n"], [str(number) for number in range(100)], [Markup("m")]],
-    ids=["one", "beyond ASCII", "escapes", "many", "by descent"],
+    ids=["one", "beyond ASCII", "escapes", "many", "str subclass"],
 )
 def test_exact_limit(names: list[str]) -> None:
-    """A session may be as large as the limit, to the byte of its whole JSON text."""
+    """The whole JSON text of a session may have exactly as many bytes as the limit."""
     stored: dict[str, Any] = dict.fromkeys(names, "x")
     size = len(encode_value({**stored, "new": (1, "ü")}, limit=10_000))
 
@@ -356,7 +356,7 @@ def test_exact_limit(names: list[str]) -> None:
 
 @pytest.mark.parametrize("odd", [1.7e308, -0.0, Markup("x"), [Markup("x")]], ids=repr)
 def test_limit_counts_what_is_stored(odd: Any) -> None:
-    """What a request leaves as it is counts as it is stored: floats with all their digits."""
+    """An unchanged member counts with the size of its stored text: floats with all their digits."""
     size = len(encode_value({"odd": odd, "new": 1}, limit=10_000))
 
     for limit in (size, size - 1):
@@ -372,7 +372,7 @@ def test_limit_counts_what_is_stored(odd: Any) -> None:
 
 
 def test_shrinking_below_a_new_limit() -> None:
-    """A session that is over a lowered limit may lose members, step by step."""
+    """A session larger than a lowered limit may lose members step by step."""
     session = Session(Entry({"a": "x" * 90, "b": "x" * 90, "c": 1}, period=DAY), limit=50)
 
     del session["c"]
@@ -381,7 +381,7 @@ def test_shrinking_below_a_new_limit() -> None:
 
 
 def test_over_the_limit_unchanged() -> None:
-    """A session that is over a lowered limit can still be read."""
+    """A session larger than a lowered limit can still be read."""
     session = Session(Entry({"a": "x" * 90}, period=DAY), limit=50)
 
     assert not session.modified
@@ -389,7 +389,7 @@ def test_over_the_limit_unchanged() -> None:
 
 
 def test_default_period() -> None:
-    """A session's period is the default until it has one of its own."""
+    """A session has the default period until it gets its own."""
     assert Session().period == DEFAULT_PERIOD
     assert Session(default_period=DAY).period == DAY
     assert Session(default_period=DAY).granted is None
@@ -397,7 +397,7 @@ def test_default_period() -> None:
 
 
 def test_own_period() -> None:
-    """A period that was granted before is the session's."""
+    """A period that was granted earlier is the period of the session."""
     session = loaded(granted=2 * DAY)
 
     assert (session.period, session.granted, session.period_changed) == (2 * DAY, 2 * DAY, False)
@@ -405,7 +405,7 @@ def test_own_period() -> None:
 
 @pytest.mark.parametrize("period", [timedelta(minutes=1), 60, 60.0], ids=repr)
 def test_set_period(period: timedelta | float) -> None:
-    """A period may be set as a timedelta or in seconds, and that is no change of the content."""
+    """A period is set as a timedelta or in seconds; this does not change the content."""
     session = loaded(n=1)
 
     session.period = period
@@ -416,7 +416,7 @@ def test_set_period(period: timedelta | float) -> None:
 
 
 def test_same_period() -> None:
-    """Setting the period that the session has already is no change."""
+    """Setting the period that the session already has is not a change."""
     session = loaded(granted=DAY)
 
     session.period = DAY
@@ -425,7 +425,7 @@ def test_same_period() -> None:
 
 
 def test_grant_the_default() -> None:
-    """A period that equals the default is the session's own from then on, so a change."""
+    """Setting a period equal to the default is a change: the session now has its own period."""
     session = Session(Entry({}, period=DAY), default_period=DAY)
 
     session.period = DAY
@@ -435,7 +435,7 @@ def test_grant_the_default() -> None:
 
 
 def test_back_to_the_default() -> None:
-    """None takes a session's own period back."""
+    """Setting the period to None restores the default."""
     session = loaded(granted=DAY)
 
     session.period = None
@@ -450,7 +450,7 @@ def test_back_to_the_default() -> None:
     ids=lambda period: str(period)[:10],
 )
 def test_bad_period(period: Any) -> None:
-    """A period that is not positive, or none at all, is refused, and nothing changes."""
+    """A period that is not positive or not valid is rejected, and nothing changes."""
     session = loaded(granted=DAY)
 
     with pytest.raises(InvalidPeriodError):
@@ -460,7 +460,7 @@ def test_bad_period(period: Any) -> None:
 
 
 def test_renew() -> None:
-    """Asking for a new key is no change of the content."""
+    """Requesting a new key does not change the content."""
     session = loaded(n=1)
 
     session.renew()
@@ -479,7 +479,7 @@ def test_repr() -> None:
 
 
 def test_acknowledge() -> None:
-    """What was stored is no change any more, and the flags are down."""
+    """After `acknowledge`, what was stored is no longer a change and the flags are reset."""
     session = loaded(n=1, m=2)
     session.renew()
     session.period = 60
@@ -496,7 +496,7 @@ def test_acknowledge() -> None:
 
 
 def test_acknowledge_by_descent() -> None:
-    """Strings, tuples and enums by descent count as stored once they are."""
+    """Tuples, enums and instances of str subclasses are unmodified after they were stored."""
     session = loaded()
     session.update(text=Markup("a"), list=(1, 2), role=Role.ADMIN)
 
@@ -507,7 +507,7 @@ def test_acknowledge_by_descent() -> None:
 
 
 def test_acknowledge_clear() -> None:
-    """After a clear was stored the session is an ordinary one again."""
+    """After a clear was stored, later changes are merged again."""
     session = loaded(n=1)
     session.clear()
     session["m"] = 2
@@ -520,7 +520,7 @@ def test_acknowledge_clear() -> None:
 
 
 def test_edit_during_save() -> None:
-    """What changes between finding the changes and storing them is still to be stored."""
+    """An edit made after `changes` and before `acknowledge` is still a change."""
     session = loaded(n=1)
     session["n"] = 2
     changes = session.changes()
@@ -532,7 +532,7 @@ def test_edit_during_save() -> None:
 
 
 def test_rebase() -> None:
-    """What is stored now comes in; what is not saved yet stays, and stays to be saved."""
+    """`rebase` takes over the stored members and keeps the unsaved ones as changes."""
     session = loaded(n=1, gone=1, mine=1)
     session["mine"] = 2
     session["new"] = 3
@@ -544,7 +544,7 @@ def test_rebase() -> None:
 
 
 def test_rebase_removal() -> None:
-    """What was removed here stays removed, though it is stored still."""
+    """After `rebase`, a member that was removed locally stays removed, even if still stored."""
     session = do(loaded(n=1, m=1), lambda session: session.pop("n"))
 
     session.rebase(Entry({"n": 5, "m": 1}, period=DAY), session.changes())
@@ -554,7 +554,7 @@ def test_rebase_removal() -> None:
 
 
 def test_rebase_period() -> None:
-    """A period that others set comes in, unless one was set here."""
+    """`rebase` takes over a period that another request set, unless one was set locally."""
     session = loaded(granted=DAY)
     session.rebase(Entry({}, period=DAY, granted=2 * DAY), session.changes())
     theirs = session.period
@@ -566,7 +566,7 @@ def test_rebase_period() -> None:
 
 
 def test_restore() -> None:
-    """A session goes back to a snapshot, whatever was done to it since."""
+    """`restore` brings a session back to a snapshot, whatever was changed since."""
     session = loaded(n=1, list=[1])
     session["m"] = 2
     snapshot = session.snapshot()
@@ -582,7 +582,7 @@ def test_restore() -> None:
 
 
 def test_snapshot_repr() -> None:
-    """A snapshot shows no part of the content."""
+    """The repr of a snapshot shows no content."""
     assert PRIVATE not in repr(loaded(text=PRIVATE).snapshot())
 
 
@@ -597,13 +597,13 @@ def test_snapshot_repr() -> None:
     ],
 )
 def test_is_unsaved(edit: Callable[[Session], object], unsaved: bool) -> None:
-    """A member is unsaved if it is there and differs from what is stored."""
+    """A member is unsaved if it exists and differs from the stored one."""
     assert do(loaded(n=1), edit).is_unsaved("n") is unsaved
 
 
 @pytest.mark.parametrize("value", [1, None, [1]], ids=repr)
 def test_forget(value: Any) -> None:
-    """A member that is stored no longer goes without that being a change; None is one too."""
+    """`forget` drops a member without making that a change, even if its value is None."""
     session = loaded(n=value, m=2)
 
     session.forget("n")
@@ -614,7 +614,7 @@ def test_forget(value: Any) -> None:
 
 
 async def test_detached() -> None:
-    """A session of no request says so where it would need a store."""
+    """A session that belongs to no request raises an error where it would need a store."""
     session = loaded(n=1)
 
     with pytest.raises(SessionError, match="belongs to no request"):
@@ -628,7 +628,7 @@ async def test_detached() -> None:
 
 
 def test_copies() -> None:
-    """A deep copy of a session's dict shares nothing with it."""
+    """A deep copy of a session's dict shares nothing with the session."""
     session = loaded(list=[1])
 
     copied = copy.deepcopy(dict(session))
@@ -646,7 +646,7 @@ VALUES = st.dictionaries(
 @given(before=VALUES, after=VALUES)
 @settings(deadline=None)
 def test_changes_lead_there(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Applied to what was loaded, the changes give what the session is, type by type."""
+    """The changes, applied to the loaded value, give the session's value with the same types."""
     session = loaded(**before)
     for name in before:
         del session[name]
@@ -662,7 +662,7 @@ def test_changes_lead_there(before: dict[str, Any], after: dict[str, Any]) -> No
 
 
 def test_asked_for_during_save() -> None:
-    """What is asked for while a save is under way is not taken for done when the save ends."""
+    """Requests made during a save, for a new key or a period, remain after the save."""
     session = loaded(n=1)
     session["n"] = 2
     changes, wishes = session.changes(), session.wishes
@@ -679,7 +679,7 @@ def test_asked_for_during_save() -> None:
 
 
 def test_cleared_again_during_save() -> None:
-    """A session that is cleared while a replacement is being saved is cleared once more."""
+    """A session that is cleared again while a replacement is saved remains cleared."""
     session = loaded(n=1)
     session.clear()
     session["n"] = 2

@@ -1,4 +1,4 @@
-"""Keys, their digests, and what entries and changes show of themselves."""
+"""Keys, their digests, and the reprs of entries and changes."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ PRIVATE = "hunter2"
 
 
 def test_new_key() -> None:
-    """A key is 40 url-safe characters, and no two are alike."""
+    """A key has 40 URL-safe characters, and all keys differ."""
     keys = {new_key() for _ in range(1000)}
 
     assert len(keys) == 1000
@@ -24,7 +24,7 @@ def test_new_key() -> None:
 
 
 def test_key_bits() -> None:
-    """A key holds 240 bits, each of which varies."""
+    """A key has 240 bits, and every bit varies."""
     numbers = [int.from_bytes(base64.urlsafe_b64decode(new_key())) for _ in range(200)]
 
     ever_set, always_set = 0, -1
@@ -36,7 +36,7 @@ def test_key_bits() -> None:
 
 
 def test_digest() -> None:
-    """A store keeps the first 30 bytes of the key's SHA-256, in 40 url-safe characters."""
+    """A store keeps the first 30 bytes of the key's SHA-256 as 40 URL-safe characters."""
     key = "k" * 40
 
     hashed = hashlib.sha256(b"k" * 40).digest()[:30]
@@ -48,17 +48,17 @@ def test_digest() -> None:
 @given(st.text(st.characters(exclude_categories=[])))
 @example("\ud800")
 def test_digest_is_total(key: str) -> None:
-    """Any string has a digest of one shape, so garbage is merely not found."""
+    """The digest of any string has the same shape, so an invalid key is just not found."""
     assert re.fullmatch(r"[A-Za-z0-9_-]{40}", digest(key))
 
 
 def test_one_spelling() -> None:
-    """Trailing blanks, which char(40) ignores, make another key."""
+    """Keys that differ only in trailing blanks, which char(40) ignores, have different digests."""
     assert len({digest("k"), digest("k "), digest("k\0"), digest(" k"), digest("K")}) == 5
 
 
 def test_entry_repr() -> None:
-    """An entry shows its periods and no part of its value."""
+    """The repr of an entry shows its periods and no part of its value."""
     entry = Entry({PRIVATE: PRIVATE}, period=timedelta(days=1))
 
     assert PRIVATE not in repr(entry)
@@ -66,7 +66,7 @@ def test_entry_repr() -> None:
 
 
 def test_changes_repr() -> None:
-    """Changes show how many there are, not which."""
+    """The repr of changes shows their number, not their names."""
     changes = Changes(
         set={PRIVATE: PRIVATE}, removed={PRIVATE, "other"}, encoded=b'{"hunter2":"hunter2"}'
     )
@@ -90,7 +90,7 @@ def test_changes_truth(changes: Changes, truth: bool) -> None:
 
 
 def test_changes_equality() -> None:
-    """Changes are equal if they do the same, encoded already or not."""
+    """Changes are equal if they have the same effect, whether encoded or not."""
     assert Changes(set={"a": 1}) == Changes(set={"a": 1}, encoded=b'{"a":1}')
     assert Changes(set={"a": 1}) != Changes(set={"a": 1}, replaced=True)
 
@@ -102,7 +102,7 @@ def test_encode() -> None:
 
 
 def test_encode_refuses() -> None:
-    """Changes that cannot be stored are refused as a value is."""
+    """Changes that cannot be stored raise the same errors as values."""
     with pytest.raises(InvalidValueError, match=r'session\["a"\] is of type set'):
         Changes(set={"a": {1}}).encode(limit=100)
     with pytest.raises(ValueTooLargeError):
@@ -110,7 +110,7 @@ def test_encode_refuses() -> None:
 
 
 def test_changes_equal() -> None:
-    """Changes are equal if they do the same, whoever has encoded them; they have no hash."""
+    """Changes are equal if they have the same effect, encoded or not; they are not hashable."""
     changes = Changes(set={"a": 1}, removed=["b"])
 
     assert changes == Changes(set={"a": 1}, removed={"b"}, encoded=b'{"a":1}')

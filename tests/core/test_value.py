@@ -1,4 +1,4 @@
-"""What a session value is, how it is written, and what is refused."""
+"""Session values: which ones are valid, how they are written, and which ones are rejected."""
 
 import base64
 import datetime as dt
@@ -33,12 +33,12 @@ from pgsession.errors import InvalidValueError, UnsupportedTypeError, ValueTooLa
 
 LIMIT = 1_000_000
 
-#: Part of every value that is refused here; no error may repeat it.
+#: Part of every value that is rejected here; no error may contain it.
 PRIVATE = "hunter2"
 
 
 class Text(str):
-    """A string of some library's own, such as markupsafe's, with a repr of its own."""
+    """A str subclass with its own repr, such as markupsafe's."""
 
     __slots__ = ()
 
@@ -47,34 +47,34 @@ class Text(str):
 
 
 class Number(int):
-    """An integer of some library's own."""
+    """An int subclass."""
 
 
 class Measure(float):
-    """A float of some library's own."""
+    """A float subclass."""
 
 
 class Pair(NamedTuple):
-    """A tuple with names."""
+    """A named tuple."""
 
     one: int
     other: int
 
 
 class Colour(enum.StrEnum):
-    """Strings that have a name."""
+    """A StrEnum."""
 
     RED = "red"
 
 
 class Level(enum.IntEnum):
-    """Integers that have a name."""
+    """An IntEnum."""
 
     HIGH = 3
 
 
 class Odd:
-    """An object that raises when it is compared, as numpy's arrays and SQLAlchemy's columns do."""
+    """An object that raises when it is compared, like numpy's arrays and SQLAlchemy's columns."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -82,11 +82,11 @@ class Odd:
     def __eq__(self, other: object) -> bool:
         raise self.error
 
-    __hash__ = None  # type: ignore[assignment]  # as theirs
+    __hash__ = None  # type: ignore[assignment]  # as in numpy and SQLAlchemy
 
 
 def nested(depth: int) -> list[Any]:
-    """Return lists in lists, `depth` of them."""
+    """Return `depth` nested lists."""
     value: list[Any] = []
     for _ in range(depth - 1):
         value = [value]
@@ -105,8 +105,8 @@ def cyclic_dict() -> dict[str, Any]:
     return value
 
 
-def refused(value: Any) -> InvalidValueError:
-    """Return the error with which `value` is refused, for what it says and what it carries."""
+def rejection_of(value: Any) -> InvalidValueError:
+    """Return the error that `value` raises."""
     with pytest.raises(InvalidValueError) as caught:
         encode_value(value, limit=LIMIT)
     return caught.value
@@ -192,7 +192,9 @@ INVALID = [
         {"n": 2**MAX_INTEGER_BITS}, 'session["n"] is an integer of thousands', id="huge integer"
     ),
     pytest.param(
-        {"n": [-(10**5000)]}, 'session["n"][0] is an integer of thousands', id="beyond str()"
+        {"n": [-(10**5000)]},
+        'session["n"][0] is an integer of thousands',
+        id="too many digits for str()",
     ),
     pytest.param(
         {Colour.RED: {Colour.RED: math.nan}}, 'session["red"]["red"] is NaN', id="path of enums"
@@ -209,8 +211,8 @@ INVALID = [
 
 @pytest.mark.parametrize(("value", "message"), UNSUPPORTED)
 def test_unsupported_type(value: Any, message: str) -> None:
-    """A type that JSON lacks is a TypeError that names the path and nothing of the content."""
-    error = refused(value)
+    """A type that JSON lacks raises a TypeError that names the path and shows no content."""
+    error = rejection_of(value)
 
     assert isinstance(error, TypeError)
     assert str(error).startswith(message)
@@ -220,8 +222,8 @@ def test_unsupported_type(value: Any, message: str) -> None:
 
 @pytest.mark.parametrize(("value", "message"), INVALID)
 def test_invalid_value(value: Any, message: str) -> None:
-    """What PostgreSQL could not give back is a ValueError that names the path, not the content."""
-    error = refused(value)
+    """A value that PostgreSQL cannot store raises a ValueError that names the path only."""
+    error = rejection_of(value)
 
     assert not isinstance(error, TypeError)
     assert str(error).startswith(message)
@@ -233,8 +235,8 @@ def test_invalid_value(value: Any, message: str) -> None:
     "value", [[PRIVATE], PRIVATE, None, 1], ids=lambda value: type(value).__name__
 )
 def test_no_object(value: Any) -> None:
-    """A session value that is no mapping at all is refused by its type."""
-    error = refused(value)
+    """A session value that is not a mapping is rejected, and the error names its type."""
+    error = rejection_of(value)
 
     assert isinstance(error, UnsupportedTypeError)
     assert str(error).startswith("A session value must be a dict with string keys, not ")
@@ -252,12 +254,12 @@ def test_no_object(value: Any) -> None:
         pytest.param({"set": 1, "removed": 2, "__ci_vars": 3}, id="names of others' internals"),
         pytest.param({"t": "\u2028 \x7f \x01 \ufffe 🙂"}, id="odd text"),
         pytest.param({"n": 2**53 + 1, "m": -(2**64) - 1}, id="beyond a double"),
-        pytest.param({"n": [1e16, -1e16, 1e17, 1e308, 5e-324, 1e15]}, id="far floats"),
+        pytest.param({"n": [1e16, -1e16, 1e17, 1e308, 5e-324, 1e15]}, id="large and small floats"),
         pytest.param({"a": [None, True, False, 0, 0.0, 1, 1.0, ""]}, id="look-alikes"),
     ],
 )
 def test_accepted(value: dict[str, Any]) -> None:
-    """What JSON can hold comes back as it went in, type by type."""
+    """A value that JSON can hold is read back as it was written, with the same types."""
     read = decode_value(encode_value(value, limit=LIMIT))
 
     assert read == value
@@ -276,7 +278,7 @@ NODES = st.recursive(
 @given(st.dictionaries(TEXTS, NODES, max_size=5))
 @settings(deadline=None)
 def test_round_trip(value: dict[str, Any]) -> None:
-    """Every JSON object comes back exactly, integers as integers and floats as floats."""
+    """Every JSON object is read back exactly, integers as integers and floats as floats."""
     read = decode_value(encode_value(value, limit=LIMIT))
 
     assert json.dumps(read, sort_keys=True) == json.dumps(value, sort_keys=True)
@@ -292,7 +294,7 @@ def test_round_trip(value: dict[str, Any]) -> None:
 @example(2.2250738585072014e-308)
 @settings(deadline=None)
 def test_float_in_jsonb(number: float) -> None:
-    """A float stays the same float in jsonb, which writes each number out as a plain decimal."""
+    """A float is unchanged by jsonb, which writes every number as a plain decimal."""
     written = Decimal(encode_member("n", number).decode())
 
     read = decode_value(f'{{"n": {written:f}}}')["n"]
@@ -317,24 +319,24 @@ def test_float_in_jsonb(number: float) -> None:
     ],
 )
 def test_plain(member: Any, read: Any) -> None:
-    """What is a str, int, float, list, tuple or dict by descent comes back as the plain type."""
+    """An instance of a subclass of a JSON type is read as the plain type."""
     result = decode_value(encode_value({"m": member}, limit=LIMIT))["m"]
 
     assert (type(result), json.dumps(result)) == (type(read), json.dumps(read))
 
 
 def test_names_by_descent() -> None:
-    """A name that is a str by descent is written as that string."""
+    """A name that is an instance of a str subclass is written as a plain string."""
     assert encode_value({Colour.RED: 1, Text("t"): 2}, limit=LIMIT) == b'{"red":1,"t":2}'
 
 
 def test_top_level_mapping() -> None:
-    """Any mapping will do as the whole value."""
+    """The whole value may be any mapping."""
     assert encode_value(MappingProxyType({"a": 1}), limit=LIMIT) == b'{"a":1}'
 
 
 def test_shared_object() -> None:
-    """An object that is in a value twice, but not in itself, is written twice."""
+    """An object that occurs twice in a value, but not inside itself, is written twice."""
     shared = {"a": [1]}
 
     text = encode_value({"one": shared, "other": [shared, shared]}, limit=LIMIT)
@@ -343,7 +345,7 @@ def test_shared_object() -> None:
 
 
 def test_untouched() -> None:
-    """Encoding changes nothing in the value."""
+    """Encoding does not change the value."""
     value = {"t": (1, -0.0, Text("x")), "d": {"b": 1, "a": 2}}
 
     encode_value(value, limit=LIMIT)
@@ -352,7 +354,7 @@ def test_untouched() -> None:
 
 
 def test_canonical() -> None:
-    """Members that are equal JSON have equal texts, whatever the order of their names."""
+    """Members that are equal as JSON have equal texts, whatever the order of their names."""
     one = encode_member("m", {"b": (1, 2), "a": {"d": 1, "c": 2}})
     other = encode_member("m", {"a": {"c": 2, "d": 1}, "b": [1, 2]})
 
@@ -368,7 +370,7 @@ def test_canonical() -> None:
     ],
 )
 def test_size_limit(text: str, limit: int) -> None:
-    """A value may be as large as the limit, in bytes of its JSON text, and no larger."""
+    """A value may have as many bytes of JSON text as the limit, and no more."""
     assert len(encode_value({"a": text}, limit=limit)) == limit
 
     with pytest.raises(ValueTooLargeError, match="is 100 bytes of JSON and the limit is 99"):
@@ -376,7 +378,7 @@ def test_size_limit(text: str, limit: int) -> None:
 
 
 def test_size_error() -> None:
-    """The error of a value that is too large holds no part of it."""
+    """The error for a value that is too large contains no part of it."""
     with pytest.raises(ValueTooLargeError) as caught:
         encode_value({PRIVATE: PRIVATE * 100}, limit=10)
 
@@ -385,7 +387,7 @@ def test_size_error() -> None:
 
 
 def test_plain_members() -> None:
-    """Members made plain one by one make the same text as the whole at once."""
+    """Members encoded one by one give the same text as the whole value."""
     value = {"b": [1], "a": {"d": 1e16, "c": "ü"}}
 
     members = {name: plain_member(name, member) for name, member in value.items()}
@@ -394,7 +396,7 @@ def test_plain_members() -> None:
 
 
 def test_embed() -> None:
-    """Text that is JSON already goes into a larger document as it stands."""
+    """Text that is already JSON is put into a larger document unchanged."""
     assert encode_text([{"v": embed(b'{"n":1.0}')}]) == b'[{"v":{"n":1.0}}]'
 
 
@@ -417,7 +419,7 @@ def test_embed() -> None:
     ],
 )
 def test_unreadable(text: str | bytes) -> None:
-    """Stored text that is no JSON object is one kind of error, without any part of the text."""
+    """Stored text that is not a JSON object raises one error, which repeats no part of it."""
     with pytest.raises(InvalidValueError) as caught:
         decode_value(text)
 
@@ -426,14 +428,14 @@ def test_unreadable(text: str | bytes) -> None:
 
 
 def test_duplicate_names() -> None:
-    """Of two members of one name in stored text the last counts, as in jsonb."""
+    """If stored text has two members with one name, the last counts, as in jsonb."""
     assert decode_value('{"a": 1, "a": 2}') == {"a": 2}
 
 
 @given(st.binary() | TEXTS | st.from_regex(r"\{.*\}", fullmatch=True))
 @settings(deadline=None)
 def test_decode_fuzz(text: str | bytes) -> None:
-    """Whatever is stored, reading it gives a dict or `InvalidValueError`."""
+    """Reading any stored bytes gives a dict or `InvalidValueError`."""
     try:
         read = decode_value(text)
     except InvalidValueError:
@@ -466,7 +468,7 @@ def test_decode_fuzz(text: str | bytes) -> None:
     ],
 )
 def test_not_same(one: Any, other: Any) -> None:
-    """What is not the same JSON is never taken for it, at the top or below."""
+    """Values that differ as JSON are never the same, at the top level or below."""
     assert not same(one, other)
     assert not same([one], [other])
     assert not same({"m": one}, {"m": other})
@@ -475,7 +477,7 @@ def test_not_same(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("error", [TypeError(), ValueError(), RecursionError()], ids=repr)
 @pytest.mark.parametrize("wrap", [lambda odd: odd, lambda odd: [odd]], ids=["top", "nested"])
 def test_incomparable(wrap: Callable[[object], object], error: Exception) -> None:
-    """An object that refuses to be compared is not the same as anything."""
+    """An object that raises when it is compared is not the same as anything."""
     assert not same(wrap(Odd(error)), wrap(1))
 
 
@@ -494,16 +496,16 @@ def test_same_as_read(node: Any) -> None:
     [
         pytest.param({"b": 1, "a": 2}, {"a": 2, "b": 1}, id="order of names"),
         pytest.param((1, 2), [1, 2], id="tuple and list"),
-        pytest.param(Text("a"), "a", id="str by descent"),
-        pytest.param(Number(1), 1, id="int by descent"),
-        pytest.param(Measure(1.5), 1.5, id="float by descent"),
+        pytest.param(Text("a"), "a", id="str subclass"),
+        pytest.param(Number(1), 1, id="int subclass"),
+        pytest.param(Measure(1.5), 1.5, id="float subclass"),
         pytest.param(Colour.RED, "red", id="StrEnum"),
         pytest.param(-0.0, 0.0, id="negative zero"),
-        pytest.param(1e16, 1e16, id="far float"),
+        pytest.param(1e16, 1e16, id="large float"),
     ],
 )
 def test_no_difference(member: Any, stored: Any) -> None:
-    """What would be stored as the same JSON does not differ from it."""
+    """Values that are stored as the same JSON do not differ."""
     assert not differs("m", member, stored)
 
 
@@ -513,5 +515,5 @@ def test_no_difference(member: Any, stored: Any) -> None:
     ids=lambda member: type(member).__name__,
 )
 def test_difference_of_the_invalid(member: Any) -> None:
-    """What cannot be stored differs from whatever is."""
+    """A value that cannot be stored differs from any stored value."""
     assert differs("m", member, None)
