@@ -1,4 +1,4 @@
-"""Tiny applications, and browsers that visit them."""
+"""Small applications, and clients that visit them."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ def secret_key() -> str:
 
 @pytest.fixture
 def cookie_of(secret_key: str) -> Callable[[str], str]:
-    """Gives the Cookie header of a browser that was given a key."""
+    """Returns the Cookie header of a browser that has the given key."""
     cookie = Cookie(secret_keys=[secret_key])
     return lambda key: cookie.write(key, None).decode().partition(";")[0]
 
@@ -36,17 +36,18 @@ def cookie_of(secret_key: str) -> Callable[[str], str]:
 def converse() -> Callable[..., Awaitable[list[Message]]]:
     """Runs an application for one scope and returns the messages that it sent.
 
-    Whatever it receives beyond the messages given is a disconnect.
+    After the given messages, the application receives only disconnects.
     """
     return _converse
 
 
 @pytest.fixture
 def visit(secret_key: str) -> Callable[..., AsyncClient]:
-    """Gives a browser at a site whose pages do something to the session, each named as it does.
+    """Returns a client of an application with one page for each action, at `/` plus the action's
+    name.
 
-    A page answers with what its function returns, as JSON. Further routes and
-    the keywords of the middleware are taken too.
+    The page calls the action with the session and returns its result as JSON. Further routes and
+    the keyword arguments of the middleware are accepted too.
     """
 
     def open_browser(

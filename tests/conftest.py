@@ -1,4 +1,4 @@
-"""What every test may ask for: a database, a schema of its own, the table in it."""
+"""Fixtures for all tests: a database, a schema for each test, and the table in it."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ from tests.stores import (
     table,
 )
 
-#: The fixtures that other modules define.
+#: Fixtures that other modules define.
 __all__ = [
     "closed_port",
     "converse",
@@ -46,7 +46,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """The conninfo of SESSION_DATABASE_URL, or of a server that lives as long as the run."""
+    """The conninfo of SESSION_DATABASE_URL, or of a server that runs until the tests end."""
     url = os.environ.get("SESSION_DATABASE_URL")
     if url:
         yield url
@@ -60,7 +60,7 @@ def database_url() -> Iterator[str]:
 
 @pytest.fixture
 def schema(database_url: str) -> Iterator[str]:
-    """The name of an empty schema of this test's own, dropped after it."""
+    """The name of an empty schema for this test, dropped afterwards."""
     name = f"pgsession_test_{secrets.token_hex(8)}"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
@@ -71,6 +71,6 @@ def schema(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def migrated_schema(database_url: str, schema: str) -> str:
-    """The name of a schema of this test's own that holds the table."""
+    """The name of a schema for this test that contains the table."""
     migrate(database_url, schema=schema)
     return schema

@@ -1,11 +1,10 @@
-"""Break each law on purpose, and see that a named test notices.
+"""Check that named tests fail when the code is broken on purpose.
 
     python tests/mutation.py [part of a mutant's name …]
 
-Each mutant is one replacement in a copy of the source; the tests it names run
-there, on the server of SESSION_DATABASE_URL or on an embedded one, and each of
-them must fail. Prints the table mutation → failing tests. The exit status is 1
-if a mutant survives.
+Each mutant is one replacement in a copy of the source. The tests that it names run there, on the
+server of SESSION_DATABASE_URL or on an embedded one, and each of them must fail. Prints the
+table mutation → failing tests. The exit status is 1 if a mutant survives.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ ROOT: Final = Path(__file__).parents[1]
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")
 _FAILED: Final = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
-_PATIENCE: Final = 90
+_TIMEOUT: Final = 90
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a mutant."""
+    """The result for one mutant."""
 
     mutant: Mutant
-    #: The tests that should have failed and did not; none if the mutant was caught by all.
+    #: The tests that should have failed but passed; empty if all of them caught the mutant.
     silent: tuple[str, ...]
-    #: What pytest said.
+    #: The output of pytest.
     output: str
 
 
 def main() -> None:
-    """Try the mutants whose names hold one of the arguments, or all."""
+    """Run the mutants whose names contain one of the arguments, or all mutants."""
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant for mutant in STATEMENTS + REQUESTS if any(part in mutant.name for part in wanted)
@@ -70,7 +69,7 @@ def main() -> None:
 
 @contextmanager
 def _server() -> Iterator[str]:
-    """Yield the conninfo of one server for all: starting one takes longer than most tests."""
+    """Yield one server's conninfo for all mutants: starting one takes longer than most tests."""
     if url := os.environ.get("SESSION_DATABASE_URL"):
         yield url
         return
@@ -82,7 +81,7 @@ def _server() -> Iterator[str]:
 
 
 def _require_health(mutants: Sequence[Mutant], database_url: str) -> None:
-    """Exit unless all the tests pass where nothing is broken: else their failing means nothing."""
+    """Exit unless all tests pass without a mutation: otherwise their failures prove nothing."""
     tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests)
     with _copy() as tree:
         result = _run(tree, [*tests], database_url)
@@ -119,7 +118,7 @@ def _copy() -> Iterator[Path]:
 
 
 def _run(tree: Path, tests: Sequence[str], database_url: str) -> subprocess.CompletedProcess[str]:
-    """Run tests in a copy, whose source comes before an installed one."""
+    """Run tests in a copy; its source comes before an installed package on the path."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", *tests]
     environment = {
         **os.environ,
@@ -135,7 +134,7 @@ def _run(tree: Path, tests: Sequence[str], database_url: str) -> subprocess.Comp
             env=environment,
             capture_output=True,
             text=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
         return subprocess.CompletedProcess(command, 124, "", str(error))

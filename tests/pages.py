@@ -1,4 +1,4 @@
-"""What tiny pages do to a session, and where tests look for what became of it."""
+"""Handlers for small pages, and functions that look up the results."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Programs as their users run them: processes of their own, ended with the test."""
+"""Run programs as their users do: in their own processes, which end with the test."""
 
 import os
 import re
@@ -13,16 +13,16 @@ from typing import Final
 import httpx
 
 ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:\d+")
-PATIENCE: Final = 30.0
+TIMEOUT: Final = 30.0
 
 
 @contextmanager
 def running(
     command: Sequence[str | Path], *, said: re.Pattern[str], **variables: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start a program; yield it with what it `said`, once it has; end it, at worst by force.
+    """Start a program; yield it and its output that matches `said`; stop it, if needed by force.
 
-    Of the variables SESSION_* it gets these alone.
+    It gets no SESSION_* variables except the given ones.
     """
     with subprocess.Popen(
         command,
@@ -37,7 +37,7 @@ def running(
         finally:
             process.terminate()
             try:
-                output, _ = process.communicate(timeout=PATIENCE)
+                output, _ = process.communicate(timeout=TIMEOUT)
             finally:
                 process.kill()
     assert "Traceback" not in output, output
@@ -45,7 +45,7 @@ def running(
 
 @contextmanager
 def served(file: Path, **variables: str) -> Iterator[str]:
-    """Serve the `app` of a file with uvicorn; yield its address."""
+    """Serve the `app` of a file with uvicorn and yield its address."""
     command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--port", "0"]
     command += ["--app-dir", str(file.parent), f"{file.stem}:app"]
     with running(command, said=ADDRESS, **variables) as (_, address):
@@ -53,14 +53,14 @@ def served(file: Path, **variables: str) -> Iterator[str]:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with no SESSION_* but those of `variables`."""
+    """Return this process's environment, with the SESSION_* variables of `variables` only."""
     ours = {name: text for name, text in os.environ.items() if not name.startswith("SESSION_")}
     return {**ours, **variables}
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    """Wait until something holds; say whether it did in time."""
-    deadline = time.monotonic() + PATIENCE
+    """Wait until a condition holds; return False after the timeout."""
+    deadline = time.monotonic() + TIMEOUT
     while not holds():
         if time.monotonic() > deadline:
             return False
@@ -69,7 +69,7 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 
 class Visitor:
-    """A browser without a window. It keeps cookies as browsers do.
+    """A client that keeps cookies as browsers do.
 
     Python's cookie jars send no Secure cookie to http://127.0.0.1; browsers do.
     """
@@ -80,7 +80,7 @@ class Visitor:
 
     @property
     def cookie_header(self) -> str:
-        """What goes into the Cookie header."""
+        """The content of the Cookie header."""
         return "; ".join(f"{name}={content}" for name, content in self.cookies.items())
 
     def get(self, path: str = "/") -> httpx.Response:
@@ -90,7 +90,7 @@ class Visitor:
         return self.request("POST", path, form)
 
     def request(self, method: str, path: str, form: Mapping[str, str] = {}) -> httpx.Response:
-        """Send a request with the cookies and keep those of the response; follow no redirect."""
+        """Send a request with the cookies and keep those of the response; follow no redirects."""
         response = httpx.request(
             method, self._address + path, data=form, headers={"Cookie": self.cookie_header}
         )

@@ -1,4 +1,4 @@
-"""Stores in PostgreSQL, and ways to look behind them."""
+"""Stores in PostgreSQL, and direct access to their rows and connections."""
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +18,7 @@ from pgsession import PostgresStore
 
 @pytest.fixture
 def table(database_url: str, migrated_schema: str) -> Iterator[Connection]:
-    """A connection of the test's own that finds the table as `session`."""
+    """A separate connection that finds the table as `session`."""
     options = f"-csearch_path={migrated_schema}"
     with psycopg.connect(database_url, options=options, autocommit=True) as connection:
         yield connection
@@ -26,7 +26,7 @@ def table(database_url: str, migrated_schema: str) -> Iterator[Connection]:
 
 @pytest.fixture
 async def postgres(database_url: str, migrated_schema: str) -> AsyncIterator[PostgresStore]:
-    """A store on the table, with two connections whose application_name is the schema's."""
+    """A store on the table; the application_name of its two connections is the schema's name."""
     url = make_conninfo(database_url, application_name=migrated_schema)
     async with PostgresStore(url, schema=migrated_schema, pool_size=2) as store:
         yield store
@@ -34,7 +34,7 @@ async def postgres(database_url: str, migrated_schema: str) -> AsyncIterator[Pos
 
 @pytest.fixture
 def end_connections(table: Connection, migrated_schema: str) -> Callable[[], None]:
-    """Ends the server's side of the connections that bear the schema's name, and waits for it."""
+    """Terminates the backends whose application_name is the schema's name, and waits for them."""
     query = """
         WITH its AS MATERIALIZED (SELECT pid FROM pg_stat_activity WHERE application_name = %s)
         SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000)) FROM its
@@ -49,7 +49,7 @@ def end_connections(table: Connection, migrated_schema: str) -> Callable[[], Non
 
 @pytest.fixture
 def statements() -> list[str]:
-    """The statements that went through `counted`, oldest first; clear it to start anew."""
+    """The statements executed through `counted`, oldest first; clear the list to start again."""
     return []
 
 
@@ -57,7 +57,7 @@ def statements() -> list[str]:
 async def counted(
     database_url: str, migrated_schema: str, statements: list[str]
 ) -> AsyncIterator[PostgresStore]:
-    """A store on a pool whose every statement is noted in `statements`."""
+    """A store on a pool that records every statement in `statements`."""
 
     class NotingCursor(AsyncCursor[TupleRow]):
         async def execute(
@@ -95,7 +95,7 @@ async def counted(
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of this host at which nobody listens, and nobody else can."""
+    """A port of this host with no listener, reserved so that no other process can listen on it."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -105,7 +105,7 @@ def closed_port() -> Iterator[int]:
 def point(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
-    """Leads the libpq service `movable` to the server, or to a socket that nobody serves."""
+    """Points the libpq service `movable` at the server, or at a socket without a server."""
     services = tmp_path / "services.conf"
     monkeypatch.setenv("PGSERVICEFILE", str(services))
 

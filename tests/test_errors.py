@@ -1,4 +1,4 @@
-"""The tree of errors is the one that the module's docstring draws."""
+"""The errors form the tree that the docstring of their module shows."""
 
 import builtins
 import inspect
@@ -10,7 +10,7 @@ import pgsession
 from pgsession import errors
 from pgsession.errors import SessionError
 
-#: Each drawn error's depth in the tree, name, and the builtin that it refines.
+#: The depth of each error in the drawn tree, its name, and its builtin base.
 DRAWN = [
     (len(indent) // 4, name, builtin)
     for indent, name, builtin in re.findall(
@@ -38,7 +38,7 @@ def drawn_parents() -> dict[str, str]:
 
 
 def test_drawing() -> None:
-    """Each error stands in the drawing below the class that it descends from, and no other."""
+    """The drawing shows every error once, below its base class."""
     parents = {error.__name__: error.__bases__[0].__name__ for error in DEFINED}
     del parents["SessionError"]
 
@@ -47,13 +47,13 @@ def test_drawing() -> None:
 
 @pytest.mark.parametrize(("name", "builtin"), [drawn[1:] for drawn in DRAWN])
 def test_builtin(name: str, builtin: str) -> None:
-    """Each error is also the builtin that it refines, so that plain code catches it."""
+    """Each error is also a subclass of the builtin in the drawing, so code can catch that."""
     assert issubclass(getattr(errors, name), getattr(builtins, builtin))
 
 
 @pytest.mark.parametrize("error", DEFINED, ids=lambda error: error.__name__)
 def test_error(error: type[Exception]) -> None:
-    """Each error is a `SessionError`, is named so, has a docstring, and is public."""
+    """Each error is a public `SessionError` whose name ends in Error and which has a docstring."""
     assert issubclass(error, SessionError)
     assert error.__name__.endswith("Error")
     assert inspect.getdoc(error)
@@ -63,7 +63,7 @@ def test_error(error: type[Exception]) -> None:
 
 @pytest.mark.parametrize("error", DEFINED, ids=lambda error: error.__name__)
 def test_message(error: type[Exception]) -> None:
-    """Each error can be raised with a message, and shows it."""
+    """Each error accepts a message and shows it."""
     assert str(error("what happened")) == "what happened"
 
 
@@ -73,11 +73,11 @@ def test_message(error: type[Exception]) -> None:
     ids=lambda error: error.__name__,
 )
 def test_default_message(error: type[Exception]) -> None:
-    """An error with one meaning says by itself what happened and what to do."""
+    """The default message of an error says what happened and what to do."""
     assert str(error()).count(".") == 2
 
 
 def test_public_names() -> None:
-    """All that is exported exists, in order, and once."""
+    """Every exported name exists, and the list is sorted without duplicates."""
     assert pgsession.__all__ == sorted(set(pgsession.__all__))
     assert all(hasattr(pgsession, name) for name in pgsession.__all__)

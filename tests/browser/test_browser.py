@@ -1,6 +1,6 @@
-"""A real browser, Chromium without a window, goes through the examples.
+"""Chromium, without a window, uses the examples.
 
-It is driven by the W3C WebDriver protocol, which is a handful of HTTP requests.
+The tests control it with a few HTTP requests of the W3C WebDriver protocol.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.programs import PATIENCE, eventually, running, served
+from tests.programs import TIMEOUT, eventually, running, served
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COOKIE = "__Host-session"
@@ -21,15 +21,15 @@ CHROMIUM = next(
 )
 DRIVER = shutil.which("chromedriver")
 
-# .ci/run installs both, so that CI skips nothing. Elsewhere not everybody has a Chromium, and
-# one that fits no pinned wheel is not worth a download of a hundred megabytes in `make test`.
+# .ci/run installs both, so CI skips nothing. Elsewhere Chromium may be missing, and no wheel
+# provides it: `make test` does not download a hundred megabytes for it.
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None, reason="no chromium with its chromedriver is installed"
 )
 
 FLAGS = [
     "--headless",
-    "--no-sandbox",  # root cannot have one
+    "--no-sandbox",  # root cannot use the sandbox
     "--disable-gpu",
     "--disable-dev-shm-usage",  # containers have little of it
     "--no-first-run",
@@ -38,12 +38,12 @@ FLAGS = [
     "--disable-sync",
 ]
 
-#: The key under which WebDriver names an element (section 12.1 of its standard).
+#: The key of an element's id in WebDriver (section 12.1 of the standard).
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 class Browser:
-    """A window of the browser. Elements are named by CSS selectors."""
+    """A browser window. Elements are selected with CSS selectors."""
 
     def __init__(self, driver: str, session: str) -> None:
         self._window = f"{driver}/session/{session}"
@@ -55,7 +55,7 @@ class Browser:
         self._ask("POST", "/url", {"url": address})
 
     def text(self, selector: str) -> str:
-        """Return an element's text, or nothing while there is no such element."""
+        """Return the text of an element, or an empty string if there is no such element."""
         script = "return document.querySelector(arguments[0])?.textContent ?? ''"
         return str(self.run(script, selector))
 
@@ -69,7 +69,7 @@ class Browser:
         return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
 
     def cookies(self) -> dict[str, dict[str, Any]]:
-        """Return the cookies of the page, HttpOnly ones too, by their names."""
+        """Return the cookies of the page by name, including HttpOnly ones."""
         return {cookie["name"]: cookie for cookie in self._ask("GET", "/cookie")}
 
     def _find(self, selector: str) -> str:
@@ -77,7 +77,7 @@ class Browser:
         return f"/element/{found[ELEMENT]}"
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
-        answer = httpx.request(method, self._window + path, json=body, timeout=PATIENCE)
+        answer = httpx.request(method, self._window + path, json=body, timeout=TIMEOUT)
         assert answer.is_success, answer.text
         return answer.json()["value"]
 
@@ -92,10 +92,10 @@ def driver() -> Iterator[str]:
 
 @pytest.fixture
 def browser(driver: str, tmp_path: Path) -> Iterator[Browser]:
-    """A browser that was never used before."""
+    """A browser with a new profile."""
     options = {"binary": CHROMIUM, "args": [*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"]}
     wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
-    answer = httpx.post(f"{driver}/session", json=wanted, timeout=PATIENCE)
+    answer = httpx.post(f"{driver}/session", json=wanted, timeout=TIMEOUT)
     assert answer.is_success, answer.text
     browser = Browser(driver, answer.json()["value"]["sessionId"])
     yield browser
@@ -112,7 +112,7 @@ def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
 
 
 def test_counter(browser: Browser, variables: dict[str, str]) -> None:
-    """The page counts each visit, by reload and by link, and counts on with another process."""
+    """The page counts each visit, by reload and by link, and continues after a restart."""
     with served(EXAMPLES / "counter.py", **variables) as address:
         for number in ("1", "2"):
             browser.open(address)
@@ -125,7 +125,7 @@ def test_counter(browser: Browser, variables: dict[str, str]) -> None:
 
 
 def test_cookie(browser: Browser, variables: dict[str, str]) -> None:
-    """Chromium keeps the Secure __Host- cookie of http://127.0.0.1, away from scripts."""
+    """Chromium stores the Secure __Host- cookie of http://127.0.0.1 and hides it from scripts."""
     with served(EXAMPLES / "counter.py", **variables) as address:
         browser.open(address)
         cookie = browser.cookies()[COOKIE]
@@ -146,7 +146,7 @@ def log_in(browser: Browser, address: str) -> None:
 
 
 def test_login_and_logout(browser: Browser, variables: dict[str, str]) -> None:
-    """Login changes the cookie; logout leads to the login form, in a session without the user."""
+    """Login changes the cookie; logout shows the login form, in a session without the user."""
     with served(EXAMPLES / "login.py", **variables) as address:
         browser.open(address)
         before = browser.cookies()[COOKIE]["value"]
@@ -160,10 +160,10 @@ def test_login_and_logout(browser: Browser, variables: dict[str, str]) -> None:
 
 
 def test_logout_drops_the_cookie(browser: Browser, variables: dict[str, str]) -> None:
-    """The response to a logout takes the cookie out of the browser."""
+    """The response to a logout deletes the cookie in the browser."""
     with served(EXAMPLES / "login.py", **variables) as address:
         log_in(browser, address)
-        # A redirect that is not followed leaves the browser with nothing but that response.
+        # Without following the redirect, the browser gets only that response.
         script = (
             "const body = new URLSearchParams(new FormData(document.querySelector('form')));"
             "return fetch('/logout', {method: 'POST', body, redirect: 'manual'}).then(() => 1)"
@@ -173,7 +173,7 @@ def test_logout_drops_the_cookie(browser: Browser, variables: dict[str, str]) ->
 
 
 def test_websocket(browser: Browser, variables: dict[str, str]) -> None:
-    """The browser sends its cookie with the WebSocket; leaving the page saves what it counted."""
+    """The browser sends its cookie with the WebSocket; leaving the page saves the count."""
     with served(EXAMPLES / "websocket.py", **variables) as address:
         browser.open(address)
         assert browser.text("output") == "0"

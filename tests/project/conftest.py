@@ -1,4 +1,4 @@
-"""What the tests of documentation ask for: a program from a page, as a file or as names."""
+"""Fixtures for the tests of the documentation: a program from a page, as a file or as names."""
 
 import runpy
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Names = Callable[[str], dict[str, Any]]
 
 @pytest.fixture
 def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
-    """The variables that a program reads, for a schema that has the table."""
+    """The variables that a program reads, for a schema with the table."""
     return {
         "SESSION_DATABASE_URL": database_url,
         "SESSION_SCHEMA": migrated_schema,
@@ -23,7 +23,7 @@ def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """Writes a program into the file app.py."""
+    """Writes a program to the file app.py."""
 
     def write(text: str) -> Path:
         path = tmp_path / "app.py"
@@ -35,7 +35,7 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def names(program: Program, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Runs a program in this process, and returns what it defines."""
+    """Runs a program in this process and returns the names that it defines."""
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
     return lambda text: runpy.run_path(str(program(text)))

@@ -17,42 +17,42 @@ _SETTING = re.compile(r"^\| `(\w+)` \| `(SESSION_\w+)` \| (\S+) \|", re.MULTILIN
 
 @dataclass(frozen=True)
 class Document:
-    """One page, by its path from the repository's root."""
+    """A page, with its path relative to the root of the repository."""
 
     name: str
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the file."""
         return ROOT / self.name
 
     @cached_property
     def text(self) -> str:
-        """All of it."""
+        """The whole text."""
         return self.path.read_text(encoding="utf-8")
 
     @property
     def programs(self) -> list[str]:
-        """Its Python blocks, in the order in which they stand."""
+        """The Python blocks, in order."""
         return [text for language, text in _BLOCK.findall(self.text) if language == "python"]
 
     @property
     def commands(self) -> list[str]:
-        """The lines of its console blocks that a person types, without their comments."""
+        """The lines of the console blocks that users type, without their comments."""
         blocks = [text for language, text in _BLOCK.findall(self.text) if language == "console"]
         lines = re.findall(r"^\$ (.+)$", "".join(blocks), re.MULTILINE)
         return [re.sub(r" +# .*$", "", line) for line in lines]
 
     @property
     def settings(self) -> list[tuple[str, str, str]]:
-        """The settings in its tables: the name, the variable and the default of each."""
+        """The settings in the tables: name, variable and default of each."""
         return [
             (name, variable, default) for name, variable, default in _SETTING.findall(self.text)
         ]
 
     @property
     def anchors(self) -> set[str]:
-        """What may follow `#` in a link to it, as GitHub names its headings."""
+        """The anchors of the headings, as GitHub generates them."""
         seen = Counter[str]()
         anchors = set()
         for heading in _HEADING.findall(_BLOCK.sub("", self.text)):
@@ -64,7 +64,7 @@ class Document:
 
     @property
     def links(self) -> list[str]:
-        """The targets of its links, but for those to other sites."""
+        """The targets of the links, except those to other sites."""
         prose = _BLOCK.sub("", self.text)
         others = ("".join(target) for target in _OTHER_LINK.findall(prose))
         targets = [*_INLINE_LINK.findall(prose), *others]
@@ -80,7 +80,7 @@ README = Document("README.md")
 #: Every page in docs/.
 DOCS = [Document(f"docs/{path.name}") for path in sorted(ROOT.glob("docs/*.md"))]
 
-#: Every page that people read.
+#: Every page for readers.
 PAGES = [
     README,
     *DOCS,

@@ -1,4 +1,4 @@
-"""`make demo`: it counts, counts on after a restart, and leaves nothing running."""
+"""`make demo`: it counts, continues after a restart, and leaves no process running."""
 
 import os
 import re
@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.programs import ADDRESS, PATIENCE, Visitor, environment, eventually, running
+from tests.programs import ADDRESS, TIMEOUT, Visitor, environment, eventually, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ Demo = AbstractContextManager[tuple[subprocess.Popen[str], str]]
 
 @pytest.fixture
 def demo() -> Iterator[Path]:
-    """The demo in a tree of its own, whose data the account of the server can reach."""
+    """The demo in its own folder, which the account of the server can access."""
     with TemporaryDirectory(prefix="pgsession-") as folder:
         shutil.copytree(ROOT / "examples", Path(folder, "examples"))
         yield Path(folder, "examples", "demo.py")
@@ -44,11 +44,11 @@ def visits(visitor: Visitor) -> str:
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
     process.send_signal(number)
-    return process.wait(PATIENCE)
+    return process.wait(TIMEOUT)
 
 
 def left_behind(demo: Path) -> list[str]:
-    """Find what still runs in the demo's tree, by its arguments."""
+    """Return the command lines of processes that still run in the demo's folder."""
     tree = str(demo.parents[1])
     return [
         str(process.info["cmdline"])
@@ -59,7 +59,7 @@ def left_behind(demo: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_counts_on_after_restart(demo: Path, number: signal.Signals) -> None:
-    """The signal ends demo and PostgreSQL with exit code 0; the next demo counts on."""
+    """A signal stops the demo and PostgreSQL with exit code 0; the next demo continues counting."""
     with start(demo) as (process, address):
         visitor = Visitor(address)
         assert [visits(visitor), visits(visitor)] == ["1", "2"]
@@ -75,7 +75,7 @@ def test_counts_on_after_restart(demo: Path, number: signal.Signals) -> None:
 
 
 def test_secret_is_private(demo: Path) -> None:
-    """Nobody but the owner can read the generated secret."""
+    """Only the owner can read the generated secret."""
     with start(demo):
         secret = demo.parents[1] / ".demo" / "secret"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
@@ -83,7 +83,7 @@ def test_secret_is_private(demo: Path) -> None:
 
 
 def test_two_at_once(demo: Path) -> None:
-    """A second demo shares server and secret with the first, and outlives it."""
+    """A second demo shares the server and the secret with the first, and runs on after it."""
     with start(demo) as (first, address):
         visitor = Visitor(address)
         visits(visitor)
@@ -98,9 +98,9 @@ def test_two_at_once(demo: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["18.draft", "18/postmaster.pid", "secret"])
 def test_ended_while_starting(demo: Path, moment: str) -> None:
-    """Ctrl-C pressed again and again, from any moment of the first start on, leaves nothing.
+    """Repeated Ctrl-C at any moment of the first start leaves no process running.
 
-    A terminal sends it to every process in the foreground, hence a group of their own.
+    A terminal sends it to every process in the foreground, so the demo gets its own group.
     """
     awaited = demo.parents[1] / ".demo" / moment
     command: list[str | Path] = [sys.executable, demo]
@@ -115,7 +115,7 @@ def test_ended_while_starting(demo: Path, moment: str) -> None:
 
 
 def test_named_server(demo: Path, database_url: str, schema: str) -> None:
-    """With SESSION_DATABASE_URL that server is used, in the schema that SESSION_SCHEMA names."""
+    """With SESSION_DATABASE_URL and SESSION_SCHEMA, the demo uses that server and that schema."""
     with start(demo, SESSION_DATABASE_URL=database_url, SESSION_SCHEMA=schema) as (_, address):
         assert visits(Visitor(address)) == "1"
     assert not (demo.parents[1] / ".demo" / "18").exists()
@@ -125,7 +125,7 @@ def test_named_server(demo: Path, database_url: str, schema: str) -> None:
 
 
 def test_named_server_down(demo: Path) -> None:
-    """A server that cannot be reached is one line, and exit code 1."""
+    """An unreachable server gives one line and exit code 1."""
     url = make_conninfo(host="127.0.0.1", port=1, dbname="app")
     done = subprocess.run(
         [sys.executable, demo],

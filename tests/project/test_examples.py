@@ -64,7 +64,7 @@ def talk(address: str, visitor: Visitor) -> ClientConnection:
 
 
 def test_counter_counts_each_browser(serve: Serve) -> None:
-    """Each browser has a count of its own."""
+    """Each browser has its own count."""
     address = serve("counter")
     one, other = Visitor(address), Visitor(address)
 
@@ -72,7 +72,7 @@ def test_counter_counts_each_browser(serve: Serve) -> None:
 
 
 def test_counter_outlives_its_process(serve: Serve) -> None:
-    """Another process with the same database and secret counts on."""
+    """Another process with the same database and secret continues the count."""
     visitor = Visitor(serve("counter"))
     visits(visitor)
     after = Visitor(serve("counter"))
@@ -82,7 +82,7 @@ def test_counter_outlives_its_process(serve: Serve) -> None:
 
 
 def test_cart(serve: Serve, rows: Callable[[], int]) -> None:
-    """A cart fills item by item; taking the last one out ends the session."""
+    """A cart is filled item by item; removing the last item ends the session."""
     visitor = Visitor(serve("fastapi_app"))
 
     assert visitor.get("/cart").json() == {}
@@ -96,7 +96,7 @@ def test_cart(serve: Serve, rows: Callable[[], int]) -> None:
 
 
 def test_cart_emptied(serve: Serve, rows: Callable[[], int]) -> None:
-    """Emptying the cart removes row and cookie, and a copy of the cookie finds nothing."""
+    """Emptying the cart deletes the row and the cookie; a copy of the cookie opens no session."""
     address = serve("fastapi_app")
     visitor, thief = Visitor(address), Visitor(address)
     visitor.post("/cart/apple")
@@ -108,7 +108,7 @@ def test_cart_emptied(serve: Serve, rows: Callable[[], int]) -> None:
 
 
 def test_cart_refuses_odd_items(serve: Serve) -> None:
-    """An item that FastAPI refuses is 422 and makes no session."""
+    """An item that FastAPI rejects gives a 422 and creates no session."""
     visitor = Visitor(serve("fastapi_app"))
 
     assert visitor.post("/cart/APPLE").status_code == 422
@@ -116,13 +116,13 @@ def test_cart_refuses_odd_items(serve: Serve) -> None:
 
 
 def log_in(visitor: Visitor, **form: str) -> int:
-    """Send the login form as its page made it; return the status."""
+    """Submit the login form with its token; return the status."""
     token = found(r'name="token" value="([^"]+)"', visitor.get().text)
     return visitor.post("/login", **{"token": token, "password": "sesame", **form}).status_code
 
 
 def test_login_renews_the_key(serve: Serve, rows: Callable[[], int]) -> None:
-    """Login gives a new key; whoever knows the one before is nobody."""
+    """Login changes the key; the old key opens no session."""
     address = serve("login")
     visitor, thief = Visitor(address), Visitor(address)
     visitor.get()
@@ -132,11 +132,11 @@ def test_login_renews_the_key(serve: Serve, rows: Callable[[], int]) -> None:
     assert found(r'id="user">(\w+)<', visitor.get().text) == "ann"
     assert visitor.cookies[COOKIE] != thief.cookies[COOKIE]
     assert "ann" not in thief.get().text
-    assert rows() == 2  # ann's, and the thief's new one
+    assert rows() == 2  # Ann's, and the new one of the thief
 
 
 def test_logout(serve: Serve) -> None:
-    """Logout drops the cookie, and a copy of it is worth nothing after."""
+    """Logout deletes the cookie, and a copy of it is not logged in afterwards."""
     address = serve("login")
     visitor, thief = Visitor(address), Visitor(address)
     log_in(visitor, user="ann")
@@ -154,7 +154,7 @@ def test_logout(serve: Serve) -> None:
     ids=["default", "remembered"],
 )
 def test_remember_me(serve: Serve, form: dict[str, str], max_age: int) -> None:
-    """Remember-me gives the session, and so its cookie, thirty days instead of seven."""
+    """Remember-me gives the session and its cookie thirty days instead of seven."""
     visitor = Visitor(serve("login"))
     token = found(r'name="token" value="([^"]+)"', visitor.get().text)
     answer = visitor.post("/login", token=token, password="sesame", user="ann", **form)
@@ -163,7 +163,7 @@ def test_remember_me(serve: Serve, form: dict[str, str], max_age: int) -> None:
 
 
 def test_wrong_password(serve: Serve) -> None:
-    """A wrong password is 401 and changes nothing."""
+    """A wrong password gives a 401 and does not log in."""
     visitor = Visitor(serve("login"))
 
     assert log_in(visitor, user="ann", password="sésame") == 401
@@ -174,7 +174,7 @@ def test_wrong_password(serve: Serve) -> None:
 @pytest.mark.parametrize("token", ["", "None", "guéssed"])
 @pytest.mark.parametrize("visited", [True, False], ids=["visited", "new"])
 def test_foreign_form(serve: Serve, path: str, token: str, *, visited: bool) -> None:
-    """A form without the session's own token is 403, with a session and without."""
+    """A form without the session's own token gives a 403, with or without a session."""
     visitor = Visitor(serve("login"))
     if visited:
         visitor.get()
@@ -184,7 +184,7 @@ def test_foreign_form(serve: Serve, path: str, token: str, *, visited: bool) -> 
 
 
 def test_name_is_escaped(serve: Serve) -> None:
-    """A name that is markup is shown as text."""
+    """A name that contains markup is shown as text."""
     visitor = Visitor(serve("login"))
     log_in(visitor, user="<script>")
 
@@ -196,7 +196,7 @@ def messages(visitor: Visitor) -> int:
 
 
 def test_websocket_saves_when_it_closes(serve: Serve) -> None:
-    """What a socket counted is in the session once it is closed, not before."""
+    """The count of a WebSocket is saved when it is closed, not earlier."""
     address = serve("websocket")
     visitor = Visitor(address)
     assert messages(visitor) == 0
@@ -210,7 +210,7 @@ def test_websocket_saves_when_it_closes(serve: Serve) -> None:
 
 
 def test_websocket_saves_at_once(serve: Serve) -> None:
-    """`save` commits while the socket is open; what follows is saved at its end."""
+    """`save` commits while the WebSocket is open; later changes are saved at its end."""
     address = serve("websocket")
     visitor = Visitor(address)
     visitor.get()
@@ -225,7 +225,7 @@ def test_websocket_saves_at_once(serve: Serve) -> None:
 
 
 def test_websocket_without_session(serve: Serve) -> None:
-    """A socket that brings no session is refused, as one from another site would be."""
+    """A WebSocket without a session is rejected, like one from another site."""
     address = serve("websocket")
 
     with pytest.raises(InvalidStatus, match="403"):

@@ -1,4 +1,4 @@
-"""What the house rules ask of every file, where no linter can ask it."""
+"""House rules that no linter checks."""
 
 import ast
 from collections.abc import Iterator
@@ -20,5 +20,5 @@ def laws_in(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.stem)
 def test_docstring(path: Path) -> None:
-    """Every test states its law in a docstring."""
+    """Every test has a docstring."""
     assert [test.name for test in laws_in(path) if not ast.get_docstring(test)] == []

@@ -1,4 +1,4 @@
-"""`requirements/install.py` installs what a lock names, whatever is released later."""
+"""`requirements/install.py` installs exactly what a lock file pins."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "requirements" / "install.py"
 
 
 def make_wheel(index: Path, name: str, version: str, *, requires: Sequence[str] = ()) -> Path:
-    """Put a package with nothing but metadata into a folder of wheels."""
+    """Create a wheel that contains only metadata."""
     path = index / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
@@ -40,7 +40,7 @@ def make_sdist(index: Path, name: str, version: str) -> Path:
 
 
 def make_lock(folder: Path, *archives: Path) -> Path:
-    """Lock these archives, as `make lock` writes it."""
+    """Write a lock file for these archives, as `make lock` does."""
     lock = folder / "lock.txt"
     pins = []
     for archive in archives:
@@ -54,7 +54,7 @@ def make_lock(folder: Path, *archives: Path) -> Path:
 def install(
     environment: Path, lock: Path, index: Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the script with a folder of archives in place of the registry."""
+    """Run the script with a folder of archives instead of the registry."""
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
     return subprocess.run(
         [sys.executable, SCRIPT, environment, lock],
@@ -78,10 +78,10 @@ def installed(environment: Path) -> set[str]:
     ],
 )
 def test_lock_is_final(tmp_path: Path, requirement: str) -> None:
-    """What the lock pins is installed, though a newer release is there: pip resolves nothing.
+    """The pinned version is installed even if a newer one exists: pip resolves nothing.
 
-    Without ``--no-deps`` the first case fails with the pip that Python 3.11 brings (pip issue
-    9644), and the second with every pip.
+    Without ``--no-deps`` the first case fails with the pip of Python 3.11 (pip issue 9644), and
+    the second with every pip.
     """
     lock = make_lock(
         tmp_path,
@@ -98,7 +98,7 @@ def test_lock_is_final(tmp_path: Path, requirement: str) -> None:
 
 
 def test_one_line_a_step(tmp_path: Path) -> None:
-    """The script says what it does in a line for each step, and pip says nothing."""
+    """The script prints one line for each step, and pip prints nothing."""
     lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
 
     done = install(tmp_path / "environment", lock, tmp_path)
@@ -110,7 +110,7 @@ def test_one_line_a_step(tmp_path: Path) -> None:
 
 
 def test_nothing_is_built(tmp_path: Path) -> None:
-    """An archive that has to be built is an error: what builds it is not locked."""
+    """An archive that has to be built is an error, because its build tools are not locked."""
     lock = make_lock(tmp_path, make_sdist(tmp_path, "alpha", "1"))
 
     done = install(tmp_path / "environment", lock, tmp_path)
@@ -121,7 +121,7 @@ def test_nothing_is_built(tmp_path: Path) -> None:
 
 
 def test_altered_archive(tmp_path: Path) -> None:
-    """An archive that is not the one that was locked is an error, and is not installed."""
+    """An archive that differs from the locked one is an error and is not installed."""
     lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
     make_wheel(tmp_path, "alpha", "1", requires=["beta"])
 
@@ -134,7 +134,7 @@ def test_altered_archive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
 def test_no_venv_module(tmp_path: Path, module: str) -> None:
-    """A Python without its venv module, as Debian has it, is one line that says what to do."""
+    """A Python without the venv module, as on Debian, gives one line that says what to do."""
     (tmp_path / f"{module}.py").write_text("raise ImportError")
     lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
 
@@ -147,7 +147,7 @@ def test_no_venv_module(tmp_path: Path, module: str) -> None:
 
 
 def test_old_python(tmp_path: Path) -> None:
-    """A Python that is too old is one line that names the version which is needed."""
+    """A Python that is too old gives one line that names the required version."""
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.version_info = (3, 10, 13)")
     lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
 
@@ -159,7 +159,7 @@ def test_old_python(tmp_path: Path) -> None:
 
 
 def test_any_python_can_read_it() -> None:
-    """The script has no syntax that an older Python rejects before it can say a sentence."""
+    """The script has no syntax that an old Python rejects before the script can print its error."""
     text = SCRIPT.read_text(encoding="utf-8")
     for newer in ('f"', "f'", ":=", "->", "match "):
         assert newer not in text

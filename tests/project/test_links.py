@@ -1,4 +1,4 @@
-"""Links lead somewhere, and the commands that pages name are there."""
+"""Links have targets, and the commands in the pages exist."""
 
 import os
 import re
@@ -24,7 +24,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 
 @pytest.mark.parametrize(("page", "target"), LINKS)
 def test_link(page: Document, target: str) -> None:
-    """Each relative link leads to a file or folder in the repository, and to a heading in it."""
+    """Each relative link leads to an existing file, folder or heading in the repository."""
     path, _, anchor = target.partition("#")
     found = Path(os.path.normpath(page.path.parent / path)) if path else page.path
 
@@ -41,7 +41,7 @@ def test_every_page_is_linked() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command(line: str) -> None:
-    """Each command of ours is one that the Makefile or `pgsession` has."""
+    """Each `make` target and `pgsession` command in the pages exists."""
     for target in re.findall(r"\bmake ([a-z-]+)", line):
         assert target in TARGETS
     for name in re.findall(r"\bpgsession ([a-z]+)", line):
@@ -49,7 +49,7 @@ def test_command(line: str) -> None:
 
 
 def test_anchors(tmp_path: Path) -> None:
-    """Anchors are made as GitHub makes them, and a heading in a block is none."""
+    """Anchors are generated as on GitHub; a heading inside a code block has none."""
     page = tmp_path / "page.md"
     page.write_text("# One `two`: [three](x.md)!\n\n```sh\n# no\n```\n\n## A-b_c\n\n## A-b_c\n")
     assert Document(str(page)).anchors == {"one-two-three", "a-b_c", "a-b_c-1"}

@@ -1,4 +1,4 @@
-"""The locks in requirements/: complete, so that installing one leaves nothing to resolve."""
+"""The lock files in requirements/ are complete: installing one leaves nothing to resolve."""
 
 import re
 import tomllib
@@ -17,7 +17,7 @@ PIN: Final = re.compile(
     r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?: ; (?P<marker>.*?))? \\$", re.MULTILINE
 )
 
-#: What each lock is for: its extras and its groups in pyproject.toml.
+#: The purpose of each lock file: its extras and its groups in pyproject.toml.
 PURPOSES: Final = {
     "demo": (("embedded",), ("demo",)),
     "dev": (("cli", "embedded"), ("dev", "demo")),
@@ -26,14 +26,14 @@ PURPOSES: Final = {
 
 
 class Pin(NamedTuple):
-    """A package in a lock."""
+    """A package in a lock file."""
 
     version: str
     marker: str | None
 
     @property
     def applies(self) -> bool:
-        """Tell whether this Python on this system gets it."""
+        """Return whether this Python on this system installs it."""
         if self.marker is None:
             return True
         marker = Requirement(f"it ; {self.marker}").marker
@@ -46,7 +46,7 @@ def pins(lock: str) -> dict[str, Pin]:
 
 
 def is_installed(lock: str) -> bool:
-    """Tell whether this environment holds the versions of a lock, and so knows what they need."""
+    """Return whether this environment has the versions of a lock file, and so their metadata."""
     try:
         return all(version(name) == pin.version for name, pin in pins(lock).items() if pin.applies)
     except PackageNotFoundError:
@@ -54,7 +54,7 @@ def is_installed(lock: str) -> bool:
 
 
 def wanted(lock: str) -> Iterator[Requirement]:
-    """Yield what the project asks for, for the purpose of a lock."""
+    """Yield the project's own requirements for the purpose of a lock file."""
     extras, groups = PURPOSES[lock]
     project = PROJECT["project"]
     texts = [*project["dependencies"]]
@@ -66,7 +66,7 @@ def wanted(lock: str) -> Iterator[Requirement]:
 
 
 def needed(lock: str) -> Iterator[Requirement]:
-    """Yield every requirement of the project, and of what it requires, that applies here."""
+    """Yield every direct and indirect requirement of the project that applies here."""
     queue, seen = list(wanted(lock)), set[str]()
     while queue:
         requirement = queue.pop()
@@ -88,7 +88,7 @@ def _requirements(name: str, extra: str) -> Iterator[Requirement]:
 
 
 def test_complete() -> None:
-    """Whatever a package in a lock requires is in that lock, in a version that it takes."""
+    """Every requirement of a package in a lock file is in that file, in an accepted version."""
     known = [lock for lock in PURPOSES if is_installed(lock)]
     assert known, "This environment is that of no lock: remove it and run make again."
     for lock in known:
@@ -102,7 +102,7 @@ def test_complete() -> None:
 
 @pytest.mark.parametrize("lock", ["demo", "dev", "lowest", "bench"])
 def test_pinned_with_hashes(lock: str) -> None:
-    """Each line of a lock is a pin, a hash or a comment: no address, and nothing left open."""
+    """Each line of a lock file is a pin, a hash or a comment, without URLs or version ranges."""
     text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
     assert pins(lock)
     for line in text.splitlines():
@@ -111,7 +111,7 @@ def test_pinned_with_hashes(lock: str) -> None:
 
 
 def test_demo_is_small() -> None:
-    """The demo installs the versions that the tests run with, and no tool that they need."""
+    """The demo installs the same versions as the tests, without the development tools."""
     demo, dev = pins("demo"), pins("dev")
     assert demo.items() <= dev.items()
     assert not demo.keys() & {"mypy", "pyright", "pytest", "ruff", "hypothesis", "hatchling"}

@@ -1,4 +1,4 @@
-"""The archives: what `pip install pgsession` brings."""
+"""The archives: what `pip install pgsession` installs."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ LIST = (
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the sdist, and the wheel that was built from the sdist."""
+    """The folder with the sdist, and the wheel built from the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     run("-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
     return folder
@@ -31,7 +31,7 @@ def wheel(archives: Path) -> Path:
 
 
 def run(*arguments: str, **variables: str) -> str:
-    """Run Python and return what it printed; with `variables` for an environment if given."""
+    """Run Python and return its output; `variables`, if given, are its whole environment."""
     result = subprocess.run(
         [sys.executable, *arguments],
         check=False,
@@ -45,7 +45,7 @@ def run(*arguments: str, **variables: str) -> str:
 
 
 def test_wheel_holds_migrations_and_types(wheel: Path) -> None:
-    """The wheel carries every migration, the marker of its types, and its licence."""
+    """The wheel contains every migration, the py.typed marker and the licence."""
     names = set(ZipFile(wheel).namelist())
     assert {f"pgsession/migrations/{name}" for name in MIGRATIONS} <= names
     assert "pgsession/py.typed" in names
@@ -53,14 +53,14 @@ def test_wheel_holds_migrations_and_types(wheel: Path) -> None:
 
 
 def test_wheel_holds_nothing_else(wheel: Path) -> None:
-    """The wheel installs the one package, and neither tests nor caches."""
+    """The wheel installs only the package, without tests and caches."""
     names = ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"pgsession", "pgsession-0.1.0.dist-info"}
     assert not [name for name in names if "__pycache__" in name]
 
 
 def test_sdist_holds_sources(archives: Path) -> None:
-    """The sdist carries the migrations where the repository has them, and the tests."""
+    """The sdist contains the migrations at their place in the repository, and the tests."""
     (path,) = archives.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = set(archive.getnames())
@@ -76,7 +76,7 @@ def test_sdist_holds_sources(archives: Path) -> None:
 
 
 def test_installed_wheel_finds_its_migrations(wheel: Path, tmp_path: Path) -> None:
-    """Installed away from the repository, the package lists the same migrations."""
+    """Installed outside the repository, the package lists the same migrations."""
     target = tmp_path / "site"
     run("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
     listed = run(

@@ -1,4 +1,4 @@
-"""The pages keep their word: every proof that one names is there, and no line lacks its own."""
+"""The tests that the pages name exist, and each claim names its test."""
 
 import ast
 import re
@@ -14,25 +14,25 @@ PAGES = {
     for path in sorted([*ROOT.glob("docs/*.md"), ROOT / "SECURITY.md"])
 }
 
-#: What browsers, attackers and clocks do, in numbered lines.
+#: Numbered rows of what browsers, attackers and clocks do.
 HOSTILE = PAGES["docs/hostile-input.md"]
 
 ROWS = re.findall(r"^\| (\d+) \|.*\|$", HOSTILE, re.MULTILINE)
 
-#: The ids of parametrised rows that carry a number.
+#: The ids of parametrised rows that contain a number.
 NUMBERED = re.compile(r'"(\d\d)-')
 
-#: Each test that some page names, once for each page.
+#: Each test that a page names, once for each page.
 PROOFS = [
     pytest.param(proof, id=f"{name}-{proof}")
     for name, text in PAGES.items()
     for proof in sorted(set(re.findall(r"`(tests/\S+?\.py(?:::\w+)?)`", text)))
 ]
 
-#: The lines of the threat model's tables, their headings too.
+#: The rows of the threat model's tables, including their headings.
 DEFENDED = re.findall(r"^\| [^-|#].*\|$", PAGES["docs/threat-model.md"], re.MULTILINE)
 
-#: The requirements of ASVS 5.0.0 that docs/asvs.md answers, and how many each section has.
+#: The requirements of ASVS 5.0.0 in docs/asvs.md, and their number in each section.
 CHAPTERS = {"3.3": 5, "7.1": 3, "7.2": 4, "7.3": 2, "7.4": 5, "7.5": 3, "7.6": 2}
 REQUIREMENTS = re.findall(
     r"^\| ([\d.]+) \|[^|]+\| [123] \| \*\*([^*|]+)\*\* \|(.*)\|$",
@@ -60,19 +60,19 @@ def test_proof(proof: str) -> None:
 
 
 def test_numbers() -> None:
-    """The lines of hostile input are numbered from 1 on, without a gap."""
+    """The rows of hostile input are numbered from 1 without gaps."""
     assert [int(number) for number in ROWS] == list(range(1, len(ROWS) + 1))
 
 
 def test_proved() -> None:
-    """Each line of hostile input names the test that proves it, or answers it."""
+    """Each row of hostile input names the test that proves it, or is answered on the page."""
     lines = re.findall(r"^\| \d+ \|.*\|$", HOSTILE, re.MULTILINE)
 
     assert [line for line in lines if "`tests/" not in line and "answered here" not in line] == []
 
 
 def test_ids() -> None:
-    """Each number that a hostile test has in its ids is that of a line."""
+    """Each number in the ids of the hostile tests is the number of a row."""
     used = {
         int(number)
         for path in (ROOT / "tests/hostile").glob("*.py")
@@ -90,7 +90,7 @@ def test_defended() -> None:
 
 
 def test_requirements() -> None:
-    """Each requirement of ASVS V3.3 and V7 has one line, in order, with one of the verdicts."""
+    """Each requirement of ASVS V3.3 and V7 has one row, in order, with one of the verdicts."""
     assert [number for number, _, _ in REQUIREMENTS] == [
         f"{section}.{number}" for section, size in CHAPTERS.items() for number in range(1, size + 1)
     ]

@@ -10,31 +10,31 @@ STARLETTE, FASTAPI = README.programs
 
 
 def test_length() -> None:
-    """It can be read in a few minutes: it has fewer than 200 lines."""
+    """It has fewer than 200 lines, so it can be read in a few minutes."""
     assert len(README.text.splitlines()) < 200
 
 
 @pytest.mark.parametrize("text", [STARLETTE, FASTAPI], ids=["starlette", "fastapi"])
 def test_short(text: str) -> None:
-    """A program has twenty lines at most."""
+    """A program has at most twenty lines."""
     assert len(text.splitlines()) <= 20
 
 
 def test_starlette(program: Program, variables: dict[str, str]) -> None:
-    """The program for Starlette counts when served as it stands."""
+    """The program for Starlette counts when it is served unchanged."""
     with served(program(STARLETTE), **variables) as address:
         visitor = Visitor(address)
         assert [visitor.get().text for _ in range(2)] == ["Visit number 1\n", "Visit number 2\n"]
 
 
 def test_fastapi(program: Program, variables: dict[str, str]) -> None:
-    """The program for FastAPI counts when served as it stands."""
+    """The program for FastAPI counts when it is served unchanged."""
     with served(program(FASTAPI), **variables) as address:
         visitor = Visitor(address)
         assert [visitor.get().json() for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
 
 
 def test_settings() -> None:
-    """It lists five settings, with the variables and defaults of the page that has them all."""
+    """It lists five settings, with the same variables and defaults as docs/settings.md."""
     assert len(README.settings) == 5
     assert set(README.settings) <= set(Document("docs/settings.md").settings)

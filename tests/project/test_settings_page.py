@@ -1,4 +1,4 @@
-"""docs/settings.md lists every setting as it is."""
+"""docs/settings.md lists every setting correctly."""
 
 from dataclasses import MISSING, fields
 from datetime import timedelta
@@ -11,12 +11,12 @@ from tests.project.documents import Document
 
 SECRET = "a secret of more than thirty-two bytes"
 
-#: What a table has where there is no default.
+#: The table shows this if there is no default.
 NONE = "\N{EN DASH}"
 
 LISTED = Document("docs/settings.md").settings
 
-#: What each variable may be, where a number will not do.
+#: A valid value for each variable that is not a number.
 SAMPLES = {
     "SESSION_SECRET_KEY": SECRET[::-1],
     "SESSION_DATABASE_URL": "postgresql:///app",
@@ -33,7 +33,7 @@ SAMPLES = {
 
 
 def written(default: object) -> str:
-    """Return a setting's default as the table shows it: no default is a dash."""
+    """Return a setting's default as the table shows it; no default is a dash."""
     match default:
         case bool():
             return f"`{str(default).lower()}`"
@@ -56,7 +56,7 @@ def test_table() -> None:
 
 @pytest.mark.parametrize("variable", [variable for _, variable, _ in LISTED])
 def test_variable(variable: str) -> None:
-    """Each variable of the table is one that `from_env` reads."""
+    """`from_env` reads each variable of the table."""
     plain = SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET})
     given = {"SESSION_SECRET_KEY": SECRET, variable: SAMPLES.get(variable, "9")}
     assert SessionSettings.from_env(given) != plain

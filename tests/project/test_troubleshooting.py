@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes what a program says that cannot start."""
+"""docs/troubleshooting.md quotes the errors of programs that cannot start."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.programs import PATIENCE, environment
+from tests.programs import TIMEOUT, environment
 from tests.project.conftest import Program
 from tests.project.documents import README, ROOT, Document
 
@@ -36,7 +36,7 @@ Start = Callable[..., str]
 
 
 def said_by(command: list[str], variables: dict[str, str]) -> str:
-    """Run a program that cannot start; return what it says."""
+    """Run a program that cannot start; return its output."""
     done = run(
         [sys.executable, *command],
         check=False,
@@ -44,7 +44,7 @@ def said_by(command: list[str], variables: dict[str, str]) -> str:
         stdout=PIPE,
         stderr=STDOUT,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     assert done.returncode != 0
     return done.stdout
@@ -52,25 +52,25 @@ def said_by(command: list[str], variables: dict[str, str]) -> str:
 
 @pytest.fixture
 def start(program: Program, variables: dict[str, str]) -> Start:
-    """Serves the README's program, with some variables changed; returns what it says."""
+    """Serves the README's program with some variables changed; returns its output."""
     command = ["-m", "uvicorn", "--lifespan", "on", "--port", "0"]
     command += ["--app-dir", str(program(APP).parent), "app:app"]
     return lambda **changed: said_by(command, {**variables, **changed})
 
 
 def assert_said(said: str, message: str) -> None:
-    """Check that this line was said, after its logger's or its class's name."""
+    """Check that this line was printed, after the name of its logger or class."""
     assert re.search(rf"^(ERROR: +|[\w.]+Error: ){re.escape(message)}$", said, re.MULTILINE), said
 
 
 def test_table_missing(start: Start, database_url: str) -> None:
-    """A database without the table is one line that names the remedy."""
+    """A database without the table gives one line that names the remedy."""
     bare = make_conninfo(database_url, options="-c search_path=pg_temp")
     assert_said(start(SESSION_DATABASE_URL=bare, SESSION_SCHEMA=""), NO_TABLE)
 
 
 def test_table_old(start: Start, database_url: str, migrated_schema: str) -> None:
-    """A table of an existing application is one line that names the remedy."""
+    """A table of an existing application gives one line that names the remedy."""
     old = make_conninfo(database_url, options=f"-c search_path={migrated_schema}")
     with psycopg.connect(old, autocommit=True) as connection:
         connection.execute("DROP TABLE session, session_migration")
@@ -79,7 +79,7 @@ def test_table_old(start: Start, database_url: str, migrated_schema: str) -> Non
 
 
 def test_server_down(start: Start) -> None:
-    """A server that is down at the start is one line that says where it was sought."""
+    """A server that is down at startup gives one line that names its address."""
     said = start(SESSION_DATABASE_URL="postgresql://127.0.0.1:1/app")
     assert_said(said.replace("port 1 ", "port 5432 "), SERVER_DOWN)
 
@@ -94,12 +94,12 @@ def test_server_down(start: Start) -> None:
     ],
 )
 def test_bad_setting(start: Start, variable: str, text: str, message: str) -> None:
-    """A setting that cannot work is one line that names it."""
+    """A setting that cannot work gives one line that names it."""
     assert_said(start(**{variable: text}), message)
 
 
 def test_no_click(tmp_path: Path) -> None:
-    """The command line without its extra is one line that names the extra."""
+    """The command line without its extra gives one line that names the extra."""
     (tmp_path / "click.py").write_text("raise ModuleNotFoundError(name='click')")
     said = said_by(["-m", "pgsession", "check"], {"PYTHONPATH": str(tmp_path)})
     assert said == f"{NO_CLICK}\n"
