@@ -1,4 +1,4 @@
-"""Authlib's login through OAuth keeps its state in our session, and needs nothing else."""
+"""Authlib's OAuth login keeps its state in our session and needs nothing else."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ CODE = "the code that this provider gives"
 
 
 class Provider:
-    """An OAuth provider where everybody is Ann. It checks the code and its PKCE verifier."""
+    """An OAuth provider whose only user is Ann. It checks the code and its PKCE verifier."""
 
     def __init__(self) -> None:
         self._challenge = ""
@@ -81,7 +81,7 @@ def oauth(provider: Provider) -> OAuth:
 def browser(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, oauth: OAuth
 ) -> AsyncClient:
-    """A browser at a site that logs its visitors in through the provider."""
+    """A client of a site that logs its visitors in through the provider."""
 
     async def login(request: Request) -> Response:
         response: Response = await oauth.provider.authorize_redirect(
@@ -95,14 +95,14 @@ def browser(
         except OAuthError as error:
             return JSONResponse(error.error, status_code=400)
         request.session["user"] = await oauth.provider.userinfo(token=token)
-        request.session.renew()  # type: ignore[attr-defined]  # Starlette says dict
+        request.session.renew()  # type: ignore[attr-defined]  # typed as dict by Starlette
         return RedirectResponse("/read", status_code=302)
 
     return visit(postgres, read, routes=(Route("/login", login), Route("/callback", callback)))
 
 
 async def ask(provider: Provider, url: str) -> str:
-    """Go to the provider as a browser does, and return where it sends one."""
+    """Send a request to the provider as a browser does, and return the redirect location."""
     async with AsyncClient(transport=ASGITransport(provider.app)) as client:
         return (await client.get(url)).headers["location"]
 
@@ -120,7 +120,7 @@ async def test_login(browser: AsyncClient, provider: Provider) -> None:
 
 
 async def test_state_kept(browser: AsyncClient) -> None:
-    """Between leaving and coming back the session holds what Authlib needs."""
+    """Between the redirect and the callback, the session contains Authlib's state."""
     await browser.get("/login")
 
     (name,) = (await browser.get("/read")).json()
@@ -129,7 +129,7 @@ async def test_state_kept(browser: AsyncClient) -> None:
 
 
 async def test_other_browser(browser: AsyncClient, provider: Provider) -> None:
-    """Who did not leave from here cannot come back: the state is in no other session."""
+    """A browser that did not start the login cannot finish it: its session has no state."""
     leaving = await browser.get("/login")
     back = await ask(provider, leaving.headers["location"])
     browser.cookies.clear()
@@ -141,7 +141,7 @@ async def test_other_browser(browser: AsyncClient, provider: Provider) -> None:
 
 
 async def test_twice(browser: AsyncClient, provider: Provider) -> None:
-    """A state is good for one return."""
+    """A state is valid for one callback only."""
     leaving = await browser.get("/login")
     back = await ask(provider, leaving.headers["location"])
     await browser.get(back)

@@ -1,4 +1,4 @@
-"""Paths that have no session."""
+"""Paths without a session."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ async def try_session(request: Request) -> Response:
 @pytest.mark.parametrize("path", ["/static", "/static/", "/static/app.css"])
 @pytest.mark.parametrize("prefix", ["/static", "/static/"])
 async def test_below_prefix(visit: Callable[..., AsyncClient], prefix: str, path: str) -> None:
-    """A prefix excludes itself and what lies below it."""
+    """A prefix excludes its own path and the paths below it."""
     client = visit(MemoryStore(), routes=(Route("/{path:path}", try_session),), exclude=[prefix])
 
     with pytest.raises(SessionExcludedError):
@@ -34,14 +34,14 @@ async def test_below_prefix(visit: Callable[..., AsyncClient], prefix: str, path
 
 @pytest.mark.parametrize("path", ["/static-old", "/", "/app/static", "/Static"])
 async def test_beside_prefix(visit: Callable[..., AsyncClient], path: str) -> None:
-    """A prefix excludes whole segments from the start, so that others have their session."""
+    """A prefix matches whole segments from the start; other paths keep their session."""
     client = visit(MemoryStore(), routes=(Route("/{path:path}", try_session),), exclude=["/static"])
 
     assert "set-cookie" in (await client.get(path)).headers
 
 
 async def test_served(visit: Callable[..., AsyncClient]) -> None:
-    """An excluded path is served, without Vary and without a cookie."""
+    """An excluded path is served without Vary and without a cookie."""
     client = visit(MemoryStore(), fill, routes=(Route("/health", page),), exclude=["/health"])
     await client.get("/fill")
 
@@ -53,7 +53,7 @@ async def test_served(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_predicate(visit: Callable[..., AsyncClient]) -> None:
-    """A predicate of the scope excludes what it likes."""
+    """A predicate excludes the scopes for which it returns True."""
 
     def is_read(scope: Scope) -> bool:
         return bool(scope["method"] == "GET")
@@ -67,7 +67,7 @@ async def test_predicate(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_mounted(visit: Callable[..., AsyncClient]) -> None:
-    """A prefix holds for what is mounted below it."""
+    """A prefix also excludes applications mounted below it."""
     mount = Mount("/static", routes=[Route("/app.css", try_session)])
     client = visit(MemoryStore(), routes=(mount,), exclude=["/static"])
 
@@ -76,7 +76,7 @@ async def test_mounted(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_root_path(visit: Callable[..., AsyncClient]) -> None:
-    """A prefix is of the path that the application sees, behind a proxy's."""
+    """Behind a proxy, a prefix is compared with the path without the root path."""
     client = visit(MemoryStore(), routes=(Route("/static", try_session),), exclude=["/static"])
     client._transport.root_path = "/behind"  # type: ignore[attr-defined]  # noqa: SLF001
 
@@ -100,7 +100,7 @@ async def test_root_path(visit: Callable[..., AsyncClient]) -> None:
     ],
 )
 async def test_any_use(visit: Callable[..., AsyncClient], use: Callable[[Session], object]) -> None:
-    """Any use of the session on an excluded path is an error that says what to do."""
+    """Any use of the session on an excluded path raises an error that says what to do."""
 
     async def use_it(request: Request) -> Response:
         use(request.scope["session"])

@@ -1,4 +1,4 @@
-"""Which requests have no session, and what becomes of code that uses one there."""
+"""Which requests have no session, and what happens if code uses one there."""
 
 import copy
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def scope(path: str, *, root_path: str = "") -> Scope:
     ],
 )
 def test_prefix(exclude: list[str], path: str, excluded: bool) -> None:
-    """A prefix stands for itself and for what lies below it."""
+    """A prefix matches its own path and the paths below it."""
     assert matcher(exclude)(scope(path)) is excluded
 
 
@@ -52,17 +52,17 @@ def test_prefix(exclude: list[str], path: str, excluded: bool) -> None:
     ],
 )
 def test_mounted(path: str, root_path: str, excluded: bool) -> None:
-    """Prefixes are those that the application sees, below the path at which it is mounted."""
+    """A prefix is compared with the path below the point where the application is mounted."""
     assert matcher(["/static"])(scope(path, root_path=root_path)) is excluded
 
 
 def test_root_path_is_optional() -> None:
-    """A server may leave the root path out, as ASGI allows."""
+    """A server may omit the root path, as ASGI allows."""
     assert matcher(["/static"])({"type": "websocket", "path": "/static/x"})
 
 
 def test_predicate() -> None:
-    """A function of the scope decides by itself."""
+    """A function of the scope makes the decision alone."""
     is_excluded = matcher(lambda scope: scope["type"] == "websocket")
 
     assert is_excluded({"type": "websocket", "path": "/"})
@@ -110,13 +110,13 @@ def delete(session: Any) -> None:
     ],
 )
 def test_use(use: Callable[[Any], object]) -> None:
-    """Whatever one does with a session is refused where there is none, with what to do."""
+    """Any use of a session on an excluded path raises an error that says what to do."""
     with pytest.raises(SessionExcludedError, match=r"excluded from sessions.* Take it out of"):
         use(ExcludedSession())
 
 
 def test_request_session() -> None:
-    """`request.session` on an excluded path says so, not that the middleware is missing."""
+    """On an excluded path, `request.session` does not claim that the middleware is missing."""
     request = Request({**scope("/static"), "session": ExcludedSession()})
 
     with pytest.raises(SessionExcludedError):
@@ -124,7 +124,7 @@ def test_request_session() -> None:
 
 
 def test_bystanders() -> None:
-    """Who copies or shows a scope, as debuggers do, is not disturbed."""
+    """Code that copies or prints a scope, as debuggers do, works on an excluded path."""
     session = ExcludedSession()
 
     assert isinstance(copy.deepcopy({"session": session})["session"], ExcludedSession)

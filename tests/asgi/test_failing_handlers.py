@@ -1,4 +1,4 @@
-"""Requests that fail half-way: what is saved of them, and who hears of it."""
+"""Requests that fail: what is saved, and which response is sent."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from tests.pages import fill, key_of, value_of
 
 @pytest.mark.parametrize("status", [500, 503])
 async def test_server_error(visit: Callable[..., AsyncClient], status: int) -> None:
-    """A response that says that the server failed saves nothing and sets no cookie."""
+    """A response with a server error saves nothing and sets no cookie."""
     store = MemoryStore()
 
     async def fail(request: Request) -> Response:
@@ -35,7 +35,7 @@ async def test_server_error(visit: Callable[..., AsyncClient], status: int) -> N
 
 
 async def test_client_error(visit: Callable[..., AsyncClient]) -> None:
-    """One that says that the client was wrong is an answer like any other."""
+    """A response with a client error saves the session like any other response."""
     store = MemoryStore()
 
     async def refuse(request: Request) -> Response:
@@ -52,11 +52,11 @@ async def test_client_error(visit: Callable[..., AsyncClient]) -> None:
 async def test_answered_in_its_place(
     visit: Callable[..., AsyncClient], status: int, is_renewed: bool
 ) -> None:
-    """What is sent in place of a response that could not be saved decides what is saved."""
+    """If the response is replaced because saving failed, the new response decides what is saved."""
     store = MemoryStore()
 
     class Repairing:
-        """Answers in place of a handler whose session cannot be stored."""
+        """Sends another response if the session of a handler cannot be stored."""
 
         def __init__(self, app: Any) -> None:
             self.app = app
@@ -89,7 +89,7 @@ async def test_answered_in_its_place(
 
 
 async def test_no_session_in_scope(visit: Callable[..., AsyncClient]) -> None:
-    """An application that takes the session out of the scope is answered all the same."""
+    """An application that removes the session from the scope still gets its response sent."""
 
     async def take_out(request: Request) -> Response:
         del request.scope["session"]

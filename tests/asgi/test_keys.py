@@ -1,4 +1,4 @@
-"""How sessions end, and how they come by another key."""
+"""The end of sessions, and the renewal of keys."""
 
 import asyncio
 from collections import ChainMap
@@ -42,7 +42,7 @@ async def test_nothing_from_nothing(
     table: Connection,
     action: Callable[[Session], None],
 ) -> None:
-    """What leaves a new session empty makes neither a row nor a cookie."""
+    """An action that leaves a new session empty creates no row and sets no cookie."""
 
     def act(session: Session) -> None:
         action(session)
@@ -56,7 +56,7 @@ async def test_nothing_from_nothing(
 async def test_logout(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """Clearing a session removes its row and deletes its cookie."""
+    """Clearing a session deletes its row and its cookie."""
     client = visit(postgres, fill, logout)
     await client.get("/fill")
 
@@ -70,7 +70,7 @@ async def test_logout(
 async def test_logged_out_key(
     visit: Callable[..., AsyncClient], cookie_of: Callable[[str], str]
 ) -> None:
-    """A cookie kept from before the logout opens an empty session."""
+    """A cookie from before the logout opens an empty session."""
     client = visit(MemoryStore(), fill, logout, read)
     await client.get("/fill")
     kept = cookie_of(key_of(client))
@@ -84,7 +84,7 @@ async def test_logged_out_key(
 async def test_drained(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """Removing the last member removes the row and deletes the cookie."""
+    """Removing the last member deletes the row and the cookie."""
     client = visit(postgres, fill, pop)
     await client.get("/fill")
 
@@ -95,7 +95,7 @@ async def test_drained(
 
 
 async def test_cleared_and_filled(visit: Callable[..., AsyncClient]) -> None:
-    """A session that is cleared and filled again replaces the old value whole."""
+    """A session that is cleared and filled again replaces the old value completely."""
     store = MemoryStore()
 
     def start(session: Session) -> None:
@@ -112,7 +112,7 @@ async def test_cleared_and_filled(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_renewed_at_login(visit: Callable[..., AsyncClient]) -> None:
-    """A renewal keeps the content under a new key, and kills the old one at once."""
+    """A renewal keeps the content under a new key, and the old key stops working at once."""
     store = MemoryStore()
 
     def browse(session: Session) -> None:
@@ -131,7 +131,7 @@ async def test_renewed_at_login(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_renewed_unchanged(visit: Callable[..., AsyncClient]) -> None:
-    """A renewal needs no change beside it."""
+    """A renewal works without any other change."""
 
     def renew(session: Session) -> None:
         session.renew()
@@ -149,7 +149,7 @@ async def test_renewed_unchanged(visit: Callable[..., AsyncClient]) -> None:
 async def test_login_of_new_visitor(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A login without a session before it makes one row."""
+    """A login without an earlier session creates one row."""
     client = visit(postgres, login)
 
     await client.get("/login")
@@ -159,7 +159,7 @@ async def test_login_of_new_visitor(
 
 
 async def test_stale_cookie_cleared(visit: Callable[..., AsyncClient]) -> None:
-    """A logout whose session has ended before deletes the cookie all the same."""
+    """A logout deletes the cookie even if its session has already ended."""
     store = MemoryStore()
     client = visit(store, fill, logout)
     await client.get("/fill")
@@ -171,7 +171,7 @@ async def test_stale_cookie_cleared(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_stale_cookie(visit: Callable[..., AsyncClient]) -> None:
-    """A cookie whose session has ended opens an empty session and is left alone."""
+    """A cookie whose session has ended opens an empty session and is not changed."""
     store = MemoryStore()
     client = visit(store, fill, read)
     await client.get("/fill")
@@ -184,7 +184,7 @@ async def test_stale_cookie(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_stale_cookie_filled(visit: Callable[..., AsyncClient]) -> None:
-    """A cookie whose session has ended is not adopted: what is written gets a new key."""
+    """A key whose session has ended is not reused: the next write gets a new key."""
     store = MemoryStore()
     client = visit(store, fill)
     await client.get("/fill")
@@ -200,7 +200,7 @@ async def test_stale_cookie_filled(visit: Callable[..., AsyncClient]) -> None:
 async def test_unknown_key(
     visit: Callable[..., AsyncClient], cookie_of: Callable[[str], str]
 ) -> None:
-    """A key that we signed but no store ever issued is not adopted."""
+    """A key that is signed but was never issued by the store is not used."""
     store = MemoryStore()
     planted = "p" * 40
     client = visit(store, fill)
@@ -214,7 +214,7 @@ async def test_unknown_key(
 async def test_never_set(
     visit: Callable[..., AsyncClient], cookie_of: Callable[[str], str]
 ) -> None:
-    """A living session without a value is an empty one that keeps its key."""
+    """A live session without a value is empty and keeps its key."""
     store = MemoryStore()
     key = await store.generate()
     client = visit(store, fill, read)
@@ -228,7 +228,7 @@ async def test_never_set(
 
 
 async def test_replaced_by_dict(visit: Callable[..., AsyncClient]) -> None:
-    """A plain dict put in the session's place replaces the content whole."""
+    """A plain dict in `scope["session"]` replaces the whole content."""
     store = MemoryStore()
 
     def start(session: Session) -> None:
@@ -248,7 +248,7 @@ async def test_replaced_by_dict(visit: Callable[..., AsyncClient]) -> None:
 
 @pytest.mark.parametrize("view", [MappingProxyType, ChainMap], ids=["proxy", "chain"])
 async def test_replaced_by_view(visit: Callable[..., AsyncClient], view: type) -> None:
-    """A view of the session put in its place holds what the session does."""
+    """A view of the session in `scope["session"]` leaves the content as it is."""
     store = MemoryStore()
 
     async def wrap(scope: Scope, receive: Receive, send: Send) -> None:
@@ -264,7 +264,7 @@ async def test_replaced_by_view(visit: Callable[..., AsyncClient], view: type) -
 
 
 async def test_emptied_while_saving(visit: Callable[..., AsyncClient]) -> None:
-    """A row that a visitor's save makes goes again, if its content has gone before the response."""
+    """A row created by `save` is deleted again if the session is emptied before the response."""
     keys: list[str] = []
 
     class Noting(MemoryStore):

@@ -1,4 +1,4 @@
-"""What a handler does to the session after the response has started."""
+"""Changes to the session after the response has started."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -61,7 +61,7 @@ async def value_of(store: Store, client: AsyncClient) -> dict[str, Any] | None:
 
 @pytest.mark.parametrize("path", ["/stream", "/work_later"])
 async def test_existing(visit: Callable[..., AsyncClient], path: str) -> None:
-    """Late changes to a session that exists are merged when the application's call ends."""
+    """Late changes to an existing session are merged when the application returns."""
     store = MemoryStore()
     client = visit(store, fill, routes=ROUTES)
     await client.get("/fill")
@@ -76,7 +76,7 @@ async def test_existing(visit: Callable[..., AsyncClient], path: str) -> None:
 async def test_new(
     visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
-    """A session first filled when no cookie can be set any more is lost, with a warning."""
+    """A session that is first filled after the response has started is lost, with a warning."""
     response = await visit(MemoryStore(), routes=ROUTES).get(path)
 
     assert "set-cookie" not in response.headers
@@ -86,7 +86,7 @@ async def test_new(
 
 
 async def test_created_then_late(visit: Callable[..., AsyncClient]) -> None:
-    """A session that was made with this very response takes late changes too."""
+    """A session created with the same response can be changed late too."""
     store = MemoryStore()
 
     async def start(request: Request) -> Response:
@@ -101,7 +101,7 @@ async def test_created_then_late(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_merged(visit: Callable[..., AsyncClient]) -> None:
-    """Late changes keep what other requests have done meanwhile."""
+    """Late changes keep the changes that other requests have made meanwhile."""
     store = MemoryStore()
     key = ""
 
@@ -123,7 +123,7 @@ async def test_merged(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_late_logout(visit: Callable[..., AsyncClient]) -> None:
-    """A session cleared late is gone, though its cookie stays."""
+    """A session that is cleared late is deleted, although its cookie stays."""
     store = MemoryStore()
     client = visit(store, fill, routes=ROUTES)
     await client.get("/fill")
@@ -136,7 +136,7 @@ async def test_late_logout(visit: Callable[..., AsyncClient]) -> None:
 async def test_ended_meanwhile(
     visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Late changes revive no session that has ended meanwhile, and it is nothing to warn of."""
+    """Late changes do not revive a session that has ended meanwhile, and cause no warning."""
     store = MemoryStore()
     key = ""
 
@@ -159,7 +159,7 @@ async def test_ended_meanwhile(
 
 
 async def test_failing_late(visit: Callable[..., AsyncClient]) -> None:
-    """A handler that raises after the response has started saves nothing more."""
+    """If a handler raises after the response has started, its late changes are not saved."""
     store = MemoryStore()
 
     async def stream_and_fail(request: Request) -> Response:

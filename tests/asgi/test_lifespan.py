@@ -1,4 +1,4 @@
-"""The store's life with the application's."""
+"""The application's lifespan opens and closes the store."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -39,7 +39,7 @@ def closed(database_url: str, migrated_schema: str) -> PostgresStore:
 
 
 async def obey(_scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that starts and stops as told."""
+    """An application that starts and stops when the server asks for it."""
     assert await receive() == STARTUP
     await send(STARTED)
     assert await receive() == SHUTDOWN
@@ -49,7 +49,7 @@ async def obey(_scope: Scope, receive: Receive, send: Send) -> None:
 async def test_opened_and_closed(
     converse: Converse, secret_key: str, closed: PostgresStore
 ) -> None:
-    """A closed store is open while the application lives, and closed after it."""
+    """A closed store is open during the lifespan of the application and closed afterwards."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert not await closed.open()
@@ -66,14 +66,14 @@ async def test_opened_and_closed(
 async def test_open_store_stays(
     converse: Converse, secret_key: str, postgres: PostgresStore
 ) -> None:
-    """A store that was open before stays open."""
+    """A store that was already open stays open."""
     await converse(SessionMiddleware(obey, postgres, secret_key), LIFESPAN, STARTUP, SHUTDOWN)
 
     assert await postgres.get("unknown") is None
 
 
 async def test_stacked(converse: Converse, secret_key: str, closed: PostgresStore) -> None:
-    """Of two middlewares with one store the outer opens and closes it."""
+    """If two middlewares share a store, the outer one opens and closes it."""
     inner = SessionMiddleware(obey, closed, secret_key)
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +98,7 @@ async def test_failing_startup(
     closed_port: int,
     given: bool,
 ) -> None:
-    """A store that cannot be opened is told in one line, and the application never starts."""
+    """A store that cannot be opened is reported in one line, and the application never starts."""
     store = (
         PostgresStore(host="127.0.0.1", port=closed_port, password="s3cret")
         if given
@@ -121,7 +121,7 @@ async def test_failing_startup(
 async def test_application_fails(
     converse: Converse, secret_key: str, closed: PostgresStore
 ) -> None:
-    """Where the application fails to start, the store is closed before the server hears of it."""
+    """If the application fails to start, the store is closed before the server is told."""
     failed = {"type": "lifespan.startup.failed", "message": "no such luck"}
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -135,7 +135,7 @@ async def test_application_fails(
 
 
 async def test_closed_before_server_hears(secret_key: str, closed: PostgresStore) -> None:
-    """The store is closed when the server hears that the application has stopped."""
+    """The store is closed before the server receives the end of the shutdown."""
     coming = [STARTUP, SHUTDOWN]
 
     async def receive() -> Message:
@@ -166,7 +166,7 @@ async def ignore_lifespan(scope: Scope, _receive: Receive, send: Send) -> None:
 async def test_raises_at_lifespan(
     converse: Converse, secret_key: str, closed: PostgresStore
 ) -> None:
-    """An application that knows no lifespan and raises, which servers take well, is served."""
+    """An application that raises on lifespan, which ASGI servers accept, is served."""
     app = SessionMiddleware(raise_at_lifespan, closed, secret_key)
     with pytest.raises(AssertionError):
         await converse(app, LIFESPAN, STARTUP)
@@ -189,7 +189,7 @@ async def test_ignores_lifespan(converse: Converse, secret_key: str, closed: Pos
 
 
 async def test_no_lifespan(converse: Converse, secret_key: str, closed: PostgresStore) -> None:
-    """Where no lifespan comes the store opens with the first request that needs it."""
+    """Without a lifespan, the store opens with the first request that needs it."""
     app = SessionMiddleware(ignore_lifespan, closed, secret_key)
 
     (start,) = await converse(app, {})
@@ -212,13 +212,13 @@ def site(store: Store, secret_key: str) -> Starlette:
 
 
 def test_starlette_lifespan(secret_key: str, closed: PostgresStore) -> None:
-    """A client that runs the lifespan has its store open through all its requests."""
+    """If the client runs the lifespan, the store is open for all its requests."""
     with TestClient(site(closed, secret_key), base_url="https://testserver") as client:
         assert [client.get("/").json() for _ in range(3)] == [1, 2, 3]
 
 
 def test_starlette_without_lifespan(secret_key: str, closed: PostgresStore) -> None:
-    """A client that runs each request in an event loop of its own finds its session again."""
+    """If a client runs each request in a new event loop, the session is still found."""
     client = TestClient(site(closed, secret_key), base_url="https://testserver")
 
     assert [client.get("/").json() for _ in range(3)] == [1, 2, 3]
@@ -234,7 +234,7 @@ def test_lifespan_twice(secret_key: str, closed: PostgresStore) -> None:
 
 
 def test_mounted(secret_key: str, closed: PostgresStore) -> None:
-    """A mounted application gets no lifespan, and its store opens with its first request."""
+    """A mounted application gets no lifespan; its store opens with its first request."""
     app = Starlette(routes=[Mount("/inner", site(closed, secret_key))])
 
     with TestClient(app, base_url="https://testserver") as client:
@@ -242,7 +242,7 @@ def test_mounted(secret_key: str, closed: PostgresStore) -> None:
 
 
 def test_state(secret_key: str) -> None:
-    """The application's own lifespan and its state work as without us."""
+    """The lifespan and the state of the application work as without the middleware."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, str]]:
@@ -262,7 +262,7 @@ def test_state(secret_key: str) -> None:
 
 
 def test_settings(secret_key: str, database_url: str, migrated_schema: str) -> None:
-    """Settings alone make the store, and the lifespan opens and closes it."""
+    """With settings only, the middleware makes the store, and the lifespan opens and closes it."""
     settings = SessionSettings(
         secret_key=secret_key, database_url=database_url, schema=migrated_schema
     )

@@ -1,4 +1,4 @@
-"""What other requests do to a session while one is under way."""
+"""Changes that other requests make to a session during a request."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from tests.pages import DELETED, count, fill, key_of, value_of
 async def test_drained_meanwhile_filled(
     visit: Callable[..., AsyncClient], postgres: PostgresStore
 ) -> None:
-    """Removing the last member keeps what another request has added meanwhile."""
+    """Removing the last member keeps members that another request has added meanwhile."""
     key = ""
 
     async def pop_slowly(session: Session) -> None:
@@ -38,7 +38,7 @@ async def test_drained_meanwhile_filled(
 async def test_other_member_meanwhile(
     visit: Callable[..., AsyncClient], postgres: PostgresStore
 ) -> None:
-    """A change to one member keeps what another request did to the others meanwhile."""
+    """A change to one member keeps the changes of another request to other members."""
     key = ""
 
     async def change_slowly(session: Session) -> None:
@@ -57,7 +57,7 @@ async def test_other_member_meanwhile(
 async def test_cleared_meanwhile(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A change to a session that another request has ended is lost, and revives nothing."""
+    """A change to a session that another request has ended is lost and does not revive it."""
     key = ""
 
     async def change_slowly(session: Session) -> None:
@@ -78,7 +78,7 @@ async def test_cleared_meanwhile(
 async def test_cleared_meanwhile_quietly(
     visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That a session ended while a request was under way is nothing to warn of."""
+    """A session that ends during a request causes no warning."""
     store = MemoryStore()
     key = ""
 
@@ -98,7 +98,7 @@ async def test_cleared_meanwhile_quietly(
 async def test_cleared_and_added_meanwhile(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A logout ends the session whatever another request has added meanwhile."""
+    """A logout ends the session, even if another request has added members meanwhile."""
     key = ""
 
     async def logout_slowly(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""The protocol's odd corners: what applications may send, and what stands around them."""
+"""Unusual ASGI messages, and other middlewares around the session's."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,7 +28,7 @@ def header(message: Message, name: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("status", [201, 204, 304, 404])
 async def test_status(visit: Callable[..., AsyncClient], status: int) -> None:
-    """Whatever the status of a response that was made on purpose, the session is saved."""
+    """The session is saved with any status below 500."""
     store = MemoryStore()
 
     async def respond(request: Request) -> Response:
@@ -44,7 +44,7 @@ async def test_status(visit: Callable[..., AsyncClient], status: int) -> None:
 
 
 async def test_head(visit: Callable[..., AsyncClient]) -> None:
-    """A HEAD request saves as a GET does."""
+    """A HEAD request saves the session like a GET request."""
     store = MemoryStore()
     client = visit(store, fill)
 
@@ -54,7 +54,7 @@ async def test_head(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_redirect(visit: Callable[..., AsyncClient]) -> None:
-    """What is written before a redirect is there after it."""
+    """A change made before a redirect is visible after it."""
 
     async def start(request: Request) -> Response:
         request.session["user"] = "ann"
@@ -69,7 +69,7 @@ async def test_redirect(visit: Callable[..., AsyncClient]) -> None:
 
 @pytest.mark.parametrize("headers", [None, [], (), iter(())], ids=["no", "list", "tuple", "iter"])
 async def test_headers(converse: Converse, secret_key: str, headers: Any) -> None:
-    """A response may start without headers, or with any iterable of them."""
+    """A response may start without headers, or with any iterable of headers."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         scope["session"]["user"] = "ann"
@@ -84,7 +84,7 @@ async def test_headers(converse: Converse, secret_key: str, headers: Any) -> Non
 
 
 async def test_own_headers(converse: Converse, secret_key: str) -> None:
-    """Headers of the application's own stay as they are, its rule for caches among them."""
+    """The application's own headers are kept, including its Cache-Control."""
     own = [
         (b"cache-control", b"private, max-age=60"),
         (b"set-cookie", b"theme=dark"),
@@ -135,7 +135,7 @@ async def test_two_starts(
 
 
 async def test_other_messages(converse: Converse, secret_key: str) -> None:
-    """Messages that start no response pass untouched, before it and after."""
+    """Messages that do not start a response are passed on unchanged, before and after it."""
     hint = {"type": "http.response.early_hint", "links": [b"</a.css>"]}
     push = {"type": "http.response.pathsend", "path": "file"}
 
@@ -150,7 +150,7 @@ async def test_other_messages(converse: Converse, secret_key: str) -> None:
 
 
 async def test_other_scopes(converse: Converse, secret_key: str) -> None:
-    """A scope of a type that has no session passes untouched."""
+    """A scope type without sessions is passed on unchanged."""
     seen: list[Scope] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -163,7 +163,7 @@ async def test_other_scopes(converse: Converse, secret_key: str) -> None:
 
 
 async def test_broken_pipe(secret_key: str, postgres: PostgresStore, table: Connection) -> None:
-    """A client that is gone when the response starts has its session saved, once."""
+    """If the client has disconnected when the response starts, the session is saved once."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         scope["session"]["user"] = "ann"
@@ -185,7 +185,7 @@ async def test_broken_pipe(secret_key: str, postgres: PostgresStore, table: Conn
 async def test_committed_before_response(
     converse: Converse, secret_key: str, postgres: PostgresStore, table: Connection
 ) -> None:
-    """The row is committed when the response's first message leaves."""
+    """The row is committed before the first message of the response is sent."""
     counts: list[int] = []
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -211,7 +211,7 @@ async def test_gone_before_response(
     table: Connection,
     cookie_of: Callable[[str], str],
 ) -> None:
-    """A response that says "logged out" leaves when the row is gone."""
+    """After a logout, the row is deleted before the response is sent."""
     counts: list[int] = []
     cookie = cookie_of(await postgres.generate({"user": "ann"})).encode()
 
@@ -237,7 +237,7 @@ async def test_gone_before_response(
 async def test_same_name_twice(
     converse: Converse, secret_key: str, cookie_of: Callable[[str], str], order: int, apart: bool
 ) -> None:
-    """Of several cookies with our name the one that verifies counts, wherever it stands."""
+    """Of several cookies with our name, the one with a valid signature counts, in any position."""
     store = MemoryStore()
     seen: list[dict[str, Any]] = []
     cookies = [f"{NAME}={'k' * 40}.{'s' * 43}", cookie_of(await store.generate({"user": "ann"}))]
@@ -261,7 +261,7 @@ async def _pass_on(request: Request, call_next: RequestResponseEndpoint) -> Resp
 
 
 async def test_base_middleware_inside(visit: Callable[..., AsyncClient]) -> None:
-    """A BaseHTTPMiddleware inside shares the session with the handler."""
+    """An inner BaseHTTPMiddleware shares the session with the handler."""
     inside = (Middleware(BaseHTTPMiddleware, dispatch=_pass_on),)
     client = visit(MemoryStore(), fill, read, inside=inside)
 
@@ -272,7 +272,7 @@ async def test_base_middleware_inside(visit: Callable[..., AsyncClient]) -> None
 
 
 async def test_base_middleware_outside(visit: Callable[..., AsyncClient]) -> None:
-    """A BaseHTTPMiddleware around the session's changes nothing of it."""
+    """An outer BaseHTTPMiddleware does not change how the session works."""
 
     async def time(request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)
@@ -287,7 +287,7 @@ async def test_base_middleware_outside(visit: Callable[..., AsyncClient]) -> Non
 
 
 async def test_base_middleware_after_response(visit: Callable[..., AsyncClient]) -> None:
-    """What a BaseHTTPMiddleware inside writes after the handler is saved with the rest."""
+    """A change that an inner BaseHTTPMiddleware makes after the handler is saved too."""
 
     async def add(request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)

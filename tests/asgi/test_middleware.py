@@ -1,4 +1,4 @@
-"""What a handler does to `request.session`, and what becomes of it."""
+"""Changes to `request.session`, and their effects."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from tests.pages import NAME, count, fail, fill, key_of, read, value_of
 
 
 async def test_first_write(visit: Callable[..., AsyncClient]) -> None:
-    """The first write makes a session and sets a cookie that carries its signed key."""
+    """The first write creates a session and sets a cookie with its signed key."""
     store = MemoryStore()
     client = visit(store, fill)
 
@@ -39,7 +39,7 @@ async def test_first_write(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_comes_back(visit: Callable[..., AsyncClient]) -> None:
-    """The next request reads what the last one wrote."""
+    """The next request reads what the previous one wrote."""
     client = visit(MemoryStore(), fill, read)
     await client.get("/fill")
 
@@ -55,7 +55,7 @@ async def test_reading_sets_no_cookie(visit: Callable[..., AsyncClient]) -> None
 
 
 async def test_same_value_again(visit: Callable[..., AsyncClient]) -> None:
-    """Setting a member to the value that it has is no change."""
+    """Setting a member to its current value is not a change."""
     client = visit(MemoryStore(), fill)
     await client.get("/fill")
 
@@ -63,7 +63,7 @@ async def test_same_value_again(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_change_keeps_key(visit: Callable[..., AsyncClient]) -> None:
-    """A change keeps the key, and sets the cookie again for its new expiry."""
+    """A change keeps the key and sets the cookie again, with the new expiry."""
 
     def count_up(session: Session) -> None:
         session["n"] = session.get("n", 0) + 1
@@ -78,7 +78,7 @@ async def test_change_keeps_key(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_deep_change(visit: Callable[..., AsyncClient]) -> None:
-    """A change deep inside a member counts."""
+    """A change deep inside a member counts as a change."""
 
     def add(session: Session) -> None:
         session.setdefault("cart", {"items": []})["items"].append(1)
@@ -105,7 +105,7 @@ async def test_deep_change(visit: Callable[..., AsyncClient]) -> None:
 async def test_ways_to_change(
     visit: Callable[..., AsyncClient], change: Callable[[Session], None]
 ) -> None:
-    """However a session is changed, the change is stored."""
+    """Every way to change a session stores the change."""
     wanted: dict[str, Any] = {}
 
     def start(session: Session) -> None:
@@ -136,14 +136,14 @@ async def test_not_looked_at(visit: Callable[..., AsyncClient]) -> None:
 
 @pytest.mark.parametrize("action", [fill, read], ids=lambda action: action.__name__)
 async def test_vary(visit: Callable[..., AsyncClient], action: Callable[[Session], object]) -> None:
-    """A response that looked at the session varies by cookie."""
+    """A response that depends on the session has `Vary: Cookie`."""
     response = await visit(MemoryStore(), action).get(f"/{action.__name__}")
 
     assert response.headers["vary"] == "Cookie"
 
 
 async def test_no_store(visit: Callable[..., AsyncClient]) -> None:
-    """A response that sets the cookie is not to be stored, one that reads says nothing of it."""
+    """A response that sets the cookie has `Cache-Control: no-store`; a read does not set it."""
     client = visit(MemoryStore(), fill, read)
 
     assert (await client.get("/fill")).headers["cache-control"] == "no-store"
@@ -153,7 +153,7 @@ async def test_no_store(visit: Callable[..., AsyncClient]) -> None:
 async def test_empty_visitor(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A visitor who was given nothing gets neither a row nor a cookie."""
+    """A visitor without data gets neither a row nor a cookie."""
     response = await visit(postgres, read).get("/read")
 
     assert response.json() == {}
@@ -177,7 +177,7 @@ async def test_failing_handler(visit: Callable[..., AsyncClient]) -> None:
 async def test_failing_first_handler(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A handler that raises makes no session."""
+    """A handler that raises creates no session."""
     response = await visit(postgres, fail, raises=False).get("/fail")
 
     assert "set-cookie" not in response.headers
@@ -190,7 +190,7 @@ async def test_failing_first_handler(
     ids=["set", "bytes", "object", "NaN", "NUL", "surrogate"],
 )
 async def test_refused_value(visit: Callable[..., AsyncClient], value: object) -> None:
-    """A value that cannot be stored is a 500 without a cookie, and the old one is intact."""
+    """A value that cannot be stored gives a 500 without a cookie; the old value is kept."""
     store = MemoryStore()
 
     def spoil(session: Session) -> None:
@@ -217,7 +217,7 @@ async def test_refused_value_named(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_sync_endpoint(visit: Callable[..., AsyncClient]) -> None:
-    """A handler that runs in a thread uses the session as any other."""
+    """A handler that runs in a thread can use the session like any other."""
     store = MemoryStore()
 
     def in_thread(request: Request) -> Response:
@@ -232,7 +232,7 @@ async def test_sync_endpoint(visit: Callable[..., AsyncClient]) -> None:
 
 
 def test_settings_and_keywords(secret_key: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A setting beside `settings` is refused, and logged for servers that swallow it."""
+    """A setting next to `settings` is rejected, and logged for servers that hide the error."""
     settings = SessionSettings(secret_key=secret_key)
 
     with pytest.raises(SettingsError, match="cannot be combined"):

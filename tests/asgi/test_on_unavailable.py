@@ -1,4 +1,4 @@
-"""What becomes of requests whose session cannot be loaded or saved, as the application chooses."""
+"""`on_unavailable`: what happens if the session cannot be loaded or saved."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ KEY = "k" * 40
 
 @pytest.fixture
 async def gone(closed_port: int) -> AsyncIterator[PostgresStore]:
-    """A store whose server is not there."""
+    """A store whose server does not run."""
     store = PostgresStore(host="127.0.0.1", port=closed_port)
     yield store
     await store.close()
@@ -45,7 +45,7 @@ async def gone(closed_port: int) -> AsyncIterator[PostgresStore]:
 async def test_anonymous_page(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """A page may be shown as to a stranger; no cookie is touched, and no cache keeps it."""
+    """With "anonymous", a page is served without a session, sets no cookie and is not cached."""
     client = visit(gone, read, on_unavailable="anonymous")
 
     response = await client.get("/read", headers={"cookie": cookie_of(KEY)})
@@ -59,7 +59,7 @@ async def test_anonymous_page(
 async def test_cacheable_page(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """Not even a page that is to be kept is kept, for it may be another's soon."""
+    """With "anonymous", even a cacheable page gets `no-store`: it may be personal again soon."""
 
     async def cached(_request: Request) -> Response:
         return PlainTextResponse("page", headers={"cache-control": "max-age=60"})
@@ -139,7 +139,7 @@ async def test_anonymous_change(
     cookie_of: Callable[[str], str],
     change: Callable[[Session], object],
 ) -> None:
-    """Whatever would change an anonymous visitor's session is 503: nobody is told what is not."""
+    """Any change of an anonymous session gives a 503, because it could not be saved."""
     client = visit(gone, change, on_unavailable="anonymous")
 
     response = await client.get(f"/{change.__name__}", headers={"cookie": cookie_of(KEY)})
@@ -151,7 +151,7 @@ async def test_anonymous_change(
 async def test_anonymous_replacement(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """To put another dict in its place is to change it."""
+    """Replacing the session with another dict is a change too."""
 
     async def replace(request: Request) -> Response:
         request.scope["session"] = {"user": "eve"}
@@ -167,7 +167,7 @@ async def test_anonymous_replacement(
 async def test_told_apart(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """A handler can tell a visitor who is not known now from a stranger."""
+    """A handler can tell an unavailable session from a visitor without one."""
 
     def known(session: Session) -> bool:
         return not session.is_unavailable
@@ -181,7 +181,7 @@ async def test_told_apart(
 async def test_chosen_by_scope(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """A function of the scope chooses for each request."""
+    """A function of the scope decides for each request."""
 
     def choose(scope: Scope) -> Literal["refuse", "anonymous"]:
         return "anonymous" if scope["path"] == "/read" else "refuse"
@@ -200,7 +200,7 @@ async def test_anonymous_socket(
     secret_key: str,
     cookie_of: Callable[[str], str],
 ) -> None:
-    """A WebSocket is accepted with an anonymous session where that is chosen."""
+    """With "anonymous", a WebSocket is accepted with an anonymous session."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["session"].is_unavailable
@@ -217,7 +217,7 @@ async def test_anonymous_socket(
 
 
 def test_unknown_choice() -> None:
-    """Another choice is refused when it is made."""
+    """An unknown value of `on_unavailable` is rejected by the settings."""
     with pytest.raises(SettingsError, match="on_unavailable"):
         SessionSettings(secret_key="s" * 32, on_unavailable="ignore")  # type: ignore[arg-type]
 
@@ -231,7 +231,7 @@ async def test_one_line(
     caplog: pytest.LogCaptureFixture,
     choice: str,
 ) -> None:
-    """Any number of requests that fail in an outage are one line in the log."""
+    """The requests that fail in an outage, however many, give one line in the log."""
     caplog.set_level(logging.INFO, "pgsession")
     client = visit(gone, read, on_unavailable=choice)
     headers = {"cookie": cookie_of(KEY)}
@@ -242,7 +242,7 @@ async def test_one_line(
 
 
 async def test_counted_once(gone: PostgresStore, caplog: pytest.LogCaptureFixture) -> None:
-    """A request that goes without its session and is refused a change is one to the log."""
+    """A request that fails twice, on loading and on a change, counts once in the log."""
     policy = Policy(
         store=gone,
         cookie=Cookie(secret_keys=["s" * 32]),
@@ -267,7 +267,7 @@ async def test_counted_once(gone: PostgresStore, caplog: pytest.LogCaptureFixtur
 
 
 async def use(request: Request) -> Response:
-    """Ask something of the session that only the store can answer."""
+    """Use the session in a way that needs the store."""
     assert isinstance(request.session, Session)
     request.session["user"] = "ann"
     await request.session.save()
@@ -275,7 +275,7 @@ async def use(request: Request) -> Response:
 
 
 async def test_mounted_application(visit: Callable[..., AsyncClient], gone: PostgresStore) -> None:
-    """The 500 that a mounted application makes of the store's failure is a 503 all the same."""
+    """A store failure inside a mounted application gives a 503, not that application's 500."""
     mounted = Starlette(routes=[Route("/", use)], debug=True)
 
     response = await visit(gone, routes=(Mount("/in", mounted),)).get("/in/")
@@ -285,7 +285,7 @@ async def test_mounted_application(visit: Callable[..., AsyncClient], gone: Post
 
 
 async def test_handled_failure(visit: Callable[..., AsyncClient], gone: PostgresStore) -> None:
-    """A handler that deals with the store's failure itself is left to it."""
+    """A handler may handle the store's failure itself."""
 
     async def deal(request: Request) -> Response:
         try:
@@ -300,7 +300,7 @@ async def test_handled_failure(visit: Callable[..., AsyncClient], gone: Postgres
 
 
 class Dispatching(BaseHTTPMiddleware):
-    """Runs the application in a task of its own, as many middlewares do."""
+    """Runs the application in its own task, as many middlewares do."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         return await call_next(request)
@@ -320,7 +320,7 @@ async def test_groups(
     handler: Callable[[Request], Any],
     inside: tuple[Middleware, ...],
 ) -> None:
-    """The store's failure is a 503 in whatever group of errors it comes."""
+    """A store failure gives a 503, even inside an exception group."""
     client = visit(gone, routes=(Route("/", handler),), inside=inside)
 
     response = await client.get("/")
@@ -329,7 +329,7 @@ async def test_groups(
 
 
 async def test_mixed_group(visit: Callable[..., AsyncClient], gone: PostgresStore) -> None:
-    """A group with another error in it is that error's."""
+    """An exception group that also contains another error is handled as that error."""
 
     async def fail(_request: Request) -> Response:
         raise ExceptionGroup("two", [StoreUnavailableError("down"), LookupError("a bug")])

@@ -1,4 +1,4 @@
-"""What the log says of an outage: that it began, that it continues, and that it ended."""
+"""The log lines of an outage: its start, its continuation and its end."""
 
 import logging
 
@@ -31,7 +31,7 @@ def outage_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> OutageLog:
 
 
 def test_storm(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
-    """Any number of requests that fail at once are one line."""
+    """The requests that fail at once, however many, give one line."""
     for _ in range(1000):
         outage_log.record_failure(ERROR)
 
@@ -40,7 +40,7 @@ def test_storm(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_going_on(outage_log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """An outage that continues is one line per interval, with the number of requests so far."""
+    """A continuing outage gives one line per interval, with the number of requests so far."""
     for _ in range(30):
         outage_log.record_failure(ERROR)
         clock.now += INTERVAL / 10
@@ -50,7 +50,7 @@ def test_going_on(outage_log: OutageLog, clock: Clock, caplog: pytest.LogCapture
 
 
 def test_over(outage_log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """An answer ends the outage if nothing has failed for an interval. The next one starts anew."""
+    """An answer ends the outage after an interval without failures; the next failure is logged."""
     outage_log.record_failure(ERROR)
     outage_log.record_answer()
     assert outage_log.in_outage
@@ -64,7 +64,7 @@ def test_over(outage_log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixt
 
 
 def test_no_outage(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
-    """An answer without an outage before it is not logged."""
+    """An answer without an earlier outage is not logged."""
     outage_log.record_answer()
 
     assert caplog.records == []

@@ -1,4 +1,4 @@
-"""How long cookies and rows live, and who signs for them."""
+"""The expiry of cookies and rows, and the secrets that sign cookies."""
 
 import re
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def remaining(table: Connection) -> float:
 
 
 def age(table: Connection, seconds: float) -> None:
-    """Let the session have so many seconds less to live."""
+    """Move the expiry of the session forward by `seconds`."""
     table.execute(
         "UPDATE session SET expire_date = expire_date - make_interval(secs => %s)", (seconds,)
     )
@@ -68,7 +68,7 @@ async def test_max_age(
     cookie: int | None,
     row: float,
 ) -> None:
-    """The cookie lives as long as its row, or with the browser."""
+    """The cookie expires with its row, or with the browser session."""
     response = await visit(postgres, fill, **keywords).get("/fill")
 
     assert max_age(response) == cookie
@@ -76,7 +76,7 @@ async def test_max_age(
 
 
 async def test_default_period(visit: Callable[..., AsyncClient]) -> None:
-    """Where max_age is left out the store's default period counts, whatever it is then."""
+    """Without `max_age`, the store's current default period counts."""
     store = MemoryStore()
     client = visit(store, change)
 
@@ -88,7 +88,7 @@ async def test_default_period(visit: Callable[..., AsyncClient]) -> None:
 async def test_change_slides(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A change slides the expiry of the row and of the cookie."""
+    """A change extends the expiry of the row and of the cookie."""
     client = visit(postgres, change)
     await client.get("/change")
     age(table, 3600)
@@ -102,7 +102,7 @@ async def test_change_slides(
 async def test_read_slides(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A mere read slides both once a tenth of the period is used up."""
+    """A read extends both expiries once a tenth of the period has passed."""
     client = visit(postgres, fill, read)
     await client.get("/fill")
     age(table, WEEK / 10 + 1)
@@ -116,7 +116,7 @@ async def test_read_slides(
 async def test_read_slides_no_sooner(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A mere read writes nothing before a tenth of the period is used up."""
+    """A read writes nothing before a tenth of the period has passed."""
     client = visit(postgres, fill, read)
     await client.get("/fill")
     age(table, WEEK / 10 - 60)
@@ -133,7 +133,7 @@ async def test_touch_after(
     table: Connection,
     statements: list[str],
 ) -> None:
-    """A read slides the expiry at most once in touch_after."""
+    """Reads extend the expiry at most once per `touch_after`."""
     client = visit(counted, fill, read, touch_after=timedelta(hours=1))
     await client.get("/fill")
     age(table, 3601)
@@ -148,7 +148,7 @@ async def test_touch_after(
 async def test_touch_without_look(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A request that does not look at the session is a use of it all the same."""
+    """A request that does not look at the session extends its expiry too."""
     client = visit(postgres, fill)
     await client.get("/fill")
     age(table, WEEK / 2)
@@ -162,7 +162,7 @@ async def test_touch_without_look(
 async def test_remember_me(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A session given a period of its own keeps it from then on."""
+    """A session that gets its own period keeps it."""
     month = 30 * 86_400
     client = visit(postgres, remember, change)
 
@@ -176,7 +176,7 @@ async def test_remember_me(
 async def test_remember_me_later(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A period of its own counts at once, without another change."""
+    """A session's own period takes effect at once, without another change."""
 
     def prolong(session: Session) -> None:
         session.period = 30 * 86_400
@@ -191,7 +191,7 @@ async def test_remember_me_later(
 
 
 async def test_remember_me_beyond_browser(visit: Callable[..., AsyncClient]) -> None:
-    """A period of its own makes even a cookie that dies with the browser outlive it."""
+    """A session's own period applies even if `max_age` is None: the cookie gets a Max-Age."""
     client = visit(MemoryStore(), fill, remember, max_age=None)
 
     assert max_age(await client.get("/fill")) is None
@@ -201,7 +201,7 @@ async def test_remember_me_beyond_browser(visit: Callable[..., AsyncClient]) -> 
 async def test_forget_me(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A session whose own period is taken back follows the default again."""
+    """A session whose own period is removed has the default period again."""
     client = visit(postgres, remember, forget_me)
     await client.get("/remember")
 
@@ -212,7 +212,7 @@ async def test_forget_me(
 
 
 async def test_renewal_keeps_period(visit: Callable[..., AsyncClient]) -> None:
-    """A renewed session keeps the period of its own."""
+    """A renewed session keeps its own period."""
 
     def renew(session: Session) -> None:
         session.renew()
@@ -226,7 +226,7 @@ async def test_renewal_keeps_period(visit: Callable[..., AsyncClient]) -> None:
 async def test_lifetime(
     visit: Callable[..., AsyncClient], database_url: str, migrated_schema: str, table: Connection
 ) -> None:
-    """Neither cookie nor row outlives the session's absolute lifetime."""
+    """Neither the cookie nor the row outlives the session's maximum lifetime."""
     async with PostgresStore(
         database_url, schema=migrated_schema, max_lifetime=timedelta(days=1)
     ) as store:
@@ -242,7 +242,7 @@ async def test_lifetime(
 async def test_lifetime_spares_touches(
     visit: Callable[..., AsyncClient], database_url: str, migrated_schema: str, table: Connection
 ) -> None:
-    """Near the end of its lifetime a session is not touched in vain."""
+    """Near the end of its lifetime, a session is not touched, because that would gain nothing."""
     async with PostgresStore(
         database_url, schema=migrated_schema, max_lifetime=timedelta(days=1)
     ) as store:
@@ -257,7 +257,7 @@ async def test_lifetime_spares_touches(
 async def test_expired(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """An expired session is an empty one, and what is written gets a new key."""
+    """An expired session is empty, and the next write gets a new key."""
     client = visit(postgres, fill, read)
     await client.get("/fill")
     old = client.cookies[NAME]
@@ -272,7 +272,7 @@ async def test_expired(
 async def test_expires_under_way(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:
-    """A session that expires while its request is under way is not revived."""
+    """A session that expires during a request is not revived."""
 
     def change_slowly(session: Session) -> None:
         age(table, WEEK + 1)
@@ -292,7 +292,7 @@ NEW = "the new secret, which is long enough for HMAC"
 
 
 async def test_rotation(visit: Callable[..., AsyncClient]) -> None:
-    """A cookie signed with a listed old secret works, and the next one is signed anew."""
+    """A cookie signed with a listed old secret works, and the next one is signed with the new."""
     store = MemoryStore()
     before = visit(store, fill, secret_key=OLD)
     await before.get("/fill")
@@ -314,7 +314,7 @@ async def test_rotation(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_retired_secret(visit: Callable[..., AsyncClient]) -> None:
-    """A cookie signed with a secret that is listed no more opens an empty session."""
+    """A cookie signed with a secret that is no longer listed opens an empty session."""
     store = MemoryStore()
     before = visit(store, fill, secret_key=OLD)
     await before.get("/fill")
@@ -342,7 +342,7 @@ async def test_plain_http(
     base_url: str,
     number: int,
 ) -> None:
-    """Over plain HTTP one warning says that browsers drop the cookie, but for this very host."""
+    """Plain HTTP logs one warning that browsers drop the cookie, except on the local host."""
     client = visit(MemoryStore(), fill)
     client.base_url = base_url
 
@@ -355,7 +355,7 @@ async def test_plain_http(
 async def test_plain_http_allowed(
     visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A cookie that need not be Secure is nothing to warn of."""
+    """A cookie without Secure causes no warning."""
     client = visit(MemoryStore(), fill, read, https_only=False)
     client.base_url = "http://example.org"
 
@@ -367,7 +367,7 @@ async def test_plain_http_allowed(
 
 @pytest.mark.parametrize("secret", ["", "short", [], ["x" * 40, "short"], None], ids=repr)
 async def test_weak_secret(secret: Any) -> None:
-    """A secret that is missing or short is refused when the application is put together."""
+    """A missing or short secret is rejected when the middleware stack is built."""
     app = Starlette(
         middleware=[Middleware(SessionMiddleware, store=MemoryStore(), secret_key=secret)]
     )

@@ -1,4 +1,4 @@
-"""Several sessions in one application, stacked and mounted."""
+"""Several session middlewares in one application, stacked and mounted."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ def inner_app(store: MemoryStore, *, path: str = "/") -> Starlette:
 
 
 async def test_mounted(visit: Callable[..., AsyncClient]) -> None:
-    """A mounted application with its own middleware has a session of its own."""
+    """A mounted application with its own middleware has its own session."""
     inner = inner_app(MemoryStore(), path="/inner")
     client = visit(MemoryStore(), fill, read, routes=(Mount("/inner", inner),))
 
@@ -54,7 +54,7 @@ async def test_mounted(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_cookies_stay_below_path(visit: Callable[..., AsyncClient]) -> None:
-    """The cookie of a mounted application goes only to it."""
+    """The cookie of a mounted application is sent only to that application."""
     inner = inner_app(MemoryStore(), path="/inner")
     client = visit(MemoryStore(), fill, read, routes=(Mount("/inner", inner),))
     await client.get("/inner/fill")
@@ -64,7 +64,7 @@ async def test_cookies_stay_below_path(visit: Callable[..., AsyncClient]) -> Non
 
 
 async def test_one_store(visit: Callable[..., AsyncClient]) -> None:
-    """Two middlewares on one store with different cookies do not take each other's keys."""
+    """Two middlewares with one store and different cookies do not accept each other's keys."""
     store = MemoryStore()
     inner = inner_app(store)
     client = visit(store, fill, read, routes=(Mount("/inner", inner),))
@@ -77,7 +77,7 @@ async def test_one_store(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_mounted_under_outer(visit: Callable[..., AsyncClient]) -> None:
-    """An application mounted without a middleware of its own shares the outer session."""
+    """An application mounted without its own middleware shares the outer session."""
     plain = Starlette(routes=[Route("/fill", fill_inner)])
     client = visit(MemoryStore(), read, routes=(Mount("/plain", plain),))
 
@@ -87,7 +87,7 @@ async def test_mounted_under_outer(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_stacked(visit: Callable[..., AsyncClient]) -> None:
-    """Of two middlewares around one handler the inner one's session is the request's."""
+    """If two middlewares wrap one handler, the request has the session of the inner one."""
     inner = Middleware(
         SessionMiddleware, store=MemoryStore(), secret_key=SECRET, session_cookie="inner"
     )
@@ -101,7 +101,7 @@ async def test_stacked(visit: Callable[..., AsyncClient]) -> None:
 
 
 async def test_between_stacked(visit: Callable[..., AsyncClient]) -> None:
-    """What stands between two middlewares uses the outer session, before and after the inner."""
+    """Code between two middlewares uses the outer session, before and after the inner one runs."""
 
     class Between:
         def __init__(self, app: ASGIApp) -> None:

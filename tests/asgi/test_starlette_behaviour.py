@@ -1,6 +1,6 @@
 """Code written for Starlette's own SessionMiddleware only changes the import.
 
-The behaviours that Starlette documents for its class, asked of ours with the same keywords.
+These tests check the behaviour that Starlette documents, with the same keywords.
 """
 
 import re
@@ -46,7 +46,7 @@ ROUTES = [
 
 @pytest.fixture
 def browse(secret_key: str) -> Callable[..., TestClient]:
-    """Gives a client of an application whose middleware has the keywords given."""
+    """Returns a client of an application whose middleware gets the given keywords."""
 
     def browse_with(
         *, base_url: str = "http://testserver", mount: str = "", **keywords: Any
@@ -62,7 +62,7 @@ def browse(secret_key: str) -> Callable[..., TestClient]:
 
 
 def test_session(browse: Callable[..., TestClient]) -> None:
-    """A session is empty, is updated, keeps what was there, and is cleared."""
+    """A session is empty at first, is updated, keeps its members, and is cleared."""
     client = browse()
 
     assert client.get("/view").json() == {"session": {}}
@@ -76,7 +76,7 @@ def test_session(browse: Callable[..., TestClient]) -> None:
 
 
 def test_session_expires(browse: Callable[..., TestClient]) -> None:
-    """With max_age=-1 a session is gone as soon as it is made, and so is its cookie."""
+    """With max_age=-1, a session and its cookie expire at once."""
     client = browse(max_age=-1)
 
     response = client.post("/update", json={"some": "data"})
@@ -88,7 +88,7 @@ def test_session_expires(browse: Callable[..., TestClient]) -> None:
 
 
 def test_secure_session(browse: Callable[..., TestClient]) -> None:
-    """With https_only the cookie is Secure: it comes back over HTTPS and not over HTTP."""
+    """With https_only, the cookie is Secure: it is sent over HTTPS and not over HTTP."""
     store = MemoryStore()
     secure = browse(base_url="https://testserver", https_only=True, store=store)
 
@@ -100,7 +100,7 @@ def test_secure_session(browse: Callable[..., TestClient]) -> None:
 
 
 def test_insecure_session(browse: Callable[..., TestClient]) -> None:
-    """Without https_only the cookie is not Secure, and it is named as Starlette names it."""
+    """Without https_only, the cookie is not Secure and has Starlette's name."""
     cookie = browse().post("/update", json={"some": "data"}).headers["set-cookie"]
 
     assert cookie.startswith("session=")
@@ -108,7 +108,7 @@ def test_insecure_session(browse: Callable[..., TestClient]) -> None:
 
 
 def test_session_cookie_subpath(browse: Callable[..., TestClient]) -> None:
-    """A mounted application's cookie has the path that it was told, and works below it."""
+    """The cookie of a mounted application has the given path and works below it."""
     client = browse(
         base_url="http://testserver/second_app", mount="/second_app", path="/second_app"
     )
@@ -120,7 +120,7 @@ def test_session_cookie_subpath(browse: Callable[..., TestClient]) -> None:
 
 
 def test_mounted_without_path(browse: Callable[..., TestClient]) -> None:
-    """A mounted application's cookie is for the whole host unless it is told otherwise."""
+    """By default, the cookie of a mounted application has the path `/`."""
     client = browse(base_url="http://testserver/second_app", mount="/second_app")
 
     response = client.post("/update", json={"some": "data"})
@@ -138,7 +138,7 @@ def test_mounted_without_path(browse: Callable[..., TestClient]) -> None:
     ],
 )
 def test_invalid_session_cookie(browse: Callable[..., TestClient], cookie: str) -> None:
-    """An invalid cookie, one of Starlette's own class too, is one that did not come."""
+    """An invalid cookie is ignored, and so is one of Starlette's own middleware."""
     client = browse()
 
     response = client.get("/view", headers={"cookie": cookie})
@@ -149,7 +149,7 @@ def test_invalid_session_cookie(browse: Callable[..., TestClient], cookie: str) 
 
 
 def test_session_cookie(browse: Callable[..., TestClient]) -> None:
-    """With max_age=None the cookie dies with the browser."""
+    """With max_age=None, the cookie lasts until the browser is closed."""
     client = browse(max_age=None)
 
     cookie = client.post("/update", json={"some": "data"}).headers["set-cookie"]
@@ -160,14 +160,14 @@ def test_session_cookie(browse: Callable[..., TestClient]) -> None:
 
 
 def test_persistent_cookie(browse: Callable[..., TestClient]) -> None:
-    """With max_age the cookie lives so many seconds."""
+    """`max_age` sets the Max-Age of the cookie in seconds."""
     cookie = browse(max_age=60).post("/update", json={"some": "data"}).headers["set-cookie"]
 
     assert "; Max-Age=60;" in cookie
 
 
 def test_domain_cookie(browse: Callable[..., TestClient]) -> None:
-    """With a domain the cookie is for all hosts of it."""
+    """With a domain, the cookie is sent to all its hosts."""
     client = browse(domain=".example.com", base_url="http://app.example.com")
 
     response = client.post("/update", json={"some": "data"})
@@ -178,7 +178,7 @@ def test_domain_cookie(browse: Callable[..., TestClient]) -> None:
 
 
 def test_same_site(browse: Callable[..., TestClient]) -> None:
-    """The cookie is lax unless told otherwise, and always HttpOnly."""
+    """The cookie is `samesite=lax` by default, and always HttpOnly."""
     lax = browse().post("/update", json={"a": 1}).headers["set-cookie"]
     strict = browse(same_site="strict").post("/update", json={"a": 1}).headers["set-cookie"]
 
@@ -187,7 +187,7 @@ def test_same_site(browse: Callable[..., TestClient]) -> None:
 
 
 def test_partitioned(browse: Callable[..., TestClient]) -> None:
-    """With partitioned the cookie says so, which needs it to be Secure."""
+    """With partitioned, the cookie has that attribute; it has to be Secure."""
     client = browse(base_url="https://testserver", https_only=True, partitioned=True)
 
     cookie = client.post("/update", json={"some": "data"}).headers["set-cookie"]
@@ -196,7 +196,7 @@ def test_partitioned(browse: Callable[..., TestClient]) -> None:
 
 
 def test_cookie_name(browse: Callable[..., TestClient]) -> None:
-    """The cookie has the name that it was given."""
+    """The cookie has the given name."""
     client = browse(session_cookie="chips")
 
     client.post("/update", json={"some": "data"})
@@ -205,7 +205,7 @@ def test_cookie_name(browse: Callable[..., TestClient]) -> None:
 
 
 def test_session_cleared_on_reload(browse: Callable[..., TestClient]) -> None:
-    """A session that is cleared stays so, whatever comes after."""
+    """A cleared session stays empty until it is filled again."""
     client = browse()
     client.post("/update", json={"some": "data"})
 
@@ -217,7 +217,7 @@ def test_session_cleared_on_reload(browse: Callable[..., TestClient]) -> None:
 
 
 def test_loads_empty(browse: Callable[..., TestClient]) -> None:
-    """A request without a cookie has an empty session, not none."""
+    """A request without a cookie has an empty session."""
     response = browse().get("/view")
 
     assert response.json() == {"session": {}}
@@ -225,7 +225,7 @@ def test_loads_empty(browse: Callable[..., TestClient]) -> None:
 
 
 def test_access_sets_vary(browse: Callable[..., TestClient]) -> None:
-    """Looking at the session makes the response vary by cookie; not looking does not."""
+    """A response has `Vary: Cookie` if and only if the handler looked at the session."""
     client = browse()
 
     assert client.get("/view").headers["vary"] == "Cookie"
@@ -233,7 +233,7 @@ def test_access_sets_vary(browse: Callable[..., TestClient]) -> None:
 
 
 def test_modification_only(browse: Callable[..., TestClient]) -> None:
-    """Only a response of a request that changed the session sets the cookie."""
+    """The cookie is set only if the request changed the session."""
     client = browse()
 
     assert "set-cookie" in client.post("/update", json={"some": "data"}).headers
@@ -244,5 +244,5 @@ def test_modification_only(browse: Callable[..., TestClient]) -> None:
 
 
 def test_clearing_nothing(browse: Callable[..., TestClient]) -> None:
-    """Clearing a session that is empty and has no cookie sets none."""
+    """Clearing an empty session without a cookie sets no cookie."""
     assert "set-cookie" not in browse().post("/clear").headers

@@ -1,4 +1,4 @@
-"""What a request costs the database."""
+"""The number of statements per request."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ def client(visit: Callable[..., AsyncClient], counted: PostgresStore) -> AsyncCl
 
 @pytest.mark.parametrize("path", ["/read", "/elsewhere"])
 async def test_anonymous(client: AsyncClient, statements: list[str], path: str) -> None:
-    """A visitor without a cookie costs nothing."""
+    """A visitor without a cookie causes no statements."""
     await client.get(path)
 
     assert statements == []
@@ -47,7 +47,7 @@ async def test_anonymous(client: AsyncClient, statements: list[str], path: str) 
     ],
 )
 async def test_forged(client: AsyncClient, statements: list[str], cookie: str) -> None:
-    """A forged cookie costs nothing and opens an empty session."""
+    """A forged cookie causes no statements and opens an empty session."""
     response = await client.get("/read", headers={"cookie": f"{NAME}={cookie}"})
 
     assert response.json() == {}
@@ -61,7 +61,7 @@ async def test_other_secret(
     counted: PostgresStore,
     statements: list[str],
 ) -> None:
-    """A cookie that was signed with another secret costs nothing."""
+    """A cookie signed with another secret causes no statements."""
     other = visit(counted, fill, secret_key="another secret, just as long as the first")
     await other.get("/fill")
     statements.clear()
@@ -86,7 +86,7 @@ async def test_other_secret(
     ],
 )
 async def test_known(client: AsyncClient, statements: list[str], path: str, number: int) -> None:
-    """A visitor with a session costs one statement to read, and seldom more than one to write."""
+    """A request with a session needs one statement to load it and at most two to save it."""
     await client.get("/fill")
     statements.clear()
 
@@ -96,7 +96,7 @@ async def test_known(client: AsyncClient, statements: list[str], path: str, numb
 
 
 async def test_first_write(client: AsyncClient, statements: list[str]) -> None:
-    """A new session is one statement."""
+    """A new session needs one statement."""
     await client.get("/fill")
 
     assert len(statements) == 1

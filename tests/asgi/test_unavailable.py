@@ -1,4 +1,4 @@
-"""A database that cannot answer is never taken for a session that has ended."""
+"""A database failure is never treated as the end of a session."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ Converse = Callable[..., Awaitable[list[Message]]]
 
 @pytest.fixture
 async def gone(closed_port: int) -> AsyncIterator[PostgresStore]:
-    """A store whose server is not there."""
+    """A store whose server does not run."""
     store = PostgresStore(host="127.0.0.1", port=closed_port)
     yield store
     await store.close()
@@ -32,7 +32,7 @@ async def gone(closed_port: int) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture
 async def movable(migrated_schema: str, point: Callable[..., None]) -> AsyncIterator[PostgresStore]:
-    """An open store whose server can be moved out of its reach."""
+    """An open store whose server can be made unreachable."""
     point(there=True)
     async with PostgresStore(
         service="movable",
@@ -48,7 +48,7 @@ async def movable(migrated_schema: str, point: Callable[..., None]) -> AsyncIter
 def lose_server(
     point: Callable[..., None], end_connections: Callable[[], None]
 ) -> Callable[[], None]:
-    """Takes the server away from under `movable`."""
+    """Makes the server of `movable` unreachable."""
 
     def lose() -> None:
         point(there=False)
@@ -68,7 +68,7 @@ def assert_refused(response: Response) -> None:
 async def test_read(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """A request with a cookie that cannot be looked up is a 503, its cookie untouched."""
+    """A request whose session cannot be loaded gets a 503, and its cookie is not changed."""
     response = await visit(gone, read).get("/read", headers={"cookie": cookie_of(KEY)})
 
     assert_refused(response)
@@ -77,7 +77,7 @@ async def test_read(
 async def test_handler_not_run(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """A handler does not run without the session that it was asked for."""
+    """A handler does not run if its session cannot be loaded."""
 
     def act(_session: Session) -> None:
         pytest.fail("the handler ran")
@@ -88,7 +88,7 @@ async def test_handler_not_run(
 
 
 async def test_write(visit: Callable[..., AsyncClient], gone: PostgresStore) -> None:
-    """A new session that cannot be saved is a 503 in place of the handler's response."""
+    """If a new session cannot be saved, a 503 replaces the handler's response."""
     response = await visit(gone, fill).get("/fill")
 
     assert_refused(response)
@@ -97,14 +97,14 @@ async def test_write(visit: Callable[..., AsyncClient], gone: PostgresStore) -> 
 
 @pytest.mark.parametrize("path", ["/read", "/elsewhere"])
 async def test_anonymous(visit: Callable[..., AsyncClient], gone: PostgresStore, path: str) -> None:
-    """Visitors without a cookie are served meanwhile."""
+    """Visitors without a cookie are served during an outage."""
     response = await visit(gone, read).get(path)
 
     assert response.status_code in {200, 404}
 
 
 async def test_forged(visit: Callable[..., AsyncClient], gone: PostgresStore) -> None:
-    """A forged cookie is no reason to ask the database, so it is served."""
+    """A request with a forged cookie is served during an outage, because it needs no statement."""
     headers = {"cookie": f"{NAME}={KEY}.{'s' * 43}"}
 
     response = await visit(gone, read).get("/read", headers=headers)
@@ -115,7 +115,7 @@ async def test_forged(visit: Callable[..., AsyncClient], gone: PostgresStore) ->
 async def test_excluded(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """Excluded paths are served meanwhile, whatever cookie comes."""
+    """Excluded paths are served during an outage, with any cookie."""
     client = visit(gone, exclude=["/health"])
 
     response = await client.get("/health", headers={"cookie": cookie_of(KEY)})
@@ -129,7 +129,7 @@ async def test_no_secret_told(
     cookie_of: Callable[[str], str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What is logged of a refusal holds neither key nor cookie."""
+    """The log lines of an outage contain neither keys nor cookies."""
     await visit(gone, read).get("/read", headers={"cookie": cookie_of(KEY)})
 
     assert "The store is unavailable" in caplog.text
@@ -142,7 +142,7 @@ async def test_heals(
     lose_server: Callable[[], None],
     point: Callable[..., None],
 ) -> None:
-    """A session outlives an outage: 503 while the server is away, as before when it is back."""
+    """A session survives an outage: 503 while the server is away, the same content afterwards."""
     client = visit(movable, fill, read)
     await client.get("/fill")
 
@@ -164,7 +164,7 @@ async def test_lost_under_way(
     lose_server: Callable[[], None],
     path: str,
 ) -> None:
-    """Where the server goes away under a handler, its response is withheld for a 503."""
+    """If the server goes away during a handler, a 503 replaces its response."""
 
     def fill_slowly(session: Session) -> None:
         lose_server()
@@ -184,7 +184,7 @@ async def test_lost_under_way(
 
 
 async def test_refused_stream(converse: Converse, secret_key: str, gone: PostgresStore) -> None:
-    """A stream whose response was refused is told so with its next chunk, and ends."""
+    """A stream whose response was replaced by a 503 fails at its next chunk and ends."""
     chunks = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -222,7 +222,7 @@ async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:
 async def test_socket(
     converse: Converse, secret_key: str, gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """A WebSocket whose session cannot be looked up is closed with "try again later"."""
+    """A WebSocket whose session cannot be loaded is closed with 1013, "try again later"."""
     scope = {"type": "websocket", "headers": [(b"cookie", cookie_of(KEY).encode())]}
 
     sent = await converse(SessionMiddleware(never, gone, secret_key), scope, CONNECT)
@@ -233,7 +233,7 @@ async def test_socket(
 async def test_socket_with_response(
     converse: Converse, secret_key: str, gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """Where the server can send a response to a WebSocket, it is a 503 with Retry-After."""
+    """If the server supports responses to a WebSocket, the response is a 503 with Retry-After."""
     scope = {
         "type": "websocket",
         "headers": [(b"cookie", cookie_of(KEY).encode())],
@@ -249,7 +249,7 @@ async def test_socket_with_response(
 
 
 async def test_socket_write(converse: Converse, secret_key: str, gone: PostgresStore) -> None:
-    """A WebSocket whose session cannot be saved is closed in place of being accepted."""
+    """A WebSocket whose session cannot be saved is closed instead of accepted."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["session"]["user"] = "ann"
@@ -271,7 +271,7 @@ async def test_late_changes(
     cookie_of: Callable[[str], str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Late changes that cannot be saved are logged, since the response is gone already."""
+    """Late changes that cannot be saved are logged, because the response has already been sent."""
     key = await movable.generate({"user": "ann"})
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -290,7 +290,7 @@ async def test_late_changes(
 async def test_all_at_once(
     visit: Callable[..., AsyncClient], gone: PostgresStore, cookie_of: Callable[[str], str]
 ) -> None:
-    """Many requests at once are all refused."""
+    """Many concurrent requests all get a 503."""
     client = visit(gone, read)
     headers = {"cookie": cookie_of(KEY)}
 
@@ -306,7 +306,7 @@ async def test_busy(
     migrated_schema: str,
     cookie_of: Callable[[str], str],
 ) -> None:
-    """Where no connection is free in time, that is a 503 too."""
+    """If no connection is free before the timeout, the request gets a 503."""
     url = make_conninfo(database_url)
     async with PostgresStore(url, schema=migrated_schema, pool_size=1, timeout=0.05) as store:
         key = await store.generate()

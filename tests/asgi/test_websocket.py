@@ -47,7 +47,7 @@ async def value_of(store: Store, key: str) -> dict[str, Any] | None:
 
 
 async def test_accept(converse: Converse, secret_key: str) -> None:
-    """What is written before a socket is accepted is saved, and the acceptance sets the cookie."""
+    """A change made before a WebSocket is accepted is saved, and the accept sets the cookie."""
     store = MemoryStore()
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -60,7 +60,7 @@ async def test_accept(converse: Converse, secret_key: str) -> None:
 
 
 async def test_read(converse: Converse, secret_key: str, cookie_of: CookieOf) -> None:
-    """A socket reads the session of its cookie."""
+    """A WebSocket reads the session of its cookie."""
     store = MemoryStore()
     seen: list[dict[str, Any]] = []
 
@@ -76,7 +76,7 @@ async def test_read(converse: Converse, secret_key: str, cookie_of: CookieOf) ->
 
 
 async def test_open_socket(converse: Converse, secret_key: str, cookie_of: CookieOf) -> None:
-    """Changes made in an open socket are merged when it ends."""
+    """Changes made in an open WebSocket are merged when it ends."""
     store = MemoryStore()
     key = await store.generate({"user": "ann"})
 
@@ -94,7 +94,7 @@ async def test_open_socket(converse: Converse, secret_key: str, cookie_of: Cooki
 async def test_new_in_open_socket(
     converse: Converse, secret_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A session first filled in an open socket cannot reach the browser, and a warning says so."""
+    """A session that is first filled in an open WebSocket is lost, with a warning."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         await send({**ACCEPT})
@@ -109,7 +109,7 @@ async def test_new_in_open_socket(
 async def test_closed_before_accepted(
     converse: Converse, secret_key: str, postgres: PostgresStore, table: Connection
 ) -> None:
-    """A socket that is closed before it is accepted saves nothing."""
+    """A WebSocket that is closed before it is accepted saves nothing."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         scope["session"]["user"] = "ann"
@@ -124,7 +124,7 @@ async def test_closed_before_accepted(
 async def test_closed_before_accepted_keeps(
     converse: Converse, secret_key: str, cookie_of: CookieOf
 ) -> None:
-    """A session that exists is left alone by a socket that is not accepted."""
+    """A WebSocket that is not accepted does not change an existing session."""
     store = MemoryStore()
     key = await store.generate({"user": "ann"})
 
@@ -138,7 +138,7 @@ async def test_closed_before_accepted_keeps(
 
 
 async def test_denial_response(converse: Converse, secret_key: str) -> None:
-    """A response in place of an acceptance saves and sets the cookie as any response."""
+    """A response instead of an accept saves the session and sets the cookie as usual."""
     store = MemoryStore()
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -158,7 +158,7 @@ async def test_held_connection(
     database_url: str,
     migrated_schema: str,
 ) -> None:
-    """An open socket holds no connection to the database."""
+    """An open WebSocket holds no connection to the database."""
     async with PostgresStore(database_url, schema=migrated_schema, pool_size=1, timeout=1) as store:
         key = await store.generate({"user": "ann"})
 
@@ -174,7 +174,7 @@ async def test_held_connection(
 
 
 async def test_failing_socket(converse: Converse, secret_key: str, cookie_of: CookieOf) -> None:
-    """A socket that raises saves nothing of what came after its acceptance."""
+    """If a WebSocket handler raises, its changes after the accept are not saved."""
     store = MemoryStore()
     key = await store.generate({"user": "ann"})
 
@@ -210,7 +210,7 @@ def site(store: Store, secret_key: str) -> ASGIApp:
 
 
 def test_starlette(secret_key: str) -> None:
-    """A page and a socket of one browser share its session."""
+    """A page and a WebSocket of one browser share its session."""
     client = TestClient(site(MemoryStore(), secret_key), base_url="https://testserver")
     client.get("/fill")
 
