@@ -1,4 +1,4 @@
-"""`pgsession check` and `pgsession sweep`: what they print, and how they exit."""
+"""`pgsession check` and `pgsession sweep`: their output and exit codes."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
-    """What leads a command to the table."""
+    """The environment variables with which a command finds the table."""
     return {
         "SESSION_DATABASE_URL": database_url,
         "SESSION_SCHEMA": migrated_schema,
@@ -36,7 +36,7 @@ def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
 
 @pytest.fixture
 def command(variables: dict[str, str]) -> Command:
-    """Runs a command on the table; variables in capitals are added to its environment."""
+    """Runs a command on the table; keyword arguments are added to its environment."""
 
     def run(name: str, **further: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -52,7 +52,7 @@ def command(variables: dict[str, str]) -> Command:
 
 @pytest.fixture
 def role(table: Connection, migrated_schema: str) -> Iterator[str]:
-    """A role that may see the schema, and nothing in it."""
+    """A role that may use the schema but nothing in it."""
     name = f"pgsession_test_{secrets.token_hex(8)}"
     quoted = sql.Identifier(name)
     table.execute(sql.SQL("CREATE ROLE {} LOGIN").format(quoted))
@@ -64,12 +64,12 @@ def role(table: Connection, migrated_schema: str) -> Iterator[str]:
 
 
 def lines(said: str, verdict: str) -> list[str]:
-    """Return the subjects that got this verdict."""
+    """Return the subjects with this verdict."""
     return re.findall(rf"^{verdict} +(.+?)  ", said, re.MULTILINE)
 
 
 def test_in_order(command: Command) -> None:
-    """Where all is in order each subject is a line, and the exit code is 0."""
+    """If everything is in order, each subject gets one line and the exit code is 0."""
     done = command("check")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -91,7 +91,7 @@ def test_in_order(command: Command) -> None:
 
 
 def test_wrong(command: Command, table: Connection, migrated_schema: str) -> None:
-    """What is wrong is said with its remedy, and the exit code is 1."""
+    """A problem is reported with its remedy, and the exit code is 1."""
     table.execute("ALTER TABLE session SET (fillfactor = 100, autovacuum_enabled = off)")
     table.execute("CREATE INDEX early ON session (session_key) WHERE expire_date < '2020-01-01'")
     table.execute("CREATE INDEX sparse ON session USING brin (expire_date)")
@@ -107,7 +107,7 @@ def test_wrong(command: Command, table: Connection, migrated_schema: str) -> Non
 
 
 def test_remedies(command: Command, table: Connection) -> None:
-    """The remedies help."""
+    """The suggested remedies solve the problems."""
     table.execute("ALTER TABLE session SET (fillfactor = 100, autovacuum_enabled = off)")
     table.execute("CREATE INDEX ON session (expire_date)")
     table.execute(ROWS)
@@ -153,7 +153,7 @@ def test_remedies(command: Command, table: Connection) -> None:
     ],
 )
 def test_settings(command: Command, further: dict[str, str], verdict: str, said: str) -> None:
-    """The settings are judged as well; what is merely worth a warning is not wrong."""
+    """The settings are checked too; a warning alone does not change the exit code."""
     done = command("check", **further)
 
     assert re.search(rf"^{verdict} +{said}", done.stdout, re.MULTILINE), done.stdout
@@ -164,7 +164,7 @@ def test_settings(command: Command, further: dict[str, str], verdict: str, said:
 def test_privileges(
     command: Command, table: Connection, role: str, database_url: str, migrated_schema: str
 ) -> None:
-    """A role that may not use the table is told what to grant, and then it is in order."""
+    """A role without privileges is told which grants it needs, and they are enough."""
     url = make_conninfo(database_url, user=role)
     grant = sql.SQL("GRANT {} ON session TO {}")
 
@@ -181,7 +181,7 @@ def test_privileges(
 
 
 def test_sweep(command: Command, table: Connection) -> None:
-    """`sweep` prints how much it removed, and no progress where nobody watches."""
+    """`sweep` prints how many rows it removed, and shows no progress without a terminal."""
     table.execute(ROWS)
 
     done = command("sweep")
@@ -193,7 +193,7 @@ def test_sweep(command: Command, table: Connection) -> None:
 
 
 def test_sweep_on_terminal(variables: dict[str, str], table: Connection) -> None:
-    """On a terminal `sweep` shows how far it is."""
+    """On a terminal, `sweep` shows its progress."""
     table.execute(ROWS)
     watched, terminal = pty.openpty()
 
@@ -214,7 +214,7 @@ def test_sweep_on_terminal(variables: dict[str, str], table: Connection) -> None
 
 
 def test_sweep_beside_another(command: Command, table: Connection) -> None:
-    """A `sweep` beside another says so and is no failure."""
+    """A `sweep` that runs during another one says so and exits with 0."""
     table.execute(ROWS)
     with table.transaction():
         table.execute(

@@ -1,4 +1,4 @@
-"""The command line: what it prints, and how it fails."""
+"""The command line: its output and its errors."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_migrate(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`migrate` prints a line for each migration applied, then that there is nothing to do."""
+    """`migrate` prints one line for each applied migration; a second run has nothing to do."""
     arguments = "migrate", "--database-url", database_url, "--schema", schema
 
     assert run(monkeypatch, *arguments) == 0
@@ -72,7 +72,7 @@ def test_migrate_unreachable(
 def test_migrate_without_url(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a database URL the usage error names the option and its variable."""
+    """Without a database URL, the usage error names the option and its variable."""
     assert run(monkeypatch, "migrate") == 2
 
     said = capsys.readouterr().err
@@ -81,7 +81,7 @@ def test_migrate_without_url(
 
 
 def test_secret(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """`secret` prints a secret of 64 characters, another one each time."""
+    """`secret` prints a new secret of 64 characters each time."""
     printed = set()
     for _ in range(2):
         assert run(monkeypatch, "secret") == 0
@@ -104,7 +104,7 @@ def test_module() -> None:
 
 
 def test_without_click(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without click one line says what to install, and the exit code is 2."""
+    """Without click, one line says what to install, and the exit code is 2."""
     monkeypatch.delitem(sys.modules, "pgsession.cli.commands", raising=False)
     monkeypatch.setitem(sys.modules, "click", None)
 
@@ -113,7 +113,7 @@ def test_without_click(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def test_broken_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another missing module is not blamed on click."""
+    """If another module is missing, the error does not mention click."""
     monkeypatch.setitem(sys.modules, "pgsession.cli.commands", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"pgsession\.cli"):

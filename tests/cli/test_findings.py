@@ -1,4 +1,4 @@
-"""How a checkup judges what it is told."""
+"""The verdicts of a checkup for given facts."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ RELATION = Relation(
 
 
 def verdicts(findings: list[Finding]) -> dict[str, str]:
-    """Return the verdicts that are not ok; check that what is wrong has a remedy."""
+    """Return the verdicts that are not ok; check that each of them has a remedy."""
     assert all(bool(each.remedy) is (each.verdict is not Verdict.OK) for each in findings)
     return {each.subject: each.verdict.value for each in findings if each.verdict is not Verdict.OK}
 
@@ -57,7 +57,7 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
     ],
 )
 def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
-    """A server is judged by its version, whether it takes writes, its encoding and its clock."""
+    """The verdict on a server depends on its version, writes, encoding, clock and durability."""
     assert verdicts(list(check_server(replace(SERVER, **change)))) == told
 
 
@@ -76,14 +76,14 @@ def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
     ],
 )
 def test_relation(change: dict[str, Any], version: int, told: dict[str, str]) -> None:
-    """A table is judged by what this role may do to it, and whether updates are HOT."""
+    """The verdict on a table depends on the role's privileges and on whether updates are HOT."""
     server = replace(SERVER, version=version)
 
     assert verdicts(list(check_relation(replace(RELATION, **change), server))) == told
 
 
 def test_server_without_autovacuum() -> None:
-    """A server that never vacuums is wrong, whatever the table says."""
+    """A server without autovacuum is wrong, whatever the table's settings are."""
     findings = list(check_relation(RELATION, replace(SERVER, has_autovacuum=False)))
 
     assert verdicts(findings) == {"autovacuum": "wrong"}
@@ -100,7 +100,7 @@ def test_server_without_autovacuum() -> None:
     ],
 )
 def test_sample(sample: Sample, verdict: Verdict) -> None:
-    """Sweeping is wrong where a tenth of the rows expired more than a day ago."""
+    """Sweeping is wrong if more than a tenth of the rows expired more than a day ago."""
     finding = check_sample(sample, is_scheduled=True)
 
     assert finding.verdict is verdict
@@ -108,7 +108,7 @@ def test_sample(sample: Sample, verdict: Verdict) -> None:
 
 
 def test_sample_of_cron() -> None:
-    """Where the settings say never to sweep, what must be done instead is said."""
+    """If the settings turn sweeping off, the finding says that cron has to sweep."""
     finding = check_sample(Sample(rows=1, neglected=0), is_scheduled=False)
 
     assert "cron" in finding.text
@@ -124,7 +124,7 @@ def test_sample_of_cron() -> None:
     ],
 )
 def test_record(record: set[str] | None, verdict: Verdict, said: str) -> None:
-    """The migrations recorded are those that this version knows."""
+    """The recorded migrations must be the ones that this version knows."""
     finding = check_record(record, {"0001", "0002"})
 
     assert finding.verdict is verdict

@@ -1,4 +1,4 @@
-"""The stores over which every law runs."""
+"""The stores that the contract tests run against."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,7 +15,7 @@ from pgsession.postgres.schema import migrate
 
 @pytest.fixture(scope="session")
 def contract_schema(database_url: str) -> Iterator[str]:
-    """The name of a schema that holds the table; the laws share it, as each has its own keys."""
+    """The name of a schema with the table. The tests share it: each one uses its own keys."""
     name = f"pgsession_test_{secrets.token_hex(8)}"
     migrate(database_url, schema=name)
     yield name
@@ -27,7 +27,7 @@ def contract_schema(database_url: str) -> Iterator[str]:
 async def make_store(
     request: pytest.FixtureRequest, database_url: str, contract_schema: str
 ) -> AsyncIterator[Callable[..., Store]]:
-    """Makes a store with the settings given."""
+    """Makes a store with the given settings."""
     async with AsyncExitStack() as stack:
 
         def make(**settings: Any) -> Store:
@@ -44,5 +44,5 @@ async def make_store(
 
 @pytest.fixture
 def store(make_store: Callable[..., Store]) -> Store:
-    """A store as it comes."""
+    """A store with default settings."""
     return make_store()

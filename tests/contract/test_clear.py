@@ -1,4 +1,4 @@
-"""Clearing, and clearing only what is empty."""
+"""Clearing sessions, and clearing them only if they are empty."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pgsession import Changes, Store
 
 
 async def test_says_dead(store: Store) -> None:
-    """Clearing a living session says that its key is dead."""
+    """Clearing a live session returns True: its key is dead."""
     key = await store.generate({"user": "ann"})
 
     assert await store.clear(key)
@@ -16,7 +16,7 @@ async def test_says_dead(store: Store) -> None:
 
 @pytest.mark.parametrize("value", [None, {}], ids=["never set", "empty"])
 async def test_empty(store: Store, value: dict[str, Any] | None) -> None:
-    """A session that holds nothing is cleared where only empty ones may be."""
+    """A session without members is cleared with `only_if_empty`."""
     key = await store.generate(value)
 
     assert await store.clear(key, only_if_empty=True)
@@ -26,7 +26,7 @@ async def test_empty(store: Store, value: dict[str, Any] | None) -> None:
 
 @pytest.mark.parametrize("value", [{"a": 1}, {"a": None}, {"": {}}], ids=repr)
 async def test_not_empty(store: Store, value: dict[str, Any]) -> None:
-    """A session that holds anything stays where only empty ones may be cleared."""
+    """A session with members is not cleared with `only_if_empty`."""
     key = await store.generate(value)
 
     assert not await store.clear(key, only_if_empty=True)

@@ -1,4 +1,4 @@
-"""A dead key is refused by whatever writes, and nothing revives it."""
+"""Every write to a dead key is rejected, and no write revives it."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -53,7 +53,7 @@ async def renewed(store: Store) -> str:
     return key
 
 
-async def heir_expired(store: Store) -> str:
+async def expired_by_renew(store: Store) -> str:
     return await store.renew(await store.generate({"user": "ann"}), period=-1)
 
 
@@ -66,19 +66,21 @@ DEAD = (
     expired_by_touch,
     expired_by_merge,
     renewed,
-    heir_expired,
+    expired_by_renew,
 )
 
 WRITERS: dict[str, Writer] = {
     "set": lambda store, key: store.set(key, {"user": "eve"}),
     "merge": lambda store, key: store.merge(key, Changes(set={"user": "eve"})),
-    "merge_and_slide": lambda store, key: store.merge(key, Changes(set={"user": "eve"}), period=60),
+    "merge_and_extend": lambda store, key: store.merge(
+        key, Changes(set={"user": "eve"}), period=60
+    ),
     "replace": lambda store, key: store.merge(key, Changes(set={"user": "eve"}, replaced=True)),
     "merge_nothing": lambda store, key: store.merge(key, Changes()),
     "touch": lambda store, key: store.touch(key),
     "grant": lambda store, key: store.touch(key, period=60, granted=True),
     "renew": lambda store, key: store.renew(key),
-    "renew_and_slide": lambda store, key: store.renew(key, Changes(set={"a": 1}), period=60),
+    "renew_and_extend": lambda store, key: store.renew(key, Changes(set={"a": 1}), period=60),
 }
 
 
@@ -90,7 +92,7 @@ async def dead_key(request: pytest.FixtureRequest, store: Store) -> str:
 
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 async def test_writing(store: Store, dead_key: str, writer: Writer) -> None:
-    """Whatever writes to a dead key raises `SessionNotFoundError` and revives nothing."""
+    """Every write to a dead key raises `SessionNotFoundError` and does not revive it."""
     with pytest.raises(SessionNotFoundError):
         await writer(store, dead_key)
 
@@ -98,18 +100,18 @@ async def test_writing(store: Store, dead_key: str, writer: Writer) -> None:
 
 
 async def test_reading(store: Store, dead_key: str) -> None:
-    """All dead keys look alike to a reader."""
+    """Reading any dead key returns None."""
     assert await store.get(dead_key) is None
 
 
 async def test_clearing(store: Store, dead_key: str) -> None:
-    """Clearing a dead key is fine and says that it is dead."""
+    """Clearing a dead key succeeds and returns True."""
     assert await store.clear(dead_key)
     assert await store.get(dead_key) is None
 
 
 async def test_clearing_if_empty(store: Store, dead_key: str) -> None:
-    """A dead key is told from an empty session."""
+    """Clearing a dead key with `only_if_empty` raises, so it differs from an empty session."""
     with pytest.raises(SessionNotFoundError):
         await store.clear(dead_key, only_if_empty=True)
 

@@ -1,4 +1,4 @@
-"""An absolute lifetime ends a session, however often it is renewed."""
+"""A maximum lifetime ends a session, however often it is renewed."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,7 +14,7 @@ SLACK = timedelta(seconds=20)
 
 @pytest.fixture
 def mortal(make_store: Callable[..., Store]) -> Store:
-    """A store whose sessions live an hour at most, with a default period of a week."""
+    """A store with a maximum lifetime of one hour and the default period of a week."""
     return make_store(max_lifetime=HOUR)
 
 
@@ -25,7 +25,7 @@ async def read(store: Store, key: str) -> Entry:
 
 
 async def test_none(store: Store) -> None:
-    """Without a limit an entry has no lifetime."""
+    """Without a limit, an entry has no lifetime."""
     key = await store.generate()
 
     assert store.max_lifetime is None
@@ -34,7 +34,7 @@ async def test_none(store: Store) -> None:
 
 @pytest.mark.parametrize("limit", [HOUR, 3600, 3600.0], ids=["timedelta", "int", "float"])
 async def test_told(make_store: Callable[..., Store], limit: float | timedelta) -> None:
-    """A store tells its limit, and an entry how much of it is left."""
+    """A store shows its limit, and an entry shows how much of it is left."""
     store = make_store(max_lifetime=limit)
     key = await store.generate(period=60)
 
@@ -43,21 +43,21 @@ async def test_told(make_store: Callable[..., Store], limit: float | timedelta) 
 
 
 async def test_generate(mortal: Store) -> None:
-    """A session is generated to expire no later than its lifetime ends."""
+    """A generated session expires no later than at the end of its lifetime."""
     key = await mortal.generate()
 
     assert (await read(mortal, key)).period == pytest.approx(HOUR, abs=SLACK)
 
 
 async def test_shorter_period(mortal: Store) -> None:
-    """A period within the lifetime is what counts."""
+    """A period shorter than the lifetime is used as given."""
     key = await mortal.generate(period=60)
 
     assert (await read(mortal, key)).period <= timedelta(seconds=60)
 
 
 async def test_set(mortal: Store) -> None:
-    """Setting a value does not outlast the lifetime."""
+    """`set` does not extend the expiry beyond the lifetime."""
     key = await mortal.generate()
 
     await mortal.set(key, {"a": 1}, period=DAY)
@@ -66,7 +66,7 @@ async def test_set(mortal: Store) -> None:
 
 
 async def test_merge(mortal: Store) -> None:
-    """Merging does not outlast the lifetime."""
+    """`merge` does not extend the expiry beyond the lifetime."""
     key = await mortal.generate()
 
     await mortal.merge(key, Changes(set={"a": 1}), period=DAY)
@@ -75,7 +75,7 @@ async def test_merge(mortal: Store) -> None:
 
 
 async def test_touch(mortal: Store) -> None:
-    """Touching does not outlast the lifetime."""
+    """`touch` does not extend the expiry beyond the lifetime."""
     key = await mortal.generate()
 
     await mortal.touch(key, period=DAY)
@@ -84,18 +84,18 @@ async def test_touch(mortal: Store) -> None:
 
 
 async def test_renew(mortal: Store) -> None:
-    """A new key does not begin a new lifetime."""
+    """A renewal does not start a new lifetime."""
     key = await mortal.generate()
 
-    heir = await mortal.renew(key, period=DAY)
+    renewed = await mortal.renew(key, period=DAY)
 
-    entry = await read(mortal, heir)
+    entry = await read(mortal, renewed)
     assert entry.period == pytest.approx(HOUR, abs=SLACK)
     assert entry.lifetime == pytest.approx(HOUR, abs=SLACK)
 
 
 async def test_granted(mortal: Store) -> None:
-    """A longer period can be granted, yet the session ends with its lifetime."""
+    """A longer period can be granted, but the session still ends with its lifetime."""
     key = await mortal.generate(period=DAY, granted=True)
 
     entry = await read(mortal, key)
@@ -104,7 +104,7 @@ async def test_granted(mortal: Store) -> None:
 
 
 async def test_shortened(mortal: Store) -> None:
-    """A shorter period leaves the lifetime as it is, for later touches to use."""
+    """A shorter period does not shorten the lifetime, so a later touch can use all of it."""
     key = await mortal.generate()
 
     await mortal.touch(key, period=60)
@@ -115,7 +115,7 @@ async def test_shortened(mortal: Store) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_no_lifetime(make_store: Callable[..., Store], limit: float) -> None:
-    """A limit that is not positive leaves no session alive."""
+    """With a limit that is not positive, every session is expired at once."""
     store = make_store(max_lifetime=limit)
 
     assert await store.get(await store.generate({"a": 1})) is None

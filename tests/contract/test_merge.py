@@ -1,4 +1,4 @@
-"""Merging goes key by key, and leaves alone what it does not name."""
+"""`merge` works member by member and keeps the other members."""
 
 from datetime import timedelta
 from typing import Any
@@ -39,7 +39,7 @@ async def read(store: Store, key: str) -> Entry:
     ],
 )
 async def test_members(store: Store, changes: Changes, value: dict[str, Any]) -> None:
-    """Members named are set or removed; all others stay, unless everything is replaced."""
+    """The named members are set or removed; the others stay, unless everything is replaced."""
     key = await store.generate({"a": 1, "b": [2]})
 
     await store.merge(key, changes)
@@ -48,7 +48,7 @@ async def test_members(store: Store, changes: Changes, value: dict[str, Any]) ->
 
 
 async def test_successive(store: Store) -> None:
-    """Two merges of different members both count."""
+    """Two merges of different members both take effect."""
     key = await store.generate({"a": 1})
 
     await store.merge(key, Changes(set={"b": 2}))
@@ -58,7 +58,7 @@ async def test_successive(store: Store) -> None:
 
 
 async def test_removed_odd_names(store: Store) -> None:
-    """A member of any name can be removed."""
+    """A member with any name can be removed."""
     names = ["", "{a,b}", 'say "x"', "\\", "é", "NULL", "a'b", "%s"]
     key = await store.generate(dict.fromkeys(names, 1))
 
@@ -68,7 +68,7 @@ async def test_removed_odd_names(store: Store) -> None:
 
 
 async def test_never_set(store: Store) -> None:
-    """A session without a value takes a merge as if it were empty."""
+    """A merge into a session without a value works as if the value were empty."""
     key = await store.generate()
 
     await store.merge(key, Changes(set={"a": 1}, removed=["b"]))
@@ -77,7 +77,7 @@ async def test_never_set(store: Store) -> None:
 
 
 async def test_nothing_into_never_set(store: Store) -> None:
-    """Merging nothing leaves a session without a value without one."""
+    """An empty merge into a session without a value leaves it without one."""
     key = await store.generate()
 
     await store.merge(key, Changes())
@@ -86,7 +86,7 @@ async def test_nothing_into_never_set(store: Store) -> None:
 
 
 async def test_expiry_stays(store: Store) -> None:
-    """Without a period, a merge leaves the expiry as it is."""
+    """A merge without a period keeps the expiry."""
     key = await store.generate({"a": 1}, period=HOUR)
 
     await store.merge(key, Changes(set={"b": 2}))
@@ -95,7 +95,7 @@ async def test_expiry_stays(store: Store) -> None:
 
 
 async def test_granted_stays(store: Store) -> None:
-    """Without a period, a merge leaves the period granted as it is."""
+    """A merge without a period keeps the granted period."""
     key = await store.generate({"a": 1}, period=HOUR, granted=True)
 
     await store.merge(key, Changes(set={"b": 2}))
@@ -104,7 +104,7 @@ async def test_granted_stays(store: Store) -> None:
 
 
 async def test_period(store: Store) -> None:
-    """With a period, a merge sets the expiry with the value."""
+    """A merge with a period sets the expiry together with the value."""
     key = await store.generate({"a": 1})
 
     await store.merge(key, Changes(set={"b": 2}), period=HOUR)
@@ -115,7 +115,7 @@ async def test_period(store: Store) -> None:
 
 
 async def test_nothing_but_period(store: Store) -> None:
-    """Merging nothing with a period sets the expiry and leaves the value."""
+    """An empty merge with a period sets the expiry and keeps the value."""
     key = await store.generate({"a": 1})
 
     await store.merge(key, Changes(), period=HOUR)

@@ -1,4 +1,4 @@
-"""Periods: which are taken, what they set, and what they leave."""
+"""Periods: which ones are accepted, and what they change."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -50,8 +50,8 @@ async def renew(store: Store, key: str, **how: Any) -> str:
 every_writer = pytest.mark.parametrize(
     "write", [generate, set_value, merge, touch, renew], ids=lambda write: write.__name__
 )
-#: Those that take the default period where none is given.
-every_slider = pytest.mark.parametrize(
+#: The methods that use the default period if none is given.
+every_default_writer = pytest.mark.parametrize(
     "write", [generate, set_value, touch], ids=lambda write: write.__name__
 )
 
@@ -59,7 +59,7 @@ every_slider = pytest.mark.parametrize(
 @every_writer
 @pytest.mark.parametrize("period", [HOUR, 3600, 3600.0], ids=["timedelta", "int", "float"])
 async def test_given(store: Store, write: Writer, period: float | timedelta) -> None:
-    """A period is a `timedelta` or seconds, and what remains starts with it."""
+    """A period is a `timedelta` or a number of seconds, and sets the remaining time."""
     key = await write(store, await store.generate({"a": 1}), period=period)
 
     assert (await read(store, key or "")).period == pytest.approx(HOUR, abs=SLACK)
@@ -83,7 +83,7 @@ async def test_given(store: Store, write: Writer, period: float | timedelta) -> 
     ],
 )
 async def test_refused(store: Store, write: Writer, period: Any) -> None:
-    """A period that no clock can hold is refused, and the session is left as it was."""
+    """A period that is not finite or too long is rejected, and the session is unchanged."""
     key = await store.generate({"a": 1}, period=HOUR)
 
     with pytest.raises(InvalidPeriodError):
@@ -96,7 +96,7 @@ async def test_refused(store: Store, write: Writer, period: Any) -> None:
 
 @pytest.mark.parametrize("period", [math.nan, True, "60", 1e300], ids=repr)
 async def test_refused_default(store: Store, period: Any) -> None:
-    """The default period takes no less care, and stays what it was."""
+    """An invalid default period is rejected, and the old one is kept."""
     with pytest.raises(InvalidPeriodError):
         store.default_period = period
 
@@ -105,14 +105,14 @@ async def test_refused_default(store: Store, period: Any) -> None:
 
 @pytest.mark.parametrize("period", [timedelta(days=36_525), timedelta(days=-36_525)], ids=repr)
 async def test_hundred_years(store: Store, period: timedelta) -> None:
-    """A hundred years are still a period, either way."""
+    """A period of a hundred years is accepted, positive or negative."""
     key = await store.generate(period=period)
 
     assert (await store.get(key) is not None) == (period > timedelta(0))
 
 
 async def test_week(store: Store) -> None:
-    """The default period is a week unless something else is said."""
+    """The default period is one week."""
     key = await store.generate()
 
     assert store.default_period == WEEK
@@ -123,16 +123,16 @@ async def test_week(store: Store) -> None:
 async def test_constructed_default(
     make_store: Callable[..., Store], period: float | timedelta
 ) -> None:
-    """A store is made with any default period, and tells it as a `timedelta`."""
+    """A store accepts a default period of any period type, and returns it as a `timedelta`."""
     store = make_store(default_period=period)
 
     assert store.default_period == HOUR
     assert (await read(store, await store.generate())).period == pytest.approx(HOUR, abs=SLACK)
 
 
-@every_slider
+@every_default_writer
 async def test_default_later(store: Store, write: Writer) -> None:
-    """Another default period holds for later operations."""
+    """A new default period applies to later operations."""
     key = await store.generate()
 
     store.default_period = HOUR
@@ -142,7 +142,7 @@ async def test_default_later(store: Store, write: Writer) -> None:
 
 
 async def test_default_earlier(store: Store) -> None:
-    """Another default period leaves living sessions as they are."""
+    """A new default period does not change existing sessions."""
     key = await store.generate()
 
     store.default_period = HOUR
@@ -151,7 +151,7 @@ async def test_default_earlier(store: Store) -> None:
 
 
 async def test_negative_default(store: Store) -> None:
-    """A default period that is not positive makes sessions that are already gone."""
+    """With a default period that is not positive, new sessions are expired at once."""
     store.default_period = timedelta(seconds=-1)
 
     assert await store.get(await store.generate({"a": 1})) is None
@@ -159,7 +159,7 @@ async def test_negative_default(store: Store) -> None:
 
 @pytest.mark.parametrize("write", [merge, renew], ids=lambda write: write.__name__)
 async def test_left_alone(store: Store, write: Writer) -> None:
-    """A merge and a renewal without a period leave the expiry and the grant as they are."""
+    """`merge` and `renew` without a period keep the expiry and the granted period."""
     key = await store.generate({"a": 1}, period=HOUR, granted=True)
 
     key = await write(store, key) or ""
@@ -171,7 +171,7 @@ async def test_left_alone(store: Store, write: Writer) -> None:
 
 @every_writer
 async def test_granted(store: Store, write: Writer) -> None:
-    """A period granted becomes the session's own and reads back."""
+    """A granted period becomes the session's own and can be read back."""
     key = await write(store, await store.generate(), period=DAY, granted=True)
 
     assert (await read(store, key or "")).granted == DAY
@@ -188,7 +188,7 @@ async def test_granted_default(store: Store) -> None:
 
 @pytest.mark.parametrize("period", [0.5, 86_400.25, 3_155_760_000.0], ids=repr)
 async def test_granted_exactly(store: Store, period: float) -> None:
-    """A period granted is kept exactly, whatever its length."""
+    """A granted period is stored exactly, whatever its length."""
     key = await store.generate({"a": 1}, period=DAY)
 
     await store.merge(key, Changes(), period=period, granted=True)
@@ -197,7 +197,7 @@ async def test_granted_exactly(store: Store, period: float) -> None:
 
 
 async def test_never_granted(store: Store) -> None:
-    """A session that was granted nothing follows the default."""
+    """A session without a granted period follows the default."""
     key = await store.generate(period=HOUR)
 
     assert (await read(store, key)).granted is None
@@ -207,7 +207,7 @@ async def test_never_granted(store: Store) -> None:
     "write", [set_value, merge, touch, renew], ids=lambda write: write.__name__
 )
 async def test_taken_back(store: Store, write: Writer) -> None:
-    """What is said not to be granted takes a grant back."""
+    """`granted=False` removes the granted period."""
     key = await store.generate({"a": 1}, period=DAY, granted=True)
 
     key = await write(store, key, period=HOUR, granted=False) or ""
@@ -221,7 +221,7 @@ async def test_taken_back(store: Store, write: Writer) -> None:
     "write", [set_value, merge, touch, renew], ids=lambda write: write.__name__
 )
 async def test_grant_stays(store: Store, write: Writer) -> None:
-    """Whatever else moves the expiry leaves a grant as it is."""
+    """A period without `granted` changes the expiry and keeps the granted period."""
     key = await store.generate({"a": 1}, period=DAY, granted=True)
 
     key = await write(store, key, period=HOUR) or ""
@@ -232,7 +232,7 @@ async def test_grant_stays(store: Store, write: Writer) -> None:
 
 
 async def test_touch_keeps_value(store: Store) -> None:
-    """A touch moves the expiry and nothing else."""
+    """A touch changes only the expiry."""
     key = await store.generate({"a": [1, {"b": None}]})
 
     await store.touch(key, period=HOUR)
@@ -243,7 +243,7 @@ async def test_touch_keeps_value(store: Store) -> None:
 
 
 async def test_touch_never_set(store: Store) -> None:
-    """A touch gives no value to a session that has none."""
+    """A touch of a session without a value leaves it without one."""
     key = await store.generate()
 
     await store.touch(key)

@@ -1,4 +1,4 @@
-"""Renewing gives a session another key, at once the only one."""
+"""Renewing gives a session a new key, and the old key stops working at once."""
 
 import re
 from datetime import timedelta
@@ -18,36 +18,36 @@ async def read(store: Store, key: str) -> Entry:
 
 
 async def test_new_key(store: Store) -> None:
-    """The heir is another key of the usual shape."""
+    """A renewal returns a different key with the usual shape."""
     key = await store.generate()
 
-    heir = await store.renew(key)
+    renewed = await store.renew(key)
 
-    assert heir != key
-    assert re.fullmatch(r"[A-Za-z0-9_-]{40}", heir)
+    assert renewed != key
+    assert re.fullmatch(r"[A-Za-z0-9_-]{40}", renewed)
 
 
 async def test_value(store: Store) -> None:
-    """The value goes over to the heir."""
+    """The new key has the value of the old one."""
     key = await store.generate({"user": "ann", "cart": [1]})
 
-    heir = await store.renew(key)
+    renewed = await store.renew(key)
 
-    assert (await read(store, heir)).value == {"user": "ann", "cart": [1]}
+    assert (await read(store, renewed)).value == {"user": "ann", "cart": [1]}
 
 
 async def test_never_set(store: Store) -> None:
-    """A session without a value is renewed without one."""
-    heir = await store.renew(await store.generate())
+    """A session without a value has none after a renewal."""
+    renewed = await store.renew(await store.generate())
 
-    assert (await read(store, heir)).value is None
+    assert (await read(store, renewed)).value is None
 
 
 async def test_no_changes_never_set(store: Store) -> None:
-    """Changes that change nothing give no value to a session that has none."""
-    heir = await store.renew(await store.generate(), Changes())
+    """A renewal with empty changes leaves a session without a value without one."""
+    renewed = await store.renew(await store.generate(), Changes())
 
-    assert (await read(store, heir)).value is None
+    assert (await read(store, renewed)).value is None
 
 
 async def test_old_key(store: Store) -> None:
@@ -60,45 +60,45 @@ async def test_old_key(store: Store) -> None:
 
 
 async def test_changes(store: Store) -> None:
-    """Changes are merged on the way."""
+    """A renewal merges the given changes."""
     key = await store.generate({"a": 1, "b": 2})
 
-    heir = await store.renew(key, Changes(set={"c": 3}, removed=["a"]))
+    renewed = await store.renew(key, Changes(set={"c": 3}, removed=["a"]))
 
-    assert (await read(store, heir)).value == {"b": 2, "c": 3}
+    assert (await read(store, renewed)).value == {"b": 2, "c": 3}
 
 
 async def test_replaced(store: Store) -> None:
-    """Changes that replace everything do so on the way too."""
+    """A renewal with `replaced` changes replaces the value."""
     key = await store.generate({"a": 1})
 
-    heir = await store.renew(key, Changes(set={"b": 2}, replaced=True))
+    renewed = await store.renew(key, Changes(set={"b": 2}, replaced=True))
 
-    assert (await read(store, heir)).value == {"b": 2}
+    assert (await read(store, renewed)).value == {"b": 2}
 
 
 async def test_period(store: Store) -> None:
-    """With a period the expiry is set on the way."""
+    """A renewal with a period sets the expiry."""
     key = await store.generate({"a": 1})
 
-    heir = await store.renew(key, period=HOUR)
+    renewed = await store.renew(key, period=HOUR)
 
-    assert (await read(store, heir)).period == pytest.approx(HOUR, abs=SLACK)
+    assert (await read(store, renewed)).period == pytest.approx(HOUR, abs=SLACK)
 
 
 async def test_one_heir(store: Store) -> None:
-    """Of two renewals of one key, one has an heir."""
+    """If one key is renewed twice, only the first renewal succeeds."""
     key = await store.generate({"user": "ann"})
 
-    heir = await store.renew(key)
+    renewed = await store.renew(key)
     with pytest.raises(SessionNotFoundError):
         await store.renew(key)
 
-    assert (await read(store, heir)).value == {"user": "ann"}
+    assert (await read(store, renewed)).value == {"user": "ann"}
 
 
 async def test_chain(store: Store) -> None:
-    """An heir can be renewed in turn."""
+    """A renewed key can be renewed again."""
     first = await store.generate({"n": 1})
     second = await store.renew(first)
 
@@ -109,7 +109,7 @@ async def test_chain(store: Store) -> None:
 
 
 async def test_refused_value(store: Store) -> None:
-    """A renewal with a value that cannot be stored leaves the key alive."""
+    """A renewal with a value that cannot be stored leaves the old key alive."""
     key = await store.generate({"user": "ann"})
 
     with pytest.raises(InvalidValueError):

@@ -1,4 +1,4 @@
-"""What the seed's own tests assert, over every store."""
+"""The assertions of the seed's own tests, for every store."""
 
 import re
 from datetime import timedelta
@@ -10,14 +10,14 @@ from pgsession.core.store import new_key
 
 
 async def test_no_duplicate_keys(store: Store) -> None:
-    """Generating never yields a key twice."""
+    """`generate` never returns the same key twice."""
     keys = [await store.generate() for _ in range(50)]
 
     assert len(set(keys)) == 50
 
 
 async def test_key_shape(store: Store) -> None:
-    """A key is 40 characters that a URL and a cookie carry as they are."""
+    """A key has 40 characters that need no escaping in URLs and cookies."""
     assert re.fullmatch(r"[A-Za-z0-9_-]{40}", await store.generate())
 
 
@@ -26,7 +26,7 @@ async def test_key_shape(store: Store) -> None:
 async def test_generated_gone(
     store: Store, value: dict[str, str] | None, period: float | timedelta
 ) -> None:
-    """A session generated with the period 0 or -1 is already gone, with a value or without."""
+    """A session generated with period 0 or -1 is expired at once, with or without a value."""
     key = await store.generate(value, period=period)
 
     assert await store.get(key) is None
@@ -34,7 +34,7 @@ async def test_generated_gone(
 
 @pytest.mark.parametrize("period", [0, -1])
 async def test_set_gone(store: Store, period: float) -> None:
-    """A value set with the period 0 or -1 ends the session."""
+    """`set` with period 0 or -1 ends the session."""
     key = await store.generate({"user": "ann"})
 
     await store.set(key, {"user": "bob"}, period=period)
@@ -43,7 +43,7 @@ async def test_set_gone(store: Store, period: float) -> None:
 
 
 async def test_clear_new(store: Store) -> None:
-    """Clearing a session that never had a value is fine."""
+    """Clearing a session that never had a value succeeds."""
     key = await store.generate()
 
     await store.clear(key)
@@ -52,7 +52,7 @@ async def test_clear_new(store: Store) -> None:
 
 
 async def test_clear_cleared(store: Store) -> None:
-    """Clearing twice is fine."""
+    """Clearing a session twice succeeds."""
     key = await store.generate({"user": "ann"})
 
     await store.clear(key)
@@ -62,7 +62,7 @@ async def test_clear_cleared(store: Store) -> None:
 
 
 async def test_clear_unknown(store: Store) -> None:
-    """Clearing a key that was never generated is fine."""
+    """Clearing a key that was never generated succeeds."""
     key = new_key()
 
     await store.clear(key)
@@ -71,7 +71,7 @@ async def test_clear_unknown(store: Store) -> None:
 
 
 async def test_set_twice(store: Store) -> None:
-    """Of two values set, the last is kept, whole."""
+    """If two values are set, the last one replaces the first completely."""
     key = await store.generate()
 
     await store.set(key, {"user": "ann", "cart": [1]})
@@ -96,13 +96,13 @@ async def test_set_twice(store: Store) -> None:
     ],
 )
 async def test_garbage_key(store: Store, key: str) -> None:
-    """Any string may be asked for; one that is no key is not found."""
+    """`get` accepts any string; a string that is not a key is not found."""
     assert await store.get(key) is None
 
 
 @pytest.mark.parametrize("value", [None, {"user": "ann"}], ids=["without value", "with value"])
 async def test_expired(store: Store, value: dict[str, str] | None) -> None:
-    """An expired session is not found, whether it has a value or not."""
+    """An expired session is not found, with or without a value."""
     key = await store.generate(value)
 
     await store.touch(key, period=-1)
@@ -111,7 +111,7 @@ async def test_expired(store: Store, value: dict[str, str] | None) -> None:
 
 
 async def test_never_set(store: Store) -> None:
-    """A living session without a value is an entry whose value is None."""
+    """A live session without a value has an entry whose value is None."""
     key = await store.generate()
 
     entry = await store.get(key)
@@ -121,7 +121,7 @@ async def test_never_set(store: Store) -> None:
 
 
 async def test_generated_value(store: Store) -> None:
-    """A value that a session is generated with reads back."""
+    """The value given to `generate` is read back."""
     key = await store.generate({"user": "ann"})
 
     entry = await store.get(key)
@@ -131,7 +131,7 @@ async def test_generated_value(store: Store) -> None:
 
 
 async def test_set_value(store: Store) -> None:
-    """A value that is set reads back."""
+    """The value given to `set` is read back."""
     key = await store.generate()
 
     await store.set(key, {"user": "ann"})
@@ -151,7 +151,7 @@ async def test_cleared(store: Store) -> None:
 
 
 async def test_keys_apart(store: Store) -> None:
-    """What happens to one key leaves another alone."""
+    """Operations on one key do not affect another key."""
     one, other = await store.generate({"n": 1}), await store.generate({"n": 2})
 
     await store.set(one, {"n": 3})

@@ -1,4 +1,4 @@
-"""Values come back as they went in, or are refused before anything is written."""
+"""Values are read back as they were written, or are rejected before anything is written."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,7 +43,7 @@ VALUES = st.dictionaries(
 
 
 def typed(node: object) -> object:
-    """Tell 1 from 1.0 and True, which compare as equal."""
+    """Distinguish 1 from 1.0 and True, which compare as equal."""
     match node:
         case dict():
             return {name: typed(child) for name, child in node.items()}
@@ -72,7 +72,7 @@ def tower(height: int) -> Value:
     return {"tower": value}
 
 
-# The store is the same for all examples, which is fine: each has a key of its own.
+# All examples share the store; each one uses its own key.
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -86,7 +86,7 @@ def tower(height: int) -> Value:
 @example({"": "", "a.b": 1, "a b": 2, "__class__": 3, "k" * 10_000: 4})
 @example(tower(99))
 async def test_round_trip(store: Store, value: Value) -> None:
-    """A JSON value comes back exactly, down to the type of each number."""
+    """A JSON value is read back exactly, including the type of each number."""
     key = await store.generate(value)
 
     assert typed((await read(store, key)).value) == typed(value)
@@ -97,7 +97,7 @@ async def test_round_trip(store: Store, value: Value) -> None:
 )
 @given(before=VALUES, after=VALUES)
 async def test_merge_round_trip(store: Store, before: Value, after: Value) -> None:
-    """Members that are merged come back exactly, beside those that were there."""
+    """Merged members are read back exactly, next to the existing members."""
     key = await store.generate(before)
 
     await store.merge(key, Changes(set=after))
@@ -106,21 +106,21 @@ async def test_merge_round_trip(store: Store, before: Value, after: Value) -> No
 
 
 async def test_tuple(store: Store) -> None:
-    """A tuple comes back as a list."""
+    """A tuple is read back as a list."""
     key = await store.generate({"pair": (1, (2, 3))})
 
     assert (await read(store, key)).value == {"pair": [1, [2, 3]]}
 
 
 async def test_any_mapping(store: Store) -> None:
-    """Any mapping with string keys is a value."""
+    """Any mapping with string keys is accepted as a value."""
     key = await store.generate(MappingProxyType({"a": 1}))
 
     assert (await read(store, key)).value == {"a": 1}
 
 
 async def test_empty(store: Store) -> None:
-    """An empty value is a value."""
+    """An empty value is a value, not None."""
     key = await store.generate()
 
     await store.set(key, {})
@@ -129,7 +129,7 @@ async def test_empty(store: Store) -> None:
 
 
 async def test_independent_copy(store: Store) -> None:
-    """What a reader does to a value reaches neither the store nor the next reader."""
+    """A reader's edits of a value affect neither the store nor the next reader."""
     key = await store.generate({"cart": [1]})
     first = (await read(store, key)).value
     assert first is not None
@@ -141,7 +141,7 @@ async def test_independent_copy(store: Store) -> None:
 
 
 async def test_writer_keeps_own(store: Store) -> None:
-    """What a writer does to a value after storing it does not reach the store."""
+    """A writer's edits of a value after storing it do not affect the store."""
     value = {"cart": [1]}
     key = await store.generate(value)
     await store.set(key, value)
@@ -189,7 +189,7 @@ async def test_refused(
     value: Any,
     error: type[Exception],
 ) -> None:
-    """A value that JSON or PostgreSQL cannot hold is refused, and the old one is intact."""
+    """A value that JSON or PostgreSQL cannot hold is rejected, and the old value is kept."""
     key = await store.generate({"user": "ann"})
 
     with pytest.raises(error):
@@ -200,7 +200,7 @@ async def test_refused(
 
 @pytest.mark.parametrize("value", [[("a", 1)], "text", 1, {"a"}], ids=repr)
 async def test_no_mapping(store: Store, value: Any) -> None:
-    """What is no mapping is no value."""
+    """A value that is not a mapping is rejected."""
     key = await store.generate({"user": "ann"})
 
     with pytest.raises(UnsupportedTypeError):
@@ -210,7 +210,7 @@ async def test_no_mapping(store: Store, value: Any) -> None:
 
 
 async def test_limit(make_store: Callable[..., Store]) -> None:
-    """A store tells how many bytes of JSON it takes, takes so many, and not one more."""
+    """A store shows its limit in bytes of JSON, accepts exactly that many, and rejects one more."""
     store = make_store(value_limit=100)
     fits, too_large = {"a": "x" * 92}, {"a": "x" * 93}
 
