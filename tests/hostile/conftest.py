@@ -1,4 +1,4 @@
-"""The fixtures of the integration tests, over one table that each test finds empty."""
+"""Fixtures for these integration tests: one shared table, empty at the start of each test."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ __all__ = ["client", "ear", "framework", "settings", "store", "witness"]
 
 @pytest.fixture(scope="session")
 def hostile_schema(database_url: str) -> Iterator[str]:
-    """The name of a schema that holds the table, for all tests of this folder."""
+    """The name of a schema with the table, for all tests in this folder."""
     name = f"pgsession_test_{secrets.token_hex(8)}"
     migrate(database_url, schema=name)
     yield name

@@ -1,4 +1,4 @@
-"""What arrives in Cookie headers, by the number that it has in docs/hostile-input.md."""
+"""Hostile Cookie headers, with their numbers in docs/hostile-input.md."""
 
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -9,7 +9,7 @@ from pgsession.core.cookie import Cookie
 from tests.applications import SECRET
 from tests.pages import NAME
 
-#: Makes Cookie headers from what a living session's cookie holds: a key, a dot, a signature.
+#: Makes Cookie headers from the value of a live session's cookie: a key, a dot, a signature.
 Forgery: TypeAlias = Callable[[bytes], list[bytes]]
 
 PREFIX: Final = NAME.encode() + b"="
@@ -17,13 +17,13 @@ KEY: Final = "Zm9vYmFyLV9mb29iYXItX2Zvb2Jhci1fZm9vYmFy"
 
 
 def signed(key: str = KEY, *, secret: str = SECRET, name: str = NAME) -> bytes:
-    """Return what a cookie of this secret and name holds for `key`."""
+    """Return the cookie value for `key`, signed with this secret and for this cookie name."""
     pair, _, _ = Cookie(secret_keys=[secret], name=name).write(key, None).partition(b";")
     return pair.partition(b"=")[2]
 
 
 def _holding(make: Callable[[bytes], bytes]) -> Forgery:
-    """Return headers with one cookie of our name, which holds what `make` returns."""
+    """Return headers with one cookie of our name, whose value `make` returns."""
     return lambda good: [PREFIX + make(good)]
 
 
@@ -32,7 +32,7 @@ def _flipped(good: bytes) -> bytes:
     return good[:-1] + bytes([good[-1] + 1])
 
 
-#: None of these is a session, and none of them is worth a query.
+#: None of these opens a session, and none of them causes a statement.
 FORGERIES: Final[dict[str, Forgery]] = {
     "01-no-header": lambda _: [],
     "01-other-cookie": lambda _: [b"theme=dark"],

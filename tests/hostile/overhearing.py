@@ -1,4 +1,4 @@
-"""What errors, logs, pages and objects tell to whoever shows them, and how to search it."""
+"""Collects texts from errors, logs, pages and objects, and searches them for secrets."""
 
 import asyncio
 import gc
@@ -14,45 +14,45 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.pages import NAME
 
-#: So much of a secret is enough to find it: reprs and log lines are cut in the middle.
+#: This many characters identify a secret: reprs and log lines are cut in the middle.
 _ENOUGH: Final = 10
 
 
 class Ear:
-    """Notes whatever is told, and knows what must not be."""
+    """Collects texts and knows the secrets that must not occur in them."""
 
     def __init__(self, *secrets: str) -> None:
         self._secrets = set(secrets)
         self._told: list[str] = []
 
     def keep(self, *secrets: str) -> None:
-        """Count these as secrets too."""
+        """Add secrets."""
         self._secrets.update(secrets)
 
     def note(self, *texts: str) -> None:
         self._told += texts
 
     def note_error(self, error: BaseException) -> None:
-        """Note what an error tells, and whatever hangs on it."""
-        self._told += _told_by_error(error, set())
+        """Collect the texts of an error and of the errors and objects attached to it."""
+        self._told += _texts_of_error(error, set())
 
     def note_objects(self) -> None:
-        """Note the repr of every object of ours, and of whatever runs in the event loop."""
+        """Collect the reprs of all objects of this package and of all tasks in the event loop."""
         for it in gc.get_objects():
             if str(type(it).__module__).partition(".")[0] == "pgsession":
                 self._told.append(repr(it))
         self._told += [repr(task) for task in asyncio.all_tasks()]
 
     async def note_response(self, response: Response) -> None:
-        """Note a response's body; the cookie that it sets is a secret."""
+        """Collect the body of a response; the cookie that it sets is a secret."""
         await response.aread()
         self._told.append(response.text)
         for cookie in response.headers.get_list("set-cookie"):
             signed = cookie.partition(";")[0].removeprefix(f"{NAME}=")
             self.keep(*(part for part in signed.split(".") if part != "null"))
 
-    def betrayed(self) -> list[str]:
-        """Return which of what was told holds a secret."""
+    def leaks(self) -> list[str]:
+        """Return the collected texts that contain a secret."""
         ends = {end for it in self._secrets for end in (it[:_ENOUGH], it[-_ENOUGH:])}
         return [text for text in self._told if any(end in text for end in ends)]
 
@@ -61,7 +61,7 @@ class Ear:
 
 
 class Overheard:
-    """An application around another; it notes the errors that leave it."""
+    """An application that wraps another one and collects the errors that it raises."""
 
     def __init__(self, app: ASGIApp, ear: Ear) -> None:
         self._app = app
@@ -76,7 +76,7 @@ class Overheard:
 
 
 class _Recorder(logging.Handler):
-    """Notes each record: as it is shown, its parts, its traceback."""
+    """Collects each log record: its formatted text, its attributes and its traceback."""
 
     def __init__(self, ear: Ear) -> None:
         super().__init__(logging.DEBUG)
@@ -90,7 +90,7 @@ class _Recorder(logging.Handler):
 
 @asynccontextmanager
 async def listening(ear: Ear) -> AsyncIterator[None]:
-    """Hear every logger down to DEBUG, and asyncio's debug mode on each step of each task."""
+    """Collect the records of all loggers at DEBUG level, with asyncio in debug mode."""
     root, recorder, loop = logging.getLogger(), _Recorder(ear), asyncio.get_running_loop()
     names = ("psycopg", "psycopg.pool", "asyncio", "pgsession")
     before = {logger: logger.level for logger in (root, *map(logging.getLogger, names))}
@@ -100,10 +100,10 @@ async def listening(ear: Ear) -> AsyncIterator[None]:
         logger.setLevel(logging.DEBUG)
     loop.set_debug(True)
     loop.slow_callback_duration = 0.0
-    loop.set_exception_handler(None)  # the test runner's would fail the test
+    loop.set_exception_handler(None)  # the test runner's handler would fail the test
     try:
         yield
-        gc.collect()  # what nobody has awaited complains now
+        gc.collect()  # unawaited coroutines and lost errors are reported now
     finally:
         loop.set_debug(False)
         loop.slow_callback_duration = slow
@@ -113,7 +113,7 @@ async def listening(ear: Ear) -> AsyncIterator[None]:
             logger.setLevel(level)
 
 
-def _told_by_error(error: BaseException, seen: set[int]) -> Iterator[str]:
+def _texts_of_error(error: BaseException, seen: set[int]) -> Iterator[str]:
     if id(error) in seen:
         return
     seen.add(id(error))
@@ -125,7 +125,7 @@ def _told_by_error(error: BaseException, seen: set[int]) -> Iterator[str]:
         yield repr([getattr(error, part, None) for part in ("object", "text")])
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from _told_by_error(one, seen)
+            yield from _texts_of_error(one, seen)
     for other in (error.__cause__, error.__context__):
         if other is not None:
-            yield from _told_by_error(other, seen)
+            yield from _texts_of_error(other, seen)

@@ -1,15 +1,15 @@
-"""What a value is, told a second time and in another way, to compare with."""
+"""An independent definition of session values, to compare with."""
 
 import math
 from typing import Any
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
+class Refused(Exception):  # noqa: N818 - a result, not a failure
     """The value cannot be stored."""
 
 
 def canonical(node: Any, depth: int = 0) -> Any:
-    """Return what is read after `node` was written."""
+    """Return the value that is read after `node` was written."""
     match node:
         case None | True | False:
             return node
@@ -38,7 +38,7 @@ def canonical(node: Any, depth: int = 0) -> Any:
 
 
 def typed(node: Any) -> Any:
-    """Tell 1 from 1.0 and True, which compare as equal, and 0.0 from -0.0."""
+    """Distinguish 1 from 1.0 and True, which compare as equal, and 0.0 from -0.0."""
     match node:
         case dict():
             return {name: typed(child) for name, child in node.items()}

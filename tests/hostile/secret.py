@@ -1,4 +1,4 @@
-"""Secrets, and values that hold one and are refused."""
+"""Secrets, and values that contain one and cannot be stored."""
 
 import math
 from typing import Any, Final

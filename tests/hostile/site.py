@@ -1,4 +1,4 @@
-"""A site in debug mode whose every word is overheard."""
+"""A site in debug mode whose responses, logs and errors are collected."""
 
 from collections.abc import AsyncIterator
 
@@ -23,7 +23,7 @@ async def ear(database_url: str) -> AsyncIterator[Ear]:
     async with listening(ear):
         yield ear
     assert len(ear) > 0
-    assert ear.betrayed() == []
+    assert ear.leaks() == []
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def store(ear: Ear, settings: SessionSettings) -> AsyncIterator[PostgresSt
 
 @pytest.fixture
 def framework() -> type[Starlette]:
-    """What makes the application; a test may ask for another."""
+    """The class of the application; a test may override it."""
     return Starlette
 
 
@@ -56,7 +56,7 @@ def framework() -> type[Starlette]:
 async def client(
     framework: type[Starlette], ear: Ear, settings: SessionSettings, store: PostgresStore
 ) -> AsyncIterator[AsyncClient]:
-    """A browser at a site in debug mode, each answer of which is noted."""
+    """A client of a site in debug mode; each response is collected."""
 
     async def look(request: Request) -> Response:
         request.session["u"] = VALUE

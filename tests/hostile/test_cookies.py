@@ -1,4 +1,4 @@
-"""Cookies that nobody was given, or that are worth nothing any more."""
+"""Forged cookies, and cookies that are no longer valid."""
 
 import secrets
 import sys
@@ -25,7 +25,7 @@ def client(visit: Callable[..., AsyncClient], counted: PostgresStore) -> AsyncCl
 
 @pytest.fixture
 async def good(counted: PostgresStore, cookie_of: CookieOf) -> bytes:
-    """What the cookie of a living session holds."""
+    """The cookie value of a live session."""
     return cookie_of(await counted.generate({"user": "eve"})).encode().removeprefix(PREFIX)
 
 
@@ -41,7 +41,7 @@ async def test_forged(
     caplog: pytest.LogCaptureFixture,
     forge: Forgery,
 ) -> None:
-    """A forged cookie opens an empty session, costs no query, and leaves no trace."""
+    """A forged cookie opens an empty session, causes no statement, and is not logged."""
     headers = as_headers(forge(good))
     statements.clear()
 
@@ -57,7 +57,7 @@ async def test_forged(
 async def test_forged_and_filled(
     client: AsyncClient, good: bytes, statements: list[str], table: Connection, forge: Forgery
 ) -> None:
-    """What is written under a forged cookie is a session of its own, under a new key."""
+    """A write with a forged cookie creates a separate session under a new key."""
     headers = as_headers(forge(good))
     statements.clear()
 
@@ -114,7 +114,7 @@ async def test_dead(
     statements: list[str],
     make: Callable[[PostgresStore, Connection], Awaitable[str]],
 ) -> None:
-    """A key that we signed, but that is dead, opens an empty session and is never adopted."""
+    """A signed but dead key opens an empty session and is never used again."""
     dead = await make(counted, table)
     statements.clear()
 
@@ -123,7 +123,7 @@ async def test_dead(
 
     assert (response.status_code, response.json()) == (200, {})
     assert "set-cookie" not in response.headers
-    assert len(statements) == 2  # one look, for the key is known to be dead then; a new session
+    assert len(statements) == 2  # one lookup, then the key is known to be dead; one insert
     assert key_of(client) != dead
     assert await counted.get(dead) is None
 
@@ -132,7 +132,7 @@ async def test_dead(
 async def test_crowd(
     client: AsyncClient, good: bytes, statements: list[str], position: int
 ) -> None:
-    """Among a thousand cookies ours is found, for one query."""
+    """Our cookie is found among a thousand others, with one statement."""
     others = [b"c%d=%d" % (number, number) for number in range(1000)]
     texts = [*others[:position], PREFIX + good, *others[position:]]
     statements.clear()
@@ -151,7 +151,7 @@ async def test_crowd(
 async def test_beside_forged(
     client: AsyncClient, good: bytes, forge: Forgery, *, apart: bool, order: int
 ) -> None:
-    """A forged cookie takes nothing from the good one beside it, wherever it stands."""
+    """A forged cookie does not affect the valid one next to it, in any order."""
     texts = [*forge(good), PREFIX + good][::order]
 
     response = await client.get(
@@ -162,7 +162,9 @@ async def test_beside_forged(
 
 
 async def test_header_as_text(converse: Converse, secret_key: str, cookie_of: CookieOf) -> None:
-    """A server that gives headers as text, which ASGI forbids, has no sessions and no errors."""
+    """If a server passes headers as str, which ASGI forbids, the session is empty, without
+    error.
+    """
     store = MemoryStore()
     cookie = cookie_of(await store.generate({"user": "eve"}))
     seen: list[dict[str, object]] = []
@@ -177,7 +179,7 @@ async def test_header_as_text(converse: Converse, secret_key: str, cookie_of: Co
 
 
 async def test_rotated(visit: Callable[..., AsyncClient], secret_key: str) -> None:
-    """The cookie of a secret that is still listed works, and is signed anew when it is set."""
+    """A cookie signed with an old listed secret works, and the next one is signed with the new."""
     store, newest = MemoryStore(), "the newest secret, long enough for anybody"
     key = await store.generate({"user": "eve"})
     client = visit(store, fill, secret_key=[newest, secret_key])
@@ -191,7 +193,7 @@ async def test_rotated(visit: Callable[..., AsyncClient], secret_key: str) -> No
 async def test_flood(
     converse: Converse, counted: PostgresStore, secret_key: str, statements: list[str]
 ) -> None:
-    """Ten thousand random keys cost no query, and no memory that stays."""
+    """Ten thousand random keys cause no statement and no lasting memory use."""
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Clients that go away, and what becomes of their requests."""
+"""Clients that disconnect, and their requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ def scope_with(cookie: str) -> Scope:
 
 @pytest.fixture
 async def pool(database_url: str, witness: Witness) -> AsyncIterator[AsyncConnectionPool[Any]]:
-    """An open pool of two connections, which the witness sees."""
+    """An open pool of two connections that the witness can see."""
     async with AsyncConnectionPool(
         database_url,
         kwargs={"autocommit": True, "application_name": witness.name},
@@ -48,7 +48,7 @@ async def pool(database_url: str, witness: Witness) -> AsyncIterator[AsyncConnec
 
 
 async def assert_full(pool: AsyncConnectionPool[Any]) -> None:
-    """Check that each connection is back, and that each works."""
+    """Check that both connections were returned and that both work."""
     async with asyncio.timeout(10), pool.connection() as one, pool.connection() as other:
         await one.execute("SELECT 1")
         await other.execute("SELECT 1")
@@ -76,7 +76,7 @@ async def test_disconnect(
     around: Callable[[ASGIApp], ASGIApp],
     late: bool,
 ) -> None:
-    """A request cut off half-way keeps what was committed before, and no connection."""
+    """A request that is cancelled keeps what was committed before, and holds no connection."""
     store = PostgresStore(pool, schema=migrated_schema)
     key = await store.generate({"user": "ann"})
     arrived = asyncio.Event()
@@ -112,7 +112,7 @@ async def test_cancelled_while_saving(
     secret_key: str,
     cookie_of: CookieOf,
 ) -> None:
-    """65: A request that is cancelled while it saves says so, and saves all of it or nothing."""
+    """65: A request cancelled while it saves raises CancelledError; all or nothing is saved."""
     store = PostgresStore(pool, schema=migrated_schema)
     key = await store.generate({"user": "ann"})
 
@@ -131,7 +131,7 @@ async def test_cancelled_while_saving(
         with pytest.raises(asyncio.CancelledError):
             await request
 
-    await store.close()  # who was sent is answered first
+    await store.close()  # statements in flight are finished first
     assert await witness.value(key) in ({"user": "ann"}, {"user": "ann", "one": 1, "other": 2})
     await assert_full(pool)
 
@@ -139,7 +139,7 @@ async def test_cancelled_while_saving(
 async def test_broken_pipe(
     counted: PostgresStore, secret_key: str, cookie_of: CookieOf, statements: list[str]
 ) -> None:
-    """69: Where sending fails after the save, there is no second save."""
+    """69: If sending fails after the save, the session is not saved a second time."""
     key = await counted.generate({"user": "ann"})
     statements.clear()
 
@@ -153,14 +153,14 @@ async def test_broken_pipe(
     with pytest.raises(OSError, match=r"^$"):
         await SessionMiddleware(app, counted, secret_key)(scope_with(cookie_of(key)), never, send)
 
-    assert len(statements) == 2  # the look and the save
+    assert len(statements) == 2  # the load and the save
     assert await value_of(counted, key) == {"user": "ann", "n": 1}
 
 
 async def test_renewed_and_lost(
     counted: PostgresStore, secret_key: str, cookie_of: CookieOf, table: Connection
 ) -> None:
-    """77: A renewal whose response never arrives leaves the browser a dead key, never two live."""
+    """77: If the response to a renewal is lost, the browser has a dead key; one key is live."""
     old = await counted.generate({"user": "ann"})
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Headers and values that nobody thought of."""
+"""Generated headers and values."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,18 +35,18 @@ from tests.pages import value_of
 
 Converse = Callable[..., Awaitable[list[Message]]]
 
-#: The same examples in every run. The store is one for all of them: each has keys of its own.
+#: The same examples in every run. All examples share the store; each one uses its own keys.
 BOUNDED: Final = settings(
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-#: Stand for the cookies of two living sessions, which no strategy can know.
+#: Placeholders for the cookies of two live sessions, which no strategy can know.
 EVE: Final = "eve"
 BOB: Final = "bob"
 
-#: What a secret of somebody else's has signed.
+#: A value signed with a foreign secret.
 FOREIGN: Final = signed("f" * 40, secret="a secret of somebody else, just as long")
 
 GARBAGE = (
@@ -61,7 +61,7 @@ HEADERS = st.lists(st.tuples(st.sampled_from([b"cookie", b"Cookie", b"host"]), P
 
 
 def first_found(headers: list[tuple[bytes, bytes]], users: dict[bytes, str]) -> str | None:
-    """Return whose cookie comes first: a cookie is one to the letter, between semicolons."""
+    """Return the user of the first valid cookie: an exact match between semicolons."""
     for name, text in headers:
         for pair in text.split(b";") if name.lower() == b"cookie" else ():
             if pair.strip(b" \t") in users:
@@ -80,7 +80,7 @@ async def test_headers(
     statements: list[str],
     headers: list[tuple[bytes, list[bytes | str]]],
 ) -> None:
-    """Whatever the headers, the first session that was signed to the letter is found, or none."""
+    """For any headers, the first correctly signed session is found, or none."""
     keys = {user: await counted.generate({"user": user}) for user in (EVE, BOB)}
     cookies = {user: PREFIX + signed(key, secret=secret_key) for user, key in keys.items()}
     raw = [
@@ -155,7 +155,7 @@ VALUES = nested(GOOD_LEAVES, GOOD_TEXT) | nested(
 
 
 def expected(value: Any) -> dict[str, Any] | None:
-    """Return what is to be read after `value` was written, or None if it is to be refused."""
+    """Return the value read after `value` was written, or None if it cannot be stored."""
     try:
         plain: dict[str, Any] = canonical(value)
     except Refused:
@@ -166,7 +166,7 @@ def expected(value: Any) -> dict[str, Any] | None:
 @settings(BOUNDED, max_examples=250)
 @given(value=VALUES)
 async def test_value(counted: PostgresStore, statements: list[str], value: dict[Any, Any]) -> None:
-    """Whatever the value, it comes back exactly, or is refused before any SQL."""
+    """Any value is read back exactly, or is rejected before any SQL runs."""
     wanted = expected(value)
     key = await counted.generate({"before": 1})
     statements.clear()
@@ -189,7 +189,7 @@ async def test_value(counted: PostgresStore, statements: list[str], value: dict[
 @settings(BOUNDED, max_examples=30)
 @given(values=st.lists(VALUES, min_size=8, max_size=12))
 async def test_values_together(counted: PostgresStore, values: list[dict[Any, Any]]) -> None:
-    """Values that are written in the same breath do each what they would do alone."""
+    """Values written in one batch have the same results as values written alone."""
     keys = await asyncio.gather(*(counted.generate() for _ in values))
     writes = map(counted.set, keys, values)
 
@@ -204,7 +204,7 @@ async def test_values_together(counted: PostgresStore, values: list[dict[Any, An
 @settings(BOUNDED, max_examples=250)
 @given(before=nested(GOOD_LEAVES, GOOD_TEXT).map(canonical), value=VALUES)
 def test_session(before: dict[str, Any], value: dict[Any, Any]) -> None:
-    """Whatever is put into a session, it knows what changed, or refuses it."""
+    """For any value, a session knows its changes or rejects the value."""
     session = Session(Entry(before, DEFAULT_PERIOD))
     session.update(value)
     wanted = expected(value)

@@ -1,4 +1,4 @@
-"""Applications, servers and clients that do what ASGI allows, and what it does not."""
+"""Applications, servers and clients that do what ASGI allows, and what it forbids."""
 
 from collections.abc import Awaitable, Callable
 
@@ -25,7 +25,7 @@ def cookies(message: Message) -> list[bytes]:
 
 
 async def test_logout_then_failure(visit: Callable[..., AsyncClient]) -> None:
-    """59: A handler that logs out and then raises has logged nobody out, as its answer says."""
+    """59: If a handler logs out and then raises, the session stays, as the 500 says."""
     store = MemoryStore()
 
     async def leave(request: Request) -> Response:
@@ -57,7 +57,7 @@ async def test_logout_then_failure(visit: Callable[..., AsyncClient]) -> None:
 async def test_other_messages(
     converse: Converse, secret_key: str, postgres: PostgresStore, kind: str
 ) -> None:
-    """A message that starts no response passes as it is; the cookie goes with the one that does."""
+    """Other messages are passed on unchanged; the cookie is set on the response start."""
     odd = {"type": kind, "headers": [(b"x", b"y")], "info": object(), "file": 5}
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -77,7 +77,7 @@ async def test_other_messages(
 async def test_cookie_of_the_same_name(
     converse: Converse, secret_key: str, postgres: PostgresStore
 ) -> None:
-    """67: A cookie that the application sets under our name stays; ours comes once, and last."""
+    """67: A cookie that the application sets under our name stays; ours is set once, last."""
     own = (b"Set-Cookie", PREFIX + b"theirs")
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -104,7 +104,7 @@ async def test_cookie_of_the_same_name(
 async def test_odd_headers(
     converse: Converse, secret_key: str, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    """Headers come as they like, and none of them is lost or set twice."""
+    """All headers of the application are kept, and none of ours is set twice."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         scope["session"]["user"] = "ann"
@@ -120,7 +120,7 @@ async def test_odd_headers(
 
 
 async def test_daylight_saving(database_url: str, migrated_schema: str, table: Connection) -> None:
-    """84: A year is as many seconds in a time zone that changes its clocks as anywhere."""
+    """84: A period has the same number of seconds in a time zone with daylight saving."""
     options = "-cTimeZone=Europe/Paris"
     async with PostgresStore(database_url, schema=migrated_schema, options=options) as store:
         key = await store.generate({"user": "ann"}, period=86_400 * 200, granted=True)

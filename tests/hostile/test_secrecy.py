@@ -1,4 +1,4 @@
-"""No key, cookie, value, secret or password is told by anything that can be read."""
+"""No error, log, page or repr shows a key, cookie, value, secret or password."""
 
 import asyncio
 import html
@@ -37,13 +37,13 @@ FRAMEWORKS = pytest.mark.parametrize("framework", [Starlette, FastAPI])
 
 @FRAMEWORKS
 async def test_ordinary(client: AsyncClient) -> None:
-    """Writing, renewing, failing and leaving tell nobody anything, whatever is looked at."""
+    """Writing, renewing, failing and logging out expose no secret."""
     for page in ("look", "write", "look", "fall", "renew", "write", "leave", "write"):
         await client.get(f"/{page}")
 
 
 async def test_forged(client: AsyncClient, ear: Ear) -> None:
-    """A forged cookie is told to nobody, for it may be another site's, or almost right."""
+    """A forged cookie is not exposed either: it may belong to another site or be almost valid."""
     await client.get("/write")
     good = client.cookies[NAME].encode()
     client.cookies.clear()
@@ -57,20 +57,20 @@ async def test_forged(client: AsyncClient, ear: Ear) -> None:
 @FRAMEWORKS
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_refused(client: AsyncClient, kind: str) -> None:
-    """A value that is refused is named by its path, on a page that shows the error too."""
+    """An error for a rejected value names its path, also on the debug page."""
     await client.get("/write")
 
     response = await client.get("/spoil", params={"kind": kind})
 
     assert response.status_code == 500
-    # The page writes out local variables; Python 3.11 refuses to for an integer of that size.
+    # The page shows local variables; Python 3.11 cannot print an integer of this size.
     if kind != "huge" or sys.version_info >= (3, 12):
         assert re.search(r'session\["it"\]|bytes of JSON', html.unescape(response.text))
 
 
 @pytest.mark.parametrize("page", ["write", "leave"])
 async def test_killed(client: AsyncClient, witness: Witness, page: str) -> None:
-    """A connection that is lost in the middle of a statement takes the statement with it."""
+    """A connection lost during a statement gives a 503 that exposes no secret."""
     await client.get("/write")
     key = client.cookies[NAME][:40]
 
@@ -83,7 +83,7 @@ async def test_killed(client: AsyncClient, witness: Witness, page: str) -> None:
 
 
 async def test_out_of_time(client: AsyncClient, witness: Witness) -> None:
-    """A statement that takes too long is given up without a word of what it was to do."""
+    """A statement that exceeds the timeout gives a 503 that exposes no secret."""
     await client.get("/write")
 
     async with witness.holding_row(client.cookies[NAME][:40]):
@@ -92,7 +92,7 @@ async def test_out_of_time(client: AsyncClient, witness: Witness) -> None:
 
 @pytest.mark.parametrize("wrong", [{"port": "1", "host": "127.0.0.1"}, {"dbname": "nowhere"}])
 async def test_unreachable(settings: SessionSettings, ear: Ear, wrong: dict[str, str]) -> None:
-    """A database that cannot be reached is told of without its password."""
+    """The error for an unreachable database does not contain its password."""
     url = make_conninfo(settings.database_url or "", **wrong)
     elsewhere = SessionSettings(secret_key=SECRET, database_url=url, timeout=1)
     app = Starlette(
@@ -109,7 +109,7 @@ async def test_unreachable(settings: SessionSettings, ear: Ear, wrong: dict[str,
     assert response.status_code == 503
 
 
-#: The password, and what becomes of it where it is not escaped, in a URL or in keywords.
+#: The password, and its results where it is not escaped, in URLs and in keywords.
 WRITTEN = {
     "whole": f"postgresql://ann:{PASSWORD}@127.0.0.1:1/app",
     "in-the-query": f"postgresql:///app?host=127.0.0.1&port=1&password={PASSWORD}",
@@ -130,7 +130,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("url", WRITTEN.values(), ids=WRITTEN)
 async def test_password(ear: Ear, url: str) -> None:
-    """Whoever cannot connect, or read where to, keeps the password, also to the last cause."""
+    """Errors about a wrong or unreachable database URL hide the password, also in their causes."""
     ear.keep(PASSWORD)
 
     async def open_store() -> None:
@@ -156,7 +156,7 @@ async def test_password(ear: Ear, url: str) -> None:
 
 
 async def test_unreadable(client: AsyncClient, table: Connection) -> None:
-    """A row that cannot be read is told of, and not shown."""
+    """A row that cannot be read is logged, but not its content."""
     await client.get("/write")
     row = f'{{"u": "{VALUE}", "n": {"9" * 5_000}}}'
     table.execute("UPDATE session SET session_data = %s::jsonb", (row,))
@@ -168,7 +168,7 @@ async def test_unreadable(client: AsyncClient, table: Connection) -> None:
 async def test_activity(
     settings: SessionSettings, witness: Witness, table: Connection, ear: Ear, *, prepared: bool
 ) -> None:
-    """Who watches the server's statements sees their text without what was given to them."""
+    """pg_stat_activity shows the text of the statements without their parameters."""
 
     def look() -> None:
         query = "SELECT query FROM pg_stat_activity WHERE application_name = %s"
@@ -199,70 +199,70 @@ async def test_activity(
             look()
             await held.merge(key, changes)
             look()
-        heir = await store.renew(key, changes)
-        ear.keep(key, heir)
+        renewed = await store.renew(key, changes)
+        ear.keep(key, renewed)
         look()
-        await store.clear(heir, only_if_empty=True)
+        await store.clear(renewed, only_if_empty=True)
         look()
-        await store.clear(heir)
+        await store.clear(renewed)
         look()
 
 
-def tell_log(_ear: Ear) -> None:
+def leak_log(_ear: Ear) -> None:
     logging.getLogger("psycopg.pool").debug("connecting: %s", VALUE)
 
 
-def tell_record(_ear: Ear) -> None:
+def leak_record(_ear: Ear) -> None:
     logging.getLogger().info("nothing to see", extra={"given": VALUE})
 
 
-def tell_cause(ear: Ear) -> None:
+def leak_cause(ear: Ear) -> None:
     error = KeyError()
     error.__cause__ = TypeError()
     error.__cause__.__context__ = LookupError(VALUE)
     ear.note_error(error)
 
 
-def tell_note(_ear: Ear) -> None:
+def leak_note(_ear: Ear) -> None:
     error = LookupError()
     error.add_note(VALUE)
     logging.getLogger("asyncio").error("failed", exc_info=error)
 
 
-def tell_diagnosis(ear: Ear) -> None:
+def leak_diagnosis(ear: Ear) -> None:
     ear.note_error(ExceptionGroup("several", [UnicodeEncodeError("ascii", VALUE, 0, 1, "why")]))
 
 
-def tell_callback(_ear: Ear) -> None:
+def leak_callback(_ear: Ear) -> None:
     asyncio.get_running_loop().call_soon(len, VALUE)
 
 
-def tell_task(_ear: Ear) -> None:
+def leak_task(_ear: Ear) -> None:
     async def fail() -> None:
         raise LookupError(VALUE)
 
     asyncio.get_running_loop().create_task(fail())
 
 
-TELLTALES = (
-    tell_log,
-    tell_record,
-    tell_cause,
-    tell_note,
-    tell_diagnosis,
-    tell_callback,
-    tell_task,
+LEAKS = (
+    leak_log,
+    leak_record,
+    leak_cause,
+    leak_note,
+    leak_diagnosis,
+    leak_callback,
+    leak_task,
 )
 
 
-@pytest.mark.parametrize("tell", TELLTALES, ids=lambda tell: tell.__name__)
-async def test_heard(tell: Callable[[Ear], None]) -> None:
-    """What these tests listen for, they hear."""
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
+async def test_heard(leak: Callable[[Ear], None]) -> None:
+    """The listener of these tests finds secrets in each of these places."""
     ear = Ear(VALUE)
 
     async with listening(ear):
-        tell(ear)
+        leak(ear)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    assert ear.betrayed() != []
+    assert ear.leaks() != []

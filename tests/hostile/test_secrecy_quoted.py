@@ -1,4 +1,4 @@
-"""Where the database quotes what it was given, nobody hears of it through us."""
+"""If the database quotes a value in an error, the error of this package does not."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from tests.hostile.secret import VALUE
 
 @pytest.fixture
 def migrated_schema(database_url: str, schema: str) -> str:
-    """The name of a schema of the test's own, whose table it may spoil."""
+    """The name of a schema for this test, whose table it may alter."""
     migrate(database_url, schema=schema)
     return schema
 
@@ -42,7 +42,7 @@ SPOILED = {
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 async def test_database_refuses(client: AsyncClient, table: Connection, spoil: str) -> None:
-    """Where the database refuses a row, and quotes it, we do not."""
+    """If the database rejects a row and quotes it, our responses and logs do not."""
     await client.get("/write")
     table.execute(spoil.encode())
 
@@ -55,7 +55,7 @@ async def test_database_refuses(client: AsyncClient, table: Connection, spoil: s
 
 
 async def test_batch_refused(store: PostgresStore, table: Connection, ear: Ear) -> None:
-    """Where the database refuses a batch for one of its rows, nobody hears of it but that one."""
+    """If the database rejects a batch because of one row, only that row's caller gets the error."""
     table.execute(SPOILED["unique"].encode())
 
     async def generate(number: int) -> bool:
@@ -70,7 +70,7 @@ async def test_batch_refused(store: PostgresStore, table: Connection, ear: Ear) 
 
 
 async def test_nobody_asks(store: PostgresStore, table: Connection) -> None:
-    """An error that nobody asks for, which asyncio then shows with its task, tells nothing."""
+    """An error that is never retrieved, which asyncio logs with its task, exposes no secret."""
     key = await store.generate({"u": VALUE})
     table.execute(SPOILED["trigger"].encode())
 
@@ -95,7 +95,7 @@ KEPT_ROWS = """
 
 
 async def test_migration(ear: Ear, database_url: str, schema: str) -> None:
-    """A migration that the application's own triggers stop quotes none of their rows."""
+    """If the application's triggers stop a migration, its error quotes none of their rows."""
     ear.keep(KEY)
     options = f"-csearch_path={schema}"
     with psycopg.connect(database_url, options=options, autocommit=True) as connection:

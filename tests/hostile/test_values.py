@@ -1,4 +1,4 @@
-"""Values that JSON, PostgreSQL or Python cannot hold, and those that only look so."""
+"""Values that JSON, PostgreSQL or Python cannot hold, and values that only look like them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from tests.pages import count, fill, key_of, read, value_of
 
 @pytest.fixture
 def spoiling(visit: Callable[..., AsyncClient], counted: PostgresStore) -> Callable[..., Any]:
-    """Gives a browser at a site whose page `/spoil` puts something in."""
+    """Returns a client of a site whose page `/spoil` stores a value."""
 
     def browse(put: Callable[[Session], object]) -> AsyncClient:
         async def spoil(request: Request) -> Response:
@@ -49,7 +49,7 @@ async def test_refused(
     error: type[InvalidValueError],
     path: str,
 ) -> None:
-    """What cannot be stored is refused before any SQL, by name; what was stored stays."""
+    """A value that cannot be stored is rejected by path before any SQL; the stored value stays."""
 
     def put(session: Session) -> None:
         session["user"] = value
@@ -62,7 +62,7 @@ async def test_refused(
     with pytest.raises(error, match=r'session\["user"\]|bytes of JSON'):
         await client.get(path)
 
-    assert len(statements) == 1  # the look
+    assert len(statements) == 1  # the load
     assert key_of(client) == key
     assert await value_of(counted, key) == {"user": "ann"}
 
@@ -76,7 +76,7 @@ async def test_refused_from_new(
     error: type[InvalidValueError],
     path: str,
 ) -> None:
-    """What cannot be stored makes no session."""
+    """A value that cannot be stored creates no session."""
 
     def put(session: Session) -> None:
         session["user"] = value
@@ -92,7 +92,7 @@ async def test_refused_from_new(
 
 @pytest.mark.parametrize("value", KEPT)
 async def test_kept(spoiling: Callable[..., AsyncClient], value: dict[str, Any]) -> None:
-    """What only looks odd is read as it was written, type by type."""
+    """An unusual but valid value is read as it was written, with the same types."""
     client = spoiling(lambda session: session.update(value))
     await client.get("/fill")
     await client.get("/spoil")
@@ -112,13 +112,13 @@ def sorted_as(order: dict[str, Any], value: dict[str, Any]) -> list[tuple[str, A
     [
         pytest.param((1, (2, 3)), [1, [2, 3]], id="44-tuple"),
         pytest.param(-0.0, 0.0, id="44-negative-zero"),
-        pytest.param(Text("text"), "text", id="44-str-by-descent"),
+        pytest.param(Text("text"), "text", id="44-str-subclass"),
     ],
 )
 async def test_made_plain(
     spoiling: Callable[..., AsyncClient], statements: list[str], written: object, plain: object
 ) -> None:
-    """What has a plain form comes back in it, and writing it again is no change."""
+    """A value with a plain form is read back in it, and writing it again is not a change."""
 
     def put(session: Session) -> None:
         session["it"] = written
@@ -128,14 +128,14 @@ async def test_made_plain(
     statements.clear()
     await client.get("/spoil")
 
-    assert len(statements) == 1  # the look
+    assert len(statements) == 1  # the load
     assert repr((await client.get("/read")).json()) == repr({"it": plain})
 
 
 async def test_set_and_restored(
     spoiling: Callable[..., AsyncClient], statements: list[str]
 ) -> None:
-    """A value that is altered and put back writes nothing."""
+    """A value that is changed and changed back is not written."""
 
     def put(session: Session) -> None:
         session["user"] = "bob"
@@ -149,7 +149,7 @@ async def test_set_and_restored(
 
     response = await client.get("/spoil")
 
-    assert len(statements) == 1  # the look
+    assert len(statements) == 1  # the load
     assert "set-cookie" not in response.headers
 
 
@@ -169,7 +169,7 @@ async def test_unreadable_row(
     caplog: pytest.LogCaptureFixture,
     stored: str,
 ) -> None:
-    """A row that Python cannot hold is no session; it is logged, kept, and never written over."""
+    """A row that Python cannot read gives an empty session; it is logged and never overwritten."""
     client = spoiling(lambda session: session.update(user="bob"))
     await client.get("/fill")
     key = key_of(client)
@@ -188,7 +188,7 @@ async def test_unreadable_row(
 
 
 async def test_duplicate_names(counted: PostgresStore, table: Connection) -> None:
-    """Of two members of one name in what others wrote the last counts; jsonb keeps no other."""
+    """If stored text has two members with one name, jsonb keeps the last."""
     key = await counted.generate()
     row = ('{"a": 1, "b": 2, "a": 3}', digest(key))
     table.execute("UPDATE session SET session_data = %s::jsonb WHERE session_key = %s", row)
@@ -200,7 +200,7 @@ async def test_duplicate_names(counted: PostgresStore, table: Connection) -> Non
 async def test_odd_replacement(
     visit: Callable[..., AsyncClient], counted: PostgresStore, odd: object
 ) -> None:
-    """What is put in the session's place, and is no mapping, is left out of account."""
+    """An object in `scope["session"]` that is not a mapping is ignored."""
 
     async def replace(request: Request) -> Response:
         request.scope["session"] = odd

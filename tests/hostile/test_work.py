@@ -1,4 +1,4 @@
-"""What a header makes us do, counted in steps of the interpreter and not in milliseconds."""
+"""The work that a header causes, counted in function calls instead of milliseconds."""
 
 import gc
 import sys
@@ -18,7 +18,7 @@ SHORT = Cookie(secret_keys=[SECRET], name="s")
 
 FORGED = KEY.encode() + b"." + b"s" * 43
 
-#: Headers of so many bytes, or somewhat more; of each kind the worst that could be thought of.
+#: Headers of about `size` bytes; for each kind, the worst case that we know.
 LONG: dict[str, Callable[[int], bytes]] = {
     "backslashes": lambda size: PREFIX + b'"' + b"\\" * size + b'"',
     "quotes": lambda size: PREFIX + b'"' + b'\\"' * (size // 2) + b'"',
@@ -42,7 +42,7 @@ LONG: dict[str, Callable[[int], bytes]] = {
 
 @contextmanager
 def calls() -> Iterator[list[str]]:
-    """Note every call that is made meanwhile, of Python's functions and of C's."""
+    """Record every call inside the block, of Python functions and of C functions."""
     made: list[str] = []
 
     def note(_frame: FrameType, event: str, _argument: object) -> None:
@@ -51,7 +51,7 @@ def calls() -> Iterator[list[str]]:
 
     before = sys.getprofile()
     gc.collect()
-    gc.disable()  # a collection in between would call the finalizers of others
+    gc.disable()  # a collection would call unrelated finalizers
     sys.setprofile(note)
     try:
         yield made
@@ -69,16 +69,16 @@ def times_called(cookie: Cookie, header: bytes) -> int:
 @pytest.mark.parametrize("cookie", [COOKIE, SHORT], ids=["usual-name", "short-name"])
 @pytest.mark.parametrize("make", LONG.values(), ids=LONG)
 def test_calls(cookie: Cookie, make: Callable[[int], bytes]) -> None:
-    """A header ten times as long costs not one call more, and none costs a thousand."""
+    """A header ten times as long causes no more calls, and no header causes a thousand."""
     assert times_called(cookie, make(60_000)) == times_called(cookie, make(600_000)) < 1_000
 
 
 @pytest.mark.parametrize("cookie", [COOKIE, SHORT], ids=["usual-name", "short-name"])
 @pytest.mark.parametrize("make", LONG.values(), ids=LONG)
 def test_no_way_back(cookie: Cookie, make: Callable[[int], bytes]) -> None:
-    """No header makes the search go back over it, which would take minutes instead of the blink.
+    """No header makes the search backtrack, which would take minutes.
 
-    The one test with a clock: what goes on inside the search cannot be counted.
+    This test needs a clock: the steps inside the search cannot be counted.
     """
     header = make(600_000)
     before = time.thread_time()
@@ -90,7 +90,7 @@ def test_no_way_back(cookie: Cookie, make: Callable[[int], bytes]) -> None:
 
 @pytest.mark.parametrize("secrets", [1, 5])
 def test_signatures(secrets: int) -> None:
-    """A thousand well-shaped forgeries cost no more than thirty-three, however many secrets."""
+    """A thousand forgeries with the right shape cost as much as 33, with any number of secrets."""
     cookie = Cookie(secret_keys=[SECRET + str(number) for number in range(secrets)])
     forgery = PREFIX + FORGED
 

@@ -1,4 +1,4 @@
-"""What handlers put into sessions, by the number that it has in docs/hostile-input.md."""
+"""Values that handlers store, with their numbers in docs/hostile-input.md."""
 
 import enum
 import math
@@ -11,22 +11,22 @@ from pgsession import InvalidValueError, UnsupportedTypeError, ValueTooLargeErro
 
 
 class Colour(enum.Enum):
-    """What has a value that JSON knows, and is no such value."""
+    """An Enum whose value is JSON, although the member is not."""
 
     RED = "red"
 
 
 class Raising:
-    """Refuses to be compared, with an error of its own."""
+    """Raises its own error when it is compared."""
 
     def __eq__(self, other: object) -> bool:
         raise RuntimeError
 
-    __hash__ = None  # type: ignore[assignment]  # as it goes with __eq__
+    __hash__ = None  # type: ignore[assignment]  # goes with __eq__
 
 
 class Text(str):
-    """A string of some library's own, with ideas of its own of what it is."""
+    """A str subclass with misleading methods."""
 
     __slots__ = ()
 
@@ -50,14 +50,14 @@ def circle() -> list[Any]:
 
 
 def tower(height: int) -> Any:
-    """Return lists in lists, `height` of them."""
+    """Return `height` nested lists."""
     value: list[Any] = []
     for _ in range(height - 1):
         value = [value]
     return value
 
 
-#: What cannot be stored, and how that is said.
+#: Values that cannot be stored, and their errors.
 REFUSED: Final = [
     pytest.param({1}, UnsupportedTypeError, id="35-set"),
     pytest.param(b"x", UnsupportedTypeError, id="35-bytes"),
@@ -89,7 +89,7 @@ REFUSED: Final = [
     pytest.param(["é" * 400_000, "\x01" * 100_000], ValueTooLargeError, id="47-in-bytes"),
 ]
 
-#: What only looks as if it could not.
+#: Values that can be stored, although they look unusual.
 KEPT: Final = [
     pytest.param({"n": [2**53 + 1, -(2**64), 2**63, 10**3900]}, id="40-beyond-a-double"),
     pytest.param({"n": [1e16, 1e17, -1e22, 1e308, 5e-324, 0.1, 1.0, 1e-7]}, id="42-floats"),
@@ -106,36 +106,36 @@ KEPT: Final = [
 
 
 class Number(int):
-    """An integer of some library's own."""
+    """An int subclass."""
 
 
 class Measure(float):
-    """A float of some library's own."""
+    """A float subclass."""
 
 
 class Row(list[Any]):
-    """A list of some library's own."""
+    """A list subclass."""
 
 
 class Table(dict[Any, Any]):
-    """A dict of some library's own."""
+    """A dict subclass."""
 
 
 class Pair(NamedTuple):
-    """A tuple with names."""
+    """A named tuple."""
 
     one: object
     other: object
 
 
 class Label(enum.StrEnum):
-    """Strings that have a name."""
+    """A StrEnum."""
 
     RED = "red"
     EMPTY = ""
 
 
 class Level(enum.IntEnum):
-    """Integers that have a name."""
+    """An IntEnum."""
 
     HIGH = 3
