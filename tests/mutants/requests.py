@@ -1,4 +1,4 @@
-"""Laws that the middleware, the session and its lock keep, broken."""
+"""Mutants of the middleware, the session and its lock."""
 
 from typing import Final
 
@@ -114,7 +114,7 @@ REQUESTS: Final = (
         ("tests/faults/test_network.py::test_dead_connections_live_network",),
     ),
     Mutant(
-        "a late merge slides the expiry",
+        "a late merge extends the expiry",
         (
             Edit(
                 "asgi/binding.py",
@@ -217,7 +217,7 @@ REQUESTS: Final = (
         ("tests/concurrency/test_exclusive.py::test_limit",),
     ),
     Mutant(
-        "every read slides the expiry",
+        "every read extends the expiry",
         (
             Edit(
                 "core/decision.py",

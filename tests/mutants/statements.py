@@ -1,10 +1,10 @@
-"""Laws that the statements keep, broken."""
+"""Mutants of the statements."""
 
 from typing import Final
 
 from tests.mutants.mutant import Edit, Mutant
 
-#: A statement's predicate that the session is alive, as the three-line form has it.
+#: The condition that the session is alive, as three-line statements contain it.
 _ALIVE: Final = "  AND s.expire_date > now()\n"
 
 STATEMENTS: Final = (
@@ -45,7 +45,7 @@ STATEMENTS: Final = (
         ("tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-touch]",),
     ),
     Mutant(
-        "RENEW gives an expired session an heir",
+        "RENEW gives an expired session a new key",
         (
             Edit(
                 "postgres/statements.py",

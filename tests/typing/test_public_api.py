@@ -1,4 +1,4 @@
-"""The public API as typed code uses it. mypy and pyright, both strict, read this file too."""
+"""The public API in typed code. mypy and pyright, both strict, check this file too."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -38,7 +38,7 @@ SECRET = "one-secret-that-is-long-enough-for-it"
 
 
 async def use(store: Store) -> None:
-    """Call whatever the contract has, once."""
+    """Call every method of the contract once."""
     key = assert_type(await store.generate({"user": 1}, period=timedelta(hours=1)), str)
     entry = assert_type(await store.get(key), Entry | None)
     assert entry is not None
@@ -49,12 +49,12 @@ async def use(store: Store) -> None:
     await store.set(key, {"user": 2}, period=60)
     await store.merge(key, Changes(set={"cart": []}, removed={"user"}), period=0.5)
     await store.touch(key, period=timedelta(days=1), granted=True)
-    heir = assert_type(await store.renew(key), str)
-    async with store.exclusive(heir, timeout=1) as held:
+    renewed = assert_type(await store.renew(key), str)
+    async with store.exclusive(renewed, timeout=1) as held:
         assert_type(held, Store)
-        await held.merge(heir, Changes(set={"code": "x"}))
-    assert await store.take(heir, "code", None) == "x"
-    assert_type(await store.clear(heir, only_if_empty=True), bool)
+        await held.merge(renewed, Changes(set={"code": "x"}))
+    assert await store.take(renewed, "code", None) == "x"
+    assert_type(await store.clear(renewed, only_if_empty=True), bool)
     store.default_period = 60
     assert_type(store.default_period, timedelta)
     assert_type(store.max_lifetime, timedelta | None)
@@ -64,7 +64,7 @@ async def use(store: Store) -> None:
 
 
 async def test_memory_store() -> None:
-    """A `MemoryStore` is a `Store`, by structure and in use."""
+    """A `MemoryStore` is a `Store`, by its structure and in use."""
     store = MemoryStore(default_period=60, max_lifetime=timedelta(days=1), value_limit=1000)
 
     await use(store)
@@ -73,18 +73,18 @@ async def test_memory_store() -> None:
 
 
 async def sweep(store: PostgresStore) -> None:
-    """Sweep, with and without looking on."""
+    """Sweep with and without a progress callback."""
     swept = assert_type(await store.sweep(), Swept)
     assert_type(swept.rows, int)
     assert_type(swept.pages, int)
     assert_type(swept.total, int)
     assert_type(swept.seconds, float)
     assert_type(swept.is_whole, bool)
-    await store.sweep(progress=lambda so_far: print(so_far.rows))  # noqa: T201 - as a program may
+    await store.sweep(progress=lambda so_far: print(so_far.rows))  # noqa: T201 - an example
 
 
 def test_postgres_store() -> None:
-    """A `PostgresStore` is a `Store`, made from a conninfo, from keywords, or from a pool."""
+    """A `PostgresStore` is a `Store`; it takes a conninfo, keywords or a pool."""
     pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(open=False)
 
     stores: list[Store] = [
@@ -105,7 +105,7 @@ def test_postgres_store() -> None:
 
 
 async def count(request: Request) -> Response:
-    """Count a visitor's requests; `request.session` is a dict to Starlette."""
+    """Count a visitor's requests; for Starlette, `request.session` is a dict."""
     session = request.session
     session["count"] = session.get("count", 0) + 1
     if isinstance(session, Session):
@@ -136,7 +136,7 @@ def is_socket(scope: Scope) -> bool:
 
 
 def test_middleware() -> None:
-    """The middleware goes into an application's list, with Starlette's keywords."""
+    """The middleware is added to an application with Starlette's keywords."""
     app = Starlette(
         routes=[Route("/", count)],
         middleware=[
@@ -164,7 +164,7 @@ def test_middleware() -> None:
 
 
 def test_settings() -> None:
-    """Settings alone, or with a store, configure the middleware."""
+    """The middleware can be configured with settings only, or with settings and a store."""
     settings = SessionSettings(
         secret_key=SECRET,
         database_url="postgresql:///app",
@@ -185,7 +185,7 @@ def test_settings() -> None:
 
 
 def test_errors() -> None:
-    """Errors can be caught as ours or as the builtins that they refine."""
+    """Errors can be caught as errors of this package or as builtins."""
     by_builtin: Mapping[type[SessionError], type[Exception]] = {
         SessionNotFoundError: LookupError,
         StoreUnavailableError: ConnectionError,
