@@ -1,4 +1,4 @@
-"""The table of an existing application is migrated in place, and nothing alive is lost."""
+"""An existing application's table is migrated in place, without losing a valid session."""
 
 import base64
 import hashlib
@@ -99,7 +99,7 @@ def rows(database: Connection) -> dict[str, object]:
     ],
 )
 def test_any_variant(database: Connection, url: str, table: LiteralString) -> None:
-    """A living session is found by its key's digest, whatever the column types were."""
+    """A valid session is found by its key's digest, whatever the old column types were."""
     database.execute(table)
     add(database, KEY, '{"user": "ann", "cart": [1]}')
 
@@ -120,7 +120,7 @@ def test_any_variant(database: Connection, url: str, table: LiteralString) -> No
 def test_kept_values(
     database: Connection, url: str, stored: str | None, value: dict[str, object] | None
 ) -> None:
-    """A JSON object becomes the value, and NULL stays a value that was never set."""
+    """A JSON object becomes the value, and NULL stays NULL."""
     database.execute(SEED)
     add(database, KEY, stored)
 
@@ -146,7 +146,7 @@ def test_kept_values(
     ],
 )
 def test_wrapped_values(database: Connection, url: str, stored: str) -> None:
-    """Text that jsonb cannot hold as an object is kept to the letter, wrapped."""
+    """Text that jsonb cannot store as an object is kept unchanged, wrapped in an object."""
     database.execute(SEED)
     add(database, KEY, stored)
 
@@ -156,7 +156,7 @@ def test_wrapped_values(database: Connection, url: str, stored: str) -> None:
 
 
 def test_value_is_object(database: Connection, url: str) -> None:
-    """After the migration the table itself refuses a value that is no object."""
+    """After the migration, a check constraint rejects a value that is not an object."""
     migrate(url)
 
     with pytest.raises(psycopg.errors.CheckViolation, match="session_data_is_object"):
@@ -176,7 +176,7 @@ def test_value_is_object(database: Connection, url: str) -> None:
 def test_duplicates(
     database: Connection, url: str, copies: list[tuple[str | None, str | None]], kept: str
 ) -> None:
-    """Of the rows with one key the living one that lasts longest is kept."""
+    """Of several rows with the same key, the unexpired one with the latest expiry is kept."""
     database.execute(SEED)
     with database.transaction():  # now() is the same in all rows
         for data, expiry in copies:
@@ -188,7 +188,7 @@ def test_duplicates(
 
 
 def test_trailing_blanks(database: Connection, url: str) -> None:
-    """Spellings of a key that differ in trailing blanks are one key, as in char(40)."""
+    """Keys that differ only in trailing blanks are the same key, as in char(40)."""
     database.execute(JSON)
     add(database, KEY, '{"a": 1}', "1 h")
     add(database, KEY + "  ", '{"a": 2}', "2 h")
@@ -199,7 +199,7 @@ def test_trailing_blanks(database: Connection, url: str) -> None:
 
 
 def test_unreachable_rows(database: Connection, url: str) -> None:
-    """Expired rows and rows without a key are removed, since no request can reach them."""
+    """Expired rows and rows without a key are removed, because no request can find them."""
     database.execute(SEED)
     add(database, "expired", "{}", "-1 s")
     add(database, None, "{}")
@@ -212,7 +212,7 @@ def test_unreachable_rows(database: Connection, url: str) -> None:
 
 @pytest.mark.parametrize("expiry", [None, "infinity", "20000-01-01"])
 def test_never_expiring(database: Connection, url: str, expiry: str | None) -> None:
-    """A session that would never expire is given seven days from now."""
+    """A session without an expiry, or with one too far away, expires seven days from now."""
     database.execute(SEED)
     database.execute("INSERT INTO session VALUES (%s, %s, '{}')", (KEY, expiry))
 
@@ -223,7 +223,7 @@ def test_never_expiring(database: Connection, url: str, expiry: str | None) -> N
 
 
 def test_expiry_kept(database: Connection, url: str) -> None:
-    """An expiry that stands is kept to the digit."""
+    """An existing expiry is kept exactly."""
     database.execute(SEED)
     add(database, KEY, "{}", "3 days")
     before = database.execute("SELECT expire_date FROM session").fetchall()
@@ -234,7 +234,7 @@ def test_expiry_kept(database: Connection, url: str) -> None:
 
 
 def test_creation_kept(database: Connection, url: str) -> None:
-    """A row's creation date is kept where there is one, and is now where there is none."""
+    """A row's creation date is kept; a row without one gets the current time."""
     database.execute(CREATED)
     add(database, "known", '{"known": true}')
     add(database, "unknown", '{"known": false}')
@@ -251,7 +251,7 @@ def test_creation_kept(database: Connection, url: str) -> None:
 
 
 def test_own_columns_kept(database: Connection, url: str) -> None:
-    """Columns and indexes of the application's own stay, with their values and defaults."""
+    """The application's own columns and indexes are kept, with their values and defaults."""
     database.execute(VARIED)
     add(database, KEY, "{}")
 
@@ -274,7 +274,7 @@ def test_own_columns_kept(database: Connection, url: str) -> None:
 def test_one_key_index(
     database: Connection, url: str, schema: str, table: LiteralString, indexes: set[str]
 ) -> None:
-    """The primary key takes the place of every older index on the key."""
+    """The primary key replaces all older indexes on the key."""
     database.execute(table)
 
     migrate(url)
@@ -284,7 +284,7 @@ def test_one_key_index(
 
 
 def test_updates_stay_hot(database: Connection, url: str) -> None:
-    """A renewal of an adopted session touches no index."""
+    """Extending the expiry of an adopted session updates no index."""
     database.execute(SEED)
     add(database, KEY, "{}")
     migrate(url)

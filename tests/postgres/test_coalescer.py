@@ -1,4 +1,4 @@
-"""The coalescer: what leaves together, and what its neighbours never notice."""
+"""The coalescer: which calls share a batch, and how callers are isolated from each other."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pgsession.postgres.coalescer import Coalescer
 
 
 class Wire:
-    """What a coalescer sends to: it notes each batch, and holds it until it is let go."""
+    """A fake `send` that records each batch and blocks while its gate is closed."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -68,7 +68,7 @@ async def wire() -> Wire:
     ],
 )
 async def test_shares(wire: Wire, calls: int, batches: list[int]) -> None:
-    """Lanes share those who wait, so that one batch is under way while another is read."""
+    """Lanes share the waiting calls, so that one batch is in flight while another is read."""
     coalescer = wire.coalescer(lanes=2, size=25, least=5)
     wire.gate.clear()
     tasks = [asyncio.ensure_future(coalescer.call(n)) for n in range(calls)]
@@ -81,14 +81,14 @@ async def test_shares(wire: Wire, calls: int, batches: list[int]) -> None:
 
 
 async def test_lone_call(wire: Wire) -> None:
-    """A lone call leaves at once, alone, and gets its answer."""
+    """A single call is sent at once, alone, and gets its answer."""
     assert await wire.coalescer().call(4) == 40
 
     assert wire.batches == [[4]]
 
 
 async def test_together(wire: Wire) -> None:
-    """Calls made in the same breath leave together, and each gets its own answer."""
+    """Calls made at the same time are sent together, and each gets its own answer."""
     coalescer = wire.coalescer()
 
     answers = await asyncio.gather(*(coalescer.call(n) for n in range(20)))
@@ -98,7 +98,7 @@ async def test_together(wire: Wire) -> None:
 
 
 async def test_waiting_calls_leave_together(wire: Wire) -> None:
-    """What arrives while the lane is busy leaves together when it returns."""
+    """Calls that arrive while the lane is busy are sent together when it is free."""
     coalescer = wire.coalescer()
     wire.gate.clear()
     first = asyncio.ensure_future(coalescer.call(1))
@@ -112,7 +112,7 @@ async def test_waiting_calls_leave_together(wire: Wire) -> None:
 
 
 async def test_lanes(wire: Wire) -> None:
-    """As many batches are under way at once as there are lanes, no more."""
+    """There are at most as many batches in flight as there are lanes."""
     coalescer = wire.coalescer(lanes=2)
     wire.gate.clear()
     tasks = []
@@ -137,7 +137,9 @@ async def test_size(wire: Wire) -> None:
 
 
 async def test_cancelled_in_line(wire: Wire) -> None:
-    """Who is cancelled while waiting is not sent, and the neighbours are answered."""
+    """A caller that is cancelled while it waits is not sent; the other callers get
+    their answers.
+    """
     coalescer = wire.coalescer()
     wire.gate.clear()
     first, gone, stays = (asyncio.ensure_future(coalescer.call(n)) for n in (1, 2, 3))
@@ -156,7 +158,7 @@ async def test_cancelled_in_line(wire: Wire) -> None:
 
 
 async def test_all_cancelled(wire: Wire) -> None:
-    """A lane whose waiters have all gone is free for the next."""
+    """A lane whose callers are all cancelled can be used by the next caller."""
     coalescer = wire.coalescer()
     wire.gate.clear()
     first, second = (asyncio.ensure_future(coalescer.call(n)) for n in (1, 2))
@@ -173,7 +175,7 @@ async def test_all_cancelled(wire: Wire) -> None:
 
 
 async def test_guilty_alone(wire: Wire) -> None:
-    """A call that the database refuses fails alone; its neighbours are sent again."""
+    """A call that the database rejects fails alone; the other calls are sent again."""
     coalescer = wire.coalescer()
     wire.refusals[2] = SessionError("this one")
 
@@ -186,7 +188,7 @@ async def test_guilty_alone(wire: Wire) -> None:
 
 
 async def test_unavailable(wire: Wire) -> None:
-    """If the database cannot answer, all who were sent get that, each an error of its own."""
+    """If the database is unavailable, each caller in the batch gets its own copy of the error."""
     coalescer = wire.coalescer()
     wire.refusals[2] = StoreUnavailableError("down")
 
@@ -198,7 +200,7 @@ async def test_unavailable(wire: Wire) -> None:
 
 
 async def test_unexpected(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever goes wrong, nobody waits for ever, and the lane goes on."""
+    """After an unexpected error, no caller waits for ever, and the lane continues."""
     coalescer = wire.coalescer()
     wire.refusals[1] = ZeroDivisionError("a bug")
 
@@ -210,7 +212,7 @@ async def test_unexpected(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_too_many(wire: Wire) -> None:
-    """Past the limit a caller is refused at once, and those in line are served."""
+    """Past the limit, a call is rejected at once; the waiting calls are answered."""
     coalescer = wire.coalescer(most_waiting=2)
     wire.gate.clear()
     first = asyncio.ensure_future(coalescer.call(1))
@@ -226,7 +228,7 @@ async def test_too_many(wire: Wire) -> None:
 
 
 async def test_close(wire: Wire) -> None:
-    """Closing waits for every call that was made, and leaves no task behind."""
+    """Closing waits for all calls in flight, and leaves no task behind."""
     coalescer = wire.coalescer(size=1)
     before = asyncio.all_tasks()
     answers = [asyncio.ensure_future(coalescer.call(n)) for n in range(3)]
@@ -239,7 +241,7 @@ async def test_close(wire: Wire) -> None:
 
 
 async def test_timeout_in_line(wire: Wire) -> None:
-    """Who waits in line for too long is refused on time, though nothing moves, and not sent."""
+    """A call that waits too long to be sent fails on time, and is never sent."""
     coalescer = wire.coalescer(timeout=0.05)
     wire.gate.clear()
     first = asyncio.ensure_future(coalescer.call(1))
@@ -256,7 +258,7 @@ async def test_timeout_in_line(wire: Wire) -> None:
 
 
 async def test_timeout_under_way(wire: Wire) -> None:
-    """Who has waited for an answer for too long leaves on time, whatever becomes of the batch."""
+    """A caller that waits too long for its answer fails on time, whatever happens to the batch."""
     coalescer = wire.coalescer(timeout=0.05)
     wire.gate.clear()
     tasks = asyncio.all_tasks()
@@ -270,7 +272,7 @@ async def test_timeout_under_way(wire: Wire) -> None:
 
 
 async def test_timeout_counts_from_the_call(wire: Wire) -> None:
-    """Each call has its own time: one that came later is still answered."""
+    """The timeout of each call starts when the call is made."""
     coalescer = wire.coalescer(timeout=0.2)
     wire.gate.clear()
     first = asyncio.ensure_future(coalescer.call(1))
@@ -285,7 +287,7 @@ async def test_timeout_counts_from_the_call(wire: Wire) -> None:
 
 
 async def test_uncopiable(wire: Wire) -> None:
-    """An error that cannot be copied reaches its callers all the same."""
+    """An error that cannot be copied still reaches its callers."""
 
     class OddError(StoreUnavailableError):
         def __init__(self, one: str, other: str) -> None:
@@ -301,7 +303,7 @@ async def test_uncopiable(wire: Wire) -> None:
 
 
 async def test_cancelled_lane(wire: Wire) -> None:
-    """If somebody cancels the lanes, nobody waits for ever."""
+    """If a lane is cancelled, no caller waits for ever."""
     coalescer = wire.coalescer(size=1)
     wire.gate.clear()
     before = asyncio.all_tasks()
@@ -319,7 +321,7 @@ async def test_cancelled_lane(wire: Wire) -> None:
 
 
 async def test_cancelled_before_it_began(wire: Wire) -> None:
-    """A lane that somebody cancels before its first step leaves its place to others."""
+    """A lane that is cancelled before its first step is replaced for the next call."""
     coalescer = wire.coalescer(lanes=1)
     before = asyncio.all_tasks()
     answer = coalescer.call(1)
@@ -341,10 +343,10 @@ async def test_closed(wire: Wire) -> None:
 
 
 async def test_eager_tasks(wire: Wire) -> None:
-    """Where tasks start at once, calls are answered, and closing ends."""
+    """With eager tasks, calls are answered, and closing completes."""
     factory = getattr(asyncio, "eager_task_factory", None)
     loop = asyncio.get_running_loop()
-    loop.set_task_factory(factory)  # Python 3.11 has none: then this is a plain test
+    loop.set_task_factory(factory)  # Python 3.11 has no eager tasks: there this is a plain test
     try:
         coalescer = wire.coalescer()
         wire.refusals[1] = SessionError("no")
@@ -357,7 +359,7 @@ async def test_eager_tasks(wire: Wire) -> None:
 
 
 def test_threads() -> None:
-    """Coalescers of event loops in threads of their own never get in each other's way."""
+    """Coalescers of event loops in different threads do not affect each other."""
 
     async def work() -> int:
         wire = Wire()

@@ -1,4 +1,6 @@
-"""Calls to PostgreSQL that leave together: how few statements, and how separate the callers."""
+"""Calls to PostgreSQL that are sent together: the number of statements, and
+isolation of callers.
+"""
 
 import asyncio
 import random
@@ -10,12 +12,12 @@ from pgsession import Changes, Entry, PostgresStore, SessionError, SessionNotFou
 
 
 async def keys_of(store: PostgresStore, count: int) -> list[str]:
-    """Make sessions that hold their own number."""
+    """Create sessions that each hold their number."""
     return await asyncio.gather(*(store.generate({"n": n}) for n in range(count)))
 
 
 async def test_generate(counted: PostgresStore, statements: list[str]) -> None:
-    """Twenty sessions made in the same breath are one or two statements."""
+    """Twenty sessions created at the same time take one or two statements."""
     keys = await keys_of(counted, 20)
 
     assert len(set(keys)) == 20
@@ -23,7 +25,7 @@ async def test_generate(counted: PostgresStore, statements: list[str]) -> None:
 
 
 async def test_get(counted: PostgresStore, statements: list[str]) -> None:
-    """Twenty waiting gets are one or two statements, and each gets its own session."""
+    """Twenty concurrent gets take one or two statements, and each gets its own session."""
     keys = await keys_of(counted, 20)
     statements.clear()
 
@@ -34,7 +36,7 @@ async def test_get(counted: PostgresStore, statements: list[str]) -> None:
 
 
 async def test_edit(counted: PostgresStore, statements: list[str]) -> None:
-    """Waiting merges, whole values and touches share one or two statements."""
+    """Concurrent merges, whole values and touches share one or two statements."""
     keys = await keys_of(counted, 21)
     statements.clear()
 
@@ -52,7 +54,7 @@ async def test_edit(counted: PostgresStore, statements: list[str]) -> None:
 
 
 async def test_renew(counted: PostgresStore, statements: list[str]) -> None:
-    """Waiting renewals share one or two statements, each with changes and an heir of its own."""
+    """Concurrent renewals share one or two statements, each with its own changes and new key."""
     keys = await keys_of(counted, 20)
     statements.clear()
 
@@ -69,7 +71,9 @@ async def test_renew(counted: PostgresStore, statements: list[str]) -> None:
 
 
 async def test_renew_same_key(counted: PostgresStore) -> None:
-    """Of those who renew the same session in one breath, one gets it and the rest find it dead."""
+    """Of concurrent renewals of one session, one succeeds and the others get
+    `SessionNotFoundError`.
+    """
     key = await counted.generate({"n": 0})
 
     results = await asyncio.gather(*(counted.renew(key) for _ in range(5)), return_exceptions=True)
@@ -81,7 +85,7 @@ async def test_renew_same_key(counted: PostgresStore) -> None:
 
 
 async def test_clear(counted: PostgresStore, statements: list[str]) -> None:
-    """Waiting clears share one or two statements, whoever asks twice or for nothing."""
+    """Concurrent clears share one or two statements, including repeated and unknown keys."""
     keys = await keys_of(counted, 20)
     stays = await counted.generate({"n": 20})
     statements.clear()
@@ -94,7 +98,9 @@ async def test_clear(counted: PostgresStore, statements: list[str]) -> None:
 
 
 async def test_made_under_a_lock(counted: PostgresStore) -> None:
-    """A session made or renewed under a lock is found at once, though others looked too early."""
+    """A session created or renewed under a lock is found once committed, even if it was looked up
+    before.
+    """
     key = await counted.generate({"n": 0})
 
     async with counted.exclusive(key) as held:
@@ -108,7 +114,7 @@ async def test_made_under_a_lock(counted: PostgresStore) -> None:
 
 
 async def test_same_key(counted: PostgresStore, statements: list[str]) -> None:
-    """Who asks for the same session shares its row, and gets a copy of its own."""
+    """Concurrent gets of one session share its row, and each gets its own copy."""
     key = await counted.generate({"list": []})
     statements.clear()
 
@@ -123,7 +129,7 @@ async def test_same_key(counted: PostgresStore, statements: list[str]) -> None:
 
 
 async def test_same_key_in_order(counted: PostgresStore, statements: list[str]) -> None:
-    """Merges of one session apply in the order in which they came."""
+    """Merges of one session are applied in the order in which they were called."""
     key = await counted.generate({"a": 0, "b": 0})
     statements.clear()
 
@@ -140,7 +146,7 @@ async def test_same_key_in_order(counted: PostgresStore, statements: list[str]) 
 
 
 async def test_vanished(counted: PostgresStore, statements: list[str]) -> None:
-    """A session that is gone is an error for who asked for it, and for nobody else."""
+    """A session that has ended is an error only for its own caller."""
     keys = await keys_of(counted, 5)
     await counted.clear(keys[2])
     statements.clear()
@@ -157,7 +163,7 @@ async def test_vanished(counted: PostgresStore, statements: list[str]) -> None:
 async def test_refused_by_the_database(
     counted: PostgresStore, table: Connection, statements: list[str]
 ) -> None:
-    """What the database refuses of one fails for that one; its neighbours are stored."""
+    """An edit that the database rejects fails alone; the other edits are stored."""
     table.execute(
         "ALTER TABLE session ADD CHECK (NOT session_data ? 'poison') NOT VALID",
     )
@@ -181,9 +187,11 @@ async def test_refused_by_the_database(
 
 
 async def test_cancelled(counted: PostgresStore) -> None:
-    """Cancelled callers, at whatever moment, disturb neither their neighbours nor the pool."""
+    """Cancelled callers disturb neither other callers nor the pool, at whatever moment they are
+    cancelled.
+    """
     keys = await keys_of(counted, 10)
-    randomness = random.Random(7)  # noqa: S311 - which of them are cancelled
+    randomness = random.Random(7)  # noqa: S311 - chooses the callers to cancel
 
     for _ in range(30):
         gets = [asyncio.create_task(counted.get(key)) for key in keys]
@@ -206,7 +214,7 @@ async def test_cancelled(counted: PostgresStore) -> None:
 
 
 async def test_close_answers(counted: PostgresStore) -> None:
-    """Closing answers who is under way first, and leaves no task of the store's behind."""
+    """Closing first answers the calls in flight, and leaves no task of the store behind."""
     keys = await keys_of(counted, 10)
     gets = [asyncio.create_task(counted.get(key)) for key in keys]
     await asyncio.sleep(0)
@@ -220,7 +228,9 @@ async def test_close_answers(counted: PostgresStore) -> None:
 
 
 async def test_replayed(counted: PostgresStore, statements: list[str]) -> None:
-    """A dead key that is replayed without end costs a statement or two, and hides no other."""
+    """A dead key that is replayed repeatedly costs at most two statements, and hides no other
+    session.
+    """
     dead = await counted.generate({"n": 0})
     await counted.clear(dead)
     living = await counted.generate({"n": 1})
@@ -237,7 +247,9 @@ async def test_replayed(counted: PostgresStore, statements: list[str]) -> None:
 
 @pytest.mark.parametrize("callers", [1, 2, 50])
 async def test_alone_or_not(counted: PostgresStore, statements: list[str], callers: int) -> None:
-    """However many read the same session at once, each call is answered from after it was made."""
+    """A get returns the state after its call, however many callers read the same
+    session at once.
+    """
     key = await counted.generate({"n": 0})
 
     for n in range(1, 4):

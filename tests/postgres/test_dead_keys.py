@@ -1,10 +1,10 @@
-"""What is remembered of dead keys."""
+"""The per-process memory of dead keys."""
 
 from pgsession.postgres.dead_keys import MOST_REMEMBERED, REMEMBERED, DeadKeys
 
 
 class Clock:
-    """A clock that goes on when it is told to."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -13,7 +13,7 @@ class Clock:
 
 
 def test_remembered() -> None:
-    """A key is known to be dead for a while, others are not."""
+    """A key is remembered as dead for a fixed time; other keys are not."""
     clock = Clock()
     dead = DeadKeys(clock=clock)
 
@@ -29,7 +29,7 @@ def test_remembered() -> None:
 
 
 def test_found_dead_again() -> None:
-    """A key that is found dead again is known for as long again."""
+    """A key that is found dead again is remembered for the full time again."""
     clock = Clock()
     dead = DeadKeys(clock=clock)
     dead.add("k")
@@ -44,7 +44,7 @@ def test_found_dead_again() -> None:
 
 
 def test_bounded() -> None:
-    """However many come, so many are remembered at most: the last ones."""
+    """At most a fixed number of keys is remembered: the latest ones."""
     dead = DeadKeys(clock=Clock())
 
     for number in range(MOST_REMEMBERED + 500):
@@ -56,7 +56,9 @@ def test_bounded() -> None:
 
 
 def test_forgotten() -> None:
-    """A key that lives after all is forgotten, alone or with all others; that is counted."""
+    """A key that is valid after all is forgotten, alone or with all others; the
+    latter is counted.
+    """
     dead = DeadKeys(clock=Clock())
     for name in ("one", "other", "third"):
         dead.add(name)

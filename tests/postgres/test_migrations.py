@@ -1,4 +1,4 @@
-"""Applying migrations: once, whole, by one of many, and never over a newer version."""
+"""Migrations are applied once, completely, by one process, and never over a newer version."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ CREATE TABLE session (
 INSERT INTO session VALUES ('a key', now() + interval '1 day', '{"user": "ann"}');
 """
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def database(database_url: str, schema: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def other(database_url: str, schema: str) -> Iterator[Connection]:
-    """A second connection, to hold locks with: nothing it does is committed."""
+    """A second connection to hold locks with; it commits nothing."""
     with psycopg.connect(search(database_url, schema)) as connection:
         yield connection
         connection.rollback()
@@ -58,7 +58,7 @@ def search(database_url: str, schema: str) -> str:
 
 
 def start(database_url: str, schema: str) -> subprocess.Popen[str]:
-    """`pgsession migrate` as a process of its own, known to the server by the schema's name."""
+    """Run `pgsession migrate` in another process; its application name is the schema's name."""
     return subprocess.Popen(
         [sys.executable, "-m", "pgsession", "migrate"],
         env={
@@ -73,14 +73,16 @@ def start(database_url: str, schema: str) -> subprocess.Popen[str]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
 
 
 def backends(database: Connection, schema: str, waiting: str = "%") -> list[int]:
-    """The server's processes for `start`, those that wait for a lock with waiting="Lock"."""
+    """Return the PIDs of the backends of `start`; with waiting="Lock", those that
+    wait for a lock.
+    """
     query = """
         SELECT pid FROM pg_stat_activity
         WHERE application_name = %s AND coalesce(wait_event_type, '') LIKE %s
@@ -97,14 +99,14 @@ def contents(database: Connection) -> list[tuple[object, ...]]:
 
 
 def test_empty_database(database: Connection, database_url: str, schema: str) -> None:
-    """An empty schema gets all migrations in order, and a second run has nothing to do."""
+    """An empty schema gets all migrations in order, and a second run applies none."""
     assert migrate(database_url, schema=schema) == ALL
     assert migrate(database_url, schema=schema) == []
     assert recorded(database) == ALL
 
 
 def test_missing_schema(database: Connection, database_url: str, schema: str) -> None:
-    """A schema that is missing is created, whatever its name needs for quoting."""
+    """A missing schema is created, even if its name must be quoted."""
     strange = f'{schema} "é"'
     try:
         assert migrate(database_url, schema=strange) == ALL
@@ -115,19 +117,19 @@ def test_missing_schema(database: Connection, database_url: str, schema: str) ->
 
 
 def test_search_path(database: Connection, database_url: str, schema: str) -> None:
-    """Without a schema the search_path decides."""
+    """Without a schema, the search_path decides."""
     assert migrate(search(database_url, schema)) == ALL
     assert recorded(database) == ALL
 
 
 def test_no_schema_at_all(database_url: str) -> None:
-    """A search_path that leads nowhere is a SchemaError."""
+    """A search_path without an existing schema is a SchemaError."""
     with pytest.raises(SchemaError, match="no schema has been selected"):
         migrate(search(database_url, "no_such_schema"))
 
 
 def test_strict_isolation(database_url: str, schema: str) -> None:
-    """A database whose transactions are serializable by default is migrated as well."""
+    """A database whose default isolation is serializable can be migrated."""
     url = make_conninfo(database_url, options="-cdefault_transaction_isolation=serializable")
 
     assert migrate(url, schema=schema) == ALL
@@ -137,7 +139,7 @@ def test_strict_isolation(database_url: str, schema: str) -> None:
 def test_file_run_twice(
     database: Connection, database_url: str, schema: str, migration: Migration
 ) -> None:
-    """A file run a second time by hand fails on its own record and changes nothing."""
+    """A file that is run a second time by hand fails on its own record and changes nothing."""
     database.execute(SEED)
     migrate(database_url, schema=schema)
     before = contents(database)
@@ -151,13 +153,13 @@ def test_file_run_twice(
 
 
 def test_files_by_hand(database: Connection, database_url: str, schema: str) -> None:
-    """Files run by hand are known to the runner."""
+    """The runner skips files that were run by hand."""
     database.execute(FIRST.sql.encode())
     assert migrate(database_url, schema=schema) == ["0002_digest_and_jsonb"]
 
 
 def test_newer_database(database: Connection, database_url: str, schema: str) -> None:
-    """A database that a newer version migrated is left alone."""
+    """A database that a newer version has migrated is not changed."""
     database.execute(FIRST.sql.encode())
     database.execute("INSERT INTO session_migration VALUES ('9999_from_the_future')")
 
@@ -168,7 +170,7 @@ def test_newer_database(database: Connection, database_url: str, schema: str) ->
 
 
 def test_failure_changes_nothing(database: Connection, database_url: str, schema: str) -> None:
-    """A migration that the database refuses is undone as a whole, and says why."""
+    """A migration that fails is rolled back completely, and the error says why."""
     database.execute(SEED + b"ALTER TABLE session ADD COLUMN user_id integer;")
     before = contents(database)
 
@@ -180,7 +182,7 @@ def test_failure_changes_nothing(database: Connection, database_url: str, schema
 
 
 def test_foreign_table(database: Connection, database_url: str, schema: str) -> None:
-    """A table of that name that is none of ours is left alone."""
+    """An unrelated table of the same name is not changed."""
     database.execute("CREATE TABLE session (sid text PRIMARY KEY, sess json)")
 
     with pytest.raises(SchemaError, match='column "session_key" does not exist'):
@@ -188,7 +190,7 @@ def test_foreign_table(database: Connection, database_url: str, schema: str) -> 
 
 
 def test_foreign_trigger(database: Connection, database_url: str, schema: str) -> None:
-    """A unique violation in a table of someone else's is a failure, not a lost race."""
+    """A unique violation in another table is a failure, not a lost race."""
     database.execute(SEED)
     database.execute("""
         CREATE TABLE audit (user_name text PRIMARY KEY);
@@ -209,7 +211,7 @@ def test_killed_half_way(
     schema: str,
     processes: list[subprocess.Popen[str]],
 ) -> None:
-    """A kill in the middle of a migration leaves nothing half done, and a rerun completes it."""
+    """A process killed during a migration leaves nothing half done, and a rerun completes it."""
     database.execute(SEED)
     before = contents(database)
     other.execute("LOCK TABLE session IN ACCESS SHARE MODE")
@@ -233,14 +235,14 @@ def test_two_at_once(
     schema: str,
     processes: list[subprocess.Popen[str]],
 ) -> None:
-    """Of two processes that migrate at once both succeed, and each migration is applied once."""
+    """Two processes that migrate at once both succeed, and each migration is applied once."""
     database.execute(SEED)
     other.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
     processes += [start(database_url, schema), start(database_url, schema)]
     wait_until(lambda: len(backends(database, schema, waiting="Lock")) == 2)
 
     other.rollback()
-    said = [process.communicate(timeout=PATIENCE) for process in processes]
+    said = [process.communicate(timeout=TIMEOUT) for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0], said
     applied = [line for out, _ in said for line in out.splitlines() if line.startswith("Applied")]
@@ -251,7 +253,7 @@ def test_two_at_once(
 def test_two_create_one_schema(
     database: Connection, other: Connection, database_url: str, schema: str
 ) -> None:
-    """Of two that create the same missing schema both succeed."""
+    """Two runs that create the same missing schema at once both succeed."""
     database.execute(f'DROP SCHEMA "{schema}" CASCADE'.encode())
     other.execute("SELECT pg_advisory_xact_lock(123589619970931)")
     url = make_conninfo(database_url, application_name=schema)
@@ -266,7 +268,7 @@ def test_two_create_one_schema(
 def test_connection_lost(
     database: Connection, other: Connection, database_url: str, schema: str
 ) -> None:
-    """A connection that breaks in the middle is a StoreUnavailableError, and nothing is done."""
+    """A connection lost during a migration is a StoreUnavailableError, and changes nothing."""
     database.execute(SEED)
     other.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
     url = make_conninfo(database_url, application_name=schema)
@@ -276,14 +278,14 @@ def test_connection_lost(
         database.execute("SELECT pg_terminate_backend(%s)", backends(database, schema))
 
         with pytest.raises(StoreUnavailableError, match="run it again"):
-            run.result(PATIENCE)
+            run.result(TIMEOUT)
 
     other.rollback()
     assert migrate(database_url, schema=schema) == ALL
 
 
 def test_unreachable_server() -> None:
-    """A server that does not answer is a StoreUnavailableError that keeps the password."""
+    """An unreachable server is a StoreUnavailableError that does not contain the password."""
     with pytest.raises(StoreUnavailableError, match="cannot be reached") as caught:
         migrate("postgresql://ann:hunter2@127.0.0.1:1/app")
 
@@ -301,7 +303,7 @@ def test_unreachable_server() -> None:
     ],
 )
 def test_bad_conninfo(url: str) -> None:
-    """A conninfo that cannot be read is a SettingsError that repeats no part of it."""
+    """An invalid conninfo is a SettingsError that quotes no part of it."""
     with pytest.raises(SettingsError) as caught:
         migrate(url)
 
@@ -310,7 +312,7 @@ def test_bad_conninfo(url: str) -> None:
 
 
 async def test_inspect(database_url: str, schema: str) -> None:
-    """A migrated table passes inspection, by its schema's name or by the search_path."""
+    """A migrated table passes inspection, with a schema name or with the search_path."""
     migrate(database_url, schema=schema)
 
     async with await AsyncConnection.connect(search(database_url, schema)) as connection:
@@ -319,7 +321,7 @@ async def test_inspect(database_url: str, schema: str) -> None:
 
 
 async def test_inspect_older(database: Connection, database_url: str, schema: str) -> None:
-    """A missing or older table does not pass inspection, and the remedy is named."""
+    """A missing or older table fails inspection, and the error names the remedy."""
     async with await AsyncConnection.connect(search(database_url, schema)) as connection:
         with pytest.raises(SchemaError, match=f"no table {schema}.session; run"):
             await inspect(connection, schema)

@@ -1,4 +1,4 @@
-"""Edits of one session that leave in one statement do what they would have done one by one."""
+"""Edits of one session that share a statement have the same result as separate edits."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ SECONDS = st.none() | st.integers(1, 9).map(float)
 
 @st.composite
 def edits(draw: st.DrawFn) -> Edit:
-    """Draw an edit as a store makes them: a merge, a whole value or a touch."""
+    """Draw an edit as the store makes them: a merge, a whole value or a touch."""
     members = draw(st.none() | MEMBERS)
     granted = draw(st.booleans())
     return Edit(
@@ -34,7 +34,9 @@ State = tuple[dict[str, Any], float | None, float | None]
 
 
 def applied(state: State, edit: Edit) -> State:
-    """Return what the UPDATE makes of a row: its value, the last period, the session's own."""
+    """Return what the UPDATE stores in a row: the value, the last period, the
+    session's own period.
+    """
     value, seconds, own = state
     if edit.changed is not None:
         kept = {} if edit.replaced else {n: value[n] for n in value if n not in set(edit.removed)}
@@ -46,7 +48,7 @@ def applied(state: State, edit: Edit) -> State:
 
 @given(MEMBERS, st.lists(edits(), min_size=1, max_size=5))
 def test_composition(value: dict[str, int], several: list[Edit]) -> None:
-    """A row ends the same, whether edits come one by one or composed in order."""
+    """Edits composed in order give the same row as edits applied one by one."""
     start: State = (value, None, 30.0)
     one_by_one = start
     composed = several[0]

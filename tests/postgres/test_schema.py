@@ -1,4 +1,4 @@
-"""Judging a table by what the catalog says of it, and finding the migrations."""
+"""Checking a table against the catalog, and finding the migrations."""
 
 from pathlib import Path
 
@@ -21,12 +21,12 @@ def without(name: str) -> list[Column]:
 
 
 def test_good_table() -> None:
-    """A table with exactly the wanted columns passes."""
+    """A table with exactly the required columns passes."""
     check(GOOD)
 
 
 def test_foreign_columns() -> None:
-    """Columns of the application's own are no reason to refuse the table."""
+    """A table with additional columns of the application passes."""
     check([*GOOD, Column("tenant", "integer", is_key=False)])
 
 
@@ -56,13 +56,13 @@ def test_foreign_columns() -> None:
     ],
 )
 def test_bad_table(columns: list[Column], message: str) -> None:
-    """A table that cannot work is refused with what is wrong and what to do."""
+    """An unusable table is rejected; the error says what is wrong and what to do."""
     with pytest.raises(SchemaError, match=message):
         check(columns, table="app.session")
 
 
 def test_numbered_order() -> None:
-    """Migrations come in the order of their numbers, and their names start with them."""
+    """Migrations are sorted by number, and their names start with the number."""
     names = [migration.name for migration in migrations()]
 
     assert names[:2] == ["0001_session", "0002_digest_and_jsonb"]
@@ -71,7 +71,7 @@ def test_numbered_order() -> None:
 
 @pytest.mark.parametrize("migration", migrations(), ids=lambda migration: migration.name)
 def test_self_contained(migration: schema.Migration) -> None:
-    """A migration is one transaction that records its own name before it works."""
+    """A migration is one transaction that first records its own name."""
     statements = [line for line in migration.sql.splitlines() if line and not line.startswith("--")]
 
     assert statements[0].startswith("BEGIN")
@@ -82,7 +82,7 @@ def test_self_contained(migration: schema.Migration) -> None:
 
 
 def test_wheel_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Migrations inside the package come before those of a checkout."""
+    """Migrations inside the package take precedence over those of a checkout."""
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations" / "0001_x.sql").write_text("SELECT 1;")
     (tmp_path / "migrations" / "README").write_text("not SQL")
@@ -92,7 +92,7 @@ def test_wheel_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without its migrations says so, an empty folder being none."""
+    """An installation without migrations raises an error; an empty folder counts as none."""
     (tmp_path / "migrations").mkdir()
     monkeypatch.setattr(schema, "files", lambda _: tmp_path)
     monkeypatch.setattr(schema, "__file__", str(tmp_path / "a" / "b" / "schema.py"))
@@ -102,6 +102,6 @@ def test_missing_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_qualified() -> None:
-    """A table is named in its schema, or left to the search_path."""
+    """A table is qualified with its schema, or found through the search_path."""
     assert qualified('a"b', "session").as_string() == '"a""b"."session"'
     assert qualified(None, "session").as_string() == '"session"'

@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own about its store: statements and rows."""
+"""What is specific to the PostgreSQL store: statements and rows."""
 
 import hashlib
 import logging
@@ -45,7 +45,7 @@ async def test_one_statement(
 
 
 async def test_no_key_in_table(postgres: PostgresStore, table: Connection) -> None:
-    """The table holds the digest of a key and nowhere the key itself."""
+    """The table holds the digest of a key, and the key itself nowhere."""
     key = await postgres.renew(await postgres.generate({"user": "ann"}, granted=True))
 
     (row,) = table.execute("SELECT session_key, session::text FROM session").fetchall()
@@ -56,7 +56,7 @@ async def test_no_key_in_table(postgres: PostgresStore, table: Connection) -> No
 
 
 async def test_digest_is_no_key(postgres: PostgresStore, table: Connection) -> None:
-    """Whoever reads the table cannot use what stands there."""
+    """A digest read from the table cannot be used as a key."""
     await postgres.generate({"user": "ann"})
 
     ((digest,),) = table.execute("SELECT session_key FROM session").fetchall()
@@ -66,7 +66,7 @@ async def test_digest_is_no_key(postgres: PostgresStore, table: Connection) -> N
 
 @pytest.mark.parametrize("blank", [" ", "  ", "\t", "\n", "\u00a0"], ids=repr)
 async def test_blanks(postgres: PostgresStore, blank: str) -> None:
-    """A key has one spelling: blanks around it make it another, unknown one."""
+    """A key has one spelling: with blanks around it, it is another, unknown key."""
     key = await postgres.generate({"user": "ann"})
 
     assert await postgres.get(key + blank) is None
@@ -77,7 +77,7 @@ async def test_blanks(postgres: PostgresStore, blank: str) -> None:
 
 @pytest.mark.parametrize("expiry", ["infinity", "10000-01-01", "294276-12-31"])
 async def test_far_expiry(postgres: PostgresStore, table: Connection, expiry: str) -> None:
-    """A row whose expiry no `datetime` can hold loads, with a century to live."""
+    """A row whose expiry is too far for a `datetime` loads, with a period of a century."""
     key = await postgres.generate({"user": "ann"})
     table.execute("UPDATE session SET expire_date = %s::timestamptz", (expiry,))
 
@@ -90,7 +90,7 @@ async def test_far_expiry(postgres: PostgresStore, table: Connection, expiry: st
 
 @pytest.mark.parametrize("expiry", ["-infinity", "4713-01-01 BC", "now"])
 async def test_past_expiry(postgres: PostgresStore, table: Connection, expiry: str) -> None:
-    """A row whose expiry has come is gone, at the very instant and ever after."""
+    """A row is not found from the instant of its expiry on."""
     key = await postgres.generate({"user": "ann"})
     table.execute("UPDATE session SET expire_date = %s::timestamptz", (expiry,))
 
@@ -99,7 +99,7 @@ async def test_past_expiry(postgres: PostgresStore, table: Connection, expiry: s
 
 @pytest.mark.parametrize("final", ["infinity", "10000-01-01", "294276-12-31"])
 async def test_far_lifetime(postgres: PostgresStore, table: Connection, final: str) -> None:
-    """A row whose lifetime no `datetime` can hold loads."""
+    """A row whose lifetime is too far for a `datetime` loads."""
     key = await postgres.generate({"user": "ann"})
     table.execute("UPDATE session SET final_date = %s::timestamptz", (final,))
 
@@ -114,14 +114,14 @@ async def test_far_lifetime(postgres: PostgresStore, table: Connection, final: s
     [
         pytest.param('{"n": ' + "9" * 5000 + "}", id="integer of 5000 digits"),
         pytest.param('{"n": ' + "9" * 400 + ".5}", id="float beyond Python's"),
-        # Python 3.13 reads some 10,000 levels, older ones a tenth of that.
+        # Python 3.13 reads some 10,000 levels, older versions a tenth of that.
         pytest.param('{"n": ' + "[" * 14_000 + "]" * 14_000 + "}", id="too deep"),
     ],
 )
 async def test_unreadable_value(
     postgres: PostgresStore, table: Connection, caplog: pytest.LogCaptureFixture, stored: str
 ) -> None:
-    """A stored value that Python cannot hold counts as gone and is logged; its row is kept."""
+    """A stored value that Python cannot represent is logged and not found; its row is kept."""
     key = await postgres.generate({"user": "ann"})
     table.execute("UPDATE session SET session_data = %s::jsonb", (stored,))
 
@@ -137,7 +137,7 @@ async def test_unreadable_value(
 
 
 async def test_database_clock(postgres: PostgresStore, table: Connection) -> None:
-    """Creation and expiry are written with the database's clock."""
+    """Creation and expiry are set by the database's clock."""
     await postgres.generate(period=3600)
 
     query = "SELECT created_on <= now(), expire_date - created_on FROM session"
@@ -145,7 +145,7 @@ async def test_database_clock(postgres: PostgresStore, table: Connection) -> Non
 
 
 async def test_renew_keeps_row(postgres: PostgresStore, table: Connection) -> None:
-    """A renewal keeps the creation date and the user, which are not the session's to change."""
+    """A renewal keeps the creation date and the user: a session cannot change them."""
     key = await postgres.generate({"a": 1})
     table.execute("UPDATE session SET created_on = '2020-02-02 UTC', user_id = 'ann'")
 

@@ -1,4 +1,4 @@
-"""How a store comes by its connections, and what it says when it cannot."""
+"""How a store opens and closes its connections, and its errors when it cannot connect."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ async def wait_for_no_connections(table: Connection, name: str) -> None:
     """Wait until the server has noticed that the connections of this name are closed."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
     async with asyncio.timeout(20):
-        while table.execute(query, (name,)).fetchone() != (0,):  # noqa: ASYNC110 - it can only be asked
+        while table.execute(query, (name,)).fetchone() != (0,):  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.01)
 
 
@@ -81,7 +81,7 @@ async def test_search_path(table: Connection, database_url: str, migrated_schema
     ],
 )
 async def test_pool(database_url: str, migrated_schema: str, kwargs: dict[str, Any]) -> None:
-    """A pool of the caller's will do, however its connections are set up."""
+    """A store accepts a caller's pool with any connection settings."""
     async with AsyncConnectionPool(database_url, kwargs=kwargs, min_size=1, open=False) as pool:
         store = PostgresStore(pool, schema=migrated_schema)
 
@@ -143,7 +143,7 @@ async def test_closed_pool(database_url: str, migrated_schema: str) -> None:
 async def test_ended_connections(
     postgres: PostgresStore, end_connections: Callable[[], None]
 ) -> None:
-    """When the server ends every connection, at most some errors say so, and work goes on."""
+    """When the server ends all connections, a few calls fail, and later calls succeed."""
     key = await postgres.generate({"a": 1})
     end_connections()
 
@@ -177,7 +177,7 @@ async def test_ended_connections(
     ],
 )
 def test_wrong_conninfo(source: str, keywords: dict[str, str]) -> None:
-    """A conninfo that cannot work is refused at once, by an error that quotes none of it."""
+    """An unusable conninfo is rejected at once, and the error quotes no part of it."""
     with pytest.raises(SettingsError) as caught:
         PostgresStore(source, **keywords)  # type: ignore[arg-type]  # other keywords have types
 
@@ -193,7 +193,7 @@ def test_unknown_keyword_named() -> None:
 
 
 def test_pool_with_keywords() -> None:
-    """A pool has its own conninfo, so keywords beside it are refused."""
+    """A pool has its own conninfo, so keywords beside it are rejected."""
     pool = AsyncConnectionPool("", open=False)
 
     with pytest.raises(SettingsError, match="host"):
@@ -206,7 +206,7 @@ def test_repr() -> None:
 
 
 async def test_unreachable(closed_port: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Opening a store on an unreachable server says why, and the password nowhere."""
+    """The error for an unreachable server gives the reason, and never shows the password."""
     caplog.set_level(logging.DEBUG)
     store = PostgresStore(f"postgresql://ann:s3cret@127.0.0.1:{closed_port}/app")
 
@@ -219,7 +219,7 @@ async def test_unreachable(closed_port: int, caplog: pytest.LogCaptureFixture) -
 
 
 async def test_wrong_database(database_url: str) -> None:
-    """Opening a store on a database that does not exist says so."""
+    """The error for a database that does not exist names the database."""
     store = PostgresStore(make_conninfo(database_url, dbname="pgsession_no_such_database"))
 
     with pytest.raises(StoreUnavailableError, match="pgsession_no_such_database"):
@@ -227,7 +227,7 @@ async def test_wrong_database(database_url: str) -> None:
 
 
 async def test_opens_later(migrated_schema: str, point: Callable[..., None]) -> None:
-    """A store that could not be opened opens once the server is there."""
+    """A store that could not be opened opens once the server is reachable."""
     point(there=False)
     store = PostgresStore(service="movable", schema=migrated_schema)
     with pytest.raises(StoreUnavailableError):
@@ -254,7 +254,9 @@ async def test_migrated_later(database_url: str, schema: str) -> None:
 
 
 async def test_shared_attempt() -> None:
-    """Callers who wait for an attempt to connect share its failure, and queue for no other."""
+    """Callers that wait for the same connection attempt share its failure; no second attempt is
+    made.
+    """
     attempts = []
 
     async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -315,7 +317,7 @@ async def test_closed_while_opening(
 async def test_wrong_table(
     database_url: str, migrated_schema: str, table: Connection, statement: str, remedy: str
 ) -> None:
-    """Opening a store on a table that will not do names the remedy."""
+    """The error for an unusable table names the remedy."""
     table.execute(statement.encode())
     store = PostgresStore(database_url, schema=migrated_schema)
 
@@ -331,7 +333,7 @@ async def test_wrong_table_of_pool(database_url: str, schema: str) -> None:
 
 
 async def test_seed_table(database_url: str, schema: str) -> None:
-    """Opening a store on a table that 0001 alone has made names the remedy."""
+    """The error for a table that only migration 0001 has made names the remedy."""
     url = make_conninfo(database_url, options=f"-csearch_path={schema}")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(migrations()[0].sql.encode())
@@ -341,7 +343,7 @@ async def test_seed_table(database_url: str, schema: str) -> None:
 
 
 async def test_own_columns(database_url: str, migrated_schema: str, table: Connection) -> None:
-    """Columns of the application's own are no reason to refuse a table."""
+    """A table with additional columns of the application is accepted."""
     table.execute("ALTER TABLE session ADD COLUMN tenant integer DEFAULT 7")
 
     async with PostgresStore(database_url, schema=migrated_schema) as store:
@@ -349,7 +351,7 @@ async def test_own_columns(database_url: str, migrated_schema: str, table: Conne
 
 
 async def test_open_twice(database_url: str, migrated_schema: str) -> None:
-    """Opening tells whether the store was closed; opening twice is fine."""
+    """`open` returns whether the store was closed; opening twice is allowed."""
     store = PostgresStore(database_url, schema=migrated_schema)
 
     assert await store.open()
@@ -358,7 +360,7 @@ async def test_open_twice(database_url: str, migrated_schema: str) -> None:
 
 
 async def test_close_twice(database_url: str, migrated_schema: str) -> None:
-    """Closing twice is fine, and so is closing a store that was never opened."""
+    """Closing twice is allowed, and so is closing a store that was never opened."""
     store = PostgresStore(database_url, schema=migrated_schema)
 
     await store.close()
@@ -368,7 +370,7 @@ async def test_close_twice(database_url: str, migrated_schema: str) -> None:
 
 
 async def test_opens_itself(database_url: str, migrated_schema: str, table: Connection) -> None:
-    """A store opens on first use, once, however many come first."""
+    """A store opens on first use, and only once when many calls come at the same time."""
     url = make_conninfo(database_url, application_name=migrated_schema)
     store = PostgresStore(url, schema=migrated_schema, pool_size=1)
 
@@ -380,7 +382,7 @@ async def test_opens_itself(database_url: str, migrated_schema: str, table: Conn
 
 
 async def test_closed(database_url: str, migrated_schema: str) -> None:
-    """A closed store says so instead of opening behind the caller's back."""
+    """A closed store raises `StoreClosedError` instead of opening again."""
     store = PostgresStore(database_url, schema=migrated_schema)
     await store.open()
     await store.close()
@@ -392,7 +394,7 @@ async def test_closed(database_url: str, migrated_schema: str) -> None:
 async def test_closes_connections(
     database_url: str, migrated_schema: str, table: Connection
 ) -> None:
-    """A closed store has no connection left."""
+    """A closed store leaves no connection open."""
     url = make_conninfo(database_url, application_name=migrated_schema)
     async with PostgresStore(url, schema=migrated_schema) as store:
         await asyncio.gather(*(store.generate() for _ in range(20)))
@@ -414,7 +416,7 @@ async def test_reopened(database_url: str, migrated_schema: str) -> None:
 
 
 async def test_closed_for_good(database_url: str, migrated_schema: str) -> None:
-    """A pool of the caller's that was closed cannot be opened again, and its store says so."""
+    """A caller's pool that was closed cannot be opened again; `open` raises `StoreClosedError`."""
     store = PostgresStore(
         AsyncConnectionPool(database_url, min_size=1, open=False), schema=migrated_schema
     )
@@ -426,7 +428,7 @@ async def test_closed_for_good(database_url: str, migrated_schema: str) -> None:
 
 
 async def test_pool_closed_beneath(database_url: str, migrated_schema: str) -> None:
-    """A store whose pool the caller has closed says that it is closed."""
+    """A store whose pool the caller has closed raises `StoreClosedError`."""
     async with AsyncConnectionPool(database_url, min_size=1, open=False) as pool:
         store = PostgresStore(pool, schema=migrated_schema)
         await store.open()
@@ -436,7 +438,7 @@ async def test_pool_closed_beneath(database_url: str, migrated_schema: str) -> N
 
 
 async def test_other_loop(database_url: str, migrated_schema: str) -> None:
-    """A store that is open in one running event loop refuses to serve another."""
+    """A store that is open in one running event loop cannot be used in another."""
     async with PostgresStore(database_url, schema=migrated_schema) as store:
 
         def elsewhere() -> None:
@@ -449,7 +451,7 @@ async def test_other_loop(database_url: str, migrated_schema: str) -> None:
 
 
 def test_ended_loop(database_url: str, migrated_schema: str) -> None:
-    """A store whose event loop has ended opens in the next."""
+    """A store whose event loop has ended opens in the next event loop."""
     store = PostgresStore(database_url, schema=migrated_schema)
 
     key = asyncio.run(store.generate({"a": 1}))
@@ -464,7 +466,7 @@ def test_ended_loop(database_url: str, migrated_schema: str) -> None:
 
 
 def test_connecting_in_ended_loop(database_url: str, migrated_schema: str) -> None:
-    """An event loop ends though the pool of an open store is connecting just then."""
+    """An event loop can end while the pool of an open store is connecting."""
     store = PostgresStore(database_url, schema=migrated_schema)
 
     async def crowd() -> None:
@@ -487,7 +489,7 @@ def test_connecting_in_ended_loop(database_url: str, migrated_schema: str) -> No
 
 
 def test_closed_in_ended_loop(database_url: str, migrated_schema: str) -> None:
-    """A store that was closed with its event loop opens in the next."""
+    """A store that was closed before its event loop ended opens in the next event loop."""
     store = PostgresStore(database_url, schema=migrated_schema)
 
     async def visit() -> None:
@@ -499,7 +501,7 @@ def test_closed_in_ended_loop(database_url: str, migrated_schema: str) -> None:
 
 
 async def test_caller_connection_left_clean(database_url: str, migrated_schema: str) -> None:
-    """A connection of the caller's pool comes back without an open transaction."""
+    """A connection returns to the caller's pool without an open transaction."""
     async with AsyncConnectionPool(database_url, min_size=1, max_size=1, open=False) as pool:
         store = PostgresStore(pool, schema=migrated_schema)
         await store.get(await store.generate())
@@ -537,7 +539,7 @@ print(os.waitstatus_to_exitcode(status))
 
 
 def test_forked(database_url: str, migrated_schema: str) -> None:
-    """A process that was forked after the store was opened is told so; its parent goes on."""
+    """A process forked after the store was opened gets an error; its parent is not affected."""
     done = subprocess.run(
         [sys.executable, "-c", FORKING, database_url, migrated_schema],
         capture_output=True,

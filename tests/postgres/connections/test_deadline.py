@@ -1,4 +1,4 @@
-"""A deadline ends what it was set for, however often it must be told."""
+"""A deadline interrupts a block that takes too long, repeatedly if necessary."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from pgsession.postgres.connections.deadline import GRACE, Deadline
 
 
 async def tidying_up(seconds: float) -> None:
-    """Wait for ever; when interrupted, tidy up for so long."""
+    """Wait for ever; when interrupted, clean up for this many seconds."""
     try:
         await asyncio.Event().wait()
     finally:
@@ -16,7 +16,7 @@ async def tidying_up(seconds: float) -> None:
 
 
 async def test_in_time() -> None:
-    """What ends in time is not disturbed, then or later."""
+    """A block that ends in time is not interrupted, neither then nor later."""
     with Deadline(0.01) as deadline:
         await asyncio.sleep(0)
     await asyncio.sleep(0.02)
@@ -25,7 +25,7 @@ async def test_in_time() -> None:
 
 
 async def test_late() -> None:
-    """What takes too long ends with `TimeoutError`, and the task is as if nothing had been."""
+    """A block that takes too long ends with `TimeoutError`; the task is not marked as cancelled."""
     with pytest.raises(TimeoutError), Deadline(0.01):
         await asyncio.Event().wait()
 
@@ -35,7 +35,7 @@ async def test_late() -> None:
 
 
 async def test_deaf() -> None:
-    """What tidies up for longer than the grace allows is interrupted again."""
+    """A block whose cleanup takes longer than the grace period is interrupted again."""
     before = asyncio.get_running_loop().time()
 
     with pytest.raises(TimeoutError), Deadline(0.01) as deadline:
@@ -46,7 +46,7 @@ async def test_deaf() -> None:
 
 
 async def test_extended() -> None:
-    """More time can be allowed, and no end of it."""
+    """A deadline can be extended, or removed."""
     with Deadline(0.01) as deadline:
         deadline.extend(None)
         await asyncio.sleep(0.02)
@@ -61,7 +61,7 @@ async def test_extended() -> None:
 
 
 async def test_cancelled_by_another() -> None:
-    """A cancellation by somebody else stays one, though the deadline passes meanwhile."""
+    """A cancellation by another task stays a cancellation, even if the deadline passes too."""
 
     async def work() -> None:
         with Deadline(0.01):
@@ -76,7 +76,7 @@ async def test_cancelled_by_another() -> None:
 
 
 async def test_other_error() -> None:
-    """An error of the block's own is not replaced."""
+    """An error that the block raises itself is not replaced."""
 
     async def work() -> None:
         try:

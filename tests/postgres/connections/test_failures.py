@@ -1,4 +1,4 @@
-"""What the driver's errors become, by SQLSTATE and not by class."""
+"""How the driver's errors are translated: by SQLSTATE, not by class."""
 
 import psycopg
 import pytest
@@ -14,7 +14,7 @@ from pgsession.errors import (
 )
 from pgsession.postgres.connections.failures import Retries, Verdict, judge, translated
 
-#: What a driver's error may quote, and ours must not.
+#: A driver's error may quote this; our errors must not.
 PRIVATE = "hunter2"
 
 MEANINGS = {
@@ -23,7 +23,7 @@ MEANINGS = {
         55P03 25006 25P03 25P04 40001 40P01 58000 58030
     """,
     SchemaError: "3F000 42P01 42703 42804 42501 42883 22001 23514",
-    # Of these a retry is no remedy, nor is there a table to mend.
+    # For these, neither a retry nor a change of the table helps.
     SessionError: "0A000 22007 22008 22015 22P02 22P05 23505 26000 42601 42P05 54001 XX000",
 }
 
@@ -37,7 +37,7 @@ MEANINGS = {
     ],
 )
 def test_sqlstate(state: str, meaning: type[SessionError]) -> None:
-    """An SQLSTATE has one meaning, and our text names it without quoting the driver's."""
+    """Each SQLSTATE maps to one error class; our message names it without quoting the driver's."""
     ours = translated(driver.lookup(state)(PRIVATE))
 
     assert type(ours) is meaning
@@ -59,7 +59,7 @@ def test_sqlstate(state: str, meaning: type[SessionError]) -> None:
     ],
 )
 def test_no_sqlstate(error: psycopg.Error, meaning: type[SessionError]) -> None:
-    """Errors of the pool and of the connection have no SQLSTATE, and are told apart by class."""
+    """Errors of the pool and of the connection have no SQLSTATE; they are translated by class."""
     ours = translated(error)
 
     assert type(ours) is meaning
@@ -120,7 +120,7 @@ def test_verdict_without_sqlstate(error: psycopg.Error, verdict: Verdict) -> Non
     ],
 )
 def test_retries(verdicts: list[Verdict], idempotent: bool, attempts: int) -> None:
-    """So many attempts are made of a piece of work that fails in this way."""
+    """An operation that fails in this way is attempted this many times."""
     retries = Retries(idempotent=idempotent)
     made = 1
 

@@ -1,4 +1,4 @@
-"""A pool hands connections from one piece of work to the next, and returns them in time."""
+"""A pool passes connections from one caller to the next, and returns them in time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,19 +16,19 @@ from pgsession.postgres.connections.pool import Pool
 
 
 async def accept(_connection: Connection) -> None:
-    """Find the database in order."""
+    """Accept any database."""
 
 
 @pytest.fixture
 def settings(database_url: str, migrated_schema: str) -> PoolSettings:
-    """One connection, which bears the schema's name."""
+    """A pool of one connection, whose application name is the schema's name."""
     conninfo = make_conninfo(database_url, application_name=migrated_schema)
     return PoolSettings(conninfo=conninfo, size=1, timeout=10, prepared=True)
 
 
 @pytest.fixture
 async def pool(settings: PoolSettings) -> AsyncIterator[Pool]:
-    """A pool that makes its connections itself."""
+    """A pool that opens its own connections."""
     pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
     await pool.open()
     yield pool
@@ -37,7 +37,7 @@ async def pool(settings: PoolSettings) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def theirs(settings: PoolSettings) -> AsyncIterator[AsyncConnectionPool]:
-    """A pool of the caller's, in transactions, as psycopg makes it."""
+    """A caller's pool with psycopg's default settings: connections without autocommit."""
     async with AsyncConnectionPool(settings.conninfo, open=False, min_size=1, max_size=1) as theirs:
         await theirs.wait()
         yield theirs
@@ -45,7 +45,7 @@ async def theirs(settings: PoolSettings) -> AsyncIterator[AsyncConnectionPool]:
 
 @pytest.fixture
 async def shared(theirs: AsyncConnectionPool) -> AsyncIterator[Pool]:
-    """A pool on the caller's."""
+    """A pool that uses the caller's pool."""
     shared = Pool(theirs, check=accept, on_open=lambda: None, timeout=10)
     await shared.open()
     yield shared
@@ -53,7 +53,7 @@ async def shared(theirs: AsyncConnectionPool) -> AsyncIterator[Pool]:
 
 
 def driver_pool(pool: Pool) -> AsyncConnectionPool[OwnConnection]:
-    """Return psycopg's pool behind a pool."""
+    """Return the psycopg pool that a pool uses."""
     inner = pool._pool  # noqa: SLF001 - to see what it holds
     assert inner is not None
     return inner
@@ -62,7 +62,7 @@ def driver_pool(pool: Pool) -> AsyncConnectionPool[OwnConnection]:
 async def until_returned(pool: Pool) -> None:
     """Wait until psycopg's pool has its one connection."""
     async with asyncio.timeout(10):
-        while not driver_pool(pool).get_stats()["pool_available"]:  # noqa: ASYNC110 - it can only be asked
+        while not driver_pool(pool).get_stats()["pool_available"]:  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.01)
 
 
@@ -77,7 +77,7 @@ async def use(pool: Pool) -> Connection:
 
 
 async def test_kept(pool: Pool) -> None:
-    """Of many uses one after another psycopg's pool sees only the first."""
+    """Of many uses in a row, only the first requests a connection from psycopg's pool."""
     first = await use(pool)
     driver_pool(pool).pop_stats()
 
@@ -88,7 +88,7 @@ async def test_kept(pool: Pool) -> None:
 
 
 async def test_returns(pool: Pool) -> None:
-    """A connection that nobody uses is soon in psycopg's pool, without the cursor that it had."""
+    """An unused connection soon returns to psycopg's pool, without its cursor."""
     connection = await use(pool)
     cursor_of(connection)
 
@@ -100,7 +100,7 @@ async def test_returns(pool: Pool) -> None:
 
 
 async def test_returns_under_load(pool: Pool) -> None:
-    """A connection in constant use visits psycopg's pool, which replaces it when it is old."""
+    """A connection in constant use returns to psycopg's pool, which replaces it when it is old."""
     await use(pool)
     driver_pool(pool).pop_stats()
 
@@ -110,10 +110,10 @@ async def test_returns_under_load(pool: Pool) -> None:
 
 
 async def test_waiting(pool: Pool) -> None:
-    """A caller that waits gets the connection that is released."""
+    """A waiting caller gets the connection that is released."""
     connection = await pool.acquire()
     other = asyncio.create_task(use(pool))
-    while not driver_pool(pool).get_stats()["requests_waiting"]:  # noqa: ASYNC110 - it can only be asked
+    while not driver_pool(pool).get_stats()["requests_waiting"]:  # noqa: ASYNC110 - there is no event to await
         await asyncio.sleep(0)
     pool.release(connection)
 
@@ -121,7 +121,7 @@ async def test_waiting(pool: Pool) -> None:
 
 
 async def test_ended(pool: Pool, end_connections: Callable[[], None]) -> None:
-    """A connection that the server has ended is not handed out."""
+    """A connection that the server has ended is not acquired again."""
     first = await use(pool)
     end_connections()
 
@@ -138,7 +138,7 @@ async def test_broken(pool: Pool) -> None:
 
 
 async def test_replaced(pool: Pool) -> None:
-    """All connections are replaced: the ready ones at once, one in use when it is released."""
+    """All connections are replaced: idle ones at once, used ones when they are released."""
     first = await use(pool)
     await pool.replace_all()
 
@@ -154,7 +154,7 @@ async def test_replaced(pool: Pool) -> None:
 
 
 async def test_closed(settings: PoolSettings) -> None:
-    """Closing closes what is ready, and what is released later; nothing is handed out any more."""
+    """Closing the pool closes idle connections; after that, no connection can be acquired."""
     pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
     ready = await use(pool)
     await pool.close()
@@ -165,19 +165,19 @@ async def test_closed(settings: PoolSettings) -> None:
 
 
 async def test_closed_while_in_use(settings: PoolSettings) -> None:
-    """A connection that is released after closing is closed."""
+    """A connection that is released after the pool was closed is closed."""
     pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
     connection = await pool.acquire()
     await pool.close()
     pool.release(connection)
 
     async with asyncio.timeout(10):
-        while not connection.closed:  # noqa: ASYNC110 - it can only be asked
+        while not connection.closed:  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0)
 
 
 async def test_closed_while_opening(settings: PoolSettings) -> None:
-    """A caller whose pool is closed while it opens is told so."""
+    """A caller gets `StoreClosedError` if the pool is closed while it opens."""
     checking, allowed = asyncio.Event(), asyncio.Event()
 
     async def wait(_connection: Connection) -> None:
@@ -197,7 +197,7 @@ async def test_closed_while_opening(settings: PoolSettings) -> None:
 
 
 async def test_opened_once(settings: PoolSettings) -> None:
-    """Callers that come while the pool opens share one attempt, and each gets its own error."""
+    """Callers that arrive while the pool opens share one attempt; each gets its own error."""
     attempts: list[Connection] = []
 
     async def reject(connection: Connection) -> None:
@@ -215,7 +215,7 @@ async def test_opened_once(settings: PoolSettings) -> None:
 
 
 async def test_cancelled_opener(settings: PoolSettings) -> None:
-    """A caller that is cancelled while the pool opens does not stop it for the others."""
+    """A cancelled caller does not stop the opening of the pool for the others."""
     allowed = asyncio.Event()
 
     async def wait(_connection: Connection) -> None:
@@ -236,13 +236,13 @@ async def test_cancelled_opener(settings: PoolSettings) -> None:
 async def test_reconnects(
     settings: PoolSettings, point: Callable[..., None], migrated_schema: str
 ) -> None:
-    """A pool that cannot connect tries again as long as a caller waits, and serves it then."""
+    """A pool that cannot connect retries while a caller waits, and then serves that caller."""
     movable = make_conninfo(service="movable", application_name=migrated_schema)
     own = OwnPool(replace(settings, conninfo=movable))
     point(there=False)
     await own.open()
     waiting = asyncio.create_task(own.getconn(10))
-    while own.get_stats().get("connections_errors", 0) < 3:  # noqa: ASYNC110 - it can only be asked
+    while own.get_stats().get("connections_errors", 0) < 3:  # noqa: ASYNC110 - there is no event to await
         await asyncio.sleep(0.01)
 
     point(there=True)
@@ -254,9 +254,9 @@ async def test_reconnects(
 
 
 async def test_cancelled_while_returning(pool: Pool) -> None:
-    """A connection whose user is cancelled while it returns to psycopg's pool is not lost."""
+    """A connection is not lost when its user is cancelled while returning it to psycopg's pool."""
     connection = await pool.acquire()
-    pool._taken_at.clear()  # noqa: SLF001 - it has been in use for long
+    pool._taken_at.clear()  # noqa: SLF001 - as if it had been in use for a long time
 
     async def work() -> None:
         try:
@@ -264,7 +264,7 @@ async def test_cancelled_while_returning(pool: Pool) -> None:
         finally:
             pool.release(connection)
 
-    async with driver_pool(pool)._lock:  # noqa: SLF001 - whatever else psycopg's pool does
+    async with driver_pool(pool)._lock:  # noqa: SLF001 - psycopg's pool is busy
         user = asyncio.create_task(work())
         await asyncio.sleep(0)
         user.cancel()
@@ -274,14 +274,14 @@ async def test_cancelled_while_returning(pool: Pool) -> None:
 
 
 async def test_shared(shared: Pool) -> None:
-    """No connection of a caller's pool is kept."""
+    """A connection of a caller's pool is returned after each use."""
     await use(shared)
 
     await until_returned(shared)
 
 
 async def test_shared_transaction(shared: Pool) -> None:
-    """A transaction that was left open on a caller's connection is rolled back."""
+    """A transaction left open on a connection of a caller's pool is rolled back."""
     connection = await use(shared)
 
     await until_returned(shared)
@@ -290,7 +290,7 @@ async def test_shared_transaction(shared: Pool) -> None:
 
 
 async def test_shared_ended(shared: Pool, end_connections: Callable[[], None]) -> None:
-    """A connection of a caller's pool that the server has ended is not handed out."""
+    """A connection of a caller's pool that the server has ended is not acquired again."""
     first = await use(shared)
     await until_returned(shared)
     end_connections()
@@ -299,7 +299,7 @@ async def test_shared_ended(shared: Pool, end_connections: Callable[[], None]) -
 
 
 async def test_cursor(pool: Pool, shared: Pool) -> None:
-    """The statements of a connection made here share a cursor; those of a caller's do not."""
+    """A connection of our own reuses one cursor; a connection of a caller's pool does not."""
     for each, shares in ((pool, True), (shared, False)):
         connection = await each.acquire()
         assert (cursor_of(connection) is cursor_of(connection)) is shares

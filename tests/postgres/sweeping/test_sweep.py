@@ -1,4 +1,4 @@
-"""How much a batch looks at, how long the pauses are, and what a sweeper does when it fails."""
+"""Batch sizes, pauses between sweeps, and how a sweeper handles errors."""
 
 import asyncio
 import contextvars
@@ -28,18 +28,18 @@ SOON = timedelta(milliseconds=1)
     ],
 )
 def test_fitted(pages: int, seconds: float, next_pages: int) -> None:
-    """The next batch is as large as takes ten milliseconds, but grows slowly."""
+    """The next batch has the size that takes ten milliseconds; it grows slowly."""
     assert fitted(pages, seconds) == next_pages
 
 
 @given(st.floats(min_value=0.001, max_value=1e6))
 def test_jittered(pause: float) -> None:
-    """A pause is 50 to 150 % of what is set."""
+    """A pause is 50 to 150 % of the setting."""
     assert 0.5 * pause <= jittered(pause) <= 1.5 * pause
 
 
 def test_jittered_anew() -> None:
-    """Two processes pause differently."""
+    """Pauses are random, so that processes do not sweep in step."""
     assert len({jittered(600) for _ in range(10)}) == 10
 
 
@@ -55,12 +55,12 @@ def test_jittered_anew() -> None:
     ],
 )
 def test_stretched(stretch: int, swept: Swept, next_stretch: int) -> None:
-    """While a large table holds hardly any expired rows, it is swept less often."""
+    """A large table with few expired rows is swept less often."""
     assert stretched(stretch, swept) == next_stretch
 
 
 class Rounds:
-    """Stands for sweeps: each round does what the next of `outcomes` says; then it hangs."""
+    """A fake sweep: each round returns or raises the next of `outcomes`; then it hangs."""
 
     def __init__(self, *outcomes: Swept | Exception) -> None:
         self.outcomes = list(outcomes)
@@ -77,7 +77,7 @@ class Rounds:
 
 
 async def logged(caplog: pytest.LogCaptureFixture, *outcomes: Swept | Exception) -> list[str]:
-    """Return the log after some rounds."""
+    """Run some rounds and return the log messages."""
     caplog.set_level(logging.INFO, "pgsession")
     rounds = Rounds(*outcomes)
     sweeper = Sweeper(rounds.sweep, every=SOON)
@@ -89,7 +89,9 @@ async def logged(caplog: pytest.LogCaptureFixture, *outcomes: Swept | Exception)
 
 
 async def test_counts(caplog: pytest.LogCaptureFixture) -> None:
-    """A sweep that removed something is one line with its counts; any other is none."""
+    """A sweep that removed rows logs one line with its counts; a sweep that removed none logs
+    nothing.
+    """
     rounds = Swept(rows=3, pages=7, seconds=0.52), Swept(pages=7)
 
     assert await logged(caplog, *rounds) == [
@@ -98,7 +100,7 @@ async def test_counts(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_failing(caplog: pytest.LogCaptureFixture) -> None:
-    """What goes wrong is logged once, until it goes well again, and sweeping goes on."""
+    """Repeated failures are logged once, until a sweep succeeds; sweeping continues."""
     down = StoreUnavailableError("The database is down.")
 
     said = await logged(caplog, down, down, down, Swept(), down)
@@ -108,7 +110,7 @@ async def test_failing(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_unexpected(caplog: pytest.LogCaptureFixture) -> None:
-    """An error that nobody thought of is logged with its traceback, and sweeping goes on."""
+    """An unexpected error is logged with its traceback, and sweeping continues."""
     assert await logged(caplog, ZeroDivisionError(), Swept(rows=1)) == [
         "Expired sessions could not be removed.",
         "Removed 1 expired sessions in 0.0 s (0 pages looked at)",
@@ -117,7 +119,7 @@ async def test_unexpected(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def ended(*outcomes: Exception) -> bool:
-    """Tell whether the task ends by itself."""
+    """Return whether the task ends by itself."""
     rounds = Rounds(*outcomes)
     sweeper = Sweeper(rounds.sweep, every=SOON)
     others = asyncio.all_tasks()
@@ -128,12 +130,12 @@ async def ended(*outcomes: Exception) -> bool:
 
 
 async def test_closed() -> None:
-    """Of a store that is closed nothing is swept any more."""
+    """Sweeping ends when the store is closed."""
     assert await ended(StoreClosedError())
 
 
 async def test_start_twice() -> None:
-    """Starting twice begins one task, and stopping leaves none."""
+    """Starting twice starts one task, and stopping leaves none."""
     sweeper = Sweeper(Rounds().sweep, every=timedelta(days=1))
     before = asyncio.all_tasks()
 
@@ -148,7 +150,9 @@ async def test_start_twice() -> None:
 
 
 def test_next_loop() -> None:
-    """A sweeper whose event loop has ended begins in the next, and is not waited for there."""
+    """A sweeper whose event loop has ended starts in the next one, which does not wait for the old
+    task.
+    """
     sweeper = Sweeper(Rounds().sweep, every=timedelta(days=1))
 
     async def begin() -> int:
@@ -163,7 +167,7 @@ def test_next_loop() -> None:
 
 
 async def test_context() -> None:
-    """A sweep knows nothing of the request that happened to open the store."""
+    """A sweep runs in an empty context, not in that of the request that opened the store."""
     request = contextvars.ContextVar("request", default="none")
     seen = asyncio.get_running_loop().create_future()
 

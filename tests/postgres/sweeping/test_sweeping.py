@@ -1,4 +1,4 @@
-"""Expired rows go, by themselves or when told to, and nobody else is disturbed."""
+"""Expired rows are removed, periodically or on demand, without disturbing other work."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import sweep
 from tests.programs import environment
 
-PATIENCE = 20
+TIMEOUT = 20
 
 ROWS = """
 INSERT INTO session (session_key, session_data, expire_date)
@@ -37,7 +37,7 @@ Fill = Callable[..., None]
 
 @pytest.fixture
 def fill(table: Connection) -> Fill:
-    """Makes rows, expired ones unless told otherwise; some twenty of them fill a page."""
+    """Return a function that inserts rows, expired by default; about twenty fill a page."""
 
     def make(rows: int, *, prefix: str = "expired ", seconds: float = -1) -> None:
         table.execute(
@@ -55,9 +55,9 @@ def count(table: Connection) -> int:
 
 
 async def wait_until(table: Connection, question: str, *arguments: object) -> None:
-    """Wait until the answer is true; the server can only be asked."""
-    async with asyncio.timeout(PATIENCE):
-        while table.execute(question.encode(), arguments).fetchall() != [(True,)]:  # noqa: ASYNC110 - see above
+    """Poll the server until the answer is true."""
+    async with asyncio.timeout(TIMEOUT):
+        while table.execute(question.encode(), arguments).fetchall() != [(True,)]:  # noqa: ASYNC110 - the server sends no event
             await asyncio.sleep(0.005)
 
 
@@ -67,7 +67,7 @@ async def wait_for_no_sweep(table: Connection, name: str) -> None:
 
 
 def idle(url: str, schema: str, **settings: Any) -> PostgresStore:
-    """Return a store that sweeps when told to, and whose connections bear the schema's name."""
+    """Return a store that sweeps on demand; its application name is the schema's name."""
     named = make_conninfo(url, application_name=schema)
     return PostgresStore(named, schema=schema, sweep_every=None, **settings)
 
@@ -75,7 +75,7 @@ def idle(url: str, schema: str, **settings: Any) -> PostgresStore:
 async def test_sweep(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """A sweep removes what has expired, leaves what has not, and says how much it did."""
+    """A sweep removes expired rows, keeps the others, and returns its counts."""
     fill(3000)
     fill(50, prefix="living ", seconds=60)
     store = idle(database_url, migrated_schema)
@@ -90,7 +90,7 @@ async def test_sweep(
 
 
 async def test_empty(database_url: str, migrated_schema: str) -> None:
-    """A table that never held a row is swept at once."""
+    """Sweeping a table that never held a row looks at no pages."""
     swept = await idle(database_url, migrated_schema).sweep()
 
     assert (swept.rows, swept.pages, swept.total, swept.is_whole) == (0, 0, 0, True)
@@ -99,7 +99,7 @@ async def test_empty(database_url: str, migrated_schema: str) -> None:
 async def test_by_itself(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """While a store is open expired rows go by themselves."""
+    """An open store removes expired rows periodically."""
     fill(10)
 
     async with PostgresStore(database_url, schema=migrated_schema, sweep_every=0.01):
@@ -109,7 +109,7 @@ async def test_by_itself(
 async def test_by_itself_later(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """They go as well from a store that opens on first use, through a pool of the caller's."""
+    """A store that opens on first use, through a caller's pool, removes expired rows too."""
     fill(10)
     async with AsyncConnectionPool(database_url, min_size=1, open=False) as pool:
         store = PostgresStore(pool, schema=migrated_schema, sweep_every=0.01)
@@ -121,7 +121,7 @@ async def test_by_itself_later(
 
 
 async def test_not_at_once(database_url: str, migrated_schema: str, table: Connection) -> None:
-    """A store that has just been opened does not sweep yet, for others were opened with it."""
+    """A newly opened store waits before its first sweep: other stores may open with it."""
     async with PostgresStore(database_url, schema=migrated_schema) as store:
         await store.generate(period=-1)
 
@@ -129,14 +129,14 @@ async def test_not_at_once(database_url: str, migrated_schema: str, table: Conne
 
 
 def test_wrong_period() -> None:
-    """A store that would sweep all the time is refused."""
+    """A period of zero between sweeps is rejected."""
     with pytest.raises(SettingsError, match="sweep_every"):
         PostgresStore(sweep_every=0)
 
 
 @pytest.mark.parametrize("has_index", [False, True], ids=["no index", "index on the expiry"])
 async def test_plan(migrated_schema: str, table: Connection, fill: Fill, has_index: bool) -> None:
-    """Each batch looks at its own pages alone, whatever the planner was told."""
+    """Each batch scans only its own pages, whatever the planner's settings and indexes."""
     fill(2000)
     if has_index:
         table.execute("CREATE INDEX ON session (expire_date)")
@@ -155,7 +155,7 @@ async def test_plan(migrated_schema: str, table: Connection, fill: Fill, has_ind
 
 
 async def test_batches(database_url: str, migrated_schema: str, fill: Fill) -> None:
-    """No batch looks at more than 128 pages, and there are no more batches than that takes."""
+    """No batch looks at more than 128 pages, and no page is looked at twice."""
     fill(20_000)
     told = [Swept()]
 
@@ -171,18 +171,18 @@ async def test_batches(database_url: str, migrated_schema: str, fill: Fill) -> N
 async def test_touched_meanwhile(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill, isolation: str
 ) -> None:
-    """A row that is touched while a sweep wants to remove it survives."""
+    """A row whose expiry is extended while a sweep waits to remove it is kept."""
     fill(100)
     options = f"-c default_transaction_isolation={isolation.replace(' ', chr(92) + ' ')}"
     url = make_conninfo(database_url, application_name=migrated_schema, options=options)
-    expired = Expired(migrated_schema, lock_timeout=PATIENCE)
+    expired = Expired(migrated_schema, lock_timeout=TIMEOUT)
     waits = """
         SELECT coalesce(bool_or(wait_event_type = 'Lock'), false)
         FROM pg_stat_activity
         WHERE application_name = %s
     """
 
-    async with dedicated(url, purpose="sweep", timeout=PATIENCE) as connection:
+    async with dedicated(url, purpose="sweep", timeout=TIMEOUT) as connection:
         with psycopg.connect(database_url, options=f"-csearch_path={migrated_schema}") as toucher:
             toucher.execute(
                 "UPDATE session SET expire_date = now() + interval '1 hour' "
@@ -200,7 +200,7 @@ async def test_touched_meanwhile(
 async def test_held_row(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """A row that somebody holds for long delays a sweep by no more than its batch."""
+    """A sweep skips the batch of a row that is locked for long, and removes the others."""
     fill(3000)
 
     with psycopg.connect(database_url, options=f"-csearch_path={migrated_schema}") as holder:
@@ -216,7 +216,7 @@ async def test_held_row(
 async def test_one_at_a_time(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """While one worker removes rows another removes none, and says that it met one."""
+    """While one worker sweeps, another removes no rows and reports that its sweep is not whole."""
     fill(10)
     turn, _ = Expired(migrated_schema).removal(0, 1)
 
@@ -231,7 +231,7 @@ async def test_one_at_a_time(
 async def test_schemas_apart(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """Tables of different schemas are swept at the same time."""
+    """Tables in different schemas can be swept at the same time."""
     fill(10)
     other = f"{migrated_schema}_other"
     migrate(database_url, schema=other)
@@ -246,7 +246,7 @@ async def test_schemas_apart(
 
 
 def test_processes(database_url: str, migrated_schema: str, table: Connection, fill: Fill) -> None:
-    """Processes that sweep at the same time remove each row once, and all of them."""
+    """Processes that sweep at the same time remove all rows, each row once."""
     fill(40_000)
     variables = {"SESSION_DATABASE_URL": database_url, "SESSION_SCHEMA": migrated_schema}
     command = [sys.executable, "-m", "pgsession", "sweep"]
@@ -266,7 +266,7 @@ def test_processes(database_url: str, migrated_schema: str, table: Connection, f
 async def test_close(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """A store that is closed in the middle of a sweep leaves neither a task nor a connection."""
+    """A store that is closed during a sweep leaves no task and no connection behind."""
     fill(3000)
     before = asyncio.all_tasks()
     url = make_conninfo(database_url, application_name=migrated_schema)
@@ -275,7 +275,7 @@ async def test_close(
 
     await store.open()
     await wait_until(table, sweeps, f"{migrated_schema} sweep")
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         await store.close()
 
     assert asyncio.all_tasks() == before
@@ -283,7 +283,7 @@ async def test_close(
 
 
 async def test_close_pool(database_url: str, migrated_schema: str, table: Connection) -> None:
-    """A store that closes a pool of the caller's ends its sweeping with it, and in silence."""
+    """A store that closes a caller's pool also ends its sweeping, and logs nothing."""
     before = asyncio.all_tasks()
     pool = AsyncConnectionPool(database_url, min_size=1, open=False)
 
@@ -298,7 +298,7 @@ async def test_close_pool(database_url: str, migrated_schema: str, table: Connec
 async def test_cancelled(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """A sweep that is cancelled leaves no connection, and what it removed is gone."""
+    """A cancelled sweep leaves no connection open, and the rows that it removed stay removed."""
     fill(3000)
     sweeping = asyncio.create_task(
         idle(database_url, migrated_schema).sweep(progress=lambda _: sweeping.cancel())
@@ -314,7 +314,9 @@ async def test_cancelled(
 async def test_ended_connection(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """A sweep uses one connection; when the server ends that, the next sweep does the rest."""
+    """A sweep uses one connection; if the server ends it, the next sweep removes the remaining
+    rows.
+    """
     fill(3000)
     store = idle(database_url, migrated_schema)
     query = """
@@ -340,11 +342,11 @@ async def test_survives(
     point: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A store goes on sweeping when the server is back, and has said once that it was away."""
+    """A store continues sweeping when the server is reachable again, and logs the outage once."""
     point(there=True)
     async with PostgresStore(service="movable", schema=migrated_schema, sweep_every=0.01):
         point(there=False)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while "could not be removed" not in caplog.text:  # noqa: ASYNC110 - a log has no event
                 await asyncio.sleep(0.005)
         fill(10)
@@ -355,7 +357,7 @@ async def test_survives(
 
 
 async def test_read_only(database_url: str, migrated_schema: str, fill: Fill) -> None:
-    """Where nothing can be written, as on a standby, a sweep says so."""
+    """On a read-only server, such as a standby, a sweep raises `StoreUnavailableError`."""
     fill(1)
     url = make_conninfo(database_url, options="-c default_transaction_read_only=on")
 
@@ -364,13 +366,13 @@ async def test_read_only(database_url: str, migrated_schema: str, fill: Fill) ->
 
 
 async def test_no_table(database_url: str, schema: str) -> None:
-    """Without the table a sweep names the remedy."""
+    """The error for a missing table names the remedy."""
     with pytest.raises(SchemaError, match="pgsession migrate"):
         await idle(database_url, schema).sweep()
 
 
 async def test_unreachable(closed_port: int) -> None:
-    """A server that cannot be reached is told, and why, but not the password."""
+    """The error for an unreachable server gives the reason, and does not show the password."""
     store = PostgresStore(f"postgresql://ann:s3cret@127.0.0.1:{closed_port}/app")
 
     with pytest.raises(StoreUnavailableError, match="refused") as caught:
@@ -380,10 +382,10 @@ async def test_unreachable(closed_port: int) -> None:
 
 
 async def test_no_time(database_url: str, migrated_schema: str, fill: Fill) -> None:
-    """A batch that takes longer than the store's timeout is given up."""
+    """A batch that takes longer than the store's timeout fails."""
     fill(1)
     url = make_conninfo(database_url, application_name=migrated_schema)
-    expired = Expired(migrated_schema, lock_timeout=PATIENCE)
+    expired = Expired(migrated_schema, lock_timeout=TIMEOUT)
 
     async with dedicated(url, purpose="sweep", timeout=0.2) as connection:
         with psycopg.connect(database_url, options=f"-csearch_path={migrated_schema}") as holder:
@@ -394,7 +396,7 @@ async def test_no_time(database_url: str, migrated_schema: str, fill: Fill) -> N
 
 @pytest.fixture
 def partitioned(table: Connection) -> None:
-    """The table in two partitions: it has no pages of its own."""
+    """The session table in two partitions, so that it has no pages of its own."""
     table.execute("ALTER TABLE session RENAME TO plain")
     table.execute(
         "CREATE TABLE session (LIKE plain INCLUDING DEFAULTS, PRIMARY KEY (session_key)) "
@@ -412,7 +414,7 @@ def partitioned(table: Connection) -> None:
 async def test_partitioned(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """A table without pages of its own is swept by keys, a thousand at a time."""
+    """A table without pages of its own is swept by key, a thousand rows at a time."""
     fill(2500)
     fill(50, prefix="living ", seconds=60)
     told: list[Swept] = []
@@ -428,7 +430,7 @@ async def test_partitioned(
 async def test_partitioned_one_at_a_time(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:
-    """Keys are removed by one worker at a time as well."""
+    """A table swept by key is swept by one worker at a time as well."""
     fill(10)
     turn, _ = Expired(migrated_schema).removal(0, 1)
 
@@ -443,7 +445,7 @@ async def test_partitioned_one_at_a_time(
 async def test_distributed(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill, is_distributed: bool
 ) -> None:
-    """Of a table that Citus has distributed the pages on this node are not walked."""
+    """A table that Citus has distributed is swept by key, not by the pages on this node."""
     fill(10)
     table.execute("CREATE TABLE pg_dist_partition (logicalrelid regclass)")
     if is_distributed:
