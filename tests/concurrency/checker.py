@@ -1,11 +1,11 @@
-"""Tells whether a history could have come from a store that keeps the laws.
+"""Checks whether a correct store could have produced a history.
 
-Each key, and each member of each session, is judged on its own, in polynomial
-time. A member is either a *register*, written any number of times with values
-that are all different and never removed, or a *token*, written once and
-removed or taken any number of times. Generation writes a register for
-certain; whatever is unknown may take effect at any time after it was asked
-for, or never.
+Each key, and each member of each session, is checked separately, in polynomial
+time. A member is either a *register*, which is written any number of times with
+different values and never removed, or a *token*, which is written once and removed
+or taken any number of times. The generation of a session always writes its
+registers. An operation with an unknown outcome may take effect at any time after
+its call, or never.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.concurrency.history import Action, Key, Life, Operation, Outcome
 
 _BEFORE_ALL = -1.0
 
-#: What a register holds that nobody wrote yet.
+#: The content of a register that was never written.
 _ABSENT = None
 
 
@@ -43,7 +43,7 @@ def violations(operations: Iterable[Operation]) -> list[str]:
 
 
 def _judge_key(operations: Sequence[Operation]) -> str | None:
-    """Find a moment of death that agrees with all that was learned about the key."""
+    """Look for a time at which the key ended that fits all observations of it."""
     killers = [
         operation
         for operation in operations
@@ -68,11 +68,11 @@ def _judge_key(operations: Sequence[Operation]) -> str | None:
 
 
 def _judge_register(name: str, operations: Sequence[Operation]) -> str | None:
-    """Judge a register by the zones of its values (Gibbons and Korach, 1997).
+    """Check a register by the zones of its values (Gibbons and Korach, 1997).
 
-    A value's zone reaches from the first return to the last invocation of the
-    operations that wrote or read it. In between it was the register's content;
-    if the two come the other way round, it needs one moment between them.
+    The zone of a value extends from the first return to the last invocation of the
+    operations that wrote or read it. Between the two, the register had this value. If
+    the order is reversed, the register had this value at some moment between the two.
     """
     zones: dict[str | None, _Zone] = {_ABSENT: _Zone(_BEFORE_ALL, _BEFORE_ALL)}
     began: dict[str | None, float] = {_ABSENT: _BEFORE_ALL}
@@ -118,7 +118,7 @@ def _judge_zones(zones: dict[str | None, _Zone]) -> str | None:
 
 
 def _judge_token(name: str, operations: Sequence[Operation]) -> str | None:
-    """Find two moments, of setting and of removal, that agree with all that was seen."""
+    """Look for a time of the write and a time of the removal that fit all observations."""
     writes = [o for o in operations if name in o.wrote]
     if len(writes) > 1:
         raise ValueError(f"{name} is removed, so it may be written only once.")
@@ -145,7 +145,7 @@ def _judge_token(name: str, operations: Sequence[Operation]) -> str | None:
 
 
 def _found_absent(name: str, operation: Operation, all_of_session: Sequence[Operation]) -> bool:
-    """Tell whether an operation saw, or left, the session without the member."""
+    """Return whether an operation found, or left, the session without the member."""
     if not _is_ok(operation):
         return False
     match operation.action:
@@ -154,7 +154,7 @@ def _found_absent(name: str, operation: Operation, all_of_session: Sequence[Oper
         case Action.MERGE:
             return name in operation.removed
         case Action.TAKE:
-            # One that got nothing may have met a dead key instead.
+            # A take that got nothing may have found that the key had ended.
             return name in operation.removed and not any(
                 other.key == operation.key
                 and other.action in {Action.CLEAR, Action.RENEW}
@@ -174,10 +174,10 @@ def _moments(
     never: bool,
     later: float = 0.0,
 ) -> list[float]:
-    """Return the moments that differ in what they explain, within the time of some cause.
+    """Return the times to try: one in each gap between ticks in which a cause was in flight.
 
-    Ticks are whole numbers, so there is one moment to try in each gap between
-    two; removals take a `later` one than settings, as both may be in one gap.
+    Ticks are integers, so one time in each gap is enough. For removals, `later` is
+    added, because a write and its removal may be in the same gap.
     """
     ticks = {t for o in [*causes, *present, *absent] for t in (o.invoked, o.returned)}
     moments = {gap + 0.4 + later for t in ticks - {math.inf} for gap in (t - 1, t)}
@@ -194,7 +194,7 @@ def _may_count(operation: Operation) -> bool:
 
 
 def _may_remove(operation: Operation) -> bool:
-    """Tell whether it may have removed its member; a take that got nothing did not."""
+    """Return whether it may have removed its member; a take that got nothing did not."""
     is_take = operation.action is Action.TAKE
     return operation.outcome is Outcome.UNKNOWN or (_is_ok(operation) and not is_take)
 

@@ -1,4 +1,4 @@
-"""Clients that work on a few sessions without pause, and record what they do."""
+"""Clients that work on a few sessions continuously, and record their operations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgsession import Changes, PostgresStore
 from tests.concurrency.history import Action, History, Key, Life, Operation, Outcome
 from tests.concurrency.nemesis import Server
 
-#: What a client does next, and how often in a hundred times.
+#: How often, in percent, a client chooses each action.
 _HABITS = {
     Action.GET: 42,
     Action.MERGE: 34,
@@ -25,18 +25,18 @@ _REGISTERS = ("color", "size", "place")
 
 @dataclass(slots=True)
 class Shared:
-    """A session that all clients know; when it ends, another takes its place."""
+    """A session that all clients use; when it ends, a new one replaces it."""
 
     key: Key
     secret: str
-    #: Keys that were renewed, which some client may still hold.
+    #: Old keys of renewed sessions, which a client may still use.
     stale: list[tuple[Key, str]] = field(default_factory=list)
-    #: Tokens that some client offered and nobody is known to have taken.
+    #: Tokens that a client has set and that may not have been taken yet.
     tokens: list[str] = field(default_factory=list)
 
 
 class Clients:
-    """Some clients, each with a store and a pool of its own, and the sessions they share."""
+    """Some clients, each with its own store and pool, and the sessions that they share."""
 
     def __init__(self, server: Server, history: History, *, clients: int, sessions: int) -> None:
         self._history = history
@@ -50,7 +50,7 @@ class Clients:
         self._count = 0
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run until cancelled."""
         for _ in range(self._slots):
             self._shared.append(await self._begin(self._stores[0]))
         async with asyncio.TaskGroup() as group:
@@ -58,13 +58,13 @@ class Clients:
                 group.create_task(self._work(store, Random(number)))
 
     async def progress(self, operations: int) -> None:
-        """Wait until so many more operations have ended well."""
+        """Wait until this many more operations have succeeded."""
         async with self._done:
             due = self._count + operations
             await self._done.wait_for(lambda: self._count >= due)
 
     async def finish(self) -> None:
-        """Read every session once more, through each store, and close the stores."""
+        """Read every session again through each store, then close the stores."""
         for store in self._stores:
             for shared in self._shared:
                 outcome = Outcome.UNKNOWN
@@ -121,7 +121,7 @@ class Clients:
         return await self._history.record(Operation(action=Action.GET, key=key), store.get(secret))
 
     async def _merge(self, store: PostgresStore, shared: Shared, random: Random) -> Outcome:
-        """Write a register or two, and now and then put a new token or remove an old one."""
+        """Write one or two registers, and sometimes set a new token or remove an old one."""
         number = next(self._numbers)
         wrote = {
             name: f"{name} {number}" for name in random.sample(_REGISTERS, random.randint(1, 2))
@@ -140,7 +140,7 @@ class Clients:
 
     async def _take(self, store: PostgresStore, shared: Shared, random: Random) -> Outcome:
         name = random.choice(shared.tokens) if shared.tokens else "token of nobody"
-        if len(shared.tokens) > 3:  # let the others find it gone, for a while
+        if len(shared.tokens) > 3:  # leave it for the others to miss for a while
             shared.tokens.remove(name)
         draft = Operation(action=Action.TAKE, key=shared.key, removed=frozenset({name}))
         outcome, _ = await self._history.record(draft, store.take(shared.secret, name))
@@ -156,7 +156,7 @@ class Clients:
         return outcome
 
     async def _replace(self, store: PostgresStore, shared: Shared, key: Key) -> None:
-        """Put a new session in the place of one that has ended, unless another client did."""
+        """Replace a session that has ended with a new one, unless another client has done so."""
         new = await self._begin(store)
         if shared.key == key:
             shared.key, shared.secret, shared.tokens = new.key, new.secret, new.tokens

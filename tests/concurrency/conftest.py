@@ -1,4 +1,4 @@
-"""A table for races, and stores on it that can be told from everybody else."""
+"""A table for races, and stores whose connections can be identified."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,7 +16,7 @@ from tests.concurrency.witness import Witness
 
 @pytest.fixture(scope="session")
 def race_schema(database_url: str) -> Iterator[str]:
-    """The name of a schema that holds the table, which each `witness` finds empty."""
+    """The name of a schema with the table, which each `witness` empties."""
     name = f"pgsession_test_{secrets.token_hex(8)}"
     migrate(database_url, schema=name)
     yield name
@@ -26,7 +26,7 @@ def race_schema(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 async def witness(database_url: str, race_schema: str) -> AsyncIterator[Witness]:
-    """Other connections to the table of `race_schema`, which is empty."""
+    """Other connections to the table in `race_schema`, which is empty."""
     async with Witness.on(database_url, race_schema) as witness:
         yield witness
 
@@ -35,7 +35,7 @@ async def witness(database_url: str, race_schema: str) -> AsyncIterator[Witness]
 async def make_store(
     database_url: str, race_schema: str, witness: Witness
 ) -> AsyncIterator[Callable[..., PostgresStore]]:
-    """Makes stores that the witness sees, each with a pool of its own."""
+    """Return a function that makes stores, each with its own pool, which the witness sees."""
     async with AsyncExitStack() as stack:
 
         def make(**settings: Any) -> PostgresStore:
@@ -50,5 +50,5 @@ async def make_store(
 
 @pytest.fixture
 def store(make_store: Callable[..., PostgresStore]) -> PostgresStore:
-    """A store as it comes."""
+    """A store with default settings."""
     return make_store()

@@ -1,15 +1,15 @@
-"""Hammer shared sessions from several processes, and count what got lost.
+"""Change shared sessions from several processes, and count lost changes.
 
     python tests/concurrency/hammer.py --processes 4 --tasks 16 --sessions 8 --seconds 60
 
-Each task adds and removes members of its own in sessions that all tasks of all
-processes share, through whole ASGI applications. At the end every acknowledged
-change must be there, every acknowledged removal must have held, every counter
-must have counted each acknowledged step, and no session that was renewed or
-logged out may live under its old key. The exit status is 1 if anything is lost.
+All tasks of all processes share some sessions. Each task adds and removes members
+of its own in them, through whole ASGI applications. At the end, every acknowledged
+change must be stored, every acknowledged removal must be in effect, every counter
+must equal the number of its acknowledged steps, and no session that was renewed or
+logged out may be found under its old key. The exit status is 1 if anything is lost.
 
-It works in a schema of its own, on the server of --database-url, of
-SESSION_DATABASE_URL, or on an embedded one.
+The tables are in a separate schema, on the server of --database-url, of
+SESSION_DATABASE_URL, or on an embedded server.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from pgsession.postgres.schema import migrate
 from tests.concurrency.hammer_worker import Scale, Slot, Tally, hammer
 from tests.concurrency.hammered_app import GONE, call, make_app
 
-#: More than the longest cookie.
+#: Longer than the longest cookie.
 _ROOM = 512
 
 _shared: list[SynchronizedString] = []
 
 
 def main() -> None:
-    """Hammer, say how it went, and exit with 1 if something was lost."""
+    """Run, print the result, and exit with 1 if anything was lost."""
     arguments = _parser().parse_args()
     scale = Scale(
         processes=arguments.processes,
@@ -132,7 +132,7 @@ def _run(database_url: str, schema: str, scale: Scale) -> list[str]:
 
 
 def _begin(shared: list[SynchronizedString], start: Barrier) -> None:
-    """Begin when all processes are there: the sooner ones would meet nobody."""
+    """Wait until all processes are ready, so that they work at the same time."""
     _shared[:] = shared
     start.wait(timeout=60)
 
@@ -179,7 +179,7 @@ async def _find_losses(
 
 
 def _promised(slot: int, generation: int, tallies: list[Tally]) -> dict[str, object]:
-    """Return what must be in a session: the tasks' names are their own, so no two disagree."""
+    """Return the expected content of a session; tasks use different names, so none conflict."""
     due: dict[str, object] = {"generation": generation}
     for tally in tallies:
         due |= tally.members.get((slot, generation), {})

@@ -1,4 +1,4 @@
-"""One process of the hammer: many tasks that change sessions which they share with all others."""
+"""One process of the hammer: many tasks that change the shared sessions."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from tests.concurrency.hammered_app import GONE, call, make_app
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How hard it hammers."""
+    """The size of a run."""
 
     processes: int
     tasks: int
     sessions: int
-    #: Each task goes on until it has made so many changes, or for so many seconds.
+    #: Each task makes this many changes, or runs for this many seconds.
     changes: int | None
     seconds: float | None
-    #: Some sessions are given new keys all the time.
+    #: Some sessions are renewed repeatedly.
     renewals: bool
-    #: Some sessions are logged out all the time, and logged in anew.
+    #: Some sessions are logged out and logged in again repeatedly.
     logouts: bool
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a worker knows: a generation of a session is named by slot and number."""
+    """The results of a worker. A generation of a session is identified by slot and number."""
 
     acknowledged: int = 0
-    #: Requests that came with a cookie whose session had been renewed or ended by another.
+    #: Requests with the cookie of a session that another task had renewed or ended.
     refused: int = 0
     renewed: int = 0
     ended: int = 0
-    #: The members of each generation, as acknowledged; each task has names of its own.
+    #: The acknowledged members of each generation; each task uses its own names.
     members: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
-    #: How often each generation was counted up, as acknowledged.
+    #: The acknowledged number of counter steps of each generation.
     counts: dict[tuple[int, int], int] = field(default_factory=dict)
-    #: Cookies whose sessions are over.
+    #: Cookies of sessions that have been renewed or ended.
     dead: list[str] = field(default_factory=list)
 
 
@@ -55,16 +55,16 @@ class Slot:
         self._shared = shared
 
     def read(self) -> tuple[int, str]:
-        """Return the session's generation and cookie; no cookie means that it was logged out."""
+        """Return the session's generation and cookie; the cookie is empty after a logout."""
         generation, _, cookie = self._shared.value.decode().partition(" ")
         return int(generation), cookie
 
     def write(self, generation: int, cookie: str) -> None:
-        """Tell everyone the cookie."""
+        """Publish the cookie to all processes."""
         self._shared.value = f"{generation} {cookie}".encode()
 
     def claim(self, generation: int) -> bool:
-        """Tell whether the caller is the first who knows that a generation has ended."""
+        """Return whether the caller is the first to see that a generation has ended."""
         with self._shared.get_lock():
             current, cookie = self.read()
             if current != generation or not cookie:
@@ -76,7 +76,7 @@ class Slot:
 async def hammer(
     database_url: str, schema: str, slots: list[Slot], process: int, scale: Scale
 ) -> Tally:
-    """Run one worker's tasks; return what they were promised."""
+    """Run one worker's tasks; return their acknowledged changes."""
     tally = Tally()
     async with PostgresStore(database_url, schema=schema, pool_size=4, timeout=30) as store:
         app = make_app(store)
@@ -87,7 +87,7 @@ async def hammer(
 
 
 class _Task:
-    """One visitor of all the sessions; its names are its own, so it knows what must be in them."""
+    """A task that visits all sessions. Its member names are unique, so it knows their values."""
 
     def __init__(
         self, app: ASGIApp, slots: list[Slot], name: str, scale: Scale, tally: Tally
@@ -101,17 +101,18 @@ class _Task:
         self._done = 0
 
     async def run(self) -> None:
-        """Change sessions, until enough was done."""
+        """Change sessions until the limit is reached."""
         ends = None if self._scale.seconds is None else time.monotonic() + self._scale.seconds
         while self._done < (self._scale.changes or 0) if ends is None else time.monotonic() < ends:
             slot = self._random.choice(self._slots)
             generation, cookie = slot.read()
             if not cookie:
-                await asyncio.sleep(0)  # whoever logged it out logs in again
+                await asyncio.sleep(0)  # the task that logged it out logs in again
                 continue
             chance = self._random.random()
-            # A session is either renewed or logged out: one who logs out of a key that was
-            # renewed at the same time could not tell which of the two came first.
+            # A session is either renewed or logged out, never both: a task that logs
+            # out of a key that is renewed at the same time could not tell which came
+            # first.
             if chance < 0.05 and self._scale.renewals and slot.number % 3 == 1:
                 await self._renew(slot, generation, cookie)
             elif chance < 0.05 and self._scale.logouts and slot.number % 3 == 2:
@@ -126,7 +127,7 @@ class _Task:
         name = f"{self._name}.{self._random.randrange(6)}"
         if name in members and self._random.random() < 0.5:
             answer = await call(self._app, "change", cookie=cookie, name=name)
-            # A cookie is the receipt: one whose session had ended meanwhile gets none.
+            # A cookie acknowledges the change: a session that has ended gets none.
             if self._is_acknowledged(answer.status, answer.cookie):
                 del members[name]
             return

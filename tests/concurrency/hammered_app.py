@@ -1,4 +1,4 @@
-"""The application under the hammer, and a caller that speaks ASGI to the whole of it."""
+"""The application under test by the hammer, and a function that calls it through ASGI."""
 
 import asyncio
 import json
@@ -15,25 +15,25 @@ from starlette.types import ASGIApp, Message
 
 from pgsession import SessionMiddleware, SessionNotFoundError, Store
 
-#: Every process signs alike, as the workers of one site do.
+#: All processes use the same secret, as the workers of one site do.
 SECRET: Final = "the hammer's secret, which every worker shares"
 
-#: What the application answers to a visitor whose session is not, or no longer, there.
+#: The response status for a visitor without a session.
 GONE: Final = 410
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back from one call of the application."""
+    """The result of one call of the application."""
 
     status: int
     content: Any
-    #: The cookie that the response set, as a Cookie header has it; None if it set none.
+    #: The cookie that the response set, as in a Cookie header; None if it set none.
     cookie: str | None
 
 
 def make_app(store: Store) -> Starlette:
-    """Return a site that does to its visitor's session what the path says."""
+    """Return an application whose paths name what they do to the session."""
     return Starlette(
         routes=[
             Route(f"/{page.__name__}", page, methods=["POST"])
@@ -44,13 +44,13 @@ def make_app(store: Store) -> Starlette:
 
 
 async def login(request: Request) -> Response:
-    """Start a session of a generation."""
+    """Begin a session with this generation."""
     request.session["generation"] = int(request.query_params["generation"])
     return JSONResponse(None)
 
 
 async def change(request: Request) -> Response:
-    """Set a member, or remove it where there is no value."""
+    """Set a member, or remove it if there is no value."""
     if "generation" not in request.session:
         return Response(status_code=GONE)
     name, value = request.query_params["name"], request.query_params.get("value")
@@ -59,12 +59,12 @@ async def change(request: Request) -> Response:
     else:
         request.session[name] = value
     for _ in range(len(name) % 3):
-        await asyncio.sleep(0)  # so that others load and save between our loading and saving
+        await asyncio.sleep(0)  # so that other requests load and save between our load and save
     return JSONResponse(request.session["generation"])
 
 
 async def count(request: Request) -> Response:
-    """Read, add one, write: as the only one who does."""
+    """Read, add one and write, under the session's lock."""
     session: Any = request.session
     if "generation" not in session:
         return Response(status_code=GONE)
@@ -77,7 +77,7 @@ async def count(request: Request) -> Response:
 
 
 async def renew(request: Request) -> Response:
-    """Change the key, as a login does."""
+    """Renew the key, as a login does."""
     session: Any = request.session
     if "generation" not in session:
         return Response(status_code=GONE)
@@ -95,14 +95,14 @@ async def logout(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """Return everything."""
+    """Return the whole content."""
     if "generation" not in request.session:
         return Response(status_code=GONE)
     return JSONResponse(dict(request.session))
 
 
 async def call(app: ASGIApp, page: str, *, cookie: str | None = None, **query: object) -> Answer:
-    """Call a page with a cookie; return when the application's call is over."""
+    """Call a page with a cookie; return when the application has returned."""
     sent: list[Message] = []
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""Operations made by hand, each by the moments of its call and its return."""
+"""Operations made by hand, each from the times of its call and its return."""
 
 import math
 from dataclasses import replace
@@ -21,7 +21,7 @@ def write(start: float, end: float, value: str, *, name: str = "a", key: Key = K
 
 
 def read(start: float, end: float, value: str | None, *, key: Key = KEY) -> Operation:
-    """Return a read that found this value of `a`, or an empty session."""
+    """Return a read that found this value of `a`, or an empty session if None."""
     return Operation(
         action=Action.GET,
         key=key,

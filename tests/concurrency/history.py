@@ -1,4 +1,4 @@
-"""A history: what each client asked of a store, from when to when, and how it ended."""
+"""A history: the calls of all clients to a store, with their times and outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class Action(Enum):
-    """What a client did."""
+    """The kind of an operation."""
 
     GENERATE = "generate"
     GET = "get"
@@ -28,17 +28,17 @@ class Action(Enum):
 
 
 class Outcome(Enum):
-    """How an operation ended."""
+    """The result of an operation."""
 
     OK = "ok"
-    #: It was certainly not done.
+    #: The operation certainly had no effect.
     FAILED = "failed"
-    #: It may have been done, or may yet be, or never.
+    #: The operation may have had an effect, or may have one later, or never.
     UNKNOWN = "unknown"
 
 
 class Life(Enum):
-    """What an operation learned about its key."""
+    """What an operation found out about its key."""
 
     LIVING = "living"
     DEAD = "dead"
@@ -47,7 +47,7 @@ class Life(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key by its place: the n-th of a session, which has another after each renewal."""
+    """The n-th key of a session. Each renewal gives a session another key."""
 
     session: int
     number: int = 0
@@ -55,32 +55,34 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation. Its times are ticks; no two are equal."""
+    """One operation. Its times are ticks; all ticks are different."""
 
     action: Action
     key: Key
     invoked: float = 0
-    #: Infinite for an unknown one: it may take effect at any time.
+    #: Infinite if the outcome is unknown: the operation may take effect at any time.
     returned: float = 0
     outcome: Outcome = Outcome.OK
     life: Life = Life.UNTOLD
-    #: The members that it set, and the names of those that it removed.
+    #: The members that it set, and the names of the members that it removed.
     wrote: Mapping[str, str] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
-    #: The members that a read found, or that a take got; None if it told nothing of them.
+    #: The members that a read or take returned; None if it returned no information.
     saw: Mapping[str, str] | None = None
 
 
 class History:
-    """Records operations. All clients are in one process, so that ticks order them truly."""
+    """Records operations. All clients share one process, so that ticks give the true order."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
         self._ticks = count()
 
     async def record(self, draft: Operation, call: Awaitable[_T]) -> tuple[Outcome, _T | None]:
-        """Await the call; record `draft` with what became of it, which is returned."""
-        done = replace(draft, outcome=Outcome.UNKNOWN)  # as for one that is cancelled
+        """Await the call and record `draft` with its outcome; return the outcome and the result."""
+        done = replace(
+            draft, outcome=Outcome.UNKNOWN
+        )  # unless it is found out below, as after a cancellation
         invoked = next(self._ticks)
         result = None
         try:
@@ -88,7 +90,7 @@ class History:
             done = _told(draft, result)
         except SessionNotFoundError:
             done = replace(draft, outcome=Outcome.FAILED, life=Life.DEAD)
-        except StoreBusyError:  # it never had a connection
+        except StoreBusyError:  # the call never had a connection
             done = replace(draft, outcome=Outcome.FAILED)
         except StoreUnavailableError:
             pass
@@ -115,7 +117,7 @@ def _told(draft: Operation, result: object) -> Operation:
         case Action.GET, _:
             return replace(draft, life=Life.DEAD)
         case Action.TAKE, None:
-            return replace(draft, saw={})  # the session may be dead, or hold no such member
+            return replace(draft, saw={})  # the session has ended, or has no such member
         case Action.TAKE, str() as taken:
             (name,) = draft.removed
             return replace(draft, life=Life.LIVING, saw={name: taken})

@@ -1,4 +1,4 @@
-"""What a store and the sessions of its requests should do, in plain Python without a clock."""
+"""A model of a store and of the sessions in its requests, in plain Python, without a clock."""
 
 import json
 from copy import deepcopy
@@ -15,7 +15,7 @@ Value = dict[str, Any]
 
 @dataclass(slots=True)
 class Living:
-    """A session that lives."""
+    """A session that has not ended."""
 
     value: Value | None
     period: timedelta
@@ -25,7 +25,7 @@ class Living:
 
 @dataclass(slots=True)
 class Model:
-    """The sessions that live, by key. No time passes in it but what `age` lets pass."""
+    """All living sessions, by key. There is no clock: tests change the expiry."""
 
     default_period: timedelta
     max_lifetime: timedelta | None
@@ -40,36 +40,36 @@ class Model:
     def generate(
         self, key: str, value: Value | None, period: timedelta | None, *, granted: bool
     ) -> None:
-        """Begin a session under a key that the store chose."""
+        """Begin a session with a key that the store has chosen."""
         self.living[key] = Living(deepcopy(value), ZERO, None, self.max_lifetime)
-        self._slide(key, period, granted=granted)
+        self._extend(key, period, granted=granted)
 
     def set(
         self, key: str, value: Value, period: timedelta | None, *, granted: bool | None
     ) -> None:
-        """Replace the value and slide."""
+        """Replace the value and extend the expiry."""
         self.find(key).value = deepcopy(value)
-        self._slide(key, period, granted=granted)
+        self._extend(key, period, granted=granted)
 
     def merge(
         self, key: str, changes: Changes, period: timedelta | None, *, granted: bool | None
     ) -> None:
-        """Apply changes; slide if a period is given."""
+        """Apply changes; extend the expiry if a period is given."""
         session = self.find(key)
         if changes:
             kept = {} if changes.replaced else session.value or {}
             kept = {name: kept[name] for name in kept if name not in changes.removed}
             session.value = deepcopy(kept | dict(changes.set))
         if period is not None:
-            self._slide(key, period, granted=granted)
+            self._extend(key, period, granted=granted)
 
     def touch(self, key: str, period: timedelta | None, *, granted: bool | None) -> None:
-        """Slide."""
+        """Extend the expiry."""
         self.find(key)
-        self._slide(key, period, granted=granted)
+        self._extend(key, period, granted=granted)
 
     def renew(self, key: str, heir: str) -> None:
-        """Move the session to the key that the store chose."""
+        """Move the session to a new key that the store has chosen."""
         self.living[heir] = self.find(key)
         del self.living[key]
 
@@ -78,18 +78,18 @@ class Model:
         self.living.pop(key, None)
 
     def clear_empty(self, key: str) -> bool:
-        """End the session if it holds nothing; tell whether it did."""
+        """End the session if it is empty; return whether it was."""
         is_empty = not self.find(key).value
         if is_empty:
             del self.living[key]
         return is_empty
 
     def take(self, key: str, name: str) -> object:
-        """Remove a member and return it, or None."""
+        """Remove a member and return it, or None if there is none."""
         session = self.living.get(key)
         return None if session is None or session.value is None else session.value.pop(name, None)
 
-    def _slide(self, key: str, period: timedelta | None, *, granted: bool | None) -> None:
+    def _extend(self, key: str, period: timedelta | None, *, granted: bool | None) -> None:
         session = self.living[key]
         length = self.default_period if period is None else period
         session.period = length if session.lifetime is None else min(length, session.lifetime)
@@ -101,31 +101,33 @@ class Model:
 
 @dataclass(slots=True)
 class Holder:
-    """A request that has loaded a session: what it loaded, and what it made of it."""
+    """A session as one request sees it: what it loaded, and its content now."""
 
     model: Model
     key: str
     loaded: Value
     content: Value
     granted: timedelta | None
-    #: It replaces the whole value.
+    #: The whole value will be replaced.
     cleared: bool = False
-    #: Another has ended or renewed the session.
+    #: Another request has ended or renewed the session.
     lost: bool = False
-    #: It has itself ended the session.
+    #: This request has ended the session itself.
     ended: bool = False
 
     @classmethod
     def of(cls, model: Model, key: str) -> "Holder":
-        """Load a session that lives."""
+        """Load a living session."""
         session = model.living[key]
         value = session.value or {}
         return cls(model, key, deepcopy(value), deepcopy(value), session.granted)
 
     def settle(self, period: timedelta | None = None, *, heir: str | None = None) -> bool:
-        """Save what was changed, under the heir's key if there is one; tell if there was a need.
+        """Save the changes, under the new key `heir` if given; return whether there was anything to
+        save.
 
-        Raises `SessionNotFoundError` where it has lost the session.
+        Raises `SessionNotFoundError` if another request has ended or renewed the
+        session.
         """
         self._raise_if_lost()
         changes = self.changes()
@@ -146,7 +148,7 @@ class Holder:
         return True
 
     def reload(self) -> None:
-        """Read the session again, and keep the changes."""
+        """Read the session again, and keep the unsaved changes."""
         self._raise_if_lost()
         stored, changes = deepcopy(self._find()), self.changes()
         self.loaded, self.granted = deepcopy(stored.value or {}), stored.granted
@@ -155,7 +157,7 @@ class Holder:
         self.content = stored.value or {}
 
     def take(self, name: str) -> object:
-        """Remove a member, here and where it is stored; return what was newest."""
+        """Remove a member from the session and the store; return its latest value."""
         taken = None if self.lost else self.model.take(self.key, name)
         if name in self.content and not _same(self.content, self.loaded, name):
             taken = self.content[name]
@@ -164,7 +166,7 @@ class Holder:
         return taken
 
     def changes(self) -> Changes:
-        """Tell what is to be merged."""
+        """Return the changes to merge."""
         before = {} if self.cleared else self.loaded
         content = self.content
         return Changes(
@@ -183,5 +185,5 @@ class Holder:
 
 
 def _same(one: Value, other: Value, name: str) -> bool:
-    """Tell whether two values have the same member. True is not 1."""
+    """Return whether both values have an equal member. True does not equal 1."""
     return name in other and json.dumps(one[name]) == json.dumps(other[name])

@@ -1,4 +1,4 @@
-"""A server of the test's own, and what is done to it."""
+"""A PostgreSQL server for one test, and the faults to inject."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ WHERE application_name = 'pgsession'
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A PostgreSQL that nobody else uses, with the table in it."""
+    """A PostgreSQL server with the session table, which only this test uses."""
 
     conninfo: str
     _cluster: Path
 
     async def restart(self) -> None:
-        """Let the server crash and recover, as after a loss of power."""
+        """Crash the server and let it recover, as after a power failure."""
         await asyncio.to_thread(self._restart)
 
     async def kill_backends(self) -> int:
-        """Cut every connection of every store; return how many."""
+        """End all connections of all stores; return their number."""
         return await asyncio.to_thread(self._kill_backends)
 
     def _kill_backends(self) -> int:
@@ -63,7 +63,7 @@ class Server:
 
 @contextmanager
 def own_server() -> Iterator[Server]:
-    """Run a server in a folder of its own; its commits are durable, as embedded ones are."""
+    """Run a server in its own folder; commits are durable, as on any embedded server."""
     with tempfile.TemporaryDirectory(prefix="pgsession-") as folder:
         data = Path(folder, "data")
         with embedded_server(data) as conninfo:

@@ -1,4 +1,4 @@
-"""The checker of histories: what it must refuse, and what it must let pass."""
+"""The checker of histories: which it rejects, and which it accepts."""
 
 import re
 
@@ -111,7 +111,7 @@ from tests.concurrency.history import Operation
     ],
 )
 def test_refused(history: list[Operation], fault: str) -> None:
-    """A history that no lawful store could have given is found out, and the fault is named."""
+    """A history that no correct store can produce is rejected, and the error is named."""
     (found,) = violations(history)
     assert re.search(fault, found)
 
@@ -182,11 +182,11 @@ def test_refused(history: list[Operation], fault: str) -> None:
     ],
 )
 def test_let_pass(history: list[Operation]) -> None:
-    """A history that some order of its operations explains is let pass."""
+    """A history that some order of its operations explains is accepted."""
     assert violations(history) == []
 
 
 def test_ambiguous_token() -> None:
-    """A member that is removed and written twice cannot be judged, which is said."""
+    """A member that is both removed and written twice cannot be judged, and raises an error."""
     with pytest.raises(ValueError, match="only once"):
         violations([write(1, 2, "x"), remove(3, 4), write(5, 6, "y")])

@@ -1,4 +1,4 @@
-"""Two batches from two processes may wait for each other's rows; nothing of theirs is lost."""
+"""Batches of two processes may deadlock on each other's rows, and no change is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,13 +14,13 @@ FREE = "SELECT FROM session WHERE session_key = %s FOR UPDATE SKIP LOCKED"
 
 
 async def is_held(witness: Witness, key: str) -> bool:
-    """Tell whether a transaction under way holds a row."""
+    """Return whether an open transaction holds the lock of a row."""
     async with await AsyncConnection.connect(witness.conninfo) as connection:
         return (await connection.execute(FREE, (digest(key),))).rowcount == 0
 
 
 async def test_deadlock(witness: Witness, store: PostgresStore) -> None:
-    """A batch that the server ends for the sake of another is sent again, and is stored."""
+    """A batch that the server rolls back because of a deadlock is retried and stored."""
     one, other = [await store.generate({"n": n}) for n in range(2)]
 
     for mine, theirs in ((one, other), (other, one)):
@@ -31,7 +31,8 @@ async def test_deadlock(witness: Witness, store: PostgresStore) -> None:
             )
             await witness.waiting(1)
             if await is_held(witness, mine):
-                # The batch has the one row and waits for the other; now its rival does the reverse.
+                # The batch holds one row and waits for the other; the rival does the
+                # reverse.
                 await rival.execute(LOCK, (digest(mine),))
             await rival.rollback()
             await batch
@@ -50,7 +51,7 @@ async def test_deadlock(witness: Witness, store: PostgresStore) -> None:
 async def test_deadlock_at_the_end(
     witness: Witness, store: PostgresStore, end: Callable[[PostgresStore, str], Awaitable[object]]
 ) -> None:
-    """Sessions that are renewed or cleared together end, though a rival wants their rows too."""
+    """Concurrent renewals or clears succeed even if a rival transaction locks the same rows."""
     keys = [await store.generate({"n": n}) for n in range(2)]
 
     async with await AsyncConnection.connect(witness.conninfo) as rival:

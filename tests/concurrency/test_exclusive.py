@@ -1,4 +1,4 @@
-"""`session.exclusive`: one at a time among those who ask, nobody else waits, nothing by halves."""
+"""`session.exclusive`: one block at a time, no delay for other requests, all or nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from pgsession import (
     StoreUnavailableError,
 )
 from tests.concurrency.visits import Gate, Work, application, filling, key_in, visit
-from tests.concurrency.witness import PATIENCE, Witness
+from tests.concurrency.witness import TIMEOUT, Witness
 
-#: A lock that stands in the way of every commit: the server ends the connection first.
+#: Every commit fails: the server terminates the connection first.
 FAILING_COMMIT: Final = """
 CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
@@ -30,7 +30,7 @@ CREATE CONSTRAINT TRIGGER fail AFTER UPDATE OR INSERT OR DELETE ON session
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail();
 """
 
-#: Every commit waits for a lock that somebody else may hold.
+#: Every commit waits for a lock that the test holds.
 HELD_COMMIT: Final = """
 CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_advisory_xact_lock(3); RETURN NULL; END';
@@ -40,8 +40,8 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
 
 
 async def counting(session: Session) -> None:
-    """Check, give others every chance to come in between, then act."""
-    async with session.exclusive(PATIENCE):
+    """Read, let other tasks run, then write."""
+    async with session.exclusive(TIMEOUT):
         count = session.get("count", 0)
         await asyncio.sleep(0)
         session["count"] = count + 1
@@ -57,7 +57,7 @@ async def clearing(session: Session) -> None:
 
 @pytest.fixture
 async def cookie(store: PostgresStore) -> str:
-    """The cookie of a session of ann's."""
+    """The cookie of a session with the user ann."""
     return (await visit(application(store, filling(user="ann")))).cookie
 
 
@@ -65,7 +65,7 @@ async def cookie(store: PostgresStore) -> str:
 async def test_waiting(
     make_store: Callable[..., PostgresStore], witness: Witness, cookie: str, processes: int
 ) -> None:
-    """Who waits for a lock sees, once it has it, what the one before wrote."""
+    """A block that waited for the lock sees what the previous block wrote."""
     stores = [make_store() for _ in range(processes)]
     gate = Gate()
     seen: list[object] = []
@@ -78,7 +78,7 @@ async def test_waiting(
     async def second(session: Session) -> None:
         assert "count" not in session
         asking.set()
-        async with session.exclusive(PATIENCE):
+        async with session.exclusive(TIMEOUT):
             seen.append(session["count"])
             session["count"] += 1
 
@@ -99,7 +99,7 @@ async def test_waiting(
 async def test_counting(
     make_store: Callable[..., PostgresStore], witness: Witness, cookie: str
 ) -> None:
-    """Thirty requests to three processes that each add one make thirty."""
+    """Thirty requests to three processes that each add one add up to thirty."""
     stores = [make_store() for _ in range(3)]
 
     await asyncio.gather(*(visit(application(stores[n % 3], counting), cookie) for n in range(30)))
@@ -117,12 +117,12 @@ async def test_counting(
 async def test_merge_passes(
     store: PostgresStore, witness: Witness, cookie: str, work: Work, value: dict[str, object]
 ) -> None:
-    """A request that does not ask for the lock does not wait for it; both changes are kept."""
+    """A request that does not use the lock does not wait for it; both changes are kept."""
 
     async def hold(session: Session) -> None:
         async with session.exclusive():
             session["held"] = 1
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await visit(application(store, work), cookie)
 
     await visit(application(store, hold), cookie)
@@ -131,7 +131,7 @@ async def test_merge_passes(
 
 
 async def test_merge_afterwards(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """A request that was loaded before the block and answers after it is merged over it."""
+    """A request loaded before a block that responds after it merges over the block's changes."""
     gate = Gate()
     async with asyncio.TaskGroup() as group:
         slow = application(store, gate.after(filling(count=10, cart=[1])))
@@ -145,7 +145,7 @@ async def test_merge_afterwards(store: PostgresStore, witness: Witness, cookie: 
 
 @pytest.mark.parametrize("asking", [1, 2], ids=["one process", "two processes"])
 async def test_busy(make_store: Callable[..., PostgresStore], asking: int) -> None:
-    """Who does not get the lock in time is told so, and writes nothing."""
+    """A caller that does not get the lock in time gets `StoreBusyError` and writes nothing."""
     stores = [make_store() for _ in range(asking)]
     key = await stores[0].generate({"a": 1})
 
@@ -154,12 +154,12 @@ async def test_busy(make_store: Callable[..., PostgresStore], asking: int) -> No
             async with stores[-1].exclusive(key, timeout=0.05):
                 pytest.fail("the lock is held by another")
 
-    async with stores[-1].exclusive(key, timeout=PATIENCE) as held:
+    async with stores[-1].exclusive(key, timeout=TIMEOUT) as held:
         assert await held.get(key) is not None
 
 
 async def test_refused_request(store: PostgresStore, cookie: str) -> None:
-    """A request that does not get the lock in time is refused for now, its cookie untouched."""
+    """A request that does not get the lock in time gets 503, and its cookie is unchanged."""
 
     async def ask(session: Session) -> None:
         async with session.exclusive(0.05):
@@ -173,12 +173,12 @@ async def test_refused_request(store: PostgresStore, cookie: str) -> None:
 
 
 async def test_limit(make_store: Callable[..., PostgresStore], witness: Witness) -> None:
-    """Those who hold locks and wait for them take half of the connections, however many come."""
+    """Lock holders and waiters use at most half of the connections, however many there are."""
     store = make_store(pool_size=4)
     keys = [await store.generate({"count": 0}) for _ in range(10)]
 
     async def count(key: str) -> None:
-        async with store.exclusive(key, timeout=PATIENCE) as held:
+        async with store.exclusive(key, timeout=TIMEOUT) as held:
             entry = await held.get(key)
             assert entry is not None
             assert entry.value is not None
@@ -192,19 +192,19 @@ async def test_limit(make_store: Callable[..., PostgresStore], witness: Witness)
         for key in keys + keys:
             group.create_task(count(key))
         await witness.waiting(2)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             entries = await asyncio.gather(*(store.get(key) for key in keys * 10))
         held = await witness.in_transaction()
 
     assert None not in entries
-    assert len(held) == 2 + 2  # the two of the other stores, and two of this
+    assert len(held) == 2 + 2  # two of the other stores, and two of this one
     assert await witness.values() == [{"count": 2}] * 10
 
 
 async def test_cancelled_waiters(
     make_store: Callable[..., PostgresStore], witness: Witness
 ) -> None:
-    """Waiters that are cancelled leave neither a connection nor a place in the queue behind."""
+    """Cancelled waiters leave no connection and no place in the queue behind."""
     store = make_store(pool_size=4)
     keys = [await store.generate() for _ in range(4)]
 
@@ -221,18 +221,18 @@ async def test_cancelled_waiters(
 
     assert all(task.cancelled() for task in tasks)
     assert await witness.in_transaction() == []
-    async with asyncio.timeout(PATIENCE), store.exclusive(keys[0]), store.exclusive(keys[1]):
+    async with asyncio.timeout(TIMEOUT), store.exclusive(keys[0]), store.exclusive(keys[1]):
         await asyncio.gather(*(store.get(key) for key in keys))
 
 
 @pytest.fixture(params=["memory", "postgres"])
 def either(request: pytest.FixtureRequest, store: PostgresStore) -> Store:
-    """Either store."""
+    """Each of the two stores."""
     return MemoryStore() if request.param == "memory" else store
 
 
 async def test_undone(either: Store) -> None:
-    """What a block that raises did to the session is undone; what was before is kept."""
+    """Changes in a block that raises are undone; changes before it are kept."""
     cookie = (await visit(application(either, filling(user="ann", cart=[1])))).cookie
 
     async def fail(session: Session) -> None:
@@ -257,7 +257,7 @@ async def test_undone(either: Store) -> None:
 
 
 async def test_new_undone(either: Store) -> None:
-    """A block that raises is undone also where the session has no row yet."""
+    """A block that raises is undone even if the session has no row yet."""
 
     async def fail(session: Session) -> None:
         session["before"] = 1
@@ -275,7 +275,7 @@ async def test_new_undone(either: Store) -> None:
 
 @pytest.mark.parametrize("rounds", [1, 2], ids=["at once", "asked again"])
 async def test_ended(either: Store, rounds: int) -> None:
-    """A block of a session that has ended meanwhile never runs."""
+    """A block of a session that has ended meanwhile does not run."""
     cookie = (await visit(application(either, filling(user="ann")))).cookie
 
     async def ask(session: Session) -> None:
@@ -291,12 +291,12 @@ async def test_ended(either: Store, rounds: int) -> None:
 async def test_expired_while_waiting(
     make_store: Callable[..., PostgresStore], witness: Witness, cookie: str
 ) -> None:
-    """A session that expires while one waits for its lock has ended, and is not prolonged."""
+    """A session that expires while a request waits for its lock has ended, and is not extended."""
     key = key_in(cookie)
 
     async def prolong(session: Session) -> None:
         with suppress(SessionNotFoundError):
-            async with session.exclusive(PATIENCE):
+            async with session.exclusive(TIMEOUT):
                 session.period = 60
             pytest.fail("the session has expired")
 
@@ -312,7 +312,7 @@ async def test_expired_while_waiting(
 
 
 async def test_period(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """A period set in a block begins when the block ends, however long it took."""
+    """A period set in a block starts at the end of the block, however long the block takes."""
 
     async def prolong(session: Session) -> None:
         async with session.exclusive():
@@ -326,7 +326,7 @@ async def test_period(store: PostgresStore, witness: Witness, cookie: str) -> No
 
 
 async def test_killed_holder(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """Where the connection with the lock is lost, nothing is written and the answer is 503."""
+    """If the connection with the lock is lost, nothing is written and the response is 503."""
 
     async def lose(session: Session) -> None:
         async with session.exclusive():
@@ -344,7 +344,7 @@ async def test_killed_holder(store: PostgresStore, witness: Witness, cookie: str
 
 
 async def test_lost_holder_raising(store: PostgresStore) -> None:
-    """An error of the block itself comes out, though its connection dies before the roll-back."""
+    """The block's own error is raised even if its connection is lost before the rollback."""
 
     async def die(connection: AsyncConnection[Any]) -> None:
         await asyncio.sleep(0)
@@ -352,9 +352,9 @@ async def test_lost_holder_raising(store: PostgresStore) -> None:
         connection.lock.release()
 
     async def lose() -> None:
-        locks = store._here().locks  # noqa: SLF001 - what it runs on
-        async with locks.hold(7, PATIENCE) as connection:
-            await connection.lock.acquire()  # as a statement of another task's would
+        locks = store._here().locks  # noqa: SLF001 - what the store runs on
+        async with locks.hold(7, TIMEOUT) as connection:
+            await connection.lock.acquire()  # as another task's statement would
             dying.append(asyncio.create_task(die(connection)))
             raise LookupError
 
@@ -365,7 +365,7 @@ async def test_lost_holder_raising(store: PostgresStore) -> None:
 
 
 async def test_killed_holder_caught(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """A handler that goes on without the lost lock keeps what it did outside the block alone."""
+    """A handler that catches the loss of the lock keeps only the changes made outside the block."""
 
     async def lose(session: Session) -> None:
         with suppress(StoreUnavailableError):
@@ -386,7 +386,7 @@ async def test_killed_holder_caught(store: PostgresStore, witness: Witness, cook
     "work", [filling(cart=[1]), renewing, clearing], ids=["merge", "renewal", "clear"]
 )
 async def test_failed_commit(database_url: str, migrated_schema: str, work: Work) -> None:
-    """What a block wrote, and could not commit, is undone in the session too."""
+    """Changes in a block whose commit fails are undone in the session too."""
     store = PostgresStore(database_url, schema=migrated_schema)
     async with store, Witness.on(database_url, migrated_schema) as witness:
         cookie = (await visit(application(store, filling(user="ann")))).cookie
@@ -408,7 +408,7 @@ async def test_failed_commit(database_url: str, migrated_schema: str, work: Work
 
 
 async def test_reload_beside_renewal(database_url: str, migrated_schema: str) -> None:
-    """A task of the request looks for the session under its new key once that is committed."""
+    """A reload while a renewal is in flight waits for its commit, and then reads the new key."""
     named = make_conninfo(database_url, application_name=f"{migrated_schema}_store")
     store = PostgresStore(named, schema=migrated_schema)
     async with store, Witness.on(database_url, migrated_schema) as witness:
@@ -425,7 +425,7 @@ async def test_reload_beside_renewal(database_url: str, migrated_schema: str) ->
                 renewal = asyncio.create_task(renew(session))
                 await witness.waiting(1)
                 reload = asyncio.create_task(session.reload())
-                for _ in range(3):  # reads that come after it, and are answered
+                for _ in range(3):  # later reads, which are answered
                     await asyncio.sleep(0)
                     await store.get(key_in(cookie))
             await asyncio.gather(renewal, reload)

@@ -1,4 +1,4 @@
-"""The hammer, for a few seconds."""
+"""A short run of the hammer."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ HAMMER = Path(__file__).with_name("hammer.py")
     ],
 )
 def test_nothing_is_lost(database_url: str, mode: list[str]) -> None:
-    """Whatever several processes do to sessions they share, no acknowledged change is lost."""
+    """Several processes that share sessions lose no acknowledged change."""
     scale = ["--processes", "3", "--tasks", "8", "--sessions", "6", "--changes", "30"]
     hammered = subprocess.run(
         [sys.executable, HAMMER, "--database-url", database_url, *scale, *mode],

@@ -1,4 +1,4 @@
-"""What many clients recorded while the server was being killed under them."""
+"""A history that many clients record while their server is killed repeatedly."""
 
 import asyncio
 import logging
@@ -11,16 +11,16 @@ from tests.concurrency.clients import Clients
 from tests.concurrency.history import History, Outcome
 from tests.concurrency.nemesis import own_server
 
-#: How often the nemesis strikes. Some seven strikes take a second.
+#: How many faults are injected. About seven fit in a second.
 STRIKES = int(os.environ.get("PGSESSION_TEST_STRIKES", "20"))
 
-#: Every so many strikes is a crash of the server; the others cut its connections.
+#: Every n-th fault is a crash of the server; the others end its connections.
 CRASH_EVERY = 7
 
 
 async def test_history(caplog: pytest.LogCaptureFixture) -> None:
-    """No history of killed backends and a crashing server breaks a law."""
-    caplog.set_level(logging.ERROR, "psycopg.pool")  # it warns of each connection it loses
+    """A history with killed backends and server crashes breaks no law."""
+    caplog.set_level(logging.ERROR, "psycopg.pool")  # it warns of each lost connection
     history = History()
     with own_server() as server:
         clients = Clients(server, history, clients=6, sessions=4)

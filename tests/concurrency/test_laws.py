@@ -1,4 +1,4 @@
-"""Laws of time that need no race to be broken."""
+"""Laws about expiry that can be tested without a race."""
 
 import time
 from datetime import timedelta
@@ -17,7 +17,7 @@ SLACK = 20
 async def test_wrong_clock(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
 ) -> None:
-    """A process whose clock is a day wrong finds the living alive and the expired dead."""
+    """A process whose clock is off by a day still finds valid sessions, and no expired ones."""
     await store.open()
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + wrong_by.total_seconds())
@@ -30,7 +30,7 @@ async def test_wrong_clock(
 
 
 async def save(session: Session) -> None:
-    """Change something, and commit it before the response."""
+    """Change the session and commit it before the response."""
     session["cart"] = [1]
     await session.save()
 
@@ -40,7 +40,7 @@ async def save(session: Session) -> None:
     [pytest.param(idle, filling(cart=[1]), id="late"), pytest.param(save, idle, id="saved")],
 )
 async def test_expiry_stays(store: PostgresStore, witness: Witness, work: Work, late: Work) -> None:
-    """A change that no cookie can tell of leaves the expiry as it is, as the cookie has it."""
+    """A change that is saved without a new cookie does not change the expiry."""
     first = await visit(application(store, filling(user="ann")))
     await witness.age(first.key, timedelta(hours=1))
 
@@ -54,7 +54,7 @@ async def test_expiry_stays(store: PostgresStore, witness: Witness, work: Work, 
 
 
 async def test_take_expired(store: PostgresStore) -> None:
-    """Nothing can be taken from a session that has expired."""
+    """Nothing can be taken from an expired session."""
     key = await store.generate({"state": "x"}, period=-1)
 
     assert await store.take(key, "state") is None

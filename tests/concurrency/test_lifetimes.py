@@ -1,6 +1,6 @@
-"""The cookie and the row end together, whichever path wrote last, and no later than they may.
+"""The cookie and the row expire together, whichever request wrote last, and never too late.
 
-Nobody waits for time to pass here: row and cookie are made older together.
+These tests do not wait: they make row and cookie older instead.
 """
 
 import time
@@ -84,7 +84,7 @@ async def forgetting(session: Session) -> None:
     session.period = None
 
 
-#: What a request does before it answers, or (late) afterwards.
+#: What a request does before its response, or (late) after it.
 EARLY: Final[dict[str, Work]] = {
     "read": reading,
     "merge": filling(cart=[1]),
@@ -115,12 +115,13 @@ STORES: Final[dict[str, dict[str, Any]]] = {
 }
 
 stores = pytest.mark.parametrize("settings", STORES.values(), ids=STORES)
-#: How old the session is each time it is used: too young for a touch, or long due for one.
+#: The session's age at each visit, as part of its period: too young to be extended, or
+#: old enough.
 ages = pytest.mark.parametrize("age", [0.05, 0.4], ids="{:.0%}".format)
 
 
 class Visits:
-    """The visits of one browser to one store, whose row is looked at after each."""
+    """The visits of one browser to one store; the row is checked after each visit."""
 
     def __init__(self, store: PostgresStore, witness: Witness, **settings: object) -> None:
         self.store = store
@@ -129,7 +130,7 @@ class Visits:
         self._settings = settings
 
     async def make(self, work: Work, *, late: Work = idle) -> int:
-        """Visit; assert that cookie and row end together; return the Set-Cookies counted."""
+        """Visit; assert that cookie and row expire together; count the Set-Cookie headers."""
         start = time.monotonic()
         answer = await self.browser.visit(
             application(self.store, work, late=late, **self._settings)
@@ -142,13 +143,13 @@ class Visits:
         return len(answer.cookies)
 
     async def remaining(self) -> float:
-        """Return the row's remaining seconds."""
+        """Return the seconds until the row expires."""
         row = await self.witness.row(self.browser.key)
         assert row is not None
         return row.remaining
 
     async def age(self, by: timedelta) -> None:
-        """Let time pass."""
+        """Make cookie and row older."""
         self.browser.age(by)
         await self.witness.age(self.browser.key, by)
 
@@ -177,7 +178,7 @@ async def test_early(
     age: float,
     work: Work,
 ) -> None:
-    """Cookie and row end together after whatever a request does, and the next one's touch."""
+    """Cookie and row expire together after any work in a request, and after the next read."""
     store = make_store(**settings)
     passed = age * min(store.default_period, store.max_lifetime or WEEK)
 
@@ -195,7 +196,7 @@ async def test_late(
     age: float,
     late: Work,
 ) -> None:
-    """What is written after the response has started does not make the row outlive its cookie."""
+    """A write after the start of the response does not make the row outlive its cookie."""
     store = make_store(**settings)
     passed = age * min(store.default_period, store.max_lifetime or WEEK)
 
@@ -204,7 +205,7 @@ async def test_late(
 
 @pytest.mark.parametrize("work", [saving, remembering_at_once, renewing, saving_in_a_lock])
 async def test_new(store: PostgresStore, witness: Witness, work: Work) -> None:
-    """Cookie and row of a new session end together however it was begun."""
+    """Cookie and row of a new session expire together, however the session began."""
 
     async def begin(session: Session) -> None:
         session["user"] = "ann"
@@ -218,12 +219,12 @@ async def test_new(store: PostgresStore, witness: Witness, work: Work) -> None:
 
 @pytest.mark.parametrize("late", LATE.values(), ids=LATE)
 async def test_new_late(store: PostgresStore, witness: Witness, late: Work) -> None:
-    """Cookie and row of a new session end together also if it is written to afterwards."""
+    """Cookie and row of a new session expire together, even if it is written after the response."""
     await Visits(store, witness).make(filling(user="ann"), late=late)
 
 
 async def test_not_emptied(store: PostgresStore, witness: Witness) -> None:
-    """Cookie and row end together where others filled what this request emptied."""
+    """Cookie and row expire together if other requests filled a session that this one emptied."""
     visits = Visits(store, witness)
 
     async def empty(session: Session) -> None:
@@ -240,14 +241,14 @@ async def test_not_emptied(store: PostgresStore, witness: Witness) -> None:
 async def test_max_age(
     store: PostgresStore, witness: Witness, max_age: int | timedelta, work: Work
 ) -> None:
-    """With a `max_age` of the middleware's own the row ends with the cookie, too."""
+    """With a `max_age` of the middleware, row and cookie expire together as well."""
     visits = Visits(store, witness, max_age=max_age)
 
     await walk(visits, (work, idle), (reading, idle), age=10 * SECOND)
 
 
 async def test_browser_session(store: PostgresStore, witness: Witness) -> None:
-    """A cookie that dies with the browser leaves the row its period, until it is remembered."""
+    """With a cookie that ends with the browser, the row keeps its period until another is set."""
     visits = Visits(store, witness, max_age=None)
 
     remaining = await walk(visits, (reading, idle), (filling(cart=[1]), idle), age=DAY)
@@ -259,7 +260,7 @@ async def test_browser_session(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_touched_seldom(store: PostgresStore, witness: Witness) -> None:
-    """A session that is only read slides once per `touch_after`, by default a tenth."""
+    """Reads extend the expiry once per `touch_after`, by default a tenth of the period."""
     visits = Visits(store, witness)
     await visits.make(filling(user="ann"))
     cookies = []
@@ -274,7 +275,7 @@ async def test_touched_seldom(store: PostgresStore, witness: Witness) -> None:
 async def test_touch_after(
     store: PostgresStore, witness: Witness, touch_after: float | timedelta
 ) -> None:
-    """A `touch_after` of one's own says how often a read slides the period."""
+    """`touch_after` sets how often reads extend the expiry."""
     visits = Visits(store, witness, touch_after=touch_after)
     await visits.make(filling(user="ann"))
     cookies = []
@@ -286,7 +287,7 @@ async def test_touch_after(
 
 
 async def test_remembered(store: PostgresStore, witness: Witness) -> None:
-    """A period that was granted is kept when it slides, by whatever request."""
+    """A granted period is kept whenever a request extends the expiry."""
     works = [(work, idle) for work in (remembering, reading, filling(cart=[1]), renewing, saving)]
 
     remaining = await walk(Visits(store, witness), *works, age=4 * DAY)
@@ -295,7 +296,7 @@ async def test_remembered(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_mortal(make_store: Callable[..., PostgresStore], witness: Witness) -> None:
-    """No path extends `max_lifetime`: what is left of it shrinks with every day."""
+    """No operation extends `max_lifetime`: the remaining lifetime shrinks every day."""
     visits = Visits(make_store(max_lifetime=30 * DAY), witness, touch_after=0)
     works = [work for work in EARLY.values() if work is not shortening]
 

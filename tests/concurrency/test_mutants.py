@@ -1,4 +1,4 @@
-"""The mutants of tests/mutation.py fit the source as it is."""
+"""The mutants of tests/mutation.py match the current source."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("mutant", STATEMENTS + REQUESTS, ids=lambda mutant: mutant.name)
 def test_fits(mutant: Mutant) -> None:
-    """Each text to be replaced stands in the source once, and each test that must fail exists."""
+    """Each text to replace occurs once in the source, and each test that must fail exists."""
     for edit in mutant.edits:
         edit.apply((ROOT / "src" / "pgsession" / edit.file).read_text(encoding="utf-8"))
     for test in mutant.tests:

@@ -1,4 +1,4 @@
-"""Two operations at one row, in either order: both have come to it before either may go on."""
+"""Races of two operations on one row, in either order: both wait before either proceeds."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,7 +11,8 @@ from tests.concurrency.witness import Witness
 
 Operation: TypeAlias = Callable[[PostgresStore, str], Coroutine[Any, Any, object]]
 
-#: What a sweep runs, its clock an hour ahead, so that it meets rows which others see alive.
+#: The statement of a sweep with its clock an hour ahead, so that it removes rows that
+#: are still valid.
 SWEEP: Final = "DELETE FROM session WHERE expire_date < now() + interval '1 hour'"
 MINUTE: Final = 60
 
@@ -79,7 +80,7 @@ async def test_merge_merge(
     second: Operation,
     value: dict[str, Any],
 ) -> None:
-    """Of two writers both count; where they name the same member, the later one does."""
+    """Two concurrent writes both take effect; for the same member, the later one wins."""
     key = await store.generate({"z": 0})
 
     outcomes = await witness.race(key, first(store, key), second(store, key))
@@ -100,7 +101,7 @@ writes = pytest.mark.parametrize("writing", WRITES.values(), ids=WRITES.keys())
 
 @writes
 async def test_clear_first(store: PostgresStore, witness: Witness, writing: Operation) -> None:
-    """Whoever comes after a clear finds no session, and makes none."""
+    """A write after a clear does not find the session, and does not create one."""
     key = await store.generate({"z": 0})
 
     cleared, refused = await witness.race(key, clearing(store, key), writing(store, key))
@@ -112,7 +113,7 @@ async def test_clear_first(store: PostgresStore, witness: Witness, writing: Oper
 
 @pytest.mark.parametrize("writing", [merging(a=1), touching], ids=["merge", "touch"])
 async def test_clear_second(store: PostgresStore, witness: Witness, writing: Operation) -> None:
-    """A session that was written is cleared with what was written."""
+    """A clear after a write ends the session with the changes."""
     key = await store.generate({"z": 0})
 
     assert await witness.race(key, writing(store, key), clearing(store, key)) == [None, True]
@@ -121,7 +122,7 @@ async def test_clear_second(store: PostgresStore, witness: Witness, writing: Ope
 
 
 async def test_renew_clear(store: PostgresStore, witness: Witness) -> None:
-    """Clearing a key that was renewed meanwhile leaves its heir alive."""
+    """A clear of an old key does not end the renewed session."""
     key = await store.generate({"z": 0})
 
     outcomes = await witness.race(key, renewing(store, key), clearing(store, key))
@@ -132,7 +133,7 @@ async def test_renew_clear(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_merge_renew(store: PostgresStore, witness: Witness) -> None:
-    """A renewal hands on what was merged before it."""
+    """A renewal keeps the changes that were merged before it."""
     key = await store.generate({"z": 0})
 
     outcomes = await witness.race(key, merging(a=1)(store, key), renewing(store, key))
@@ -147,7 +148,7 @@ async def test_merge_renew(store: PostgresStore, witness: Witness) -> None:
     ids=["merge", "removal", "set", "touch"],
 )
 async def test_renew_first(store: PostgresStore, witness: Witness, writing: Operation) -> None:
-    """Who writes under a key that was renewed meanwhile is told so, and the heir is untouched."""
+    """A write under an old key gets `SessionNotFoundError`; the renewed session is unchanged."""
     key = await store.generate({"z": 0}, period=MINUTE)
 
     outcomes = await witness.race(key, renewing(store, key), writing(store, key))
@@ -161,7 +162,7 @@ async def test_renew_first(store: PostgresStore, witness: Witness, writing: Oper
 
 
 async def test_renew_renew(store: PostgresStore, witness: Witness) -> None:
-    """Of two renewals the first has the one heir."""
+    """Of two renewals of one key, only the first succeeds."""
     key = await store.generate({"z": 0})
 
     first, second = await witness.race(key, renewing(store, key), renewing(store, key))
@@ -173,7 +174,7 @@ async def test_renew_renew(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_touch_touch(store: PostgresStore, witness: Witness) -> None:
-    """Of two touches the later one sets the expiry."""
+    """Of two touches, the later one sets the expiry."""
     key = await store.generate({"z": 0})
 
     await witness.race(key, store.touch(key), store.touch(key, period=MINUTE))
@@ -189,7 +190,7 @@ async def test_touch_touch(store: PostgresStore, witness: Witness) -> None:
     ids=["touch", "merge"],
 )
 async def test_sweep_first(store: PostgresStore, witness: Witness, using: Operation) -> None:
-    """A session that was swept does not come back by being used."""
+    """Using a session that was swept does not restore it."""
     key = await store.generate({"z": 0}, period=MINUTE)
 
     swept, refused = await witness.race(key, witness.execute(SWEEP), using(store, key))
@@ -200,7 +201,7 @@ async def test_sweep_first(store: PostgresStore, witness: Witness, using: Operat
 
 
 async def test_touch_sweep(store: PostgresStore, witness: Witness) -> None:
-    """A session that was touched just before is not swept."""
+    """A session whose expiry has just been extended is not swept."""
     key = await store.generate({"z": 0}, period=MINUTE)
 
     assert await witness.race(key, store.touch(key), witness.execute(SWEEP)) == [None, 0]
@@ -209,7 +210,7 @@ async def test_touch_sweep(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_renew_sweep(store: PostgresStore, witness: Witness) -> None:
-    """A session that was renewed just before is not swept under its old key."""
+    """A session that has just been renewed is not swept under its old key."""
     key = await store.generate({"z": 0}, period=MINUTE)
 
     outcomes = await witness.race(key, store.renew(key, period=7200), witness.execute(SWEEP))
@@ -219,7 +220,7 @@ async def test_renew_sweep(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_merge_expiry(store: PostgresStore, witness: Witness) -> None:
-    """A merge that waited while the session was made to expire is refused."""
+    """A merge that waits while the session expires gets `SessionNotFoundError`."""
     key = await store.generate({"z": 0})
 
     _, refused = await witness.race(key, store.touch(key, period=-1), merging(a=1)(store, key))
@@ -229,7 +230,7 @@ async def test_merge_expiry(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_take_take(store: PostgresStore, witness: Witness) -> None:
-    """Of two who take the same member the first gets it."""
+    """Of two takes of the same member, the first gets it."""
     key = await store.generate({"a": {"nonce": 1}, "z": 0})
 
     assert await witness.race(key, taking(store, key), taking(store, key)) == [{"nonce": 1}, None]
@@ -238,7 +239,7 @@ async def test_take_take(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_take_merge(store: PostgresStore, witness: Witness) -> None:
-    """A member set after it was taken is there; one set before is what is taken."""
+    """A member set after a take is kept; a member set before a take is taken."""
     key = await store.generate({"a": 1})
 
     assert await witness.race(key, taking(store, key), merging(a=2)(store, key)) == [1, None]
@@ -249,7 +250,7 @@ async def test_take_merge(store: PostgresStore, witness: Witness) -> None:
 
 @pytest.mark.parametrize("ending", [clearing, renewing], ids=["clear", "renewal"])
 async def test_take_after(store: PostgresStore, witness: Witness, ending: Operation) -> None:
-    """Nothing can be taken under a key that has ended meanwhile."""
+    """Nothing can be taken under a key that has been cleared or renewed."""
     key = await store.generate({"a": 1})
 
     assert (await witness.race(key, ending(store, key), taking(store, key)))[1] is None
@@ -258,7 +259,7 @@ async def test_take_after(store: PostgresStore, witness: Witness, ending: Operat
 
 
 async def test_take_before(store: PostgresStore, witness: Witness) -> None:
-    """What was taken is not handed on to the heir."""
+    """A member that was taken is not in the renewed session."""
     key = await store.generate({"a": 1, "z": 0})
 
     outcomes = await witness.race(key, store.take(key, "z"), renewing(store, key))
@@ -268,7 +269,7 @@ async def test_take_before(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_takers(make_store: Callable[..., PostgresStore], witness: Witness) -> None:
-    """Of twenty takers in two pools one gets the member, and nobody an older one."""
+    """Of twenty takes from two pools, one gets the member and the others get None."""
     stores = [make_store(), make_store()] * 10
     key = await stores[0].generate({"a": "nonce", "z": 0})
 
@@ -279,7 +280,7 @@ async def test_takers(make_store: Callable[..., PostgresStore], witness: Witness
 
 
 async def test_merge_clear_empty(store: PostgresStore, witness: Witness) -> None:
-    """An empty session that was filled just before is not cleared as empty."""
+    """An empty session that has just been filled is not cleared as empty."""
     key = await store.generate({})
 
     outcomes = await witness.race(key, merging(a=1)(store, key), clearing_empty(store, key))
@@ -289,7 +290,7 @@ async def test_merge_clear_empty(store: PostgresStore, witness: Witness) -> None
 
 
 async def test_clear_empty_merge(store: PostgresStore, witness: Witness) -> None:
-    """A session that was cleared as empty just before is not filled."""
+    """A session that has just been cleared as empty cannot be filled."""
     key = await store.generate({})
 
     cleared, refused = await witness.race(key, clearing_empty(store, key), merging(a=1)(store, key))
@@ -303,7 +304,7 @@ async def test_clear_empty_merge(store: PostgresStore, witness: Witness) -> None
     "ending", [clearing, renewing, clearing_empty], ids=["clear", "renewal", "clear if empty"]
 )
 async def test_ended_empty(store: PostgresStore, witness: Witness, ending: Operation) -> None:
-    """Whoever would clear what is empty is told that another has just ended or renewed it."""
+    """Clearing an empty session raises an error if another request has just ended or renewed it."""
     key = await store.generate({})
 
     outcomes = await witness.race(key, ending(store, key), clearing_empty(store, key))

@@ -1,4 +1,4 @@
-"""Whole requests of one session at the same time."""
+"""Concurrent requests with the same session."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -57,7 +57,7 @@ async def saving(session: Session) -> None:
     session["more"] = 1
 
 
-#: What a slow request may have done before another one ends its session.
+#: What a slow request does before another request ends its session.
 SLOW: Final[dict[str, Work]] = {
     "merge": filling(cart=[1]),
     "removal": emptying,
@@ -77,7 +77,7 @@ endings = pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 
 @pytest.fixture
 async def cookie(store: PostgresStore) -> str:
-    """The cookie of a session of ann's."""
+    """The cookie of a session with the user ann."""
     return (await visit(application(store, filling(user="ann")))).cookie
 
 
@@ -86,7 +86,7 @@ async def cookie(store: PostgresStore) -> str:
 async def test_ended_meanwhile(
     store: PostgresStore, witness: Witness, cookie: str, work: Work, ending: Work
 ) -> None:
-    """A request whose session ends under its hands sets no cookie and brings nothing back."""
+    """A request whose session ends meanwhile sets no cookie and does not restore the session."""
     gate = Gate()
     slow = application(store, gate.after(work), touch_after=0)
     async with asyncio.TaskGroup() as group:
@@ -98,7 +98,7 @@ async def test_ended_meanwhile(
 
     answer = loser.result()
     assert answer.status == 200
-    # Clearing is fine where nothing is left to clear: it asks for what has happened.
+    # A clear succeeds if the session has already ended.
     assert work is clearing or answer.cookies == []
     assert await witness.row(key_in(cookie)) is None
     assert await witness.values() == left
@@ -108,7 +108,7 @@ async def test_ended_meanwhile(
 async def test_ended_afterwards(
     store: PostgresStore, witness: Witness, cookie: str, work: Work
 ) -> None:
-    """A logout after a slow request has answered ends what that one left."""
+    """A logout after a slow request has responded ends the session that it left."""
     answer = await visit(application(store, work, touch_after=0), cookie)
     browser = answer.cookie if answer.cookies else cookie
 
@@ -123,7 +123,7 @@ async def test_ended_afterwards(
 async def test_ended_before_late(
     store: PostgresStore, witness: Witness, cookie: str, late: Work, ending: Work
 ) -> None:
-    """What a background task changes in a session that has ended meanwhile is not kept."""
+    """Changes that a background task makes to a session that has ended are not stored."""
 
     async def end_then_change(session: Session) -> None:
         await visit(application(store, ending), cookie)
@@ -142,7 +142,7 @@ async def test_ended_before_late(
 async def test_refused_save_caught(
     store: PostgresStore, witness: Witness, cookie: str, ending: Work
 ) -> None:
-    """A handler that makes light of a refused save does not bring the session back."""
+    """A handler that ignores the error of a rejected save does not restore the session."""
 
     async def shrug(session: Session) -> None:
         await visit(application(store, ending), cookie)
@@ -162,7 +162,7 @@ async def test_refused_save_caught(
 
 
 async def test_first_first(store: PostgresStore, witness: Witness) -> None:
-    """Two first requests of one browser make two sessions, each whole, with a cookie each."""
+    """Two first requests of one browser create two complete sessions, each with its own cookie."""
     gates = [Gate(), Gate()]
     apps = [application(store, gate.after(filling(n=n))) for n, gate in enumerate(gates)]
     async with asyncio.TaskGroup() as group:
@@ -181,7 +181,7 @@ async def test_first_first(store: PostgresStore, witness: Witness) -> None:
 async def test_merge_merge(
     store: PostgresStore, witness: Witness, cookie: str, order: tuple[int, int]
 ) -> None:
-    """Two requests that change other members both count; of one member the later answer's does."""
+    """Two requests that change different members are both kept; else the later response wins."""
     gates = [Gate(), Gate()]
     works = [filling(first=1, common="first"), filling(second=2, common="second")]
     async with asyncio.TaskGroup() as group:
@@ -201,7 +201,7 @@ async def test_merge_merge(
 
 
 async def test_emptied_while_filled(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """A session that one request empties while another fills it stays, with its cookie."""
+    """A session that one request empties while another fills it is kept, with its cookie."""
     gate = Gate()
     async with asyncio.TaskGroup() as group:
         slow = group.create_task(visit(application(store, gate.after(emptying)), cookie))
@@ -215,7 +215,7 @@ async def test_emptied_while_filled(store: PostgresStore, witness: Witness, cook
 
 @pytest.fixture
 async def pool(witness: Witness) -> AsyncIterator[AsyncConnectionPool[Any]]:
-    """A pool of one connection, which serves those who wait for it in turn."""
+    """A pool of one connection, which serves waiting callers in order."""
     async with AsyncConnectionPool(
         witness.conninfo,
         min_size=1,
@@ -228,7 +228,7 @@ async def pool(witness: Witness) -> AsyncIterator[AsyncConnectionPool[Any]]:
 async def test_emptied_while_renewed(
     witness: Witness, cookie: str, pool: AsyncConnectionPool[Any]
 ) -> None:
-    """A session renewed between its being emptied and its being cleared is another's."""
+    """A session that is renewed between being emptied and being cleared is not cleared."""
     gate = Gate()
     store = PostgresStore(pool)
 
@@ -252,7 +252,7 @@ async def test_emptied_while_renewed(
 async def test_takers(
     make_store: Callable[..., PostgresStore], witness: Witness, cookie: str
 ) -> None:
-    """Of twenty requests, to two processes, that have all loaded a member, one takes it."""
+    """Of twenty requests to two processes that have all loaded a member, one takes it."""
     stores = [make_store(), make_store()]
     gates = [Gate() for _ in range(20)]
     taken: list[object] = []
@@ -296,7 +296,7 @@ async def test_committed_first(
     work: Work,
     values: list[dict[str, object]],
 ) -> None:
-    """When the server gets the response's first message, others see what was written."""
+    """When the server gets the first message of the response, the changes are committed."""
     seen: list[object] = []
 
     async def look() -> None:
@@ -308,7 +308,7 @@ async def test_committed_first(
 
 
 async def test_created_first(store: PostgresStore, witness: Witness) -> None:
-    """When the server gets the message with a new cookie, others see its session."""
+    """When the server gets the message with a new cookie, the new session is committed."""
     seen: list[object] = []
 
     async def look() -> None:
@@ -320,7 +320,7 @@ async def test_created_first(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_save_while_settling(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """A task that saves while the response is being settled waits for that, and nothing is lost."""
+    """A save during the commit of the response waits for that commit, and no change is lost."""
     saving: list[asyncio.Task[None]] = []
 
     async def save(session: Session) -> None:
@@ -344,7 +344,7 @@ async def test_save_while_settling(store: PostgresStore, witness: Witness, cooki
 
 
 async def test_settled_twice_at_once(store: PostgresStore, witness: Witness) -> None:
-    """Two responses that start at once, against the protocol, make one session."""
+    """Two responses that start at once, against the protocol, create one session."""
     start = {"type": "http.response.start", "status": 200, "headers": []}
     sent: list[Message] = []
 

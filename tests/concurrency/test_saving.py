@@ -1,4 +1,4 @@
-"""`session.save` and `session.reload` while others work on the same session."""
+"""`session.save` and `session.reload` while other tasks use the same session."""
 
 import asyncio
 from typing import Final
@@ -9,13 +9,13 @@ from pgsession import Changes, PostgresStore, Session
 from tests.concurrency.visits import application, filling, idle, key_in, visit
 from tests.concurrency.witness import Witness
 
-#: Holds up whatever writes to the table, rows that are still to be made too.
+#: Blocks all writes to the table, including inserts.
 LOCK_TABLE: Final = "LOCK TABLE session IN SHARE MODE"
 
 
 @pytest.fixture
 async def cookie(store: PostgresStore) -> str:
-    """The cookie of a session of ann's."""
+    """The cookie of a session with the user ann."""
     return (await visit(application(store, filling(user="ann")))).cookie
 
 
@@ -36,7 +36,7 @@ async def test_change_while_saving(
     after: int | None,
     value: dict[str, object],
 ) -> None:
-    """What another task changes while a save is under way is stored with the next one."""
+    """A change that another task makes while a save is in flight is stored by the next save."""
 
     async def change_while_saving(session: Session) -> None:
         session.update(a=1)
@@ -58,7 +58,7 @@ async def test_change_while_saving(
 
 
 async def test_save_save(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """Of two saves of one session at once the later one's values are kept."""
+    """When two saves of one session run at once, the values of the later one are kept."""
 
     async def save_twice(session: Session) -> None:
         async with asyncio.TaskGroup() as group, witness.holding_row(key_in(cookie)):
@@ -75,7 +75,7 @@ async def test_save_save(store: PostgresStore, witness: Witness, cookie: str) ->
 
 
 async def test_first_save_save(store: PostgresStore, witness: Witness) -> None:
-    """Two saves at once of a session that is new make one row, with what either saved."""
+    """Two concurrent saves of a new session create one row, with the changes of both."""
 
     async def save_twice(session: Session) -> None:
         async with asyncio.TaskGroup() as group, witness.holding(LOCK_TABLE):
@@ -92,7 +92,7 @@ async def test_first_save_save(store: PostgresStore, witness: Witness) -> None:
 
 
 async def test_answer_while_saving(store: PostgresStore, witness: Witness) -> None:
-    """A response that starts while a first save is under way carries that session's cookie."""
+    """A response that starts while the first save is in flight sets the cookie of that session."""
     saving: list[asyncio.Task[None]] = []
     left = asyncio.Event()
 
@@ -112,7 +112,7 @@ async def test_answer_while_saving(store: PostgresStore, witness: Witness) -> No
 
 
 async def test_reload(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """Reloading brings what others changed, and keeps what is not saved yet."""
+    """Reloading reads the changes of other requests, and keeps the unsaved changes."""
 
     async def reload(session: Session) -> None:
         session.update(cart=[1], common="ours")
@@ -131,7 +131,7 @@ async def test_reload(store: PostgresStore, witness: Witness, cookie: str) -> No
 
 
 async def test_change_while_reloading(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """What another task changes while a reload is under way is kept."""
+    """A change that another task makes while a reload is in flight is kept."""
 
     async def reload(session: Session) -> None:
         async with (
@@ -151,7 +151,7 @@ async def test_change_while_reloading(store: PostgresStore, witness: Witness, co
 
 
 async def test_change_while_taking(store: PostgresStore, witness: Witness, cookie: str) -> None:
-    """A member set anew while the old one is being taken is taken in its place, or kept."""
+    """A member that is set while its old value is being taken is either taken or kept."""
 
     async def take(session: Session) -> None:
         async with asyncio.TaskGroup() as group, witness.holding_row(key_in(cookie)):

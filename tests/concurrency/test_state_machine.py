@@ -1,12 +1,12 @@
-"""Any sequence of operations, on both stores, against a model in plain Python.
+"""Compares both stores with a model in plain Python, over random sequences of operations.
 
-Several requests hold one session, some of them under keys that are stale by
-now. No time passes: expiry comes by periods that are not positive and by rows
-that are edited. A longer run::
+Several requests use the same session, some of them under old keys. No time
+passes: sessions expire through periods that are not positive and through edited
+rows. For a longer run::
 
     STATE_MACHINE_EXAMPLES=5000 python -m pytest -rP tests/concurrency/test_state_machine.py
 
-With ``-rP`` each test prints how many examples ran, and how many steps.
+With ``-rP`` each test prints the number of examples and of steps.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ DAY: Final = timedelta(days=1)
 names = st.sampled_from(["a", "b", "c"])
 members = st.sampled_from([0, 1, True, None, "", "x", [1], {"a": [None]}])
 values = st.dictionaries(names, members, max_size=3)
-#: Most periods leave the session alive, far enough apart to be told from each other.
+#: Most periods keep the session alive. They differ enough to be distinguished.
 periods = st.sampled_from(
     [None, None, HOUR, 2 * HOUR, DAY, 30 * DAY, timedelta(0), timedelta(seconds=-1), -DAY]
 )
@@ -60,7 +60,7 @@ places = st.integers(min_value=0, max_value=7)
 
 
 class Sessions(RuleBasedStateMachine):
-    """The operations of a store, and those of requests that hold sessions in it."""
+    """The operations of a store, and the operations of requests that use its sessions."""
 
     world: ClassVar[World]
     examples: ClassVar[int] = 0
@@ -73,7 +73,7 @@ class Sessions(RuleBasedStateMachine):
         store = self.world.store
         self.store = store
         self.model = Model(store.default_period, store.max_lifetime)
-        #: Every key that ever was, those that are dead too.
+        #: All keys so far, including those that have ended.
         self.keys: list[str] = []
         self.requests: list[tuple[Binding, Holder]] = []
 
@@ -84,9 +84,9 @@ class Sessions(RuleBasedStateMachine):
         *,
         returns: type | None = None,
     ) -> _T | None:
-        """Assert that the store does what the model does, or refuses what it refuses.
+        """Assert that the store returns what the model returns, or raises the same error.
 
-        With `returns` what it returns is its own choice, of that type.
+        With `returns`, only the type of the store's result is checked.
         """
         type(self).steps += 1
         try:
@@ -270,7 +270,7 @@ class Sessions(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(place=places, renewing=st.booleans())
     def answer(self, place: int, *, renewing: bool) -> None:
-        """The request ends: what it changed is merged, or it has lost its session."""
+        """End the request: its changes are merged, or its session was not found."""
         binding, holder = self.request(place)
         self.requests.remove((binding, holder))
         if renewing:
@@ -289,7 +289,7 @@ class Sessions(RuleBasedStateMachine):
 
     @invariant()
     def same_rows(self) -> None:
-        """Each key reads as in the model, however stale; nothing else is in the table."""
+        """Each key, however old, reads as in the model; the table has no other rows."""
         entries = self.world.run(self._read_all())
         for key, entry in zip(self.keys, entries, strict=True):
             _assert_same(entry, self.model.living.get(key))
@@ -316,7 +316,7 @@ def _assert_same(entry: Entry | None, session: Living | None) -> None:
 
 
 def _assert_same_value(one: object, other: object) -> None:
-    """Compare as JSON: True is not 1."""
+    """Compare as JSON, so that True does not equal 1."""
     assert json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
@@ -324,7 +324,7 @@ LIFETIMES = pytest.mark.parametrize("max_lifetime", [None, 3 * DAY], ids=["undyi
 
 
 def explore(world: World, record: Callable[[str, object], None]) -> None:
-    """Run the machine in a world, and tell how much of it ran."""
+    """Run the machine in a world, and print how much of it ran."""
 
     class Machine(Sessions):
         pass
@@ -348,7 +348,7 @@ def explore(world: World, record: Callable[[str, object], None]) -> None:
 def test_memory(
     max_lifetime: timedelta | None, record_property: Callable[[str, object], None]
 ) -> None:
-    """The store in memory does what the model does, whatever comes in whatever order."""
+    """The memory store behaves like the model under any sequence of operations."""
     with asyncio.Runner() as runner:
         explore(World(runner, MemoryStore(max_lifetime=max_lifetime)), record_property)
 
@@ -360,7 +360,7 @@ def test_postgres(
     max_lifetime: timedelta | None,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """The store in PostgreSQL does what the model does, whatever comes in whatever order."""
+    """The PostgreSQL store behaves like the model under any sequence of operations."""
     store = PostgresStore(database_url, schema=migrated_schema, max_lifetime=max_lifetime)
     conninfo = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
     with (

@@ -1,4 +1,4 @@
-"""Requests to tiny applications, and a browser that remembers one cookie."""
+"""Requests to small applications, and a browser that keeps one cookie."""
 
 import asyncio
 import re
@@ -22,14 +22,14 @@ Work: TypeAlias = Callable[[Session], Awaitable[object]]
 
 
 async def idle(session: Session) -> None:
-    """Look at the session, and leave it as it is."""
+    """Access the session, but do not change it."""
     session.mark_accessed()
 
 
 def application(
     store: Store, work: Work = idle, *, late: Work = idle, **settings: object
 ) -> SessionMiddleware:
-    """Return an application that does `work`, answers, and then does the `late` work."""
+    """Return an application that does `work`, responds, and then does the `late` work."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         session = Request(scope).session
@@ -53,25 +53,25 @@ def filling(**members: object) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response: its status, and the Set-Cookie texts in it."""
+    """A response: its status, and its Set-Cookie headers."""
 
     status: int
     cookies: list[str]
 
     @property
     def cookie(self) -> str:
-        """The one cookie set, as a browser sends it back."""
+        """The only cookie set, as a browser sends it back."""
         (text,) = self.cookies
         return text.partition(";")[0]
 
     @property
     def key(self) -> str:
-        """The key in the one cookie set."""
+        """The key in the only cookie set."""
         return key_in(self.cookie)
 
     @property
     def max_age(self) -> int | None:
-        """The one cookie's Max-Age, or None for one that dies with the browser."""
+        """The Max-Age of the only cookie set; None if it ends with the browser."""
         (text,) = self.cookies
         found = MAX_AGE.search(text)
         return None if found is None else int(found[1])
@@ -88,10 +88,10 @@ async def visit(
     *,
     on_start: Callable[[], Awaitable[object]] | None = None,
 ) -> Answer:
-    """Make a request; return the answer when the whole call, late work too, is over.
+    """Make a request; return the answer when the application has returned, after its late work.
 
-    `on_start` is awaited when the server gets the response's first message,
-    before a byte of it leaves.
+    `on_start` is awaited when the server gets the first message of the response,
+    before any of it is sent.
     """
     starts: list[Message] = []
 
@@ -133,18 +133,18 @@ async def _receive() -> Message:
 
 @dataclass(slots=True)
 class Gate:
-    """A place in a handler that a test sees reached, and opens."""
+    """A point in a handler: a test can wait until it is reached, and then open it."""
 
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def passed(self) -> None:
-        """Say that somebody is here, and wait until the gate is open."""
+        """Signal that the gate is reached, and wait until it is open."""
         self.reached.set()
         await self.opened.wait()
 
     def after(self, work: Work) -> Work:
-        """Return what does `work` and then stops here."""
+        """Return work that does `work` and then waits at this gate."""
 
         async def stop(session: Session) -> None:
             await work(session)
@@ -154,11 +154,11 @@ class Gate:
 
 
 class Browser:
-    """Keeps the cookie as the server last set it, and knows when it would drop it."""
+    """Keeps the cookie that the server set last, and the seconds until it expires."""
 
     def __init__(self) -> None:
         self.cookie: str | None = None
-        #: Seconds until the cookie is dropped; None: when the browser is closed.
+        #: Seconds until the cookie expires; None if it ends with the browser.
         self.remaining: float | None = None
 
     @property
@@ -168,7 +168,7 @@ class Browser:
         return key_in(self.cookie)
 
     async def visit(self, app: ASGIApp) -> Answer:
-        """Make a request, and do with its answer what browsers do."""
+        """Make a request, and store its cookie as a browser does."""
         answer = await visit(app, self.cookie)
         if answer.cookies:
             self.cookie, self.remaining = answer.cookie, answer.max_age
@@ -177,6 +177,6 @@ class Browser:
         return answer
 
     def age(self, by: timedelta) -> None:
-        """Make the cookie that much older."""
+        """Make the cookie older."""
         if self.remaining is not None:
             self.remaining -= by.total_seconds()

@@ -1,4 +1,4 @@
-"""The table as other connections see it and hold it, so that races have a known order."""
+"""Separate connections that observe and lock the table, so that races have a known order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from pgsession.core.store import digest
 
-PATIENCE: Final = 20.0
+TIMEOUT: Final = 20.0
 
 ROW = """
 SELECT session_data, extract(epoch FROM expire_date - clock_timestamp())::float8, period
@@ -31,7 +31,7 @@ WHERE application_name = %s
   AND wait_event_type = 'Lock'
 """
 
-# Not xact_start: a connection that its pool opens meanwhile has short transactions of its own.
+# Not xact_start: a connection that the pool opens meanwhile has short transactions too.
 IN_TRANSACTION = """
 SELECT pid
 FROM pg_stat_activity
@@ -50,7 +50,7 @@ WHERE session_key = %(digest)s
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as it is stored, alive or not."""
+    """A row as it is stored, expired or not."""
 
     value: dict[str, Any] | None
     #: Seconds until it expires.
@@ -59,10 +59,10 @@ class Row:
 
 
 class Witness:
-    """Sees what is committed, holds rows, and knows who waits for them.
+    """Reads committed rows, locks rows, and counts the connections that wait for locks.
 
-    It counts the connections whose application_name is its own: those of the
-    stores under test.
+    It counts only connections with its own application_name: those of the stores
+    under test.
     """
 
     def __init__(self, conninfo: str, connection: AsyncConnection[TupleRow], name: str) -> None:
@@ -73,19 +73,19 @@ class Witness:
     @classmethod
     @asynccontextmanager
     async def on(cls, database_url: str, schema: str) -> AsyncIterator["Witness"]:
-        """Watch the table in `schema`, emptied first."""
+        """Empty the table in `schema`, and observe it."""
         conninfo = make_conninfo(database_url, options=f"-csearch_path={schema}")
         async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
             await connection.execute("DELETE FROM session")
             yield cls(conninfo, connection, name=f"{schema}_store")
 
     async def row(self, key: str) -> Row | None:
-        """Return what is stored under `key`."""
+        """Return the row stored under `key`."""
         found = await (await self._connection.execute(ROW, (digest(key),))).fetchone()
         return None if found is None else Row(*found)
 
     async def value(self, key: str) -> dict[str, Any] | None:
-        """Return the value stored under `key`, or None where no row is."""
+        """Return the value stored under `key`, or None if there is no row."""
         row = await self.row(key)
         return None if row is None else row.value
 
@@ -95,41 +95,41 @@ class Witness:
         return [value for (value,) in await found.fetchall()]
 
     async def execute(self, statement: LiteralString, *arguments: object) -> int:
-        """Run a statement on a connection of its own that counts as one of the stores'."""
+        """Run a statement on a new connection that counts as one of the stores' connections."""
         async with await AsyncConnection.connect(
             self.conninfo, autocommit=True, application_name=self.name
         ) as connection:
             return (await connection.execute(statement, arguments)).rowcount
 
     async def age(self, key: str, by: timedelta) -> None:
-        """Make a row that much older."""
+        """Make a row older."""
         await self._connection.execute(AGE, {"by": by, "digest": digest(key)})
 
     @asynccontextmanager
     async def holding(self, statement: LiteralString, *arguments: object) -> AsyncIterator[int]:
-        """Hold what a statement locks; yield how many rows those are."""
+        """Keep the locks that a statement takes; yield the number of rows."""
         async with await AsyncConnection.connect(self.conninfo) as connection:
             yield (await connection.execute(statement, arguments)).rowcount
             await connection.rollback()
 
     @asynccontextmanager
     async def holding_row(self, key: str) -> AsyncIterator[None]:
-        """Hold the lock of a row."""
+        """Keep the lock of a row."""
         async with self.holding(LOCK, digest(key)) as rows:
             assert rows == 1, "there is no such row to hold"
             yield
 
     async def waiting(self, count: int) -> None:
-        """Return as soon as so many connections of the stores wait for a lock."""
+        """Wait until this many connections of the stores wait for a lock."""
         await eventually(partial(self._is_waiting, count))
 
     async def in_transaction(self) -> list[int]:
-        """Return the processes whose transactions wait for a store, or for a lock."""
+        """Return the PIDs of the stores' open transactions, idle or waiting for a lock."""
         found = await self._connection.execute(IN_TRANSACTION, (self.name,))
         return [pid for (pid,) in await found.fetchall()]
 
     async def kill(self, pid: int) -> None:
-        """End a connection from the server's side, and wait until it has ended."""
+        """Terminate a connection's backend, and wait until it has ended."""
         await self._connection.execute("SELECT pg_terminate_backend(%s, 20000)", (pid,))
 
     async def race(
@@ -137,8 +137,8 @@ class Witness:
     ) -> list[object]:
         """Run two operations that reach the row in this order; return their outcomes.
 
-        PostgreSQL serves those who wait for one row in the order of their
-        coming: the first has the tuple's lock, the second is in its queue.
+        PostgreSQL serves the waiters for a row in the order of their arrival: the first
+        holds the tuple lock, and the second waits for it.
         """
         async with asyncio.TaskGroup() as group, self.holding_row(key):
             racers = []
@@ -153,9 +153,9 @@ class Witness:
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Return as soon as something holds that tells nobody of itself."""
-    async with asyncio.timeout(PATIENCE):
-        while not await holds():  # noqa: ASYNC110 - nothing tells us
+    """Poll a condition until it holds."""
+    async with asyncio.timeout(TIMEOUT):
+        while not await holds():  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.002)
 
 
@@ -163,5 +163,5 @@ async def outcome(operation: Coroutine[Any, Any, object]) -> object:
     """Return what an operation returns, or the error that it raises."""
     try:
         return await operation
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome
+    except Exception as error:  # noqa: BLE001 - any error is an outcome
         return error

@@ -1,4 +1,4 @@
-"""Stores to be driven step by step from outside their event loop, and the way to their rows."""
+"""Stores that are driven step by step from outside their event loop, with access to their rows."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -19,7 +19,7 @@ NEVER: Final = timedelta(days=36_525)
 
 
 class World:
-    """A store to be driven from outside its event loop, with a way to its rows."""
+    """A store that is driven from outside its event loop, with access to its rows."""
 
     def __init__(self, runner: asyncio.Runner, store: Store) -> None:
         self.runner = runner
@@ -29,7 +29,7 @@ class World:
         )
 
     def run(self, operation: Coroutine[Any, Any, _T]) -> _T:
-        """Run an operation to its end."""
+        """Run an operation until it completes."""
         return self.runner.run(operation)
 
     def expire(self, key: str) -> None:
@@ -37,10 +37,10 @@ class World:
         self.run(self.store.touch(key, period=-1))
 
     def sweep(self) -> None:
-        """Remove what has expired."""
+        """Remove expired rows."""
 
     def count(self) -> int | None:
-        """Return how many rows there are, if that can be told."""
+        """Return the number of rows, or None if it is not known."""
         return None
 
     def empty(self) -> None:
@@ -48,7 +48,7 @@ class World:
 
 
 class PostgresWorld(World):
-    """Rows are edited and swept by another connection."""
+    """A PostgreSQL store whose rows are edited and swept through another connection."""
 
     def __init__(
         self, runner: asyncio.Runner, store: Store, connection: psycopg.Connection
