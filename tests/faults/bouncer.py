@@ -1,4 +1,4 @@
-"""A PgBouncer of the tests' own, in transaction mode."""
+"""A PgBouncer in transaction mode, started by the tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.faults.servers import Server, free_port, prepared_folder
 
-#: Debian's package puts it where only root looks.
+#: Debian installs it in a folder that only root has in its PATH.
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 #: From this version on a setting says how many prepared statements it supports.
@@ -38,7 +38,7 @@ logfile = {folder}/log
 
 
 def version() -> tuple[int, ...]:
-    """Return the version of the program that is there."""
+    """Return the version of the installed program."""
     assert PROGRAM is not None
     said = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True)
     match = re.search(r"(\d+)\.(\d+)", said.stdout)
@@ -48,7 +48,7 @@ def version() -> tuple[int, ...]:
 
 @contextmanager
 def bouncer(server: Server, folder: Path, *, prepared: bool) -> Iterator[str]:
-    """Run a PgBouncer before a server; yield how to reach it."""
+    """Run a PgBouncer in front of a server; yield its conninfo."""
     assert PROGRAM is not None
     prepared_folder(folder)
     port = free_port()
@@ -76,7 +76,7 @@ def bouncer(server: Server, folder: Path, *, prepared: bool) -> Iterator[str]:
 
 
 def _wait_for(port: int) -> None:
-    """Return as soon as somebody listens at a port."""
+    """Wait until a port accepts connections."""
     due = time.monotonic() + 30
     while True:
         try:

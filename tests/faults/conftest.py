@@ -1,4 +1,4 @@
-"""A server for the faults that pass, and a table of what each of them did to a site."""
+"""A server that the tests share, and a table of the effects of each fault."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import pytest
 from tests.faults.servers import Server, new_server
 from tests.faults.site import Observations
 
-#: What each fault did: its name, the observations, the seconds to heal, and what else to tell.
+#: The rows of the table: fault, observations, seconds until recovery, and a remark.
 _ROWS = pytest.StashKey[list[str]]()
 
 
 class Report:
-    """What a test has to say of its fault, for the table at the end."""
+    """The results of one test, for the table at the end."""
 
     def __init__(self, fault: str, rows: list[str]) -> None:
         self._fault = fault
@@ -24,7 +24,7 @@ class Report:
         self.remark = ""
 
     def write(self) -> None:
-        """Put it into the table."""
+        """Add the results to the table."""
         healed = "" if self.healed is None else f"{self.healed:.2f} s"
         seen = self.seen
         counts = f"{len(seen.statuses):>6} {seen.refused:>5}"
@@ -35,7 +35,7 @@ class Report:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """A server that tests leave as they found it."""
+    """A server that each test leaves as it was."""
     with (
         tempfile.TemporaryDirectory(prefix="pgsession-") as folder,
         new_server(Path(folder, "server")) as it,
@@ -45,7 +45,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Iterator[Report]:
-    """What this test has to say for the table."""
+    """The results of this test, for the table."""
     fault = request.node.name.removeprefix("test_").replace("_", " ")
     it = Report(fault, request.config.stash.setdefault(_ROWS, []))
     yield it

@@ -1,4 +1,4 @@
-"""A TCP proxy between a store and its server, which loses what it is told to lose."""
+"""A TCP proxy between a store and its server, which injects network faults."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ _CHUNK = 65_536
 
 
 class Mode(Enum):
-    """What becomes of the bytes that come in."""
+    """What the proxy does with the bytes that it receives."""
 
     PASS = auto()
-    #: Nothing goes on in either direction, and nobody is told: a dead route.
+    #: Pass no bytes in either direction, and close nothing: a black hole.
     HOLE = auto()
-    #: Nothing comes back from the server, which gets all that is sent: a half-open connection.
+    #: Pass bytes to the server, but none back: a half-open connection.
     DEAF = auto()
-    #: New connections are accepted and closed at once.
+    #: Accept new connections and close them at once.
     CUT = auto()
 
 
 class Proxy:
-    """Passes bytes on, as its mode says."""
+    """Forwards bytes according to its mode."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.mode = Mode.PASS
-        #: Seconds by which each piece is late.
+        #: The delay of each chunk, in seconds.
         self.delay = 0.0
-        #: Bytes from the server until its connection is cut, once; counted down; None: it is not.
+        #: How many more bytes from the server pass until its connection is cut, once;
+        #: None: never.
         self.fuse: int | None = None
         self.port = 0
-        #: Connections made before this one pass nothing on any more.
+        #: Connections with a lower number than this pass no bytes, in any mode.
         self._oldest = 0
         self._count = 0
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
-        """End every connection, without a farewell."""
+        """Abort all connections without a proper close."""
         for writer in self._writers:
             writer.transport.abort()
 
     def bury(self) -> None:
-        """Pass nothing on for the connections that there are, whatever the mode is from now on."""
+        """Pass no more bytes on the current connections, whatever the mode is later."""
         self._oldest = self._count
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
+        """Handle one connection."""
         if self.mode is Mode.CUT:
             writer.transport.abort()
             return
@@ -90,7 +91,7 @@ class Proxy:
             else:
                 writer.write(piece)
             await writer.drain()
-        raise ConnectionResetError  # one side has ended: so does the other
+        raise ConnectionResetError  # one side has closed, so close the other
 
     def _loses(self, *, is_answer: bool) -> bool:
         return self.mode is Mode.HOLE or (self.mode is Mode.DEAF and is_answer)
@@ -98,7 +99,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxied(port: int) -> AsyncIterator[Proxy]:
-    """Run a proxy to a port of the loopback."""
+    """Run a proxy to a port on the loopback interface."""
     proxy = Proxy(port)
     async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as listener:
         proxy.port = listener.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""PostgreSQL servers of the tests' own, and what is done to them."""
+"""PostgreSQL servers for the tests, and the faults to inject."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 from pgsession.postgres import embedded
 from pgsession.postgres.schema import migrate
 
-#: Durable, as servers are; small, as many of them run.
+#: Durable, as in production; small, because many of them run.
 _OPTIONS = (
     "-c listen_addresses=127.0.0.1 -c max_connections=40 -c shared_buffers=16MB "
     "-c wal_level=replica -c max_wal_senders=4 -c hot_standby=on"
@@ -34,24 +34,24 @@ WHERE application_name = %s
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A PostgreSQL that listens on a port of its own."""
+    """A PostgreSQL that listens on its own port."""
 
     folder: Path
     port: int
 
     @property
     def data(self) -> Path:
-        """Its data directory."""
+        """The data directory."""
         return self.folder / "data"
 
     def conninfo(self, **keywords: str | int) -> str:
-        """Return how to reach it over TCP."""
+        """Return a conninfo for TCP."""
         where: dict[str, str | int] = {"host": "127.0.0.1", "port": self.port}
         who = {"user": "postgres", "dbname": "postgres", "sslmode": "disable"}
         return make_conninfo("", **{**where, **who, **keywords})
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Start the server, and wait until it accepts connections."""
         options = f"{_OPTIONS} -p {self.port} -k {self.folder}"
         log = self.folder / "log"
         self.control("start", "-w", "-l", log, "-o", options)
@@ -61,7 +61,7 @@ class Server:
         self.control("stop", "-w", "-m", mode)
 
     def promote(self) -> None:
-        """Make a standby the primary."""
+        """Promote a standby to primary."""
         self.control("promote", "-w")
 
     def control(self, command: str, *arguments: str | Path) -> None:
@@ -69,31 +69,31 @@ class Server:
         self.run("pg_ctl", command, "-D", self.data, *arguments)
 
     def run(self, program: str, *arguments: str | Path) -> None:
-        """Run a program of PostgreSQL as the server's account."""
+        """Run a PostgreSQL program as the server's account."""
         embedded._run(self.folder, embedded._binaries() / program, *arguments)  # noqa: SLF001
 
     def execute(self, statement: str, *arguments: object) -> list[tuple[object, ...]]:
-        """Run a statement on a connection of its own; return the rows, if any."""
+        """Run a statement on a new connection; return its rows, if any."""
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), arguments or None)
             return cursor.fetchall() if cursor.description else []
 
     def wait_until(self, query: str) -> None:
-        """Return as soon as new connections see that something holds."""
+        """Poll a condition on new connections until it is true."""
         due = time.monotonic() + 30
         while self.execute(query) != [(True,)]:
             assert time.monotonic() < due, "it never holds"
             time.sleep(0.01)
 
     def kill_backends(self, name: str) -> int:
-        """End the connections of this application_name, and wait until they have ended."""
+        """Terminate connections by application_name; wait until they end; return their number."""
         [(killed,)] = self.execute(_KILL, name)
         assert isinstance(killed, int)
         return killed
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stop every process of the server in its tracks, as a hypervisor does."""
+        """Suspend all processes of the server, as a hypervisor does."""
         processes = self._processes()
         for process in processes:
             os.kill(process, signal.SIGSTOP)
@@ -104,7 +104,7 @@ class Server:
                 os.kill(process, signal.SIGCONT)
 
     def _processes(self) -> list[int]:
-        """Return the server's processes, its head first, so that it starts no more."""
+        """Return the server's PIDs, the postmaster first, so that it starts no others."""
         head = int((self.data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
         return [head, *map(int, children)]
@@ -112,7 +112,7 @@ class Server:
 
 @contextmanager
 def new_server(folder: Path) -> Iterator[Server]:
-    """Run a server with the table in it; stop it in the end, whatever was done to it."""
+    """Run a server with the session table; stop it at the end, in whatever state it is."""
     server = Server(prepared_folder(folder), free_port())
     arguments = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-instructions")
     server.run("initdb", "--pgdata", server.data, "--locale=C", *arguments)
@@ -123,7 +123,7 @@ def new_server(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def new_standby(primary: Server, folder: Path) -> Iterator[Server]:
-    """Run a server that follows another one."""
+    """Run a standby of another server."""
     standby = Server(prepared_folder(folder), free_port())
     standby.run("pg_basebackup", "-R", "-D", standby.data, "-d", primary.conninfo(), "-c", "fast")
     with started(standby):
@@ -132,7 +132,7 @@ def new_standby(primary: Server, folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def started(server: Server) -> Iterator[Server]:
-    """Keep a server running, and stop it in the end if it still does."""
+    """Start a server; stop it at the end if it still runs."""
     server.start()
     try:
         yield server
@@ -142,7 +142,7 @@ def started(server: Server) -> Iterator[Server]:
 
 
 def prepared_folder(folder: Path) -> Path:
-    """Make a folder that the account of the servers owns and can reach."""
+    """Create a folder that the servers' account owns and can reach."""
     folder.mkdir(mode=0o700)
     if os.geteuid() == 0:  # as for the embedded server
         embedded._give(folder, like=folder.parent)  # noqa: SLF001
@@ -152,10 +152,10 @@ def prepared_folder(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens at.
+    """Return an unused port on the loopback interface.
 
-    None of those that the system gives to clients: one of them could take the
-    port of a server that is down for a while.
+    The port is outside the system's range for client ports, so that no client takes
+    it while its server is down.
     """
     while True:
         port = 10_000 + secrets.randbelow(20_000)

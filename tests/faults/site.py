@@ -1,4 +1,4 @@
-"""A site whose visitors come without pause, and how long each waits for which answer."""
+"""A site with continuous requests, which records their statuses and latencies."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from pgsession.core.cookie import Cookie
 
 SECRET = "a secret of the tests, long enough for HMAC"
 
-#: Seconds beyond the store's timeout within which every answer is promised.
+#: Every response must arrive within the store's timeout plus these seconds.
 SLACK = 1.0
 
-#: Seconds within which a site is promised to serve again, once its database does.
+#: A site must serve again this many seconds after its database does.
 HEALING = 5.0
 
 
 @dataclass(slots=True)
 class Observations:
-    """What visitors met with."""
+    """The responses that visitors got."""
 
-    #: Seconds that the slowest answer took.
+    #: The latency of the slowest response, in seconds.
     longest: float = 0.0
     statuses: list[int] = field(default_factory=list)
 
     @property
     def refused(self) -> int:
-        """How many answers were 503."""
+        """The number of 503 responses."""
         return self.statuses.count(503)
 
 
@@ -47,7 +47,7 @@ async def read(request: Request) -> JSONResponse:
 
 
 async def write(request: Request) -> JSONResponse:
-    """Put the members of the query into the session."""
+    """Store the query's parameters in the session."""
     request.session.update(request.query_params)
     return JSONResponse(dict(request.session))
 
@@ -57,7 +57,7 @@ async def public(_request: Request) -> JSONResponse:
 
 
 class Site:
-    """An application over a store, and a browser for each request."""
+    """An application with a store, and a new browser for each request."""
 
     def __init__(self, store: PostgresStore, observations: Observations) -> None:
         self.store = store
@@ -72,7 +72,7 @@ class Site:
         )
 
     async def get(self, path: str, key: str | None = None, **query: str) -> httpx.Response:
-        """Visit a page, as the one who has this key; note the answer."""
+        """Request a page with the session of this key; record the response."""
         headers = {"cookie": cookie_of(key)} if key is not None else {}
         began = time.monotonic()
         response = await self._client.get(path, headers=headers, params=query)
@@ -87,13 +87,13 @@ class Site:
         return response
 
     async def storm(self, key: str, *, requests: int = 200) -> list[httpx.Response]:
-        """Visit with many requests at once: half of them read, half of them write."""
+        """Send many requests at once: half of them read, half of them write."""
         paths = ["/read", "/write"] * (requests // 2)
         visits = (self.get(path, key, n=str(n)) for n, path in enumerate(paths))
         return await asyncio.gather(*visits)
 
     async def heal(self, key: str) -> float:
-        """Return after how many seconds a write is served."""
+        """Retry a write until it succeeds; return the seconds that it took."""
         began = time.monotonic()
         while (await self.get("/write", key, healed="yes")).status_code != 200:
             assert time.monotonic() - began < 30, "it does not heal"
@@ -105,7 +105,7 @@ class Site:
 async def opened_site(
     conninfo: str, observations: Observations, *, timeout: float = 1.0, prepared: bool | None = None
 ) -> AsyncIterator[Site]:
-    """Run a site over a store that opens on first use; see that it leaves no task behind."""
+    """Run a site with a store that opens on first use; check that it leaves no task behind."""
     store = PostgresStore(conninfo, timeout=timeout, prepared=prepared)
     try:
         yield Site(store, observations)
@@ -115,7 +115,7 @@ async def opened_site(
 
 
 def tasks_left() -> list[str]:
-    """Return the names of the tasks in which a store or its pool is at work."""
+    """Return the names of the tasks that run code of a store or its pool."""
     frames = {
         task.get_name(): getattr(task.get_coro(), "cr_frame", None) for task in asyncio.all_tasks()
     }
@@ -128,23 +128,23 @@ def tasks_left() -> list[str]:
 
 
 def cookie_of(key: str) -> str:
-    """Return the Cookie header of a browser that was given a key."""
+    """Return the Cookie header for a key."""
     return Cookie(secret_keys=[SECRET]).write(key, None).decode().partition(";")[0]
 
 
 class Writers:
-    """Writers that go on whatever happens, each remembering what was acknowledged."""
+    """Writers that continue through any fault, and record their acknowledged changes."""
 
     def __init__(self, site: Site, keys: list[str]) -> None:
         self._site = site
         self._keys = keys
-        #: For each key the names of the members whose writing was acknowledged.
+        #: For each key, the names of the members whose write was acknowledged.
         self.acknowledged: dict[str, set[str]] = {key: set() for key in keys}
         self._task: asyncio.Task[None] | None = None
 
     @property
     def count(self) -> int:
-        """How many changes were acknowledged."""
+        """The number of acknowledged changes."""
         return sum(map(len, self.acknowledged.values()))
 
     async def __aenter__(self) -> Self:
@@ -157,14 +157,14 @@ class Writers:
         await asyncio.wait([self._task])
 
     async def progress(self, more: int) -> None:
-        """Return as soon as so many more changes were acknowledged."""
+        """Wait until this many more changes have been acknowledged."""
         due = self.count + more
         async with asyncio.timeout(30):
-            while self.count < due:  # noqa: ASYNC110 - nothing tells us
+            while self.count < due:  # noqa: ASYNC110 - there is no event to await
                 await asyncio.sleep(0.005)
 
     async def found(self) -> int:
-        """Return how many of the acknowledged changes are stored; all of them must be."""
+        """Return how many of the acknowledged changes are stored. All of them should be."""
         found = 0
         for key, names in self.acknowledged.items():
             entry = await self._site.store.get(key)

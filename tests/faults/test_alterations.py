@@ -1,4 +1,4 @@
-"""The table is altered under a running site, and nobody notices."""
+"""The table is altered while a site is running, and no request fails."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ ALTERATIONS = {
 
 @pytest.mark.parametrize("statements", ALTERATIONS.values(), ids=ALTERATIONS.keys())
 async def test_altered(server: Server, report: Report, statements: list[str]) -> None:
-    """No request fails while the table is altered, and nothing that was written is lost."""
+    """While the table is altered, no request fails and no change is lost."""
     async with opened_site(server.conninfo(), report.seen, timeout=5) as site:
         keys = [await site.store.generate({}) for _ in range(8)]
         async with Writers(site, keys) as writers:

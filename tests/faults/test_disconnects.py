@@ -1,4 +1,4 @@
-"""Clients that leave at any point: nothing is kept, nothing stays open."""
+"""Clients that disconnect at any moment keep no connection and leave no transaction open."""
 
 import asyncio
 import time
@@ -13,7 +13,8 @@ from tests.faults.conftest import Report
 from tests.faults.servers import Server
 from tests.faults.site import SECRET, cookie_of
 
-#: A request is cancelled this much later than the one before, in seconds; it takes less than all.
+#: Each request is cancelled this many seconds later than the previous one. The last
+#: cancellations come after the request has ended.
 STEP = 0.0001
 STEPS = 100
 
@@ -74,7 +75,7 @@ def acting(action: object) -> ASGIApp:
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.__name__)
 async def test_cancelled(server: Server, pool: Pool, report: Report, action: object) -> None:
-    """A request that is cancelled, at whatever moment, leaves the pool as it was."""
+    """A request that is cancelled at any moment leaves the pool as it was."""
     store = PostgresStore(pool)
     app = SessionMiddleware(acting(action), store, SECRET)
     cancelled = 0
@@ -83,7 +84,7 @@ async def test_cancelled(server: Server, pool: Pool, report: Report, action: obj
         request = asyncio.create_task(visit(app, key))
         until = time.monotonic() + step * STEP
         await asyncio.sleep(0)
-        while time.monotonic() < until:  # noqa: ASYNC110 - every turn of the loop is a moment
+        while time.monotonic() < until:  # noqa: ASYNC110 - each turn of the loop is another moment
             await asyncio.sleep(0)
         cancelled += request.cancel()
         await asyncio.wait([request])
@@ -96,7 +97,7 @@ async def test_cancelled(server: Server, pool: Pool, report: Report, action: obj
 
 @pytest.mark.parametrize("after", ["start", "body"])
 async def test_gone(server: Server, pool: Pool, after: str) -> None:
-    """A client that is gone when the response is sent has its changes saved, once."""
+    """The changes of a client that disconnects before the response is sent are saved, once."""
     store = PostgresStore(pool)
     key = await store.generate({"a": 1})
 
@@ -127,9 +128,9 @@ async def visit(app: ASGIApp, key: str, send: Send | None = None) -> None:
 
 
 async def settled(server: Server, pool: Pool) -> None:
-    """Return as soon as every connection is in the pool, and none is at work."""
+    """Wait until all connections are in the pool and idle."""
     async with asyncio.timeout(10):
-        while pool.get_stats()["pool_available"] != 2:  # noqa: ASYNC110 - nothing tells us
+        while pool.get_stats()["pool_available"] != 2:  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.01)
-        while server.execute(BUSY) != [(0,)]:  # noqa: ASYNC110 - nor here
+        while server.execute(BUSY) != [(0,)]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)

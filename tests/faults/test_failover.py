@@ -1,4 +1,4 @@
-"""A primary with a standby that takes its place while writers are at work."""
+"""A primary with a standby that replaces it under load."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ REPLICATED = "ALTER SYSTEM SET synchronous_standby_names = '*'"
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
-    """A primary that acknowledges nothing before its standby has it."""
+    """A primary with synchronous replication to its standby."""
     with (
         new_server(tmp_path / "primary") as primary,
         new_standby(primary, tmp_path / "standby") as standby,
@@ -29,7 +29,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 
 def both(*servers: Server, **keywords: str) -> str:
-    """Return a conninfo that names several hosts."""
+    """Return a conninfo with several hosts."""
     hosts = ",".join("127.0.0.1" for _ in servers)
     ports = ",".join(str(server.port) for server in servers)
     return servers[0].conninfo(host=hosts, port=ports, **keywords)
@@ -37,7 +37,7 @@ def both(*servers: Server, **keywords: str) -> str:
 
 @pytest.mark.parametrize("mode", ["immediate", "fast"], ids=["crash", "planned"])
 async def test_promotion(pair: Pair, report: Report, mode: str) -> None:
-    """When a standby is promoted, the site follows it, and no acknowledged change is lost."""
+    """When a standby is promoted, the site switches to it, and no acknowledged change is lost."""
     primary, standby = pair
     async with opened_site(both(primary, standby), report.seen) as site:
         keys = [await site.store.generate({}) for _ in range(8)]
@@ -57,9 +57,9 @@ async def test_promotion(pair: Pair, report: Report, mode: str) -> None:
 
 
 async def test_demotion(pair: Pair, report: Report) -> None:
-    """Connections to a primary that came back as a standby are dropped, not kept for an hour."""
+    """Connections to a primary that has become a standby are closed, and not kept for an hour."""
     primary, standby = pair
-    # To its connections, a server that takes no writes is what a standby is.
+    # For its clients, a read-only server is the same as a standby.
     async with opened_site(both(primary, standby), report.seen) as site:
         key = await site.store.generate({})
         await asyncio.gather(*(site.get("/write", key, a=str(n)) for n in range(20)))
@@ -75,7 +75,7 @@ async def test_demotion(pair: Pair, report: Report) -> None:
 
 
 async def test_standby_alone(pair: Pair) -> None:
-    """A store does not open on a standby, and says what to name instead."""
+    """A store does not open on a standby, and its error names `target_session_attrs`."""
     _, standby = pair
 
     with pytest.raises(StoreUnavailableError, match="target_session_attrs=read-write"):

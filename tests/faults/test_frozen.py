@@ -1,4 +1,4 @@
-"""A server that is there and does nothing."""
+"""A server that accepts connections and does not respond."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from tests.faults.site import HEALING, SLACK, opened_site, tasks_left
 async def test_frozen(
     server: Server, report: Report, timeout: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All of many requests to a frozen server are answered in time, whenever they come."""
+    """All requests to a frozen server are answered in time, whenever they arrive."""
     caplog.set_level(logging.INFO, "pgsession")
     async with opened_site(server.conninfo(), report.seen, timeout=timeout) as site:
         key = await site.store.generate({})
@@ -27,7 +27,7 @@ async def test_frozen(
         assert report.seen.refused == 0
         with server.frozen():
             async with asyncio.TaskGroup() as group:
-                for _ in range(4):  # the later ones meet with lanes that are stuck
+                for _ in range(4):  # the later ones find lanes that are blocked
                     group.create_task(site.storm(key))
                     await asyncio.sleep(timeout / 2.5)
                 assert (await site.get("/", None)).status_code == 200
@@ -43,7 +43,7 @@ async def test_frozen(
 
 @pytest.mark.parametrize("call", ["renew", "take", "clear", "exclusive", "open"])
 async def test_frozen_rare_calls(server: Server, call: str) -> None:
-    """Whatever is asked of a frozen server is refused in time."""
+    """Every call to a frozen server fails in time."""
     async with PostgresStore(server.conninfo(), timeout=0.5) as store:
         key = await store.generate({})
         other = PostgresStore(server.conninfo(), timeout=0.5)
@@ -63,14 +63,14 @@ async def test_frozen_rare_calls(server: Server, call: str) -> None:
 
 
 async def freeze_and_read(server: Server, store: PostgresStore, key: str) -> None:
-    """Take a session's lock, and read under it when the server is frozen."""
+    """Acquire a session's lock, and read under it while the server is frozen."""
     async with store.exclusive(key) as held:
         with server.frozen():
             await held.get(key)
 
 
 async def test_frozen_holding_a_lock(server: Server) -> None:
-    """Neither a statement under a lock nor its commit outlasts a frozen server."""
+    """A statement under a lock and its commit fail in time if the server is frozen."""
     async with PostgresStore(server.conninfo(), timeout=0.5) as store:
         key = await store.generate({})
         began = time.monotonic()
@@ -83,7 +83,7 @@ async def test_frozen_holding_a_lock(server: Server) -> None:
 
 
 async def test_closed_while_frozen(tmp_path: Path) -> None:
-    """A store can be closed under a frozen server, and leaves no task behind."""
+    """A store can be closed while the server is frozen, and leaves no task behind."""
     with new_server(tmp_path / "server") as server:
         store = PostgresStore(server.conninfo(), timeout=0.5)
         key = await store.generate({})

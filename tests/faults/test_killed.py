@@ -1,4 +1,4 @@
-"""Connections that are ended, and a server that crashes."""
+"""Connections that the server ends, and a server that crashes."""
 
 import asyncio
 from functools import partial
@@ -24,15 +24,15 @@ WHERE application_name = %s AND wait_event_type = 'Lock'
 
 
 async def waiting(server: Server, name: str) -> None:
-    """Return as soon as a statement of this application_name waits for a lock."""
+    """Wait until a statement with this application_name waits for a lock."""
     async with asyncio.timeout(20):
-        while server.execute(WAITING, name) != [(1,)]:  # noqa: ASYNC110 - it can only be asked
+        while server.execute(WAITING, name) != [(1,)]:  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("path", ["/read", "/write"])
 async def test_idle_connections_killed(server: Server, report: Report, path: str) -> None:
-    """Connections that ended while they were idle cost no request, reading or writing."""
+    """Connections that ended while idle make no request fail, neither reads nor writes."""
     async with opened_site(server.conninfo(application_name="idle"), report.seen) as site:
         key = await site.store.generate({})
         await asyncio.gather(*(site.get("/write", key, a=str(n)) for n in range(20)))
@@ -44,7 +44,7 @@ async def test_idle_connections_killed(server: Server, report: Report, path: str
 
 
 async def test_idle_connections_killed_before_rare_calls(server: Server, report: Report) -> None:
-    """Neither a renewal nor a taking nor a lock fails for connections that ended before."""
+    """Renewals, takes, locks and clears do not fail if connections ended while idle."""
     async with opened_site(server.conninfo(application_name="rare"), report.seen) as site:
         store = site.store
         key = await store.generate({"a": 1})
@@ -61,7 +61,7 @@ async def test_idle_connections_killed_before_rare_calls(server: Server, report:
 
 
 async def test_idle_connections_of_a_callers_pool_killed(server: Server) -> None:
-    """Connections of a caller's pool that ended while they were idle cost nothing either."""
+    """Connections of a caller's pool that ended while idle make no call fail."""
     conninfo = server.conninfo(application_name="theirs")
     async with AsyncConnectionPool(conninfo, min_size=4, max_size=4, open=False) as pool:
         await pool.wait()
@@ -74,7 +74,7 @@ async def test_idle_connections_of_a_callers_pool_killed(server: Server) -> None
 
 
 async def test_killed_reading(server: Server, report: Report) -> None:
-    """A read whose connection is killed half-way is made again, and nobody notices."""
+    """A read whose connection is killed while it runs is retried, and succeeds."""
     async with opened_site(
         server.conninfo(application_name="reader"), report.seen, timeout=5
     ) as site:
@@ -89,7 +89,7 @@ async def test_killed_reading(server: Server, report: Report) -> None:
 
 
 async def test_killed_writing(server: Server, report: Report) -> None:
-    """A change whose connection is killed half-way is 503, for it may have been made; no other."""
+    """A write whose connection is killed gets 503, as it may be stored; no other request does."""
     async with opened_site(
         server.conninfo(application_name="writer"), report.seen, timeout=5
     ) as site:
@@ -114,7 +114,7 @@ async def write_and_die(server: Server, store: PostgresStore, key: str) -> None:
 
 
 async def test_killed_holding_a_lock(server: Server) -> None:
-    """What was written under a lock whose connection is killed is undone, and the holder told."""
+    """A write under a lock is rolled back, with an error, if its connection is killed."""
     async with PostgresStore(server.conninfo(application_name="holder")) as store:
         key = await store.generate({"a": 1})
 
@@ -127,7 +127,7 @@ async def test_killed_holding_a_lock(server: Server) -> None:
 
 
 async def test_connections_killed_under_load(server: Server, report: Report) -> None:
-    """Whatever was acknowledged while connections were being killed is there afterwards."""
+    """No acknowledged change is lost while connections are killed."""
     async with opened_site(server.conninfo(application_name="load"), report.seen) as site:
         keys = [await site.store.generate({}) for _ in range(8)]
         async with Writers(site, keys) as writers:
@@ -143,7 +143,7 @@ async def test_connections_killed_under_load(server: Server, report: Report) -> 
 
 
 async def test_crash_under_writers(tmp_path: Path, report: Report) -> None:
-    """Whatever was acknowledged before a crash is there after it, and the site heals by itself."""
+    """No acknowledged change is lost in a crash, and the site recovers without a restart."""
     with new_server(tmp_path / "server") as server:
         async with opened_site(server.conninfo(), report.seen) as site:
             keys = [await site.store.generate({}) for _ in range(8)]
@@ -162,7 +162,7 @@ async def test_crash_under_writers(tmp_path: Path, report: Report) -> None:
 
 
 async def test_long_outage(tmp_path: Path, report: Report) -> None:
-    """However long the server was away, its return is noticed within seconds."""
+    """After an outage of any length, the store reconnects within seconds."""
     with new_server(tmp_path / "server") as server:
         async with opened_site(server.conninfo(), report.seen) as site:
             key = await site.store.generate({})

@@ -1,4 +1,4 @@
-"""A network that delays, loses, half-opens and cuts."""
+"""A network that is slow, loses data, is half-open or cuts connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,20 +14,20 @@ from tests.faults.site import HEALING, SLACK, Site, opened_site
 
 @pytest.fixture
 async def proxy(server: Server) -> AsyncIterator[Proxy]:
-    """A way to the server that can be spoilt."""
+    """A proxy to the server that can inject faults."""
     async with proxied(server.port) as it:
         yield it
 
 
 @pytest.fixture
 async def site(server: Server, proxy: Proxy, report: Report) -> AsyncIterator[Site]:
-    """A site that reaches its server by that way alone."""
+    """A site that reaches its server only through the proxy."""
     async with opened_site(server.conninfo(port=proxy.port), report.seen) as it:
         yield it
 
 
 async def test_slow(site: Site, proxy: Proxy, report: Report) -> None:
-    """A slow network makes answers late, and no more than that."""
+    """On a slow network, responses are late and no request fails."""
     key = await site.store.generate({})
     proxy.delay = 0.05
 
@@ -39,7 +39,7 @@ async def test_slow(site: Site, proxy: Proxy, report: Report) -> None:
 
 @pytest.mark.parametrize("mode", [Mode.HOLE, Mode.DEAF], ids=["black hole", "half-open"])
 async def test_silent(site: Site, proxy: Proxy, report: Report, mode: Mode) -> None:
-    """When nothing comes back any more, all are refused in time; it heals with the network."""
+    """While the server's answers are lost, requests get 503 in time; later the site recovers."""
     key = await site.store.generate({})
     await site.storm(key)
     proxy.mode = mode
@@ -55,7 +55,7 @@ async def test_silent(site: Site, proxy: Proxy, report: Report, mode: Mode) -> N
 
 
 async def test_dead_connections_live_network(site: Site, proxy: Proxy, report: Report) -> None:
-    """Connections that went dead without a word are given up all at once, not one by one."""
+    """Connections that died silently are all dropped at once, not one after the other."""
     store = site.store
     key, other = await store.generate({}), await store.generate({})
     async with store.exclusive(key), store.exclusive(other):
@@ -64,12 +64,12 @@ async def test_dead_connections_live_network(site: Site, proxy: Proxy, report: R
 
     report.healed = await site.heal(key)
 
-    assert report.seen.refused <= 2  # not three, one for each
+    assert report.seen.refused <= 2  # not three, one for each connection
     assert report.healed < HEALING
 
 
 async def test_refusing_connections(site: Site, proxy: Proxy, report: Report) -> None:
-    """While connections are cut and new ones refused, all are refused in time."""
+    """While connections are cut and new ones rejected, all requests get 503 in time."""
     key = await site.store.generate({})
     await site.storm(key)
     proxy.mode = Mode.CUT
@@ -85,12 +85,12 @@ async def test_refusing_connections(site: Site, proxy: Proxy, report: Report) ->
 
 
 async def test_cut_at_every_byte(server: Server, proxy: Proxy, report: Report) -> None:
-    """Wherever an answer is cut off: reads go on, a change is made or refused, never half-made."""
+    """Wherever an answer is cut off, reads succeed, and no change is stored in part."""
     calls = refused = 0
     async with PostgresStore(server.conninfo(port=proxy.port), pool_size=1) as store:
         key = await store.generate({"a": 0, "b": 0})
         for fuse in range(0, 240, 3):
-            await store.get(key)  # on a connection that works
+            await store.get(key)  # on a working connection
             proxy.fuse = fuse
             calls += 1
             try:
@@ -107,7 +107,7 @@ async def test_cut_at_every_byte(server: Server, proxy: Proxy, report: Report) -
 
 
 async def test_cut_generations(server: Server, proxy: Proxy, report: Report) -> None:
-    """A new session whose answer is cut off is made once, though it is asked for again."""
+    """A new session whose answer is cut off is created once, though the call is retried."""
     async with PostgresStore(server.conninfo(port=proxy.port), pool_size=1) as store:
         keys = []
         for fuse in range(0, 60, 3):

@@ -23,7 +23,7 @@ from tests.programs import environment
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer here: install Debian's")
 
-#: From this version on it can carry prepared statements.
+#: The first version that supports prepared statements.
 CARRYING = (1, 22)
 
 
@@ -94,7 +94,7 @@ async def test_many_clients(conninfo: str, prepared: bool | None) -> None:
 async def test_server_connections_killed(
     server: Server, conninfo: str, report: Report, prepared: bool | None
 ) -> None:
-    """Nothing that was acknowledged is lost when the server ends connections behind it."""
+    """No acknowledged change is lost when the server ends PgBouncer's connections."""
     async with opened_site(conninfo, report.seen, timeout=2, prepared=prepared) as site:
         keys = [await site.store.generate({}) for _ in range(8)]
         async with Writers(site, keys) as writers:

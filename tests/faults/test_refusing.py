@@ -1,4 +1,4 @@
-"""A server that answers, but refuses: read-only, locked, out of connections."""
+"""A server that responds with errors: read-only, locked, or out of connections."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ WHERE application_name = %s AND wait_event_type = 'Lock'
 
 @contextmanager
 def read_only(server: Server) -> Iterator[None]:
-    """Let the server take no writes, as one does whose disk is almost full."""
+    """Make the server read-only, as administrators do when a disk is almost full."""
     server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
     server.execute("SELECT pg_reload_conf()")
     try:
@@ -35,11 +35,12 @@ def read_only(server: Server) -> Iterator[None]:
 
 
 async def test_read_only(server: Server, report: Report) -> None:
-    """While a server takes no writes, reading goes on; changes are 503 at once."""
+    """On a read-only server, reads succeed and changes get 503 at once."""
     async with opened_site(server.conninfo(), report.seen) as site:
         key = await site.store.generate({"a": "1"})
         with read_only(server):
-            # It takes a moment to notice; and what has been written is no change a second time.
+            # The setting takes effect after a moment, and a value that is already
+            # stored is no change.
             async with asyncio.timeout(HEALING):
                 written = 2
                 while (await site.get("/write", key, a=str(written))).status_code != 503:
@@ -53,7 +54,7 @@ async def test_read_only(server: Server, report: Report) -> None:
 
 
 async def test_read_only_at_start(server: Server) -> None:
-    """A store does not open on a server that takes no writes, but does so once it takes them."""
+    """A store does not open on a read-only server; it opens once the server accepts writes."""
     options = make_conninfo(server.conninfo(), options="-c default_transaction_read_only=on")
     with pytest.raises(StoreUnavailableError, match="target_session_attrs"):
         await PostgresStore(options).open()
@@ -69,7 +70,7 @@ async def test_read_only_at_start(server: Server) -> None:
 
 
 async def test_table_locked(server: Server, report: Report) -> None:
-    """While somebody holds the whole table, all are refused in time, and none waits on."""
+    """While the table is locked, requests get 503 in time, and no statement keeps waiting."""
     name = "locked"
     async with opened_site(server.conninfo(application_name=name), report.seen) as site:
         key = await site.store.generate({})
@@ -78,7 +79,7 @@ async def test_table_locked(server: Server, report: Report) -> None:
             await asyncio.gather(site.storm(key), site.storm(key))
             assert report.seen.refused == 400
             async with asyncio.timeout(SLACK):
-                while server.execute(WAITING, name) != [(0,)]:  # noqa: ASYNC110 - it can only be asked
+                while server.execute(WAITING, name) != [(0,)]:  # noqa: ASYNC110 - there is no event to await
                     await asyncio.sleep(0.01)
         report.healed = await site.heal(key)
     assert report.seen.longest < 1 + SLACK
@@ -86,8 +87,8 @@ async def test_table_locked(server: Server, report: Report) -> None:
 
 
 async def test_server_full(server: Server, report: Report) -> None:
-    """A server that has no connection left for us is 503, in time."""
-    # Two: the server may still be parting with the first one when the pool asks for its own.
+    """When the server has no free connection, requests get 503 in time."""
+    # Two: the server may still be closing the first one when the pool connects.
     server.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 2")
     server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON session TO few")
     try:
@@ -106,7 +107,7 @@ async def test_server_full(server: Server, report: Report) -> None:
 
 
 async def test_pool_exhausted(server: Server, report: Report) -> None:
-    """A caller's pool whose connections are all taken is 503, in time."""
+    """When a caller's pool has no free connection, requests get 503 in time."""
     async with AsyncConnectionPool(server.conninfo(), min_size=1, max_size=1, open=False) as pool:
         site = Site(PostgresStore(pool, timeout=1), report.seen)
         key = await site.store.generate({})
@@ -118,7 +119,7 @@ async def test_pool_exhausted(server: Server, report: Report) -> None:
 
 
 async def test_nobody_there(report: Report, caplog: pytest.LogCaptureFixture) -> None:
-    """Requests to a site whose server was never there are refused, with one line for all."""
+    """When the server was never reachable, all requests get 503, with one log line for all."""
     caplog.set_level(logging.INFO, "pgsession")
     async with opened_site(f"host=127.0.0.1 port={free_port()}", report.seen) as site:
         await site.storm("k" * 40)
@@ -137,7 +138,7 @@ async def test_nobody_there(report: Report, caplog: pytest.LogCaptureFixture) ->
     ids=["table", "schema"],
 )
 async def test_missing_privilege(server: Server, statement: str, remedy: str) -> None:
-    """A role that lacks privileges is told which, when the store opens."""
+    """When the store opens, the error for missing privileges names them."""
     server.execute("CREATE ROLE clerk LOGIN")
     server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON session TO clerk")
     server.execute(statement)
