@@ -91,7 +91,7 @@ async def _sweep(
     """Sweep as a store does, while requests are served."""
     watched = Watched()
     during: list[Sample] = []
-    async with dedicated(places.postgres, purpose="sweep", patience=5) as connection:
+    async with dedicated(places.postgres, purpose="sweep", timeout=5) as connection:
         sweeping = asyncio.create_task(sweep(connection, watched))
         while not sweeping.done():
             during.append(await _read(client, options))
