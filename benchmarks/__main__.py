@@ -43,7 +43,7 @@ def main() -> None:
             results.save(options.output)
     print(results.text())
     if options.output is None:
-        print("So short a run shows that it works; its figures and verdicts mean nothing.")
+        print("This short run is only a check: its figures and verdicts mean nothing.")
 
 
 async def _measured(name: str, places: Places, options: Options) -> Part:

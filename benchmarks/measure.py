@@ -1,4 +1,4 @@
-"""Measuring: a closed loop of callers, alternating rounds, medians and ratios."""
+"""Measurements: a closed loop of callers, alternating rounds, medians and ratios."""
 
 import asyncio
 import gc
@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(slots=True)
 class Part:
-    """The results of one part of the suite."""
+    """The results of one part of the benchmarks."""
 
     cells: list[Cell] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Part:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Return a document for `from_json`."""
+        """Return the part as a document for `from_json`."""
         return {"facts": self.facts, "cells": [asdict(cell) for cell in self.cells]}
 
     @classmethod

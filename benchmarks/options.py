@@ -33,12 +33,14 @@ def parse(arguments: list[str] | None = None) -> Options:
     """Return the options of a command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, help="rounds of each measurement (default: 7)")
-    parser.add_argument("--seconds", type=float, help="of one measurement (default: 0.5)")
-    parser.add_argument("--only", action="append", choices=PARTS, help="this part; repeatable")
-    parser.add_argument("--large", action="store_true", help="a table of 10 million rows as well")
-    parser.add_argument("--quick", action="store_true", help="see that it runs; keep no result")
-    parser.add_argument("--data", type=Path, default=FOLDER / ".data", help="PostgreSQL's folder")
-    parser.add_argument("--output", type=Path, help="results' folder (default: results/)")
+    parser.add_argument("--seconds", type=float, help="length of a measurement (default: 0.5)")
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, help="measure this part; repeatable"
+    )
+    parser.add_argument("--large", action="store_true", help="add a table of 10 million rows")
+    parser.add_argument("--quick", action="store_true", help="short check without results")
+    parser.add_argument("--data", type=Path, default=FOLDER / ".data", help="folder of PostgreSQL")
+    parser.add_argument("--output", type=Path, help="folder of results (default: results/)")
     said = parser.parse_args(arguments)
     quick: bool = said.quick
     sizes = (10_000, 50_000) if quick else (10_000, 1_000_000)

@@ -1,4 +1,4 @@
-"""The plot: requests a second at 64 in flight, as bars, for light and dark pages."""
+"""The plot: requests per second at 64 in flight, as bars, for light and dark pages."""
 
 from html import escape
 
@@ -21,12 +21,12 @@ rect.page { fill: #ffffff }
 }
 """
 
-#: Peers whose sessions do not survive a crash of the machine, or cannot be revoked.
+#: Peers whose sessions are lost in a crash of the machine, or cannot be revoked.
 LOST = ("bare", "cookie", "memory", "redis")
 
 
 def plot(part: Part) -> str:
-    """Return an SVG of the peers; the durable ones have stronger colours."""
+    """Return an SVG of the peers; bars of durable peers have stronger colours."""
     titles: dict[str, str] = part.facts["titles"]
     lines: list[str] = []
     top = 34
@@ -41,8 +41,8 @@ def plot(part: Part) -> str:
             top += BAR + GAP
         top += 30
     note = (
-        f"In process, {LOAD} in flight, one event loop, two cores. Pale: nothing durable on the "
-        "server, or nothing to revoke."
+        f"In process, {LOAD} in flight, one event loop, two cores. Pale: sessions that are "
+        "lost in a crash or cannot be revoked."
     )
     lines.append(f'<text class="note" x="16" y="{top - 8}">{note}</text>')
     height = top + 10

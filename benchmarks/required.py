@@ -1,4 +1,4 @@
-"""The figures that the project requires of itself, and whether they are met."""
+"""The figures that the project requires, and whether they are met."""
 
 import operator
 import statistics
@@ -18,7 +18,7 @@ class Requirement:
     verdict: str
 
 
-#: Work, load, figure, peer, comparison, limit, and whether it is only an aim.
+#: Work, load, figure, peer, comparison, limit, and whether the limit is only an aim.
 RATIOS = (
     ("read", 64, "rate", "cookie", ">=", 0.70, False),
     ("read", 64, "rate", "redis", ">=", 4.0, False),

@@ -1,4 +1,4 @@
-"""Many rows at once, made by the server."""
+"""Inserts many rows with one statement."""
 
 from psycopg import AsyncConnection
 
@@ -32,7 +32,7 @@ def key(number: int) -> str:
 
 
 async def fill(conninfo: str, keys: list[str], text: str) -> list[str]:
-    """Make a row for each key; return the digests."""
+    """Insert a row for each key; return the digests."""
     digests = [digest(key) for key in keys]
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await connection.execute(BY_DIGEST, (text, digests))
@@ -40,7 +40,7 @@ async def fill(conninfo: str, keys: list[str], text: str) -> list[str]:
 
 
 async def grow(conninfo: str, rows: int, text: str) -> None:
-    """Make rows numbered from 0, then run VACUUM ANALYZE."""
+    """Insert rows numbered from 0, then run VACUUM ANALYZE."""
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
         for first in range(0, rows, STEP):
             await connection.execute(BY_NUMBER, (text, first, min(first + STEP, rows) - 1))

@@ -1,4 +1,4 @@
-"""The servers that hold the sessions of the peers: started here, stopped with the run."""
+"""The servers that store the peers' sessions; they stop at the end of the run."""
 
 import asyncio
 import os
@@ -24,10 +24,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from pgsession.embedded import embedded_server
 from pgsession.postgres.schema import migrate
 
-#: Connections of each peer on PostgreSQL; the store's default.
+#: Connections of each peer to PostgreSQL; the store's default.
 POOL_SIZE = 4
 SCHEMA = "pgsession_bench"
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 class CountingCursor(AsyncCursor[TupleRow]):
@@ -53,7 +53,7 @@ class Places:
     redis_process: int | None = None
 
     def pool(self) -> AsyncConnectionPool[AsyncConnection[Any]]:
-        """Return a pool, not yet open; the peers in Python use the same settings."""
+        """Return a pool that is not yet open. The peers in Python use the same settings."""
         kwargs: dict[str, Any] = {"autocommit": True}
         if self.counting:
             kwargs["cursor_factory"] = CountingCursor
@@ -78,7 +78,7 @@ def search_path(schema: str) -> str:
 
 @contextmanager
 def servers(data: Path) -> Iterator[Places]:
-    """Yield an own PostgreSQL or that of SESSION_DATABASE_URL, and Redis if it is installed."""
+    """Yield the PostgreSQL of SESSION_DATABASE_URL or a new one, and Redis if it is installed."""
     with ExitStack() as stack:
         url = os.environ.get("SESSION_DATABASE_URL")
         if not url:
@@ -103,7 +103,7 @@ def _size(conninfo: str) -> None:
 
 @contextmanager
 def schema(conninfo: str, name: str, *, empty: bool = False) -> Iterator[None]:
-    """Create a schema, with the session table unless it should be `empty`; drop it at the end."""
+    """Create a schema, with the session table unless `empty`; drop it at the end."""
     quoted = sql.Identifier(name)
     drop = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(quoted)
     with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -120,7 +120,7 @@ def schema(conninfo: str, name: str, *, empty: bool = False) -> Iterator[None]:
 
 @contextmanager
 def redis_server() -> Iterator[tuple[str, int] | tuple[None, None]]:
-    """Run Redis on a Unix socket. It writes nothing to disk."""
+    """Run Redis on a Unix socket, without persistence."""
     program = shutil.which("redis-server")
     if program is None:
         yield None, None
@@ -138,7 +138,7 @@ def redis_server() -> Iterator[tuple[str, int] | tuple[None, None]]:
 
 
 def _await_redis(address: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     with Redis(unix_socket_path=address) as client:
         while True:
             try:
@@ -152,7 +152,7 @@ def _await_redis(address: str) -> None:
 
 
 def postgres_cpu(conninfo: str) -> Callable[[], float] | None:
-    """Return a function for the CPU seconds of a local server's processes, else None."""
+    """Return a function for the CPU seconds of a local server's processes, or None."""
     with psycopg.connect(conninfo) as connection:
         if not (connection.info.host or "/").startswith("/"):
             return None
@@ -168,7 +168,7 @@ def process_cpu(number: int) -> Callable[[], float]:
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
-    """Return the CPU seconds of all processes that still run."""
+    """Return the CPU seconds of all processes that are still running."""
     total = 0.0
     for process in processes:
         try:
@@ -180,7 +180,7 @@ def _cpu(processes: list[psutil.Process]) -> float:
 
 
 async def settle(conninfo: str) -> None:
-    """Run a checkpoint, so that earlier measurements leave no writes to do."""
+    """Run a checkpoint, so that earlier writes do not disturb the next measurement."""
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await connection.execute("CHECKPOINT")
     await asyncio.sleep(0.2)

@@ -10,18 +10,19 @@ from benchmarks.required import required
 WORKS = {"none": "No session touched", "read": "Read", "write": "Write"}
 
 APPS_NOTE = """\
-One column for each number of requests in flight. The columns after them are at 64 in flight:
-times and CPU a request in microseconds, statements a request, and the ratio of the rates.
+The first columns are requests per second, one for each number of requests in flight. The other
+columns are at 64 in flight: latency and CPU time per request in microseconds, statements per
+request, and the ratio of the rates.
 """
 
 RATIOS_NOTE = """\
-A ratio is the median of each round's ratios, not the ratio of two medians. What the parts and the
-peers are, and what bounds the figures, is in the README beside this folder.
+A ratio is the median of the ratios of all rounds, not the ratio of two medians. The README in the
+parent folder describes the parts, the peers and what limits the figures.
 """
 
 REQUIRED_NOTE = """\
-The medians of all rounds; what is marked as an aim is wished for, not required. HOT updates touch
-no index; the heap is the table without its indexes.
+The figures are medians of all rounds. An aim is not a requirement. HOT updates change no index. The
+heap is the table without its indexes.
 """
 
 
@@ -65,7 +66,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def figure(value: float | None, digits: int = 0) -> str:
-    """Return a number for people to read."""
+    """Return a number with separators between thousands."""
     return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")
 
 

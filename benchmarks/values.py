@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-#: About 150 bytes of JSON, as a login and a shop store them.
+#: About 150 bytes of JSON, as a shop with a login stores them.
 VALUE: dict[str, Any] = {
     "user_id": 48213,
     "name": "Ada Lovelace",
@@ -16,11 +16,11 @@ SECRET = "benchmark-benchmark-benchmark-benchmark"
 
 
 def padded(size: int) -> dict[str, Any]:
-    """Return a value of about `size` bytes of JSON, in parts of a kilobyte at most."""
+    """Return a value of about `size` bytes of JSON, in members of at most a kilobyte."""
     value = dict(VALUE)
     number = 0
     while (missing := size - len(json.dumps(value))) > 16:
-        # The digits of a large power: text that does not compress to nothing.
+        # The digits of a large power do not compress well.
         digits = str((number + 3) ** 700)
         value[f"item{number}"] = (digits * 3)[: min(missing - 12, 1000)]
         number += 1

@@ -31,7 +31,7 @@ Choose = Callable[[int], str]
 
 
 async def measure(places: Places, options: Options) -> Part:
-    """Measure all four; each size of the table has its own table."""
+    """Measure all four. Each table size has its own table."""
     part = Part()
     async with AsyncExitStack() as stack:
         trials = await _sizes(places, options, stack)
@@ -67,7 +67,7 @@ async def _sizes(places: Places, options: Options, stack: AsyncExitStack) -> lis
 
 
 async def _warm(store: PostgresStore, choose: Choose, *, seconds: float) -> None:
-    """Read for a while, so that the server's processes have mapped most of its memory."""
+    """Read for a while, so that the backends have mapped most of the server's memory."""
 
     async def get(number: int) -> None:
         await store.get(choose(number))
@@ -86,7 +86,7 @@ async def _values(places: Places, options: Options, stack: AsyncExitStack) -> li
 
 
 async def _batches(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
-    """Send statements with different numbers of sessions, one after the other."""
+    """Send statements for different numbers of sessions, one after the other."""
     keys = [new_key() for _ in range(options.sessions)]
     digests = await fill(places.postgres, keys, json.dumps(VALUE))
     connection = await AsyncConnection.connect(places.postgres, autocommit=True)

@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from benchmarks.measure import Part, Sample, Trial, alternate
 from benchmarks.options import FOLDER, Options
 from benchmarks.peers.apps import PEERS, WORKS, available
-from benchmarks.servers import PATIENCE, Places, process_cpu, schema
+from benchmarks.servers import TIMEOUT, Places, process_cpu, schema
 from benchmarks.values import VALUE
 
 LOAD = 64
@@ -28,7 +28,7 @@ NODE = {
     "node-untouched": "Node, connect-pg-simple, disableTouch",
 }
 
-#: A schema of its own, because Node's table has the same name as ours.
+#: A separate schema, because connect-pg-simple's table has the same name as ours.
 NODE_SCHEMA = "pgsession_bench_node"
 
 
@@ -45,8 +45,8 @@ async def measure(places: Places, options: Options) -> Part:
     """Start all servers, then measure them in turn."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsession-")))
-        nobody = folder / "nobody"
-        nobody.touch()
+        no_cookies = folder / "no-cookies"
+        no_cookies.touch()
         trials: list[Trial] = []
         stack.enter_context(schema(places.postgres, NODE_SCHEMA, empty=True))
         for name, command, environment in _commands(places):
@@ -54,7 +54,7 @@ async def measure(places: Places, options: Options) -> Part:
             port, process = stack.enter_context(_server(command, environment))
             cookies.write_text("\n".join(_sessions(port, min(options.sessions, 2_000))))
             for work in WORKS:
-                serving = Serving(port, process, nobody if work == "none" else cookies)
+                serving = Serving(port, process, no_cookies if work == "none" else cookies)
                 trials.append(Trial(name, work, LOAD, partial(_run, serving, f"/{work}", LOAD)))
         seconds = max(1.0, round(options.seconds * 4))
         cells = await alternate(trials, rounds=min(options.rounds, 5), seconds=seconds)
@@ -79,7 +79,7 @@ def _commands(places: Places) -> Iterator[tuple[str, list[str], dict[str, str]]]
 
 
 def _node() -> str | None:
-    """Return the path of Node if it is installed; install the packages that the server needs."""
+    """Return the path of Node, or None; install the packages that the server needs."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
@@ -111,7 +111,7 @@ def _server(command: list[str], environment: dict[str, str]) -> Iterator[tuple[i
         finally:
             process.terminate()
             try:
-                process.wait(PATIENCE)
+                process.wait(TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -119,7 +119,7 @@ def _server(command: list[str], environment: dict[str, str]) -> Iterator[tuple[i
 def _sessions(port: int, count: int) -> list[str]:
     """Begin sessions; return their cookies."""
     cookies: list[str] = []
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     for _ in range(count):
         connection.request("GET", "/start")
         response = connection.getresponse()

@@ -30,10 +30,10 @@ TITLES = {
 TEXT = json.dumps(VALUE)
 WEEK = 604_800.0
 
-#: Rows for a round that consumes rows; the round ends when all are consumed.
+#: Rows for a round whose calls consume rows; the round ends when none is left.
 SPARE = 6_000
 
-#: Calls that work only once for each key.
+#: Calls that succeed only once for each key.
 USING_UP = frozenset({"clear", "renew"})
 
 KeyCall = Callable[[str], Awaitable[object]]
@@ -86,7 +86,7 @@ class Keys:
         self._steady: list[str] = []
 
     async def make(self, count: int) -> None:
-        """Make the keys that stay."""
+        """Make the keys that are not consumed."""
         self._steady = [new_key() for _ in range(count)]
         for redis in (False, True):
             await self._fill(self._steady, redis=redis)
@@ -133,7 +133,7 @@ def stores(store: PostgresStore | naive.NaiveStore) -> Subject:
 
 
 def statements(pool: AsyncConnectionPool[AsyncConnection[Any]]) -> Subject:
-    """Return calls of one statement each; their digests are computed beforehand."""
+    """Return calls of one statement each; the digests are computed beforehand."""
 
     async def send(statement: str, *arguments: object) -> None:
         async with pool.connection() as connection:

@@ -20,7 +20,7 @@ from pgsession.postgres.sweeping.sweep import Swept, sweep
 
 IN_FLIGHT = 16
 
-#: Pages with nothing but expired rows: the longest statements.
+#: These rows fill whole pages, so that the statements take longest.
 EXPIRED = """
 INSERT INTO session (session_key, session_data, expire_date)
 SELECT 'expired ' || n, %s::jsonb, now() - interval '1 hour'
@@ -48,7 +48,7 @@ class Watched(Expired):
 
 
 async def measure(places: Places, options: Options) -> Part:
-    """Read before the sweep and during it."""
+    """Measure reads before the sweep and during it."""
     name = "pgsession_bench_sweep"
     with schema(places.postgres, name):
         there = places.in_schema(name)

@@ -1,4 +1,4 @@
-"""Part 5: the size of the table after all its sessions were touched and merged many times."""
+"""Part 5: the size of the table after many touches and merges of all its sessions."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ async def measure(places: Places, options: Options) -> Part:
 
 
 async def _visit(store: PostgresStore, rows: int, number: int) -> None:
-    """Extend the expiry of every session and merge a change into it, many at a time.
+    """Extend the expiry of each session and merge a change into it, many sessions at a time.
 
     The order is random, and so independent of the order of the rows in the table.
     """

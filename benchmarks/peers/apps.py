@@ -67,7 +67,7 @@ async def start(request: Request) -> Response:
 
 
 def loading(endpoint: Page) -> Page:
-    """Return a page that loads its session first; starsessions does not load it by itself."""
+    """Return a page that first loads its session; starsessions does not load it automatically."""
 
     async def load_first(request: Request) -> Response:
         await starsessions.load_session(request)
@@ -119,7 +119,7 @@ def _starsessions(store: starsessions.SessionStore) -> Starlette:
 
 
 def select(places: Places) -> Starlette:
-    """Return an application whose page sends one SELECT: no session, no signature."""
+    """Return an application with one SELECT per page, without sessions and signatures."""
     pool = places.pool()
 
     @asynccontextmanager
@@ -147,12 +147,12 @@ def select(places: Places) -> Starlette:
 
 
 def naive(places: Places) -> Starlette:
-    """Return our middleware with a store that sends one statement a call."""
+    """Return our middleware with a store that sends one statement per call."""
     return _pgsession(NaiveStore(places.pool()))
 
 
 def ours(places: Places) -> Starlette:
-    """Return our middleware with our store. The store makes its own pool, as in the README."""
+    """Return our middleware with our store, which makes its own pool, as in the README."""
     if places.counting:
         return _pgsession(PostgresStore(places.pool()))
     return _pgsession(PostgresStore(places.postgres, pool_size=places.pool_size))

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope
 
 Headers = list[tuple[bytes, bytes]]
 
-#: The headers of a usual browser, without the cookie.
+#: The headers of a typical browser, without the cookie.
 HEADERS: Headers = [
     (b"host", b"127.0.0.1:8000"),
     (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
@@ -22,7 +22,7 @@ HEADERS: Headers = [
 
 
 class FailedError(RuntimeError):
-    """A page did not answer 200, so the measurement is not valid."""
+    """A page did not respond with 200, so the measurement is not valid."""
 
 
 @asynccontextmanager

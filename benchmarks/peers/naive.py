@@ -48,7 +48,7 @@ WHERE session_key = %s
 
 
 class NaiveStore(Store):
-    """A store without batches. Only the methods that are measured work."""
+    """A store without batching. It implements only the methods that are measured."""
 
     max_lifetime = None
     value_limit = DEFAULT_VALUE_LIMIT
@@ -59,7 +59,7 @@ class NaiveStore(Store):
 
     @property
     def default_period(self) -> timedelta:
-        """The period if none is given."""
+        """The period used if a call gives none."""
         return self._default_period
 
     @default_period.setter

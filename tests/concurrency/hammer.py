@@ -70,11 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--database-url", default=os.environ.get("SESSION_DATABASE_URL"))
     parser.add_argument("--processes", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=8, help="in each process")
-    parser.add_argument("--sessions", type=int, default=6, help="shared by all")
+    parser.add_argument("--tasks", type=int, default=8, help="tasks in each process")
+    parser.add_argument("--sessions", type=int, default=6, help="sessions that all tasks share")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--changes", type=int, default=30, help="of each task")
-    length.add_argument("--seconds", type=float, help="instead of a number of changes")
+    length.add_argument("--changes", type=int, default=30, help="changes by each task")
+    length.add_argument("--seconds", type=float, help="run this long instead")
     for mode in ("renewals", "logouts"):
         parser.add_argument(f"--{mode}", action=argparse.BooleanOptionalAction, default=True)
     return parser
