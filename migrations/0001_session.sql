@@ -13,18 +13,18 @@
 
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
-SELECT pg_advisory_xact_lock(123589619970931);
+SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);
 
 CREATE TABLE IF NOT EXISTS session_migration (
-    name        text PRIMARY KEY,
-    applied_on  timestamptz NOT NULL DEFAULT now()
+    name        pg_catalog.text PRIMARY KEY,
+    applied_on  timestamp with time zone NOT NULL DEFAULT pg_catalog.now()
 );
 INSERT INTO session_migration (name) VALUES ('0001_session');
 
 CREATE TABLE IF NOT EXISTS session (
     session_key   char(40),
     expire_date   timestamp (2) with time zone,
-    session_data  text
+    session_data  pg_catalog.text
 );
 CREATE INDEX IF NOT EXISTS session_key_idx ON session (session_key);
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Scope
 from pgsession import SessionMiddleware, Store
 from pgsession.core.cookie import Cookie
 
-SECRET = "a secret of the tests, long enough for HMAC"
+SECRET = "a secret of the tests that is long enough for HMAC"
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ VARIABLES = [
         "SESSION_ON_UNAVAILABLE", "Anonymous", "on_unavailable", "anonymous", id="on_unavailable"
     ),
     pytest.param("SESSION_SCHEMA", "web", "schema", "web", id="schema"),
+    pytest.param("SESSION_TABLE", "web_session", "table", "web_session", id="table"),
     pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),
     pytest.param("SESSION_TIMEOUT", "2.5s", "timeout", 2.5, id="timeout"),
     pytest.param("SESSION_PREPARED", "no", "prepared", False, id="prepared"),
@@ -345,6 +346,62 @@ def test_wrong_database(url: str) -> None:
         SessionSettings(secret_key=SECRET, database_url=url)
 
     assert PRIVATE not in "".join(traceback.format_exception(caught.value))
+
+
+class SecretText:
+    """What pydantic's SecretStr is."""
+
+    def get_secret_value(self) -> str:
+        return SECRET
+
+
+OLD = "an old secret that is long enough for HMAC"
+
+
+@pytest.mark.parametrize(
+    ("given", "secrets"),
+    [
+        pytest.param(f"{SECRET},{OLD}", [SECRET, OLD], id="commas"),
+        pytest.param(f" {SECRET} , {OLD} ", [SECRET, OLD], id="blanks"),
+        pytest.param([SECRET, Secret(OLD)], [SECRET, OLD], id="list"),
+        pytest.param(SecretText(), [SECRET], id="pydantic"),
+        pytest.param([SecretText(), OLD.encode()], [SECRET, OLD.encode()], id="bytes"),
+        pytest.param(f"{SECRET},{OLD}".encode(), [f"{SECRET},{OLD}".encode()], id="one of bytes"),
+    ],
+)
+def test_secrets(given: Any, secrets: list[str | bytes]) -> None:
+    """A secret may hold several, with commas, as in the variable, and comes in several types."""
+    assert list(SessionSettings(secret_key=given).make_cookie().secret_keys) == secrets
+
+
+def test_comma_in_a_secret() -> None:
+    """A secret with a comma in it is an error that says what a comma means."""
+    with pytest.raises(SettingsError, match="has a comma, which separates several") as caught:
+        SessionSettings(secret_key=f"{PRIVATE},{SECRET}")
+
+    assert PRIVATE not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("SESSION_COOKIE_NAME", "SESSION_COOKIE"),
+        ("SESSION_DEFALT_PERIOD", "SESSION_DEFAULT_PERIOD"),
+        ("SESSION_DATABASE_URI", "SESSION_DATABASE_URL"),
+    ],
+)
+def test_misspelt(name: str, nearest: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A variable that is no setting is one warning, with the nearest name, not its text."""
+    SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET, name: PRIVATE})
+
+    assert caplog.messages == [f"{name} is not a setting of pgsession; did you mean {nearest}?"]
+
+
+def test_foreign_prefix(caplog: pytest.LogCaptureFixture) -> None:
+    """The variable of a desktop's session manager is not taken for a setting."""
+    SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET, "SESSION_MANAGER": "local/host"})
+
+    assert caplog.messages == []
 
 
 def test_repr() -> None:

@@ -30,7 +30,7 @@ class SettingsError(SessionError, ValueError):
 
 
 class InvalidPeriodError(SessionError, ValueError):
-    """A period is not a number, a bool, NaN, infinite, or more than 100 years."""
+    """A period has a wrong type (bool included), is NaN or infinite, or exceeds 100 years."""
 
 
 class InvalidValueError(SessionError, ValueError):

@@ -6,24 +6,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
-from starlette.config import Config, environ
+from starlette.config import environ
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
 from pgsession.core.assurance import Assurance, AssuranceLevel
-from pgsession.core.cookie import Cookie, MaxAge, SameSite
-from pgsession.core.period import Period, as_period, parse_period
+from pgsession.core.cookie import MIN_SECRET_BYTES, Cookie, MaxAge, SameSite
+from pgsession.core.period import Period, as_period
 from pgsession.core.store import Store
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
+from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
-from pgsession.postgres.connections.conninfo import complete_conninfo
+from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
-
-_T = TypeVar("_T")
+from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 
 #: One secret, or several, newest first.
 SecretKey: TypeAlias = str | bytes | Secret | Sequence[str | bytes | Secret]
@@ -85,6 +85,8 @@ class SessionSettings:
     on_unavailable: OnUnavailable = "refuse"
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
+    #: The name of the table, if it is not ``session``.
+    table: str = DEFAULT_TABLE
     #: The maximum number of connections to PostgreSQL. A sweep uses one more.
     pool_size: int = 4
     #: The timeout of an operation, in seconds. It includes the wait for a connection.
@@ -104,7 +106,7 @@ class SessionSettings:
             ("max_age", None if self.max_age == "default" else self.max_age),
         ):
             if period is not None:
-                _read_setting(name, as_period, period)
+                read_setting(name, as_period, period)
         for name in ("default_period", "max_lifetime"):
             period = getattr(self, name)
             if period is not None and as_period(period) <= timedelta(0):
@@ -113,9 +115,10 @@ class SessionSettings:
             raise SettingsError("sweep_every must be a positive period or None.")
         self._check_level()
         if self.database_url is not None:
-            _read_setting("database_url", _checked_conninfo, self.database_url)
+            read_setting("database_url", _checked_conninfo, self.database_url)
         for name in ("value_limit", "pool_size", "timeout"):
             _check_positive(name, getattr(self, name))
+        TableName(self.schema, self.table)
         _check_exclude(self.exclude)
         if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:
             raise SettingsError(
@@ -139,12 +142,7 @@ class SessionSettings:
 
         Raises `SettingsError`, with the name of the variable or the setting.
         """
-        config = Config(env_file, environment)
-        given = {
-            name: _read_setting(variable, read, text)
-            for name, (variable, read) in _VARIABLES.items()
-            if (text := config(variable, default=None) or config.file_values.get(variable))
-        }
+        given = read_environment(environment, env_file=env_file)
         if "secret_key" not in given:
             raise SettingsError("SESSION_SECRET_KEY is missing: make one with `pgsession secret`.")
         return cls(**given)
@@ -175,6 +173,7 @@ class SessionSettings:
             max_lifetime=self._given_period("max_lifetime") or level.overall,
             value_limit=self.value_limit,
             schema=self.schema,
+            table=self.table,
             pool_size=self.pool_size,
             timeout=self.timeout,
             prepared=self.prepared,
@@ -215,16 +214,8 @@ class SessionSettings:
         return None if given is None or given == "default" else as_period(given)
 
 
-def _read_setting(name: str, read: Callable[[Any], _T], given: object) -> _T:
-    """Return ``read(given)``. Raises `SettingsError` with `name`, but never with what was given."""
-    try:
-        return read(given)
-    except ValueError as error:
-        raise SettingsError(f"{name}: {error}") from None
-
-
-def _checked_conninfo(url: str) -> str:
-    return complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
+def _checked_conninfo(given: object) -> str:
+    return complete_conninfo(as_url(given), {}, timeout=DEFAULT_TIMEOUT)
 
 
 def _check_positive(name: str, number: object) -> None:
@@ -241,63 +232,23 @@ def _check_exclude(exclude: Exclude) -> None:
         raise SettingsError("exclude: each path prefix must start with a slash.")
 
 
-def _as_secrets(given: SecretKey) -> tuple[str | bytes, ...]:
-    if not given:
-        return ()
-    if not isinstance(given, str | bytes | Secret | Sequence):
-        raise SettingsError(
-            f"secret_key must be one secret or several, not {type(given).__name__}."
-        )
-    several = (given,) if isinstance(given, str | bytes | Secret) else tuple(given)
-    return tuple(str(secret) if isinstance(secret, Secret) else secret for secret in several)
-
-
-def _read_list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _read_switch(text: str) -> bool:
-    switches = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if (switch := switches.get(text.strip().lower())) is None:
-        raise ValueError("must be true or false.")
-    return switch
-
-
-def _read_number(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise ValueError("must be a whole number.")
-    return int(text)
-
-
-def _read_seconds(text: str) -> float:
-    return parse_period(text).total_seconds()
-
-
-def _read_period_or_none(text: str) -> timedelta | None:
-    return None if text.strip().lower() == "none" else parse_period(text)
-
-
-#: The environment variable of each setting, and the function that reads its text.
-_VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
-    "secret_key": ("SESSION_SECRET_KEY", _read_list),
-    "database_url": ("SESSION_DATABASE_URL", str),
-    "default_period": ("SESSION_DEFAULT_PERIOD", parse_period),
-    "max_lifetime": ("SESSION_MAX_LIFETIME", parse_period),
-    "touch_after": ("SESSION_TOUCH_AFTER", parse_period),
-    "assurance_level": ("SESSION_ASSURANCE_LEVEL", _read_number),
-    "value_limit": ("SESSION_VALUE_LIMIT", _read_number),
-    "session_cookie": ("SESSION_COOKIE", str),
-    "max_age": ("SESSION_MAX_AGE", _read_period_or_none),
-    "path": ("SESSION_PATH", str),
-    "same_site": ("SESSION_SAME_SITE", str.lower),
-    "https_only": ("SESSION_HTTPS_ONLY", _read_switch),
-    "domain": ("SESSION_DOMAIN", str),
-    "partitioned": ("SESSION_PARTITIONED", _read_switch),
-    "exclude": ("SESSION_EXCLUDE", _read_list),
-    "on_unavailable": ("SESSION_ON_UNAVAILABLE", str.lower),
-    "schema": ("SESSION_SCHEMA", str),
-    "pool_size": ("SESSION_POOL_SIZE", _read_number),
-    "timeout": ("SESSION_TIMEOUT", _read_seconds),
-    "prepared": ("SESSION_PREPARED", _read_switch),
-    "sweep_every": ("SESSION_SWEEP_EVERY", _read_period_or_none),
-}
+def _as_secrets(given: object) -> tuple[str | bytes, ...]:
+    """Return the secrets, newest first. A str may hold several, with commas, as the variable."""
+    if isinstance(given, bytes):
+        return (given,) if given else ()
+    if isinstance(given, str):
+        secrets = read_list(given)
+        if len(secrets) > 1 and any(len(secret) < MIN_SECRET_BYTES for secret in secrets):
+            raise SettingsError(
+                "secret_key has a comma, which separates several secrets, and one of them is "
+                f"shorter than {MIN_SECRET_BYTES} bytes. Use secrets without commas, such as "
+                "`pgsession secret` prints."
+            )
+        return secrets
+    if isinstance(given, Secret):
+        return _as_secrets(str(given))
+    if callable(reveal := getattr(given, "get_secret_value", None)):  # pydantic's SecretStr
+        return _as_secrets(reveal())
+    if isinstance(given, Sequence):
+        return tuple(secret for each in given for secret in _as_secrets(each))
+    raise SettingsError(f"secret_key must be one secret or several, not {type(given).__name__}.")

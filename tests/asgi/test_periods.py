@@ -287,8 +287,8 @@ async def test_expires_under_way(
     assert (await client.get("/read")).json() == {}
 
 
-OLD = "the old secret, which is long enough for HMAC"
-NEW = "the new secret, which is long enough for HMAC"
+OLD = "the old secret that is long enough for HMAC"
+NEW = "the new secret that is long enough for HMAC"
 
 
 async def test_rotation(visit: Callable[..., AsyncClient]) -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pgsession import MemoryStore, SessionMiddleware
 from tests.pages import fill, read
 
-SECRET = "a secret of the inner application, long enough"
+SECRET = "a secret of the inner application that is long enough"
 
 
 async def fill_inner(request: Request) -> Response:

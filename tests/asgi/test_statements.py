@@ -62,7 +62,7 @@ async def test_other_secret(
     statements: list[str],
 ) -> None:
     """A cookie signed with another secret causes no statements."""
-    other = visit(counted, fill, secret_key="another secret, just as long as the first")
+    other = visit(counted, fill, secret_key="another secret that is as long as the first")
     await other.get("/fill")
     statements.clear()
 

@@ -28,6 +28,7 @@ SERVER = Server(
 RELATION = Relation(
     name="web.session",
     has_pages=True,
+    is_unlogged=False,
     fill_factor=70,
     has_autovacuum=True,
     lacking=[],
@@ -49,7 +50,7 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
         pytest.param({"version": 130_011}, {"server": "wrong"}, id="PostgreSQL 13"),
         pytest.param({"version": 140_000}, {}, id="PostgreSQL 14"),
         pytest.param({"is_read_only": True}, {"primary": "wrong"}, id="standby"),
-        pytest.param({"encoding": "SQL_ASCII"}, {"encoding": "warning"}, id="encoding"),
+        pytest.param({"encoding": "SQL_ASCII"}, {"encoding": "wrong"}, id="encoding"),
         pytest.param({"ahead": 5.1}, {"clock": "warning"}, id="clock ahead"),
         pytest.param({"ahead": -3600.0}, {"clock": "warning"}, id="clock behind"),
         pytest.param({"synchronous_commit": "off"}, {"durability": "warning"}, id="not durable"),
@@ -66,6 +67,7 @@ def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
     [
         pytest.param({}, 140_000, {}, id="in order"),
         pytest.param({"lacking": ["DELETE"]}, 180_000, {"privileges": "wrong"}, id="privileges"),
+        pytest.param({"is_unlogged": True}, 180_000, {"storage": "wrong"}, id="unlogged"),
         pytest.param({"fill_factor": 90}, 180_000, {}, id="room"),
         pytest.param({"fill_factor": 91}, 180_000, {"fill factor": "wrong"}, id="little room"),
         pytest.param({"fill_factor": 100, "has_pages": False}, 180_000, {}, id="partitioned"),

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message
 from pgsession import SessionMiddleware, SessionNotFoundError, Store
 
 #: All processes use the same secret, as the workers of one site do.
-SECRET: Final = "the hammer's secret, which every worker shares"
+SECRET: Final = "the hammer's secret that every worker shares"
 
 #: The response status for a visitor without a session.
 GONE: Final = 410

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pgsession import Session, SessionMiddleware, Store
 
-SECRET: Final = "a secret of the tests, long enough for all"
+SECRET: Final = "a secret of the tests that is long enough for all"
 MAX_AGE: Final = re.compile(r"; Max-Age=(\d+);")
 
 #: What a handler does with its session.

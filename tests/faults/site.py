@@ -19,7 +19,7 @@ from starlette.routing import Route
 from pgsession import PostgresStore, SessionMiddleware
 from pgsession.core.cookie import Cookie
 
-SECRET = "a secret of the tests, long enough for HMAC"
+SECRET = "a secret of the tests that is long enough for HMAC"
 
 #: Every response must arrive within the store's timeout plus these seconds.
 SLACK = 1.0

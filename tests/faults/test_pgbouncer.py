@@ -178,7 +178,7 @@ def test_check(plain: str, server: Server) -> None:
         variables = {"SESSION_DATABASE_URL": url, "SESSION_SECRET_KEY": "s" * 32}
         done = subprocess.run(
             [sys.executable, "-m", "pgsession", "check"],
-            check=True,
+            check=False,
             capture_output=True,
             env=environment(variables),
             text=True,

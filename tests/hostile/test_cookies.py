@@ -180,7 +180,7 @@ async def test_header_as_text(converse: Converse, secret_key: str, cookie_of: Co
 
 async def test_rotated(visit: Callable[..., AsyncClient], secret_key: str) -> None:
     """A cookie signed with an old listed secret works, and the next one is signed with the new."""
-    store, newest = MemoryStore(), "the newest secret, long enough for anybody"
+    store, newest = MemoryStore(), "the newest secret that is long enough for all"
     key = await store.generate({"user": "eve"})
     client = visit(store, fill, secret_key=[newest, secret_key])
 

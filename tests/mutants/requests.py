@@ -126,7 +126,13 @@ REQUESTS: Final = (
     ),
     Mutant(
         "exclusive takes no lock",
-        (Edit("postgres/connections/locks.py", "SELECT pg_advisory_xact_lock({});", "SELECT {};"),),
+        (
+            Edit(
+                "postgres/connections/locks.py",
+                "SELECT pg_catalog.pg_advisory_xact_lock({});",
+                "SELECT {};",
+            ),
+        ),
         ("tests/concurrency/test_exclusive.py::test_counting",),
     ),
     Mutant(

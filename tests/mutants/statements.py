@@ -5,7 +5,13 @@ from typing import Final
 from tests.mutants.mutant import Edit, Mutant
 
 #: The condition that the session is alive, as three-line statements contain it.
-_ALIVE: Final = "  AND s.expire_date > now()\n"
+_ALIVE: Final = "  AND s.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()\n"
+
+#: The same of a table without an alias.
+_NOW: Final = "expire_date OPERATOR(pg_catalog.>) pg_catalog.now()"
+
+#: The condition that a row is that of an edit.
+_SAME: Final = "WHERE s.session_key OPERATOR(pg_catalog.=) o.session_key\n"
 
 STATEMENTS: Final = (
     Mutant(
@@ -13,8 +19,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                "ELSE (coalesce(s.session_data, '{}'::jsonb) - o.removed) || o.changed",
-                "ELSE coalesce(s.session_data, '{}'::jsonb) || o.changed",
+                " OPERATOR(pg_catalog.-) o.removed)",
+                ")",
             ),
         ),
         (
@@ -27,7 +33,7 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                'WHERE session_key {is_wanted}\n  AND expire_date > now()\n"""\n\n_INSERT',
+                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n_INSERT',
                 'WHERE session_key {is_wanted}\n"""\n\n_INSERT',
             ),
         ),
@@ -38,8 +44,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                f"WHERE s.session_key = o.session_key\n{_ALIVE}RETURNING s.session_key::text",
-                "WHERE s.session_key = o.session_key\nRETURNING s.session_key::text",
+                f"{_SAME}{_ALIVE}RETURNING s.session_key",
+                f"{_SAME}RETURNING s.session_key",
             ),
         ),
         ("tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-touch]",),
@@ -49,7 +55,7 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                "      AND s.expire_date > now()\n    RETURNING\n        s.session_key,",
+                f"    {_ALIVE}    RETURNING\n        s.session_key,",
                 "    RETURNING\n        s.session_key,",
             ),
         ),
@@ -60,13 +66,13 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                "      AND expire_date > now()\n      AND session_data ? ",
-                "      AND session_data ? ",
+                f"      AND {_NOW}\n      AND session_data OPERATOR(pg_catalog.?) ",
+                "      AND session_data OPERATOR(pg_catalog.?) ",
             ),
             Edit(
                 "postgres/statements.py",
-                f"{_ALIVE}RETURNING o.taken::text",
-                "RETURNING o.taken::text",
+                f"{_ALIVE}RETURNING o.taken",
+                "RETURNING o.taken",
             ),
         ),
         ("tests/concurrency/test_laws.py::test_take_expired",),
@@ -78,8 +84,8 @@ STATEMENTS: Final = (
                 "postgres/statements.py",
                 "    DELETE FROM {table} AS s\n"
                 "    USING offered AS o\n"
-                "    WHERE s.session_key = o.session_key\n"
-                "      AND s.expire_date > now()\n"
+                f"    {_SAME}"
+                f"    {_ALIVE}"
                 "    RETURNING\n"
                 "        s.session_key, s.session_data, s.expire_date, s.created_on, s.period, "
                 "s.final_date,\n"
@@ -87,7 +93,7 @@ STATEMENTS: Final = (
                 "    SELECT s.*\n"
                 "    FROM {table} AS s\n"
                 "    JOIN offered AS o USING (session_key)\n"
-                "    WHERE s.expire_date > now()\n",
+                f"    WHERE s.{_NOW}\n",
             ),
         ),
         (
@@ -100,8 +106,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                "      AND session_data ? %(name)s::text\n    FOR UPDATE\n",
-                "      AND session_data ? %(name)s::text\n",
+                "(pg_catalog.?) %(name)s::pg_catalog.text\n    FOR UPDATE\n",
+                "(pg_catalog.?) %(name)s::pg_catalog.text\n",
             ),
         ),
         ("tests/concurrency/test_races.py::test_take_take",),
@@ -122,7 +128,7 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                'WHERE session_key {is_wanted}\n  AND expire_date > now()\n"""\n\n_INSERT',
+                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n_INSERT',
                 "WHERE session_key {is_wanted}\n  AND expire_date > to_timestamp(%s)\n"
                 '"""\n\n_INSERT',
             ),
@@ -139,8 +145,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                "      AND expire_date > now()\n    FOR UPDATE\n), gone AS (",
-                "      AND expire_date > now()\n), gone AS (",
+                f"      AND {_NOW}\n    FOR UPDATE\n), gone AS (",
+                f"      AND {_NOW}\n), gone AS (",
             ),
         ),
         ("tests/concurrency/test_races.py::test_merge_clear_empty",),

@@ -1,64 +1,14 @@
-"""Checking a table against the catalog, and finding the migrations."""
+"""Finding the migrations."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from pgsession.errors import SchemaError
 from pgsession.postgres import schema
-from pgsession.postgres.schema import COLUMNS, Column, check, migrations, qualified
-
-GOOD = [Column(name, type_, is_key=name == "session_key") for name, type_ in COLUMNS.items()]
-SEED = [
-    Column("session_key", "character(40)", is_key=False),
-    Column("expire_date", "timestamp(2) with time zone", is_key=False),
-    Column("session_data", "text", is_key=False),
-]
-
-
-def without(name: str) -> list[Column]:
-    return [column for column in GOOD if column.name != name]
-
-
-def test_good_table() -> None:
-    """A table with exactly the required columns passes."""
-    check(GOOD)
-
-
-def test_foreign_columns() -> None:
-    """A table with additional columns of the application passes."""
-    check([*GOOD, Column("tenant", "integer", is_key=False)])
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        pytest.param([], "no table app.session; run `pgsession migrate`", id="no table"),
-        pytest.param(SEED, "older version; run `pgsession migrate`", id="seed's table"),
-        pytest.param(
-            [*SEED, Column("user_id", "integer", is_key=False)],
-            "older version; run `pgsession migrate`",
-            id="seed's table with more",
-        ),
-        pytest.param(
-            without("period"), "lacks the column period; add it as interval", id="missing"
-        ),
-        pytest.param(
-            [*without("user_id"), Column("user_id", "integer", is_key=False)],
-            "the column user_id is integer; make it text",
-            id="wrong type",
-        ),
-        pytest.param(
-            [*without("session_key"), Column("session_key", "text", is_key=False)],
-            "session_key is not the primary key",
-            id="no primary key",
-        ),
-    ],
-)
-def test_bad_table(columns: list[Column], message: str) -> None:
-    """An unusable table is rejected; the error says what is wrong and what to do."""
-    with pytest.raises(SchemaError, match=message):
-        check(columns, table="app.session")
+from pgsession.postgres.schema import migrations
+from pgsession.postgres.table_name import TableName
 
 
 def test_numbered_order() -> None:
@@ -75,7 +25,7 @@ def test_self_contained(migration: schema.Migration) -> None:
     statements = [line for line in migration.sql.splitlines() if line and not line.startswith("--")]
 
     assert statements[0].startswith("BEGIN")
-    assert statements[1] == "SELECT pg_advisory_xact_lock(123589619970931);"
+    assert statements[1] == "SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);"
     assert statements[-1] == "COMMIT;"
     record = next(line for line in statements if line.startswith("INSERT INTO session_migration"))
     assert record.endswith(f"('{migration.name}');")
@@ -101,7 +51,13 @@ def test_missing_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         migrations()
 
 
-def test_qualified() -> None:
-    """A table is qualified with its schema, or found through the search_path."""
-    assert qualified('a"b', "session").as_string() == '"a""b"."session"'
-    assert qualified(None, "session").as_string() == '"session"'
+def test_other_name() -> None:
+    """A migration for a table of another name names its indexes and its record after it."""
+    text = "".join(migration.sql_for(TableName(name="web_session")) for migration in migrations())
+
+    assert "CREATE TABLE IF NOT EXISTS web_session (" in text
+    assert "INSERT INTO web_session_migration (name)" in text
+    assert "web_session_key_idx" in text
+    assert "web_session_user_id_idx" in text
+    assert "session_key   char(40)" in text
+    assert not re.search(r"\b(TABLE|INTO|FROM|ON|ANALYZE) session\b", text)

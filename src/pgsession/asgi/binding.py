@@ -184,7 +184,7 @@ class Binding(SessionRow):
     def _undo_save_on_error(self) -> Iterator[None]:
         """Undo what a save recorded if its transaction is rolled back.
 
-        That another request has ended the session stays recorded.
+        If another request has ended the session, that stays recorded.
         """
         noted = self._key, self._cookie_due, self._remaining, self._lifetime, self._as_of
         stored = self.session.stored

@@ -45,7 +45,7 @@ class Exchange(Binding):
     the application's call ends: `finish`.
     """
 
-    #: When the response started, no cookie had come, and the session was empty and not used.
+    #: At the start of the response there was no cookie, and the session was empty and unused.
     is_unused: bool = False
     #: A 503 was sent in place of the application's response.
     _is_replaced: bool = False

@@ -61,5 +61,7 @@ class Lifespan:
         await self._send(message)
 
     async def _close(self) -> None:
+        """Close the store if it was opened here, once: servers cancel what comes after the end."""
         if self._has_opened:
+            self._has_opened = False
             await self._store.close()

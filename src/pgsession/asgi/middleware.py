@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from starlette.datastructures import Secret
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange
@@ -24,6 +23,21 @@ _LOGGER = logging.getLogger("pgsession")
 
 #: The defaults of `secret_key` and the keywords of `SessionMiddleware`, without `settings`.
 _DEFAULTS: Final = (None, None, "default", "/", "lax", True, None, False, (), "refuse", None)
+
+#: The methods that tell a store from what is none.
+_STORE_METHODS: Final = (
+    "open",
+    "close",
+    "generate",
+    "get",
+    "set",
+    "merge",
+    "touch",
+    "renew",
+    "take",
+    "exclusive",
+    "clear",
+)
 
 #: The types of the scopes that have a session.
 _SESSION_SCOPES: Final = frozenset({"http", "websocket"})
@@ -68,10 +82,7 @@ class SessionMiddleware:
     ) -> None:
         cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
         with _logging_settings_error():
-            if isinstance(store, str | bytes | Secret):
-                raise SettingsError(
-                    "store must be a store, such as PostgresStore(…), not a string."
-                )
+            _check_store(store)
             if settings is None:
                 settings = SessionSettings(
                     secret_key=secret_key or (),
@@ -130,6 +141,16 @@ class SessionMiddleware:
         if scope["type"] in _SESSION_SCOPES:
             scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
+
+
+def _check_store(store: object) -> None:
+    """Raise `SettingsError` unless `store` is None or has the methods of a store."""
+    if isinstance(store, type):
+        raise SettingsError(f"store must be a store, not a class: write {store.__name__}(…).")
+    if store is not None and not all(hasattr(store, name) for name in _STORE_METHODS):
+        raise SettingsError(
+            f"store must be a store, such as PostgresStore(…), not {type(store).__name__}."
+        )
 
 
 @contextmanager

@@ -21,7 +21,9 @@ from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.pooler import is_pooled
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
-from pgsession.postgres.schema import inspect_table, migrations
+from pgsession.postgres.schema import migrations
+from pgsession.postgres.table_name import TableName, find
+from pgsession.postgres.validation import validate_table
 from pgsession.settings import SessionSettings
 
 _SECRET_KEY: Final = "SESSION_SECRET_KEY"  # noqa: S105 - its name
@@ -30,13 +32,16 @@ _SECRET_KEY: Final = "SESSION_SECRET_KEY"  # noqa: S105 - its name
 _PLACEHOLDER: Final = "placeholder" * 3
 
 
-async def examine(url: str, *, schema: str | None, environment: Mapping[str, str]) -> list[Finding]:
+async def examine(
+    url: str, *, schema: str | None, table: str, environment: Mapping[str, str]
+) -> list[Finding]:
     """Run all checks that are possible, and return the findings. Never raises `SessionError`."""
     found, is_scheduled = _examine_settings(environment)
     try:
+        name = TableName(schema, table)
         conninfo = complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
         async with dedicated(conninfo, purpose="check", timeout=DEFAULT_TIMEOUT) as connection:
-            async for findings in _examine(connection, schema, is_scheduled=is_scheduled):
+            async for findings in _examine(connection, name, is_scheduled=is_scheduled):
                 found += findings
     except SchemaError as error:
         text, _, remedy = str(error).partition("; ")
@@ -50,18 +55,21 @@ async def examine(url: str, *, schema: str | None, environment: Mapping[str, str
 
 
 async def _examine(
-    connection: Dedicated, schema: str | None, *, is_scheduled: bool
+    connection: Dedicated, table: TableName, *, is_scheduled: bool
 ) -> AsyncIterator[Iterable[Finding]]:
     server = await connection.run(read_server)
     yield check_server(server)
     yield [check_link(is_pooled=await connection.run(is_pooled))]
-    await connection.run(partial(inspect_table, schema=schema))
-    record = await connection.run(partial(read_record, schema=schema))
+    await connection.run(validate_table, table)
+    record = await connection.run(partial(read_record, table=table))
     yield [check_record(record, {migration.name for migration in migrations()})]
-    relation = await connection.run(partial(read_relation, schema=schema))
+    found = await connection.run(find, table)
+    if found is None:  # dropped just now
+        return
+    relation = await connection.run(partial(read_relation, found=found))
     yield check_relation(relation, server)
     if "SELECT" not in relation.lacking:
-        sample = await connection.run(partial(read_sample, schema=schema))
+        sample = await connection.run(partial(read_sample, table=table, found=found))
         yield [check_sample(sample, is_scheduled=is_scheduled)]
 
 

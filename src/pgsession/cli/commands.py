@@ -16,6 +16,7 @@ from pgsession.errors import SessionError
 from pgsession.postgres.schema import migrate
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.sweeping.sweep import Swept
+from pgsession.postgres.table_name import DEFAULT_TABLE
 
 _T = TypeVar("_T")
 
@@ -33,6 +34,15 @@ _schema = click.option(
     help="The schema of the table.  [default: as the search_path says]",
 )
 
+_table = click.option(
+    "--table",
+    envvar="SESSION_TABLE",
+    show_envvar=True,
+    default=DEFAULT_TABLE,
+    show_default=True,
+    help="The name of the table.",
+)
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pgsession")
@@ -48,10 +58,11 @@ def command() -> None:
     show_envvar=True,
     help="The schema of the table, created if missing.  [default: as the search_path says]",
 )
-def apply(database_url: str, schema: str | None) -> None:
+@_table
+def apply(database_url: str, schema: str | None, table: str) -> None:
     """Create the session table, or upgrade it to this version. Its rows are kept."""
     with _reporting_errors():
-        applied = migrate(database_url, schema=schema)
+        applied = migrate(database_url, schema=schema, table=table)
     for name in applied:
         click.echo(f"Applied {name}")
     if not applied:
@@ -61,13 +72,14 @@ def apply(database_url: str, schema: str | None) -> None:
 @command.command()
 @_database_url
 @_schema
-def check(database_url: str, schema: str | None) -> None:
+@_table
+def check(database_url: str, schema: str | None, table: str) -> None:
     """Check the settings, the server, the table and its sweeping.
 
     Prints each finding, and what to do about it. Exits 1 if anything is
     wrong, and 0 if there are only warnings.
     """
-    found = _run(examine(database_url, schema=schema, environment=os.environ))
+    found = _run(examine(database_url, schema=schema, table=table, environment=os.environ))
     width = max(len(finding.subject) for finding in found)
     for finding in found:
         _show(finding, width)
@@ -78,14 +90,15 @@ def check(database_url: str, schema: str | None) -> None:
 @command.command(short_help="Remove expired sessions.")
 @_database_url
 @_schema
-def sweep(database_url: str, schema: str | None) -> None:
+@_table
+def sweep(database_url: str, schema: str | None, table: str) -> None:
     """Remove expired sessions, a few at a time, while the application runs.
 
     Shows its progress on a terminal. If another sweep is running, that one
     removes the rest, and this one exits 0.
     """
     with _reporting_errors(), _progress_bar() as progress:
-        store = PostgresStore(database_url, schema=schema, sweep_every=None)
+        store = PostgresStore(database_url, schema=schema, table=table, sweep_every=None)
         swept = _run(store.sweep(progress=progress))
     click.echo(
         f"Removed {swept.rows} expired sessions in {swept.seconds:.1f} s "

@@ -68,7 +68,7 @@ def check_server(server: Server) -> Iterator[Finding]:
     else:
         yield Finding(
             "encoding",
-            Verdict.WARNING,
+            Verdict.WRONG,
             f"{server.encoding}, which cannot hold all text",
             "Store sessions in a database that was created with ENCODING 'UTF8'.",
         )
@@ -115,6 +115,9 @@ def check_relation(relation: Relation, server: Server) -> Iterator[Finding]:
         yield Finding("privileges", Verdict.WRONG, f"this role lacks {lacking}", remedy)
     else:
         yield Finding("privileges", Verdict.OK, "SELECT, INSERT, UPDATE, DELETE")
+    if relation.is_unlogged:
+        remedy = f"ALTER TABLE {relation.name} SET LOGGED;"
+        yield Finding("storage", Verdict.WRONG, "unlogged: a crash empties the table", remedy)
     if relation.has_pages:
         yield _check_fill_factor(relation)
     harmful = relation.others + (relation.brin if server.version < _BRIN_IS_HOT else [])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from psycopg import sql
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, dict_row, scalar_row
 
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.schema import qualified
+from pgsession.postgres.table_name import Found, TableName, catalog_cursor, find
 
 _SERVER: Final[LiteralString] = """
 SELECT
@@ -20,7 +20,7 @@ SELECT
     current_setting('server_encoding') AS encoding,
     current_setting('synchronous_commit') AS synchronous_commit,
     current_setting('autovacuum')::boolean AS has_autovacuum,
-    extract(epoch FROM clock_timestamp())::float8 - %s::float8 AS ahead
+    (extract(epoch FROM clock_timestamp()) * 1000)::int8 - %s::int8 AS ahead
 """
 
 # pg_depend also lists an index that uses the column only in an expression or its predicate.
@@ -28,6 +28,7 @@ _RELATION: Final[LiteralString] = """
 SELECT
     c.oid::regclass::text AS name,
     c.relkind = 'r' AS has_pages,
+    c.relpersistence = 'u' AS is_unlogged,
     coalesce(o.fill_factor, 100) AS fill_factor,
     coalesce(o.has_autovacuum, true) AS has_autovacuum,
     ARRAY(
@@ -58,19 +59,11 @@ CROSS JOIN LATERAL (
       AND d.classid = 'pg_class'::regclass
       AND d.refclassid = 'pg_class'::regclass
 ) AS i
-WHERE c.oid = to_regclass(concat(quote_ident(%s::text) || '.', 'session'))
+WHERE c.oid = %s::int8::oid
 """
 
 # The owner of the table may not have granted this role access to the record.
-_MAY_READ_RECORD: Final[LiteralString] = """
-SELECT coalesce(
-    has_table_privilege(
-        to_regclass(concat(quote_ident(%s::text) || '.', 'session_migration')),
-        'SELECT'
-    ),
-    false
-)
-"""
+_MAY_READ_RECORD: Final[LiteralString] = "SELECT has_table_privilege(%s::int8::oid, 'SELECT')"
 
 _RECORD = sql.SQL("SELECT name FROM {record}")
 
@@ -82,7 +75,7 @@ SELECT
 FROM (
     SELECT expire_date
     FROM {table} TABLESAMPLE SYSTEM (
-        100000.0 / greatest(1000, pg_relation_size({name}::regclass) / 8192)
+        100000.0 / greatest(1000, pg_relation_size({oid}::oid) / 8192)
     )
     LIMIT 100000
 ) AS looked_at
@@ -111,6 +104,8 @@ class Relation:
     name: str
     #: False for a partitioned table: its partitions have their own storage settings.
     has_pages: bool
+    #: True if a crash empties it.
+    is_unlogged: bool
     fill_factor: int
     has_autovacuum: bool
     #: The privileges that this role lacks, such as ``DELETE``.
@@ -130,35 +125,40 @@ class Sample:
 
 async def read_server(connection: Connection) -> Server:
     """Read the version and the settings of the server."""
-    async with connection.cursor(row_factory=class_row(Server)) as cursor:
-        await cursor.execute(_SERVER, (time.time(),))
-        [server] = await cursor.fetchall()
-    return server
+    async with catalog_cursor(connection, dict_row) as cursor:
+        await cursor.execute(_SERVER, (round(time.time() * 1000),))
+        [row] = await cursor.fetchall()
+    return Server(**{**row, "ahead": row["ahead"] / 1000})
 
 
-async def read_record(connection: Connection, *, schema: str | None) -> set[str] | None:
+async def read_record(connection: Connection, *, table: TableName) -> set[str] | None:
     """Return the names of the recorded migrations, or None if this role cannot read them."""
-    async with connection.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(_MAY_READ_RECORD, (schema,))
+    found = await find(connection, table, name=table.record)
+    if found is None:
+        return None
+    async with catalog_cursor(connection, scalar_row) as cursor:
+        await cursor.execute(_MAY_READ_RECORD, (found.oid,))
         if not await cursor.fetchone():
             return None
-        await cursor.execute(_RECORD.format(record=qualified(schema, "session_migration")))
+        record = sql.Identifier(found.schema, table.record)
+        await cursor.execute(_RECORD.format(record=record))
         return set(await cursor.fetchall())
 
 
-async def read_relation(connection: Connection, *, schema: str | None) -> Relation:
-    """Read the properties of the table, which must exist."""
-    async with connection.cursor(row_factory=class_row(Relation)) as cursor:
-        await cursor.execute(_RELATION, (schema,))
+async def read_relation(connection: Connection, *, found: Found) -> Relation:
+    """Read the properties of the table."""
+    async with catalog_cursor(connection, class_row(Relation)) as cursor:
+        await cursor.execute(_RELATION, (found.oid,))
         [relation] = await cursor.fetchall()
     return relation
 
 
-async def read_sample(connection: Connection, *, schema: str | None) -> Sample:
+async def read_sample(connection: Connection, *, table: TableName, found: Found) -> Sample:
     """Read a sample of the rows."""
-    table = qualified(schema, "session")
-    query = _SAMPLE.format(table=table, name=sql.Literal(table.as_string()))
-    async with connection.cursor(row_factory=class_row(Sample)) as cursor:
+    query = _SAMPLE.format(
+        table=sql.Identifier(found.schema, table.name), oid=sql.Literal(found.oid)
+    )
+    async with catalog_cursor(connection, class_row(Sample)) as cursor:
         await cursor.execute(query)
         [sample] = await cursor.fetchall()
     return sample

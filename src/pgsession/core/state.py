@@ -136,7 +136,7 @@ class SessionState(dict[str, Any]):
     ) -> None:
         """Record that `changes` are stored and `wishes` are done.
 
-        What the handler changed or asked for after these were read stays to be done.
+        Changes and wishes that came after these were read stay pending.
         """
         if changes:
             stored = {} if changes.replaced else self._stored.value.copy()

@@ -42,7 +42,7 @@ class Entry(NamedTuple):
     The repr shows no part of the value.
     """
 
-    #: The session's content, or None if no value was ever set (the seed's *Not_set*).
+    #: The session's content, or None if no value was ever set.
     value: dict[str, JSON] | None
     #: How long the session still lives.
     period: timedelta
@@ -100,11 +100,10 @@ class Store(Protocol):
     alike, and a dead key never lives again: only `generate` and `renew` create
     a key, and each makes its own.
 
-    Every method is a coroutine. It may raise `StoreUnavailableError` if the
-    store cannot answer now; the operation may then have taken effect or not.
-    Methods with a `value` or `changes` raise `InvalidValueError` before
-    anything is written, and methods with a `period` `InvalidPeriodError`. A
-    period is a `timedelta` or seconds.
+    A coroutine may raise `StoreUnavailableError` if the store cannot answer now;
+    the operation may then have taken effect or not. Methods with a `value` or
+    `changes` raise `InvalidValueError` before anything is written, and methods
+    with a `period` `InvalidPeriodError`. A period is a `timedelta` or seconds.
 
     With `granted=True`, `period` becomes the session's own and is returned as
     `Entry.granted` ("remember me"). With `granted=False` the session has no

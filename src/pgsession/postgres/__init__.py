@@ -1,6 +1,6 @@
 """The store in PostgreSQL: statements, batches, the schema, and the embedded server.
 
-From outside, import `store`, `schema` and `embedded`; the command line also imports from
-`connections` and `sweeping`. This room imports `pgsession.core` and `pgsession.errors`, never
-Starlette.
+From outside, import `store`, `schema`, `table_name` and `embedded`. The settings and the command
+line also import from `connections`, `sweeping` and `validation`. This room imports
+`pgsession.core` and `pgsession.errors`, never Starlette.
 """

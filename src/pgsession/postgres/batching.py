@@ -51,17 +51,17 @@ class Calls:
 
 
 class Batches:
-    """Calls that leave together with those of their kind that wait with them.
+    """Sends all waiting calls of one kind in one statement.
 
-    What may not be applied twice is not `idempotent`: an edit applied again
-    could undo what others did in between.
+    Calls that must not run twice are made with ``idempotent=False``: an edit
+    that runs again could undo what others did in between.
     """
 
     def __init__(self, table: Table, runner: Runner, *, timeout: float) -> None:
         self._runner = runner
         self._timeout = timeout
         self._coalescers: list[Coalescer[Any, Any]] = []
-        self.calls = Calls(
+        self.calls: Calls = Calls(
             fetch=self._batched(table.fetch, idempotent=True),
             insert=self._coalesced(lambda drafts: runner.run(_Insertion(table), drafts)),
             edit=self._batched(table.update, idempotent=False),

@@ -1,8 +1,8 @@
 """The coalescer: calls that arrive while a statement is under way leave together in the next.
 
-It adds no delay. A lone call leaves at once. Calls that arrive while every lane
-is busy wait for one, and leave in one batch. So a batch is as large as the load
-makes it, and holds one call where there is no load.
+A lane is a task that sends one batch at a time. If a lane is free, a call leaves at
+once, so nothing is delayed. If all lanes are busy, calls wait, and leave together.
+So a batch is as large as the load makes it, and holds one call where there is none.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ class DeadKeys:
     """Remembers digests for `REMEMBERED` seconds, `MOST_REMEMBERED` at most.
 
     `changes` counts the moments at which a key that looked dead may have come
-    to life. A row that was not found before such a moment must not be added
-    after it.
+    to life. If it has grown since a SELECT was sent, do not add the keys that
+    the SELECT did not find.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:

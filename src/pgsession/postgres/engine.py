@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from pgsession.errors import StoreClosedError
-from pgsession.postgres.batching import Batches
+from pgsession.postgres.batching import Batches, Calls
 from pgsession.postgres.connections.locks import Locks
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Check, DriverPool, Pool
@@ -31,14 +31,14 @@ class Engine:
         on_astray: Callable[[], None],
         timeout: float,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.is_closed: bool = False
         self._process = os.getpid()
-        self.pool = Pool(source, check=check, on_open=on_open, timeout=timeout)
-        self.runner = Runner(self.pool, timeout=timeout, on_astray=on_astray)
-        self.locks = Locks(self.pool, timeout=timeout)
+        self.pool: Pool = Pool(source, check=check, on_open=on_open, timeout=timeout)
+        self.runner: Runner = Runner(self.pool, timeout=timeout, on_astray=on_astray)
+        self.locks: Locks = Locks(self.pool, timeout=timeout)
         self._batches = Batches(table, self.runner, timeout=timeout)
-        self.calls = self._batches.calls
+        self.calls: Calls = self._batches.calls
 
     async def close(self) -> None:
         """Answer the calls under way, then close the connections, if they were opened here."""

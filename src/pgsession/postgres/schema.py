@@ -1,4 +1,4 @@
-"""The schema: applying the migrations, and checking the table that is there.
+"""The schema: applying the migrations.
 
 Migrations are plain SQL files, applied by the few lines here instead of a tool. yoyo
 records a migration in a second transaction, so that a kill in between leaves it applied
@@ -6,7 +6,7 @@ but not recorded, and its lock is a row that survives the kill. Alembic needs SQ
 which this package does not use.
 """
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,58 +14,12 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from psycopg import AsyncConnection, Connection, sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import class_row, tuple_row
+from psycopg import Connection, sql
 
-from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
-from pgsession.postgres.connections.conninfo import reject_torn_password
-
-#: The columns that this version reads and writes, and their types.
-COLUMNS = {
-    "session_key": "text",
-    "session_data": "jsonb",
-    "expire_date": "timestamp with time zone",
-    "created_on": "timestamp with time zone",
-    "period": "interval",
-    "final_date": "timestamp with time zone",
-    "user_id": "text",
-}
-
-#: Migration 0002 adds this column. (It also adds user_id, but an older table may have its own.)
-NEWEST = "final_date"
-
-INSPECT = """
-SELECT
-    a.attname AS name,
-    format_type(a.atttypid, a.atttypmod) AS type,
-    coalesce(i.indnkeyatts = 1 AND i.indkey[0] = a.attnum, false) AS is_key
-FROM pg_attribute AS a
-LEFT JOIN pg_index AS i ON i.indrelid = a.attrelid AND i.indisprimary
-WHERE a.attrelid = to_regclass(concat(quote_ident(%(schema)s::text) || '.', 'session'))
-  AND a.attnum > 0
-  AND NOT a.attisdropped
-ORDER BY a.attnum
-"""
-
-# Privileges on some columns are enough.
-OBSTACLES = """
-SELECT
-    current_setting('transaction_read_only')::boolean,
-    array_remove(ARRAY[
-        CASE WHEN NOT has_any_column_privilege(it, 'SELECT') THEN 'SELECT' END,
-        CASE WHEN NOT has_any_column_privilege(it, 'INSERT') THEN 'INSERT' END,
-        CASE WHEN NOT has_any_column_privilege(it, 'UPDATE') THEN 'UPDATE' END,
-        CASE WHEN NOT has_table_privilege(it, 'DELETE') THEN 'DELETE' END
-    ], NULL)
-FROM to_regclass(concat(quote_ident(%(schema)s::text) || '.', 'session')) AS it
-"""
-
-FIND = """
-SELECT
-    %(schema)s::text IS NULL OR to_regnamespace(quote_ident(%(schema)s::text)) IS NOT NULL,
-    to_regclass(concat(quote_ident(%(schema)s::text) || '.', 'session_migration'))::text
-"""
+from pgsession.errors import SchemaError, SessionError, StoreUnavailableError
+from pgsession.postgres.connections.conninfo import complete_conninfo
+from pgsession.postgres.table_name import DEFAULT_TABLE, FIND, TableName
+from pgsession.postgres.validation import check_ownership, reject_encoding
 
 # The next three are sent in one message with the migration that follows. PostgreSQL runs
 # what stands before BEGIN in the same transaction, so that behind a pooler all of it runs
@@ -87,11 +41,27 @@ $$;
 
 # Two processes at once can both fail IF NOT EXISTS. The lock is the one of the migrations.
 CREATE_SCHEMA = sql.SQL("""
-SELECT pg_advisory_xact_lock(123589619970931);
+SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);
 CREATE SCHEMA IF NOT EXISTS {};
 """)
 
 SET_SCHEMA = sql.SQL("SET LOCAL search_path TO {};\n")
+
+FIND_SCHEMA = """
+SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s::pg_catalog.text)) IS NOT NULL
+"""
+
+FIND_COLUMNS = """
+SELECT
+    a.attname::pg_catalog.text,
+    c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog."char"[])
+FROM pg_catalog.pg_class AS c
+LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+WHERE c.oid OPERATOR(pg_catalog.=) %s::pg_catalog.int8::pg_catalog.oid
+"""
+
+#: The table's name, alone and in the names that begin with it, but not in those of its columns.
+_NAMES: Final = re.compile(r"\bsession(?=_migration\b|_key_idx\b|_user_id_idx\b|\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +71,12 @@ class Migration:
     name: str
     sql: str
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the table, as the catalog describes it."""
-
-    name: str
-    type: str
-    is_key: bool
+    def sql_for(self, table: TableName) -> str:
+        """Return its text for a table of another name. The indexes are named after the table."""
+        return _NAMES.sub(table.name, self.sql)
 
 
-def migrate(conninfo: str, *, schema: str | None = None) -> list[str]:
+def migrate(conninfo: str, *, schema: str | None = None, table: str = DEFAULT_TABLE) -> list[str]:
     """Apply the migrations that the database lacks, and return their names.
 
     Each is one transaction that also records it, so a kill at any moment leaves it
@@ -119,17 +84,17 @@ def migrate(conninfo: str, *, schema: str | None = None) -> list[str]:
     them applies it. `schema` is created if it is missing; None leaves the place to the
     search_path.
 
-    Raises `SettingsError` for a conninfo that cannot work, `StoreUnavailableError` if the
-    database cannot be reached, and `SchemaError` if a migration fails; then it has
-    changed nothing.
+    Raises `SettingsError` for a conninfo or a table's name that cannot work,
+    `StoreUnavailableError` if the database cannot be reached, and `SchemaError` if the
+    table belongs to something else, or a migration fails; then nothing was changed.
     """
-    known = migrations()
+    known, name = migrations(), TableName(schema, table)
     with _connect(conninfo) as connection:
         try:
-            prelude, recorded = _look(connection, schema)
+            prelude, recorded = _look(connection, name)
             _reject_newer(recorded, known)
             pending = [migration for migration in known if migration.name not in recorded]
-            return [each.name for each in pending if _apply(connection, prelude, each)]
+            return [each.name for each in pending if _apply(connection, prelude, each, name)]
         except psycopg.Error as error:
             failure = _translated(error, connection)
         # Not while the driver's error is handled: its details quote rows.
@@ -144,92 +109,39 @@ def migrations() -> tuple[Migration, ...]:
     raise SchemaError("The migrations are missing from this installation; install pgsession again.")
 
 
-async def inspect(connection: AsyncConnection, schema: str | None) -> None:
-    """Raise `SchemaError` unless the table is as this version needs it and this role may use it.
-
-    Raises `StoreUnavailableError` if the server takes no writes now.
-    """
-    await inspect_table(connection, schema)
-    table = _shown(schema)
-    async with connection.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(OBSTACLES, {"schema": schema}, prepare=False)
-        for is_read_only, lacking in await cursor.fetchall():
-            if lacking:
-                raise SchemaError(
-                    f"This role lacks privileges: GRANT {', '.join(lacking)} ON {table} to it."
-                )
-            if is_read_only:
-                raise StoreUnavailableError(
-                    "The database takes no writes: it is a standby, or read-only. Name the "
-                    "primary, or every host and target_session_attrs=read-write."
-                )
-
-
-async def inspect_table(connection: AsyncConnection, schema: str | None) -> None:
-    """Raise `SchemaError` unless the table is as this version needs it."""
-    async with connection.cursor(row_factory=class_row(Column)) as cursor:
-        await cursor.execute(INSPECT, {"schema": schema}, prepare=False)
-        check(await cursor.fetchall(), table=_shown(schema))
-
-
-def _shown(schema: str | None) -> str:
-    return f"{schema}.session" if schema else "session"
-
-
-def check(columns: Iterable[Column], *, table: str = "session") -> None:
-    """Raise `SchemaError` unless these columns include those that this version needs.
-
-    Further columns belong to the application and are ignored.
-    """
-    found = {column.name: column for column in columns}
-    if not found:
-        raise SchemaError(f"There is no table {table}; run `pgsession migrate`.")
-    if NEWEST not in found:
-        raise SchemaError(f"The table {table} is of an older version; run `pgsession migrate`.")
-    for name, wanted in COLUMNS.items():
-        if name not in found:
-            raise SchemaError(f"The table {table} lacks the column {name}; add it as {wanted}.")
-        if found[name].type != wanted:
-            raise SchemaError(
-                f"In the table {table} the column {name} is {found[name].type}; make it {wanted}."
-            )
-    if not found["session_key"].is_key:
-        raise SchemaError(f"In the table {table} session_key is not the primary key; make it so.")
-
-
-def qualified(schema: str | None, name: str) -> sql.Identifier:
-    """Return the name as SQL, in `schema` or where the search_path finds it."""
-    return sql.Identifier(schema, name) if schema else sql.Identifier(name)
-
-
-#: How long connecting may take, unless the conninfo says otherwise.
-_TIMEOUT: Final = {"connect_timeout": "5"}
+#: Seconds that connecting may take, unless the conninfo says otherwise.
+_TIMEOUT: Final = 5.0
 
 
 def _connect(conninfo: str) -> Connection:
     try:
-        given = conninfo_to_dict(conninfo)
-        reject_torn_password(given)
-        return psycopg.connect(make_conninfo("", **{**_TIMEOUT, **given}), autocommit=True)
+        return psycopg.connect(complete_conninfo(conninfo, {}, timeout=_TIMEOUT), autocommit=True)
     except psycopg.OperationalError as error:
-        failure: SessionError = StoreUnavailableError(f"PostgreSQL cannot be reached: {error}")
-    except psycopg.ProgrammingError:
-        failure = SettingsError("The database URL is no conninfo that libpq can read.")
+        failure = StoreUnavailableError(f"PostgreSQL cannot be reached: {error}")
     # Not while the driver's error is handled: it holds the conninfo, password and all.
     raise failure
 
 
-def _look(connection: Connection, schema: str | None) -> tuple[bytes, set[str]]:
-    """Return what to send before each migration, and the names that are recorded already."""
-    [(has_schema, record)] = connection.execute(FIND, {"schema": schema}).fetchall()
+def _look(connection: Connection, table: TableName) -> tuple[bytes, set[str]]:
+    """Return what to send before each migration, and the names that are recorded already.
+
+    Raises `SchemaError` if the table belongs to something else, or if the
+    database is not encoded in UTF-8.
+    """
+    reject_encoding(connection.info.parameter_status("server_encoding"))
+    schema = table.schema
     prelude = PREPARE
-    if schema and not has_schema:
-        prelude += CREATE_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
     if schema:
+        [(exists,)] = connection.execute(FIND_SCHEMA, (schema,)).fetchall()
+        if not exists:
+            prelude += CREATE_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
         prelude += SET_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
-    if record is None:
+    for oid, _ in connection.execute(FIND, {"schema": schema, "name": table.name}).fetchall():
+        columns = connection.execute(FIND_COLUMNS, (oid,)).fetchall()
+        check_ownership((name for name, _ in columns), table=table, is_table=columns[0][1])
+    if not connection.execute(FIND, {"schema": schema, "name": table.record}).fetchall():
         return prelude, set()
-    query = sql.SQL("SELECT name FROM {}").format(qualified(schema, "session_migration"))
+    query = sql.SQL("SELECT name FROM {}").format(table.record_identifier)
     return prelude, {name for (name,) in connection.execute(query)}
 
 
@@ -241,12 +153,12 @@ def _reject_newer(recorded: set[str], known: tuple[Migration, ...]) -> None:
         )
 
 
-def _apply(connection: Connection, prelude: bytes, migration: Migration) -> bool:
+def _apply(connection: Connection, prelude: bytes, migration: Migration, table: TableName) -> bool:
     """Apply a migration; return False if another process was faster."""
     try:
-        connection.execute(prelude + migration.sql.encode())
+        connection.execute(prelude + migration.sql_for(table).encode())
     except psycopg.errors.UniqueViolation as error:
-        if error.diag.table_name != "session_migration":
+        if error.diag.table_name != table.record:
             raise
         connection.rollback()
         return False

@@ -25,7 +25,7 @@ from pgsession.core.value import encode_text
 from pgsession.errors import SchemaError
 from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.rows import Draft, Edit, Row
-from pgsession.postgres.schema import qualified
+from pgsession.postgres.table_name import TableName
 
 _FARTHEST: Final = str(MAX_PERIOD.total_seconds())
 
@@ -239,7 +239,7 @@ FROM held
 
 
 class Table:
-    """The statements, written for one table in one schema.
+    """The statements, written for one table.
 
     Each method is one statement on a connection that is its own for the time of
     the call. It takes what many callers ask for, with digests and never keys,
@@ -249,8 +249,8 @@ class Table:
     pass ``clock="statement_timestamp"``.
     """
 
-    def __init__(self, *, schema: str | None, clock: str = "now") -> None:
-        write = partial(_written, table=qualified(schema, "session"), clock=clock)
+    def __init__(self, name: TableName, *, clock: str = "now") -> None:
+        write = partial(_written, table=name.identifier, clock=clock)
         #: Whether statements are prepared on connections that allow it.
         self.prepared: bool = True
         self._select = write(_SELECT, is_wanted=_AMONG)
@@ -280,10 +280,16 @@ class Table:
 
     async def insert(self, connection: Connection, drafts: Sequence[Draft]) -> Sequence[None]:
         """Make rows. All are made or none."""
+        cursor = cursor_of(connection)
         if len(drafts) == 1:
-            await self._execute(connection, self._insert_one, _single(drafts[0]))
+            await cursor.execute(self._insert_one, _single(drafts[0]), prepare=self.prepared)
         else:
-            await self._execute(connection, self._insert, (_batch(drafts),))
+            await cursor.execute(self._insert, (_batch(drafts),), prepare=self.prepared)
+        if cursor.rowcount != len(drafts):
+            raise SchemaError(
+                "A new session could not be stored: a trigger or a rule on the table keeps its row "
+                "out; drop it."
+            )
         return [None] * len(drafts)
 
     async def update(self, connection: Connection, edits: Sequence[Edit]) -> Sequence[bool]:
@@ -329,7 +335,7 @@ class Table:
             if await self._rows(connection, statement, (gone,)):
                 raise SchemaError(
                     "A session could not be removed: row security, a trigger or a rule on the "
-                    "table keeps its row. Drop it."
+                    "table keeps its row; drop it."
                 )
         return [None] * len(digests)
 
@@ -358,14 +364,6 @@ class Table:
         cursor = cursor_of(connection)
         await cursor.execute(statement, arguments, prepare=self.prepared)
         return await cursor.fetchall()
-
-    async def _execute(
-        self,
-        connection: Connection,
-        statement: bytes,
-        arguments: Sequence[object] | Mapping[str, object],
-    ) -> None:
-        await cursor_of(connection).execute(statement, arguments, prepare=self.prepared)
 
 
 #: As `Row._make`, but faster: it runs once for each session that is read.

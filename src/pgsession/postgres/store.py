@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from msgspec import Raw
+from psycopg import AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.core.limits import Limits
@@ -34,7 +35,7 @@ from pgsession.core.value import (
 from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.postgres.batching import Calls, single_calls
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.connections.conninfo import complete_conninfo
+from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.locks import lock_number
 from pgsession.postgres.connections.own_pool import PoolSettings
@@ -43,11 +44,12 @@ from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.engine import Engine
 from pgsession.postgres.rows import Draft, Edit
-from pgsession.postgres.schema import inspect
 from pgsession.postgres.statements import Table
 from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import Swept, sweep
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
+from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
+from pgsession.postgres.validation import validate
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -70,6 +72,7 @@ class PostgresStore(Limits, Store):
       however often it is used. It applies to sessions generated from now on.
     - `value_limit`: the largest session, in bytes of its JSON text.
     - `schema`: where the table is; None leaves it to the search_path.
+    - `table`: its name, if it is not ``session``: lower-case letters, digits and underscores.
     - `pool_size`: connections at most. Ignored with a pool of yours.
     - `timeout`: seconds that an operation may take, including the wait for a connection. After
       that it raises `StoreUnavailableError`.
@@ -91,6 +94,7 @@ class PostgresStore(Limits, Store):
         max_lifetime: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
         schema: str | None = None,
+        table: str = DEFAULT_TABLE,
         pool_size: int = 4,
         timeout: float = DEFAULT_TIMEOUT,
         prepared: bool | None = None,
@@ -101,23 +105,22 @@ class PostgresStore(Limits, Store):
             default_period=default_period, max_lifetime=max_lifetime, value_limit=value_limit
         )
         self._timeout = timeout
-        self._source: PoolSettings | AsyncConnectionPool[Any]
-        if isinstance(source, str):
+        if isinstance(source, AsyncConnectionPool):
+            if libpq:
+                raise SettingsError(f"A pool takes no {', '.join(sorted(libpq))}: it has its own.")
+            self._source: PoolSettings | AsyncConnectionPool[Any] = source
+        else:
             self._source = PoolSettings(
-                conninfo=complete_conninfo(source, libpq, timeout=timeout),
+                conninfo=complete_conninfo(as_url(source), libpq, timeout=timeout),
                 size=pool_size,
                 timeout=timeout,
                 prepared=prepared,
             )
-        elif libpq:
-            raise SettingsError(f"A pool takes no {', '.join(sorted(libpq))}: it has its own.")
-        else:
-            self._source = source
-        self._schema = schema
+        self._name = TableName(schema, table)
         self._prepared = prepared
-        self._table = Table(schema=schema)
-        self._held_table = Table(schema=schema, clock="statement_timestamp")
-        self._expired = Expired(schema)
+        self._table = Table(self._name)
+        self._held_table = Table(self._name, clock="statement_timestamp")
+        self._expired = Expired(self._name)
         self._sweeper = None if sweep_every is None else self._make_sweeper(sweep_every)
         self._dead = DeadKeys()
         #: What is used in the event loop that uses the store, whether it is open or not.
@@ -156,9 +159,10 @@ class PostgresStore(Limits, Store):
         `StoreClosedError`.
         """
         engine = self._here()
-        await engine.close()
-        if self._sweeper is not None:  # last, as a first use under way may still start it
+        engine.is_closed = True  # so that a first use under way does not start the sweeper
+        if self._sweeper is not None:  # before the pool is closed, which may be the caller's
             await self._sweeper.stop()
+        await engine.close()
 
     async def generate(
         self,
@@ -306,9 +310,14 @@ class PostgresStore(Limits, Store):
     async def _check(self, connection: Connection) -> None:
         """Check the database, on the first connection of all, and whether to prepare statements.
 
-        Raises what `inspect` raises, and `SettingsError` if `prepared` cannot work.
+        Raises what `validate` raises, and `SettingsError` if `prepared` cannot work.
         """
-        await inspect(connection, self._schema)
+        if issubclass(connection.cursor_factory, AsyncRawCursor):
+            raise SettingsError(
+                "The pool's connections have the cursor_factory AsyncRawCursor, which takes other "
+                "placeholders: give the store a pool without it."
+            )
+        await validate(connection, self._name)
         prepared = self._prepared is not False
         if prepared and await is_pooled(connection):
             prepared = self._prepared is True

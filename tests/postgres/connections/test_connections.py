@@ -304,7 +304,7 @@ async def test_closed_while_opening(
         ),
         pytest.param(
             "ALTER TABLE session ALTER expire_date TYPE timestamp",
-            "make it timestamp with time zone",
+            "make it timestamptz",
             id="wrong type",
         ),
         pytest.param(

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +19,7 @@ from pgsession.postgres.connections.dedicated import dedicated
 from pgsession.postgres.schema import migrate
 from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import sweep
+from pgsession.postgres.table_name import TableName
 from tests.programs import environment
 
 TIMEOUT = 20
@@ -142,7 +143,7 @@ async def test_plan(migrated_schema: str, table: Connection, fill: Fill, has_ind
         table.execute("CREATE INDEX ON session (expire_date)")
         table.execute("ANALYZE session")
     table.execute("SET enable_tidscan = off")
-    turn, statement = Expired(migrated_schema).removal(3, 9)
+    turn, statement = Expired(TableName(migrated_schema)).removal(3, 9)
 
     with table.transaction():
         table.execute(turn)
@@ -175,7 +176,7 @@ async def test_touched_meanwhile(
     fill(100)
     options = f"-c default_transaction_isolation={isolation.replace(' ', chr(92) + ' ')}"
     url = make_conninfo(database_url, application_name=migrated_schema, options=options)
-    expired = Expired(migrated_schema, lock_timeout=TIMEOUT)
+    expired = Expired(TableName(migrated_schema), lock_timeout=TIMEOUT)
     waits = """
         SELECT coalesce(bool_or(wait_event_type = 'Lock'), false)
         FROM pg_stat_activity
@@ -218,7 +219,7 @@ async def test_one_at_a_time(
 ) -> None:
     """While one worker sweeps, another removes no rows and reports that its sweep is not whole."""
     fill(10)
-    turn, _ = Expired(migrated_schema).removal(0, 1)
+    turn, _ = Expired(TableName(migrated_schema)).removal(0, 1)
 
     with table.transaction():
         table.execute(turn)
@@ -235,7 +236,7 @@ async def test_schemas_apart(
     fill(10)
     other = f"{migrated_schema}_other"
     migrate(database_url, schema=other)
-    turn, _ = Expired(other).removal(0, 1)
+    turn, _ = Expired(TableName(other)).removal(0, 1)
 
     with table.transaction():
         table.execute(turn)
@@ -385,7 +386,7 @@ async def test_no_time(database_url: str, migrated_schema: str, fill: Fill) -> N
     """A batch that takes longer than the store's timeout fails."""
     fill(1)
     url = make_conninfo(database_url, application_name=migrated_schema)
-    expired = Expired(migrated_schema, lock_timeout=TIMEOUT)
+    expired = Expired(TableName(migrated_schema), lock_timeout=TIMEOUT)
 
     async with dedicated(url, purpose="sweep", timeout=0.2) as connection:
         with psycopg.connect(database_url, options=f"-csearch_path={migrated_schema}") as holder:
@@ -432,7 +433,7 @@ async def test_partitioned_one_at_a_time(
 ) -> None:
     """A table swept by key is swept by one worker at a time as well."""
     fill(10)
-    turn, _ = Expired(migrated_schema).removal(0, 1)
+    turn, _ = Expired(TableName(migrated_schema)).removal(0, 1)
 
     with table.transaction():
         table.execute(turn)
@@ -441,18 +442,33 @@ async def test_partitioned_one_at_a_time(
     assert (swept.rows, swept.is_whole) == (0, False)
 
 
-@pytest.mark.parametrize("is_distributed", [False, True], ids=["local", "distributed"])
-async def test_distributed(
-    database_url: str, migrated_schema: str, table: Connection, fill: Fill, is_distributed: bool
-) -> None:
-    """A table that Citus has distributed is swept by key, not by the pages on this node."""
-    fill(10)
-    table.execute("CREATE TABLE pg_dist_partition (logicalrelid regclass)")
-    if is_distributed:
-        table.execute("INSERT INTO pg_dist_partition VALUES ('session')")
-    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+@pytest.fixture
+def citus(database_url: str, schema: str) -> Iterator[str]:
+    """The conninfo of a database whose catalog has a table of Citus."""
+    name = sql.Identifier(schema)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+    url = make_conninfo(database_url, dbname=schema)
+    migrate(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET allow_system_table_mods = on")
+        connection.execute("CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass)")
+    yield url
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
-    swept = await idle(url, migrated_schema).sweep()
+
+@pytest.mark.parametrize("is_distributed", [False, True], ids=["local", "distributed"])
+async def test_distributed(citus: str, is_distributed: bool) -> None:
+    """A table that Citus has distributed is swept by key, not by the pages on this node."""
+    async with PostgresStore(citus, sweep_every=None) as store:
+        for _ in range(10):
+            await store.generate(period=-1)
+        if is_distributed:
+            with psycopg.connect(citus, autocommit=True) as connection:
+                connection.execute("INSERT INTO pg_dist_partition VALUES ('session')")
+
+        swept = await store.sweep()
 
     assert swept.rows == 10
     assert (swept.total == 0) is is_distributed

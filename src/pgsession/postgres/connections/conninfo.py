@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -11,7 +17,7 @@ from psycopg.pq import Conninfo
 
 from pgsession.errors import SettingsError
 
-#: The defaults for what the conninfo leaves out.
+#: The defaults for what neither the conninfo nor libpq's environment says.
 _DEFAULTS: Final = {
     "application_name": "pgsession",
     "keepalives_idle": "30",
@@ -19,45 +25,53 @@ _DEFAULTS: Final = {
     "keepalives_count": "3",
 }
 
+#: A URL, with the driver that SQLAlchemy writes behind a plus sign.
+_URL: Final = re.compile(r"(postgres(?:ql)?)(?:\+(\w+))?://")
+
+_DRIVERS: Final = {None, "psycopg", "psycopg_async"}
+
+
+def as_url(source: object) -> str:
+    """Return the text of a URL or conninfo. Raises `SettingsError` for anything else.
+
+    Besides a str it may be what pydantic, SQLAlchemy or Starlette make of a URL.
+    """
+    if isinstance(source, str):
+        return source
+    if not isinstance(source, type):
+        render = getattr(source, "render_as_string", None)  # SQLAlchemy's, whose str() has ***
+        text = render(hide_password=False) if callable(render) else str(source)
+        if isinstance(text, str) and _URL.match(text):
+            return text
+    kind = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
+    raise SettingsError(
+        f"A database is named by a URL, by libpq's keywords or by a pool, not by {kind}."
+    )
+
 
 def complete_conninfo(conninfo: str, keywords: Mapping[str, str | int], *, timeout: float) -> str:
     """Return `conninfo` with the libpq `keywords` and our defaults added.
 
-    With several hosts, the defaults leave time to try each of them within
-    `timeout` seconds, and accept only one that takes writes. Raises
-    `SettingsError`, whose message quotes nothing of the conninfo, as it may hold
-    a password.
+    A default applies where neither these nor libpq's environment variables and
+    service file say anything. With several hosts, the defaults leave time to
+    try each of them within `timeout` seconds, and accept only one that takes
+    writes. The text of the connections is always UTF-8.
+
+    Raises `SettingsError`, whose message quotes nothing of the conninfo but the
+    names of parameters, as it may hold a password.
     """
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    if unknown := keywords.keys() - known:
-        raise SettingsError(
-            f"{', '.join(sorted(unknown))}: no setting of PostgresStore, nor one of libpq."
-        )
-    try:
-        given = conninfo_to_dict(conninfo, **keywords)
-    except psycopg.ProgrammingError:
-        given = None
-    if given is None:
-        raise SettingsError(
-            "The database URL is neither a URL such as postgresql://user@host/name "
-            "nor libpq keywords such as host=… dbname=…"
-        )
+    given = _parsed(conninfo.strip(), keywords)
     reject_torn_password(given)
     if not str(given.get("connect_timeout", 0)).lstrip("-").isdecimal():
         raise SettingsError("connect_timeout is a whole number of seconds.")
-    return make_conninfo("", **{**_DEFAULTS, **_timeouts(given, timeout), **given})
+    ambient = _ambient(given)
+    _check_hosts(str(given.get("host") or ambient.get("host") or ""))
+    defaults = {**_DEFAULTS, **_timeouts({**ambient, **given}, timeout)}
+    missing = {name: text for name, text in defaults.items() if name not in ambient}
+    return make_conninfo("", **{**missing, **given, "client_encoding": "UTF8"})
 
 
-def _timeouts(given: Mapping[str, str | int | None], timeout: float) -> dict[str, str]:
-    hosts = str(given.get("host") or given.get("hostaddr") or "").count(",") + 1
-    defaults = {
-        "connect_timeout": str(max(2, round(timeout / hosts))),
-        "tcp_user_timeout": str(max(1_000, round(timeout * 1_000))),
-    }
-    return defaults if hosts == 1 else defaults | {"target_session_attrs": "read-write"}
-
-
-def reject_torn_password(parameters: dict[str, str | int | None]) -> None:
+def reject_torn_password(parameters: Mapping[str, str | int | None]) -> None:
     """Raise `SettingsError` for a URL whose password has an unescaped @ or /.
 
     libpq takes the rest of such a password for the host or the port, and quotes
@@ -71,3 +85,94 @@ def reject_torn_password(parameters: dict[str, str | int | None]) -> None:
         )
     if "://" in str(parameters.get("dbname")):  # the server's messages quote it
         raise SettingsError("dbname is the name of a database: give a URL in its own place.")
+
+
+def _parsed(conninfo: str, keywords: Mapping[str, str | int]) -> dict[str, str | int | None]:
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    if unknown := keywords.keys() - known:
+        raise SettingsError(
+            f"{', '.join(sorted(unknown))}: no setting of PostgresStore, nor one of libpq."
+        )
+    if url := _URL.match(conninfo):
+        if url[2] not in _DRIVERS:
+            raise SettingsError(
+                f"The database URL names the driver {url[2]}; write it as postgresql://…"
+            )
+        conninfo = f"{url[1]}://{conninfo[url.end() :]}"
+    try:
+        return conninfo_to_dict(conninfo, **keywords)
+    except psycopg.ProgrammingError:
+        pass
+    # Not while the driver's error is handled: it quotes the conninfo.
+    if url and (unknown := _unknown_parameters(conninfo, known)):
+        raise SettingsError(
+            f"The database URL has a parameter that is none: {', '.join(sorted(unknown))}. "
+            "Remove it; a schema is a setting of its own (schema=, SESSION_SCHEMA)."
+        )
+    raise SettingsError(
+        "The database URL is neither a URL such as postgresql://user@host/name "
+        "nor libpq keywords such as host=… dbname=…"
+    )
+
+
+def _unknown_parameters(url: str, known: set[str]) -> set[str]:
+    """Return the unknown names behind the question mark, unless they may be part of a password."""
+    _, _, query = url.partition("?")
+    if "@" in query:
+        return set()
+    names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    return {name for name in names - known if re.fullmatch(r"[A-Za-z_]{1,40}", name)}
+
+
+def _ambient(given: Mapping[str, str | int | None]) -> dict[str, str]:
+    """Return what libpq takes from the environment and from a service file."""
+    ambient = {
+        option.keyword.decode(): os.environ[option.envvar.decode()]
+        for option in Conninfo.get_defaults()
+        if option.envvar is not None and os.environ.get(option.envvar.decode())
+    }
+    service = given.get("service") or ambient.get("service")
+    return ambient if service is None else {**ambient, **_service(str(service))}
+
+
+def _service(name: str) -> dict[str, str]:
+    """Return a section of libpq's service file; nothing if there is none, as libpq says then."""
+    own = os.environ.get("PGSERVICEFILE")
+    files = [Path(own) if own else Path("~/.pg_service.conf").expanduser()]
+    if folder := os.environ.get("PGSYSCONFDIR"):
+        files.append(Path(folder, "pg_service.conf"))
+    for file in files:
+        services = ConfigParser(
+            interpolation=None, strict=False, delimiters=("=",), allow_no_value=True
+        )
+        try:
+            services.read(file, encoding="utf-8")
+        except (ConfigError, UnicodeDecodeError):
+            continue
+        if services.has_section(name):
+            return {option: text for option, text in services[name].items() if text}
+    return {}
+
+
+def _check_hosts(hosts: str) -> None:
+    """Raise `SettingsError` for a name that cannot be looked up."""
+    for host in hosts.split(","):
+        try:
+            host.encode("idna") if not host.startswith(("/", "@")) else b""
+        except UnicodeError:
+            pass
+        else:
+            continue
+        raise SettingsError(
+            "A host in the database URL is no name: a part between two dots is empty or longer "
+            "than 63 characters. Is a variable in it empty?"
+        )
+
+
+def _timeouts(given: Mapping[str, str | int | None], timeout: float) -> dict[str, str]:
+    hosts = str(given.get("host") or given.get("hostaddr") or "").count(",") + 1
+    defaults = {
+        "connect_timeout": str(max(2, round(timeout / hosts))),
+        "tcp_user_timeout": str(max(1_000, round(timeout * 1_000))),
+    }
+    return defaults if hosts == 1 else defaults | {"target_session_attrs": "read-write"}

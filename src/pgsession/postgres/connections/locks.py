@@ -28,7 +28,7 @@ from pgsession.postgres.connections.pool import Pool
 # waited. Both statements go in one message, which costs one round trip.
 _LOCK = sql.SQL("""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-SELECT pg_advisory_xact_lock({});
+SELECT pg_catalog.pg_advisory_xact_lock({});
 """)
 
 

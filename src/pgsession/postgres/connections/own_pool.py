@@ -31,12 +31,12 @@ _LONGEST: Final = 1.0
 #: committed when it runs.
 _CONFIGURE: Final = """
 SELECT
-    set_config('enable_seqscan', 'off', false),
-    set_config('enable_bitmapscan', 'off', false),
-    set_config('enable_hashjoin', 'off', false),
-    set_config('enable_mergejoin', 'off', false),
-    set_config('plan_cache_mode', 'force_generic_plan', false),
-    set_config('default_transaction_isolation', 'read committed', false)
+    pg_catalog.set_config('enable_seqscan', 'off', false),
+    pg_catalog.set_config('enable_bitmapscan', 'off', false),
+    pg_catalog.set_config('enable_hashjoin', 'off', false),
+    pg_catalog.set_config('enable_mergejoin', 'off', false),
+    pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false),
+    pg_catalog.set_config('default_transaction_isolation', 'read committed', false)
 """
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-import psycopg
+from psycopg.errors import DuplicatePreparedStatement
+from psycopg.rows import tuple_row
 
 from pgsession.postgres.connections.connection import Connection
 
@@ -29,7 +30,7 @@ async def is_pooled(connection: Connection) -> bool:
     PostgreSQL tells each client the number of its server process. A pooler makes
     up a number of its own.
     """
-    async with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+    async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(_BACKEND, prepare=False)
         [(server,)] = await cursor.fetchall()
     return bool(server != connection.info.backend_pid)
@@ -47,7 +48,7 @@ async def keeps_statements_apart(connection: Connection) -> bool:
             await cursor.execute("SELECT 1", prepare=True)
             await cursor.execute(_OUR_NAMES, prepare=False)
             return await cursor.fetchone() is None
-    except psycopg.errors.DuplicatePreparedStatement:
+    except DuplicatePreparedStatement:
         return False
     finally:
         connection.prepare_threshold = threshold

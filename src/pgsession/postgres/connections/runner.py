@@ -47,10 +47,10 @@ class Runner:
 
         It is retried
 
-        - once, if the connection was of no use, if a prepared statement went
-          astray, or if the connection was lost and the work is `idempotent`:
-          done twice it has the same effect and the same answer, whatever others
-          do in between;
+        - once, if the connection was of no use, or a prepared statement went
+          astray: then the work was not done;
+        - once, if the connection was lost and the work is `idempotent`, that is,
+          if doing it twice has the same effect and answer as doing it once;
         - a few times, if the server rolled it back because of others, as it
           does with one of two batches that wait for each other's rows.
 

@@ -1,5 +1,5 @@
 """Removing what has expired: one sweep, and the task that sweeps at intervals.
 
-From outside, import `sweep` and `sweeper`. This room imports `postgres.connections`,
-`postgres.schema` and `pgsession.errors`.
+From outside, import `sweep`, `sweeper` and `Expired` of `statements`. This room imports
+`postgres.connections`, `postgres.table_name` and `pgsession.errors`.
 """

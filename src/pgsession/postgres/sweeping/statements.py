@@ -1,7 +1,7 @@
 """The statements that remove expired rows, a few at a time.
 
-There is no index on the expiry: it would cost every change of it more than it
-could save here. So the table is read page by page, in TID range scans.
+There is no index on the expiry: it would slow every update of the expiry more than
+it could speed up a sweep. So the table is read page by page, in TID range scans.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from pgsession.errors import SchemaError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.schema import qualified
+from pgsession.postgres.table_name import TableName, catalog_cursor, find
 
 #: The first half of a sweep's lock number: the bytes "pgss". The table's oid is the second.
 _LOCKS: Final = int.from_bytes(b"pgss")
@@ -27,19 +27,20 @@ LOCK_TIMEOUT: Final = 0.025
 # A table that is partitioned, distributed, or not a heap has no pages to go through.
 _FIND: Final[LiteralString] = """
 SELECT
-    c.oid::int8,
     CASE
         WHEN c.relkind = 'r' AND a.amname = 'heap'
         THEN pg_relation_size(c.oid) / current_setting('block_size')::int8
     END,
-    to_regclass('pg_dist_partition') IS NOT NULL,
+    to_regclass(%(citus)s::text) IS NOT NULL,
     current_setting('transaction_read_only')::boolean
 FROM pg_class AS c
 LEFT JOIN pg_am AS a ON a.oid = c.relam
-WHERE c.oid = to_regclass(concat(quote_ident(%s::text) || '.', 'session'))
+WHERE c.oid = %(oid)s::int8::oid
 """
 
-# Citus keeps the local table of a distributed one, which may still hold older rows.
+# Citus keeps its catalog in pg_catalog, and the local table of a distributed one, which may still
+# hold older rows.
+_CITUS: Final = "pg_catalog.pg_dist_partition"
 _FIND_DISTRIBUTED: Final[LiteralString] = """
 SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid::oid = %s::int8::oid)
 """
@@ -49,23 +50,28 @@ SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid::oid = %s::int8:
 _ACQUIRE = sql.SQL("""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT
-    pg_try_advisory_xact_lock(
-        {locks},
-        to_regclass(concat(quote_ident({schema}::text) || '.', 'session'))::oid::int8::bit(32)::int4
+    pg_catalog.pg_try_advisory_xact_lock(
+        {locks}::pg_catalog.int4,
+        pg_catalog.to_regclass(
+            pg_catalog.concat(
+                pg_catalog.quote_ident({schema}::pg_catalog.text) OPERATOR(pg_catalog.||) '.',
+                {name}::pg_catalog.text
+            )
+        )::pg_catalog.oid::pg_catalog.int8::bit(32)::pg_catalog.int4
     ),
-    set_config('synchronous_commit', 'off', true),
-    set_config('statement_timeout', '5s', true),
-    set_config('lock_timeout', {lock_timeout}, true)
+    pg_catalog.set_config('synchronous_commit', 'off', true),
+    pg_catalog.set_config('statement_timeout', '5s', true),
+    pg_catalog.set_config('lock_timeout', {lock_timeout}, true)
 """)
 
 # Any other plan would read more than the pages of the batch, whatever the planner knows of the
 # table and whatever indexes it has.
 _ONLY_WALK = sql.SQL("""
-    , set_config('enable_tidscan', 'on', true)
-    , set_config('enable_seqscan', 'off', true)
-    , set_config('enable_indexscan', 'off', true)
-    , set_config('enable_bitmapscan', 'off', true)
-    , set_config('jit', 'off', true)
+    , pg_catalog.set_config('enable_tidscan', 'on', true)
+    , pg_catalog.set_config('enable_seqscan', 'off', true)
+    , pg_catalog.set_config('enable_indexscan', 'off', true)
+    , pg_catalog.set_config('enable_bitmapscan', 'off', true)
+    , pg_catalog.set_config('jit', 'off', true)
 """)
 
 # A row whose expiry is extended meanwhile is checked again once its lock is free. The server's
@@ -73,26 +79,28 @@ _ONLY_WALK = sql.SQL("""
 _DELETE_PAGES = sql.SQL("""
 WITH gone AS (
     DELETE FROM {table}
-    WHERE ctid >= {first}::tid
-      AND ctid < {end}::tid
-      AND expire_date <= now()
+    WHERE ctid OPERATOR(pg_catalog.>=) {first}::pg_catalog.tid
+      AND ctid OPERATOR(pg_catalog.<) {end}::pg_catalog.tid
+      AND expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()
     RETURNING 1
 )
 SELECT
-    count(*),
-    extract(epoch FROM clock_timestamp() - statement_timestamp())::float8
+    pg_catalog.count(*),
+    (extract(epoch FROM
+        pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.statement_timestamp()
+    ) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8
 FROM gone
 """)
 
 _DELETE_ROWS = sql.SQL("""
 DELETE FROM {table}
-WHERE session_key IN (
+WHERE session_key OPERATOR(pg_catalog.=) ANY (
     SELECT session_key
     FROM {table}
-    WHERE expire_date <= now()
+    WHERE expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()
     LIMIT {rows}
 )
-  AND expire_date <= now()
+  AND expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()
 """)
 
 
@@ -105,7 +113,7 @@ class Batch:
 
 
 class Expired:
-    """The expired rows of the session table in one schema.
+    """The expired rows of one session table.
 
     Each removal is a transaction that holds an advisory lock, so that only one
     process at a time removes rows, and neither a crash nor a pooler can leave
@@ -114,12 +122,13 @@ class Expired:
     it is.
     """
 
-    def __init__(self, schema: str | None, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
-        self._schema = schema
-        self._table = qualified(schema, "session")
+    def __init__(self, name: TableName, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+        self._name = name
+        self._table = name.identifier
         self._acquire = _ACQUIRE.format(
             locks=sql.Literal(_LOCKS),
-            schema=sql.Literal(schema),
+            schema=sql.Literal(name.schema),
+            name=sql.Literal(name.name),
             lock_timeout=sql.Literal(f"{lock_timeout * 1000:.0f}ms"),
         )
 
@@ -128,20 +137,20 @@ class Expired:
 
         Raises `StoreUnavailableError` if the database takes no writes.
         """
-        async with connection.cursor(row_factory=tuple_row) as cursor:
-            await cursor.execute(_FIND, (self._schema,), prepare=False)
-            row = await cursor.fetchone()
-            if row is None:
-                raise SchemaError("There is no table session to sweep; run `pgsession migrate`.")
-            number, pages, has_citus, is_read_only = row
-            if is_read_only:
-                raise StoreUnavailableError(
-                    "The database is a standby, or read-only: nothing can be swept there."
-                )
+        found = await find(connection, self._name)
+        if found is None:
+            raise SchemaError(f"There is no table {self._name} to sweep; run `pgsession migrate`.")
+        async with catalog_cursor(connection, tuple_row) as cursor:
+            await cursor.execute(_FIND, {"oid": found.oid, "citus": _CITUS}, prepare=False)
+            [(pages, has_citus, is_read_only)] = await cursor.fetchall()
             if has_citus:
-                await cursor.execute(_FIND_DISTRIBUTED, (number,), prepare=False)
+                await cursor.execute(_FIND_DISTRIBUTED, (found.oid,), prepare=False)
                 [(is_distributed,)] = await cursor.fetchall()
                 pages = None if is_distributed else pages
+        if is_read_only:
+            raise StoreUnavailableError(
+                "The database is a standby, or read-only: nothing can be swept there."
+            )
         return None if pages is None else int(pages)
 
     async def remove_from(self, connection: Connection, first: int, end: int) -> Batch | None:
@@ -178,7 +187,7 @@ async def _remove(
                 [(rows, told)] = await cursor.fetchall()
     except errors.LockNotAvailable:
         rows, told = 0, None
-    return Batch(rows, time.monotonic() - begin if told is None else told)
+    return Batch(rows, time.monotonic() - begin if told is None else told / 1_000_000)
 
 
 async def _has_lock(cursor: AsyncCursor[TupleRow], acquire: sql.Composed) -> bool:

@@ -14,10 +14,14 @@ from pgsession.postgres.sweeping.statements import Batch, Expired
 
 _Runner: TypeAlias = Runner | Dedicated
 
-#: Seconds that a batch should take, pages in the first batch, and pages in a batch at most. That
-#: many pages full of small expired rows take no longer than an ordinary statement of others.
+#: Seconds that a batch should take.
 _TARGET: Final = 0.01
+
+#: Pages in the first batch.
 _FIRST: Final = 32
+
+#: Pages in a batch at most. If they are full of small expired rows, deleting these takes no longer
+#: than an ordinary statement.
 _MOST: Final = 128
 
 #: Rows in a batch, where the table has no pages of its own.

@@ -22,8 +22,10 @@ DEFAULT_SWEEP_EVERY: Final = timedelta(minutes=10)
 #: together do not sweep together, and none sweeps right at its start.
 _JITTER: Final = (0.5, 1.5)
 
-#: From how many pages on a table is large, and how many pages to an expired row make it rare.
+#: A table of so many pages is large.
 _LARGE: Final = 4096
+
+#: Expired rows are rare if there is less than one for each so many pages.
 _RARE: Final = 8
 
 #: How many times longer the pauses become at most while expired rows are rare.

@@ -1,0 +1,107 @@
+"""The settings in environment variables, and how their text is read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+from starlette.config import Config
+
+from pgsession.core.period import parse_period
+from pgsession.errors import SettingsError
+
+_LOGGER = logging.getLogger("pgsession")
+
+_T = TypeVar("_T")
+
+#: What all variables begin with.
+_PREFIX: Final = "SESSION_"
+
+#: Variables of this form that belong to others: the session manager of a desktop.
+_FOREIGN: Final = frozenset({"SESSION_MANAGER"})
+
+
+def read_environment(environment: Mapping[str, str], *, env_file: str | None) -> dict[str, Any]:
+    """Return the settings that are set. Raises `SettingsError`, naming the variable.
+
+    Logs a warning for a variable that looks like a setting and is none.
+    """
+    config = Config(env_file, environment)
+    _warn_of_unknown({*environment, *config.file_values})
+    return {
+        name: read_setting(variable, read, text)
+        for name, (variable, read) in VARIABLES.items()
+        if (text := config(variable, default=None) or config.file_values.get(variable))
+    }
+
+
+def read_setting(name: str, read: Callable[[Any], _T], given: object) -> _T:
+    """Return ``read(given)``. Raises `SettingsError` with `name`, but never with what was given."""
+    try:
+        return read(given)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
+def _warn_of_unknown(names: Iterable[str]) -> None:
+    known = {variable for variable, _ in VARIABLES.values()}
+    for name in sorted(names):
+        if name.startswith(_PREFIX) and name not in known | _FOREIGN:
+            nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+            _LOGGER.warning("%s is not a setting of pgsession; did you mean %s?", name, nearest[0])
+
+
+def read_list(text: str) -> tuple[str, ...]:
+    """Return the parts between the commas, without the empty ones."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _read_switch(text: str) -> bool:
+    switches = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if (switch := switches.get(text.strip().lower())) is None:
+        raise ValueError("must be true or false.")
+    return switch
+
+
+def _read_number(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError("must be a whole number.")
+    return int(text)
+
+
+def _read_seconds(text: str) -> float:
+    return parse_period(text).total_seconds()
+
+
+def _read_period_or_none(text: str) -> timedelta | None:
+    return None if text.strip().lower() == "none" else parse_period(text)
+
+
+#: The environment variable of each setting, and the function that reads its text.
+VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "secret_key": ("SESSION_SECRET_KEY", read_list),
+    "database_url": ("SESSION_DATABASE_URL", str),
+    "default_period": ("SESSION_DEFAULT_PERIOD", parse_period),
+    "max_lifetime": ("SESSION_MAX_LIFETIME", parse_period),
+    "touch_after": ("SESSION_TOUCH_AFTER", parse_period),
+    "assurance_level": ("SESSION_ASSURANCE_LEVEL", _read_number),
+    "value_limit": ("SESSION_VALUE_LIMIT", _read_number),
+    "session_cookie": ("SESSION_COOKIE", str),
+    "max_age": ("SESSION_MAX_AGE", _read_period_or_none),
+    "path": ("SESSION_PATH", str),
+    "same_site": ("SESSION_SAME_SITE", str.lower),
+    "https_only": ("SESSION_HTTPS_ONLY", _read_switch),
+    "domain": ("SESSION_DOMAIN", str),
+    "partitioned": ("SESSION_PARTITIONED", _read_switch),
+    "exclude": ("SESSION_EXCLUDE", read_list),
+    "on_unavailable": ("SESSION_ON_UNAVAILABLE", str.lower),
+    "schema": ("SESSION_SCHEMA", str),
+    "table": ("SESSION_TABLE", str),
+    "pool_size": ("SESSION_POOL_SIZE", _read_number),
+    "timeout": ("SESSION_TIMEOUT", _read_seconds),
+    "prepared": ("SESSION_PREPARED", _read_switch),
+    "sweep_every": ("SESSION_SWEEP_EVERY", _read_period_or_none),
+}
