@@ -62,6 +62,7 @@ VARIABLES = [
     pytest.param(
         "SESSION_ON_UNAVAILABLE", "Anonymous", "on_unavailable", "anonymous", id="on_unavailable"
     ),
+    pytest.param("SESSION_STRICT_START", "true", "strict_start", True, id="strict_start"),
     pytest.param("SESSION_SCHEMA", "web", "schema", "web", id="schema"),
     pytest.param("SESSION_TABLE", "web_session", "table", "web_session", id="table"),
     pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),

@@ -98,6 +98,7 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "partitioned": ("SESSION_PARTITIONED", _read_switch),
     "exclude": ("SESSION_EXCLUDE", read_list),
     "on_unavailable": ("SESSION_ON_UNAVAILABLE", str.lower),
+    "strict_start": ("SESSION_STRICT_START", _read_switch),
     "schema": ("SESSION_SCHEMA", str),
     "table": ("SESSION_TABLE", str),
     "pool_size": ("SESSION_POOL_SIZE", _read_number),

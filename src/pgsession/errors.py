@@ -14,7 +14,8 @@
     ├── SchemaError                RuntimeError     the table is missing, old or altered
     ├── StoreClosedError           RuntimeError     the store was closed, or is open elsewhere
     └── StoreUnavailableError      ConnectionError  PostgreSQL cannot answer now
-        └── StoreBusyError         TimeoutError     no connection or lock was free in time
+        ├── StoreBusyError         TimeoutError     no connection or lock was free in time
+        └── StoreRejectedError     PermissionError  PostgreSQL rejects the connection
 
 No message holds a key, a cookie, a secret or a part of a value. A message may
 hold the path to a part, such as ``session["cart"][3]``.
@@ -85,3 +86,10 @@ class StoreUnavailableError(SessionError, ConnectionError):
 
 class StoreBusyError(StoreUnavailableError, TimeoutError):
     """No connection, or no lock of a session, was free in time. Retry later."""
+
+
+class StoreRejectedError(StoreUnavailableError, PermissionError):
+    """PostgreSQL rejects the connection: a wrong password, role or database, or pg_hba.conf.
+
+    It does not pass by itself, so it stops the start of an application.
+    """

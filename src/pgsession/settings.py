@@ -83,6 +83,9 @@ class SessionSettings:
     exclude: Exclude = ()
     #: What to do if the session of a request cannot be loaded.
     on_unavailable: OnUnavailable = "refuse"
+    #: True stops the start of an application while the database cannot answer. Otherwise it
+    #: starts, and requests get what `on_unavailable` says until the database answers.
+    strict_start: bool = False
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.

@@ -1,9 +1,14 @@
 """The application's lifespan opens and closes the store."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -18,10 +23,13 @@ from pgsession import (
     SchemaError,
     SessionMiddleware,
     SessionSettings,
+    SettingsError,
     Store,
     StoreClosedError,
+    StoreRejectedError,
     StoreUnavailableError,
 )
+from tests.programs import environment
 
 STARTUP: Message = {"type": "lifespan.startup"}
 SHUTDOWN: Message = {"type": "lifespan.shutdown"}
@@ -88,34 +96,179 @@ async def test_stacked(converse: Converse, secret_key: str, closed: PostgresStor
     assert sent == [STARTED, STOPPED]
 
 
-@pytest.mark.parametrize("given", [True, False], ids=["no server", "no table"])
+def never_started(_scope: Scope, _receive: Receive, _send: Send) -> Awaitable[None]:
+    """An application that must not be started."""
+    pytest.fail("the application was started")
+
+
+@pytest.mark.parametrize("reason", ["no table", "no database", "down, and strict"])
 async def test_failing_startup(
     *,
-    converse: Converse,
     secret_key: str,
     database_url: str,
     schema: str,
     closed_port: int,
-    given: bool,
+    reason: str,
 ) -> None:
-    """A store that cannot be opened is reported in one line, and the application never starts."""
-    store = (
-        PostgresStore(host="127.0.0.1", port=closed_port, password="s3cret")
-        if given
-        else PostgresStore(database_url, schema=schema)
+    """A store that cannot open stops the start, with one line and the error itself.
+
+    So it is if the reason does not pass by itself, and with `strict_start`.
+    """
+    store, kind = {
+        "no table": (PostgresStore(database_url, schema=schema), SchemaError),
+        "no database": (PostgresStore(database_url, dbname="s3cret"), StoreRejectedError),
+        "down, and strict": (
+            PostgresStore(host="127.0.0.1", port=closed_port, password="s3cret"),
+            StoreUnavailableError,
+        ),
+    }[reason]
+    settings = SessionSettings(secret_key=secret_key, strict_start=True)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return STARTUP
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with pytest.raises(kind) as caught:
+        await SessionMiddleware(never_started, store, settings=settings)(LIFESPAN, receive, send)
+
+    assert sent == [{"type": "lifespan.startup.failed", "message": str(caught.value)}]
+    assert "\n" not in str(caught.value)
+    await store.close()
+
+
+async def test_startup_in_an_outage(
+    secret_key: str,
+    migrated_schema: str,
+    point: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An application starts while its database is down, answers 503, and heals by itself."""
+    point(there=False)
+    store = PostgresStore(service="movable", schema=migrated_schema, timeout=2)
+    app = SessionMiddleware(fill_app, store, secret_key)
+    steps = iter([STARTUP, SHUTDOWN])
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        step = next(steps)
+        if step == SHUTDOWN:
+            async with AsyncClient(
+                transport=ASGITransport(app), base_url="https://testserver"
+            ) as client:
+                statuses.append((await client.get("/")).status_code)
+                point(there=True)
+                statuses.append((await client.get("/")).status_code)
+        return step
+
+    async def send(message: Message) -> None:
+        assert message in (STARTED, STOPPED)
+
+    await app(LIFESPAN, receive, send)
+
+    assert statuses == [503, 200]
+    assert caplog.text.count("The application starts without its database") == 1
+    with pytest.raises(StoreClosedError):
+        await store.get("unknown")
+
+
+async def fill_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application whose one page stores something."""
+    if scope["type"] == "lifespan":
+        await obey(scope, receive, send)
+    else:
+        scope["session"]["a"] = 1
+        await JSONResponse({})(scope, receive, send)
+
+
+def test_client_of_an_unmigrated_database(database_url: str, schema: str, secret_key: str) -> None:
+    """Starlette's test client raises what keeps an application from starting."""
+    store = PostgresStore(database_url, schema=schema)
+    app = SessionMiddleware(never_started, store, secret_key)
+
+    with pytest.raises(SchemaError, match="run `pgsession migrate`"), TestClient(app):
+        pytest.fail("the client was entered")
+
+
+def test_client_in_an_outage(closed_port: int, secret_key: str) -> None:
+    """Starlette's test client enters while the database is down, gets 503, and leaves."""
+    store = PostgresStore(host="127.0.0.1", port=closed_port, timeout=1)
+    app = SessionMiddleware(fill_app, store, secret_key)
+
+    with TestClient(app, base_url="https://testserver") as client:
+        assert client.get("/").status_code == 503
+
+
+def test_other_event_loop(database_url: str) -> None:
+    """Outside of asyncio, as under trio, one error says that asyncio is needed."""
+    store = PostgresStore(database_url)
+
+    with pytest.raises(SettingsError, match="needs asyncio"):
+        store.open().send(None)
+
+
+async def test_closed_once(secret_key: str) -> None:
+    """A store is closed once: servers cancel what comes after the end of the shutdown."""
+
+    class Counting(MemoryStore):
+        closed = 0
+
+        async def open(self) -> bool:
+            return True
+
+        async def close(self) -> None:
+            self.closed += 1
+
+    store = Counting()
+    steps = iter([STARTUP, SHUTDOWN])
+
+    async def receive() -> Message:
+        return next(steps)
+
+    async def send(message: Message) -> None:
+        assert store.closed == (message == STOPPED)
+
+    await SessionMiddleware(obey, store, secret_key)(LIFESPAN, receive, send)
+
+    assert store.closed == 1
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+def test_interrupted_server(
+    database_url: str, migrated_schema: str, secret_key: str, tmp_path: Path, mode: str
+) -> None:
+    """A server that is interrupted says nothing of the lifespan, and no traceback."""
+    (tmp_path / "app.py").write_text(
+        "from starlette.applications import Starlette\n"
+        "from pgsession import SessionMiddleware, SessionSettings\n"
+        "app = Starlette()\n"
+        "app.add_middleware(SessionMiddleware, settings=SessionSettings.from_env())\n"
     )
-    with pytest.raises((StoreUnavailableError, SchemaError)) as caught:
-        await store.open()
+    variables = {
+        "SESSION_DATABASE_URL": database_url,
+        "SESSION_SCHEMA": migrated_schema,
+        "SESSION_SECRET_KEY": secret_key,
+    }
+    command = [sys.executable, "-m", "uvicorn", "--port", "0", "--lifespan", mode]
+    with subprocess.Popen(
+        [*command, "--app-dir", str(tmp_path), "app:app"],
+        env=environment(variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "running on" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[0]
 
-    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        pytest.fail("the application was started")
-
-    (failed,) = await converse(SessionMiddleware(app, store, secret_key), LIFESPAN, STARTUP)
-
-    assert failed["type"] == "lifespan.startup.failed"
-    assert failed["message"] == str(caught.value)
-    assert "\n" not in failed["message"]
-    assert "s3cret" not in failed["message"]
+    assert "Finished server process" in said
+    assert "lifespan" not in said
+    assert "Traceback" not in said
 
 
 async def test_application_fails(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
 import pytest
@@ -176,6 +176,9 @@ async def test_limit(make_store: Callable[..., PostgresStore], witness: Witness)
     """Lock holders and waiters use at most half of the connections, however many there are."""
     store = make_store(pool_size=4)
     keys = [await store.generate({"count": 0}) for _ in range(10)]
+    pool = store._here().pool  # noqa: SLF001 - so that none has to be made first
+    for connection in [await pool.acquire() for _ in range(4)]:
+        pool.release(connection)
 
     async def count(key: str) -> None:
         async with store.exclusive(key, timeout=TIMEOUT) as held:
@@ -184,11 +187,9 @@ async def test_limit(make_store: Callable[..., PostgresStore], witness: Witness)
             assert entry.value is not None
             await held.merge(key, Changes(set={"count": entry.value["count"] + 1}))
 
-    async with (
-        asyncio.TaskGroup() as group,
-        make_store().exclusive(keys[0]),
-        make_store().exclusive(keys[1]),
-    ):
+    async with asyncio.TaskGroup() as group, AsyncExitStack() as others:
+        for key in keys[:4]:
+            await others.enter_async_context(make_store().exclusive(key))
         for key in keys + keys:
             group.create_task(count(key))
         await witness.waiting(2)
@@ -197,7 +198,7 @@ async def test_limit(make_store: Callable[..., PostgresStore], witness: Witness)
         held = await witness.in_transaction()
 
     assert None not in entries
-    assert len(held) == 2 + 2  # two of the other stores, and two of this one
+    assert len(held) == 4 + 2  # four of the other stores, and two of this one
     assert await witness.values() == [{"count": 2}] * 10
 
 

@@ -19,6 +19,7 @@ LISTED = Document("docs/settings.md").settings
 #: A valid value for each variable that is not a number.
 SAMPLES = {
     "SESSION_TABLE": "web_session",
+    "SESSION_STRICT_START": "true",
     "SESSION_SECRET_KEY": SECRET[::-1],
     "SESSION_DATABASE_URL": "postgresql:///app",
     "SESSION_ASSURANCE_LEVEL": "3",

@@ -80,7 +80,7 @@ def test_table_old(start: Start, database_url: str, migrated_schema: str) -> Non
 
 def test_server_down(start: Start) -> None:
     """A server that is down at startup gives one line that names its address."""
-    said = start(SESSION_DATABASE_URL="postgresql://127.0.0.1:1/app")
+    said = start(SESSION_DATABASE_URL="postgresql://127.0.0.1:1/app", SESSION_STRICT_START="true")
     assert_said(said.replace("port 1 ", "port 5432 "), SERVER_DOWN)
 
 

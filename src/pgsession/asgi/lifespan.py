@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pgsession.core.store import Store
-from pgsession.errors import SessionError
+from pgsession.errors import SessionError, StoreRejectedError, StoreUnavailableError
+
+_LOGGER = logging.getLogger("pgsession")
 
 #: After these messages the server may end the process, so the store is closed before.
 _FINAL: Final = frozenset(
@@ -18,9 +21,10 @@ _FINAL: Final = frozenset(
 class Lifespan:
     """Runs the application's lifespan while the store is open."""
 
-    def __init__(self, app: ASGIApp, store: Store) -> None:
+    def __init__(self, app: ASGIApp, store: Store, *, is_strict: bool) -> None:
         self._app = app
         self._store = store
+        self._is_strict = is_strict
         self._startup: Message | None = None
         self._has_opened = False
         self._has_sent = False
@@ -30,18 +34,29 @@ class Lifespan:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open the store, run the application's lifespan, and close the store.
 
-        A store that was open before stays open. If the store cannot be opened,
-        the server gets ``lifespan.startup.failed`` with the error message, and
-        the application does not start. If the application does not support
-        the lifespan, the store stays open, because requests are served anyway.
+        A store that was open before stays open. If the database cannot answer
+        now, the application starts all the same, and its requests get a 503 until
+        the store can be opened (unless `is_strict`). If the store cannot be
+        opened for a reason that does not pass by itself, the server gets
+        ``lifespan.startup.failed`` with the error message, the application does
+        not start, and the error is raised, as Starlette does. If the application
+        does not support the lifespan, the store stays open, because requests are
+        served anyway.
         """
         self._receive, self._send = receive, send
         self._startup = await receive()
         try:
             self._has_opened = await self._store.open()
         except SessionError as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
+            if self._is_strict or not _may_pass(error):
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
+            _LOGGER.error(  # noqa: TRY400 - the message says it all, and the cause is libpq's
+                "The application starts without its database, and requests get a 503 or an empty "
+                "session: %s",
+                error,
+            )
+            self._has_opened = True  # the first request will open it
         try:
             await self._app(scope, self._pass_receive, self._pass_send)
         finally:
@@ -65,3 +80,8 @@ class Lifespan:
         if self._has_opened:
             self._has_opened = False
             await self._store.close()
+
+
+def _may_pass(error: SessionError) -> bool:
+    """Tell whether the database may answer later, without a change to it or to the settings."""
+    return isinstance(error, StoreUnavailableError) and not isinstance(error, StoreRejectedError)

@@ -136,7 +136,8 @@ class SessionMiddleware:
     async def _serve_without(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve an excluded request, the lifespan, or a scope of an unknown type."""
         if scope["type"] == "lifespan":
-            await Lifespan(self.app, self._policy.store)(scope, receive, send)
+            lifespan = Lifespan(self.app, self._policy.store, is_strict=self._policy.is_strict)
+            await lifespan(scope, receive, send)
             return
         if scope["type"] in _SESSION_SCOPES:
             scope["session"] = ExcludedSession()

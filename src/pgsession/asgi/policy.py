@@ -25,6 +25,8 @@ class Policy:
     touch_after: timedelta | None
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
     is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
+    #: An application does not start while its database cannot answer.
+    is_strict: bool = False
     plain_http: PlainHttpWarning = field(default_factory=PlainHttpWarning)
     outage_log: OutageLog = field(default_factory=OutageLog)
 
@@ -46,4 +48,5 @@ class Policy:
             max_age=settings.cookie_max_age(),
             touch_after=None if touch_after is None else as_period(touch_after),
             is_anonymous=settings.is_anonymous,
+            is_strict=settings.strict_start,
         )

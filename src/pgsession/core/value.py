@@ -36,6 +36,9 @@ _EXPONENT_FROM: Final = 1e16
 # Error messages show at most this many characters of a name.
 _MAX_SHOWN: Final = 40
 
+# At most so many levels appear in a path.
+_MAX_SEGMENTS: Final = 8
+
 #: If two values have the same type, one of these, ``==`` is enough to compare them as JSON.
 ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -244,7 +247,10 @@ def _format_path(path: _Path | None) -> str:
         segments.append(
             f"[{segment!a}]" if isinstance(segment, int) else f'["{_shorten(segment)}"]'
         )
-    return "session" + "".join(reversed(segments))
+    segments.reverse()
+    if len(segments) > _MAX_SEGMENTS:
+        segments = [*segments[:_MAX_SEGMENTS], f"… ({len(segments) - _MAX_SEGMENTS} levels more)"]
+    return "session" + "".join(segments)
 
 
 def _shorten(name: str) -> str:

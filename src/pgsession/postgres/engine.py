@@ -16,13 +16,14 @@ from pgsession.postgres.statements import Table
 
 
 class Engine:
-    """Connections, locks and calls, in the event loop and process in which it was made.
+    """Connections, locks and calls, in the running `loop` and process in which it is made.
 
     It opens on first use, is closed once, and then rejects every call.
     """
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         source: PoolSettings | DriverPool,
         table: Table,
         *,
@@ -31,7 +32,7 @@ class Engine:
         on_astray: Callable[[], None],
         timeout: float,
     ) -> None:
-        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = loop
         self.is_closed: bool = False
         self._process = os.getpid()
         self.pool: Pool = Pool(source, check=check, on_open=on_open, timeout=timeout)

@@ -18,6 +18,7 @@ from psycopg import Connection, sql
 
 from pgsession.errors import SchemaError, SessionError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import complete_conninfo
+from pgsession.postgres.connections.failures import unreachable
 from pgsession.postgres.table_name import DEFAULT_TABLE, FIND, TableName
 from pgsession.postgres.validation import check_ownership, reject_encoding
 
@@ -117,7 +118,7 @@ def _connect(conninfo: str) -> Connection:
     try:
         return psycopg.connect(complete_conninfo(conninfo, {}, timeout=_TIMEOUT), autocommit=True)
     except psycopg.OperationalError as error:
-        failure = StoreUnavailableError(f"PostgreSQL cannot be reached: {error}")
+        failure = unreachable(error)
     # Not while the driver's error is handled: it holds the conninfo, password and all.
     raise failure
 

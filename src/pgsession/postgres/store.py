@@ -292,12 +292,13 @@ class PostgresStore(Limits, Store):
         """Return the engine of this event loop, a new one if the store moves here or reopens."""
         engine = self._engine
         if engine is not None:
-            if engine.loop is asyncio.get_running_loop():
+            if engine.loop is _running_loop():
                 if not (reopening and engine.is_closed):
                     return engine
             elif not engine.is_closed:
                 engine.leave()
         self._engine = engine = Engine(
+            _running_loop(),
             self._source,
             self._table,
             check=self._check,
@@ -385,6 +386,17 @@ class PostgresStore(Limits, Store):
     def _raw(self, value: Mapping[str, JSON] | None) -> Raw | None:
         text = self._encoded(value)
         return None if text is None else Raw(text)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise SettingsError(
+        "PostgresStore needs asyncio, and this is another event loop: run the server with asyncio "
+        "or uvloop, not with trio."
+    )
 
 
 def _edit(

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.deadline import Deadline
-from pgsession.postgres.connections.failures import translated
+from pgsession.postgres.connections.failures import translated, unreachable
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -59,8 +59,7 @@ async def dedicated(conninfo: str, *, purpose: str, timeout: float) -> AsyncIter
             conninfo, autocommit=True, prepare_threshold=None, application_name=name
         )
     except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())
-        failure = StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}")
+        failure = unreachable(error)
     else:
         async with connection:
             yield Dedicated(connection, timeout=timeout)

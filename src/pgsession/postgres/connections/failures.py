@@ -7,6 +7,7 @@ the pool have none.
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import Final
 
@@ -18,6 +19,7 @@ from pgsession.errors import (
     SessionError,
     StoreBusyError,
     StoreClosedError,
+    StoreRejectedError,
     StoreUnavailableError,
 )
 
@@ -68,6 +70,18 @@ _NO_PRIVILEGE: Final = "42501"
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001", "23514"})
 
 
+#: What the server says if it rejects a connection. Such an error has no SQLSTATE.
+_REJECTION: Final = re.compile(
+    r"FATAL: +(?:"
+    r"(?:password|\w+) authentication failed"
+    r"|no pg_hba\.conf entry"
+    r"|pg_hba\.conf rejects"
+    r"|role \".*\" (?:does not exist|is not permitted to log in)"
+    r"|database \".*\" does not exist"
+    r"|permission denied for database)"
+)
+
+
 def judge(error: psycopg.Error) -> Verdict:
     """Return what a driver's error says."""
     if isinstance(error, PoolClosed):
@@ -99,6 +113,18 @@ class Retries:
             verdict is Verdict.LOST and self._idempotent
         )
         return 0.0 if self._is_second else None
+
+
+def unreachable(error: psycopg.OperationalError) -> StoreUnavailableError:
+    """Return our error for one of connecting, with libpq's reason.
+
+    It is `StoreRejectedError` if the only server that was tried rejects the
+    connection for a reason that does not pass by itself.
+    """
+    reason = " ".join(str(error).split())
+    is_single = "Multiple connection attempts failed" not in reason
+    kind = StoreRejectedError if is_single and _REJECTION.search(reason) else StoreUnavailableError
+    return kind(f"PostgreSQL cannot be reached: {reason}")
 
 
 def translated(error: psycopg.Error) -> SessionError:

@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from pgsession.errors import SessionError, StoreClosedError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection, OwnConnection, has_hung_up
 from pgsession.postgres.connections.deadline import Deadline
-from pgsession.postgres.connections.failures import translated
+from pgsession.postgres.connections.failures import translated, unreachable
 from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
 
 DriverPool: TypeAlias = AsyncConnectionPool[Any]
@@ -279,8 +279,7 @@ class Pool:
             ) as connection:
                 await self._check(connection)
         except psycopg.OperationalError as error:
-            reason = " ".join(str(error).split())
-            return StoreUnavailableError(f"PostgreSQL cannot be reached: {reason}")
+            return unreachable(error) if error.sqlstate is None else translated(error)
         except psycopg.Error as error:
             return translated(error)
         return None
