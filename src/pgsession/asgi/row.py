@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 from typing import TypeAlias, assert_never
@@ -12,6 +13,8 @@ from pgsession.core.session import Session
 from pgsession.core.state import UNCHANGED
 from pgsession.core.store import Changes, Entry, Store
 from pgsession.errors import SessionNotFoundError
+
+_LOGGER = logging.getLogger("pgsession")
 
 #: What to do about a session, as of the moment of the decision: the change, the differences
 #: from what was loaded, and `Session.wishes`.
@@ -100,9 +103,11 @@ class SessionRow:
                     )
                     self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
                     session.mark_accessed()  # else `Exchange.send` would skip the cookie
+                    _LOGGER.debug("A session was created.")
                 case Change.RENEW:
                     self._key = await store.renew(key, changes, period=period, granted=granted)
                     self._cookie_due = True
+                    _LOGGER.debug("A session got a new key.")
                 case Change.DRAIN:
                     await store.merge(key, changes, period=period, granted=granted)
                     if await store.clear(key, only_if_empty=True):
@@ -123,6 +128,7 @@ class SessionRow:
 
     def _end(self) -> None:
         """Record that this request has ended the session."""
+        _LOGGER.debug("A session was ended.")
         self._key = None
         self._cookie_due = True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import math
 import re
 from binascii import b2a_base64
@@ -20,6 +21,8 @@ from typing import Final, Literal, TypeAlias
 from itsdangerous import Signer
 
 from pgsession.errors import SettingsError
+
+_LOGGER = logging.getLogger("pgsession")
 
 SameSite: TypeAlias = Literal["lax", "strict", "none"]
 
@@ -101,6 +104,8 @@ class Cookie:
                     if self._verifies(key, signature):
                         return key.decode("ascii")
                 pair = self._shape.search(text, seen)
+        if left < _MAX_CANDIDATES:
+            _LOGGER.debug("A session cookie was ignored: none of the secrets verifies it.")
         return None
 
     def write(self, key: str, max_age: timedelta | None) -> bytes:

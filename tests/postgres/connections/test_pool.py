@@ -1,6 +1,7 @@
 """A pool passes connections from one caller to the next, and returns them in time."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession import SchemaError, StoreClosedError
+from pgsession import SchemaError, StoreClosedError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection, OwnConnection, cursor_of
 from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
 from pgsession.postgres.connections.pool import Pool
@@ -304,3 +305,40 @@ async def test_cursor(pool: Pool, shared: Pool) -> None:
         connection = await each.acquire()
         assert (cursor_of(connection) is cursor_of(connection)) is shares
         each.release(connection)
+
+
+async def test_down_at_once(settings: PoolSettings, point: Callable[..., None]) -> None:
+    """Once a server has been away for a while, callers are told why at once, and it is retried."""
+    point(there=True)
+    pool = Pool(
+        replace(settings, conninfo="service=movable"),
+        check=accept,
+        on_open=lambda: None,
+        timeout=10,
+    )
+    first = await pool.acquire()
+    point(there=False)
+    first.pgconn.finish()
+    pool.release(first)
+
+    errors: list[StoreUnavailableError] = []
+    while not errors:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                try:
+                    await pool.acquire()
+                except StoreUnavailableError as error:
+                    errors.append(error)
+    assert "PostgreSQL cannot be reached: " in str(errors[0])
+    with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+        await pool.acquire()
+
+    point(there=True)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                pool.release(await pool.acquire())
+                break
+            except StoreUnavailableError:
+                await asyncio.sleep(0.01)  # nobody tells when the next attempt has succeeded
+    await pool.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, OperationalError
 from psycopg.rows import TupleRow, tuple_row
 
 Connection: TypeAlias = AsyncConnection[Any]
@@ -24,10 +24,24 @@ class OwnConnection(AsyncConnection[Any]):
     kept_cursor: AsyncCursor[Any] | None = None
 
     @classmethod
-    async def connect(cls, conninfo: str = "", **settings: Any) -> Self:  # noqa: ANN401 - psycopg's
-        """Connect as a pool does, so that the pool's task can be cancelled meanwhile."""
+    async def connect(  # type: ignore[override] # psycopg's own keywords pass through
+        cls,
+        conninfo: str = "",
+        *,
+        on_failure: Callable[[OperationalError], None] | None = None,
+        **settings: Any,  # noqa: ANN401 - psycopg's
+    ) -> Self:
+        """Connect as a pool does, so that the pool's task can be cancelled meanwhile.
+
+        Calls `on_failure` with the reason if the server cannot be reached.
+        """
         with ending_if_cancelled():
-            return await super().connect(conninfo, **settings)
+            try:
+                return await super().connect(conninfo, **settings)
+            except OperationalError as error:
+                if on_failure is not None:
+                    on_failure(error)
+                raise
 
 
 @contextmanager

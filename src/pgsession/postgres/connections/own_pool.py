@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakSet
 
+from psycopg import OperationalError
 from psycopg_pool import AsyncConnectionPool
 
+from pgsession.errors import StoreUnavailableError
 from pgsession.postgres.connections.connection import (
     OwnConnection,
     ending_if_cancelled,
 )
+from pgsession.postgres.connections.failures import unreachable
 from pgsession.postgres.connections.pooler import is_pooled
 
 #: Callers that may wait for each connection; one more gets `StoreBusyError` at once.
@@ -24,7 +28,11 @@ _GIVING_UP: Final = 0.05
 
 #: Seconds between two attempts to connect while callers wait: the first pause and the longest.
 _SHORTEST: Final = 0.1
-_LONGEST: Final = 1.0
+_LONGEST: Final = 0.5
+
+#: Seconds for which callers wait for a server that cannot be reached, as it may just restart. After
+#: that they are told at once, while the pool goes on trying.
+_RESTARTING: Final = 1.0
 
 #: Rows are looked up by key and locked in the order of the batch, so two batches never deadlock.
 #: That leaves one plan, which need not be made again for each batch. Each statement sees what is
@@ -65,6 +73,10 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._prepared = settings.prepared
         self._pause = _SHORTEST
         self._timer: asyncio.TimerHandle | None = None
+        #: Why the last attempt to connect failed, and since when they all fail.
+        self._failure: StoreUnavailableError | None = None
+        self._failing_since: float | None = None
+        self._is_wanted = False
         self._checking: asyncio.Task[None] | None = None
         super().__init__(
             settings.conninfo,
@@ -78,8 +90,28 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             reconnect_timeout=_GIVING_UP,
             reconnect_failed=self._retry_later,
             name="pgsession",
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "on_failure": self._note_failure},
         )
+
+    @property
+    def failure(self) -> StoreUnavailableError | None:
+        """A new error with the reason why there is no connection; None if there is one."""
+        if self._failure is None or any(not connection.closed for connection in self.made):
+            return None
+        return type(self._failure)(str(self._failure))
+
+    def down(self) -> StoreUnavailableError | None:
+        """Return the error for a caller that need not wait, as all attempts have failed for long.
+
+        If so, the pool makes another attempt soon.
+        """
+        since = self._failing_since
+        if since is None or time.monotonic() - since < _RESTARTING:
+            return None
+        if (failure := self.failure) is not None:
+            self._is_wanted = True
+            self._plan_retry()
+        return failure
 
     async def close(self, timeout: float = 5.0) -> None:
         """Close it, and stop retrying."""
@@ -95,6 +127,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
     async def _set_up(self, connection: OwnConnection) -> None:
         self.made.add(connection)
         self._pause = _SHORTEST
+        self._failure = self._failing_since = None
         with ending_if_cancelled():
             if not await is_pooled(connection):  # a pooler would pass the settings on to others
                 await connection.execute(_CONFIGURE)
@@ -105,12 +138,21 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
 
     async def _retry_later(self, _pool: AsyncConnectionPool[Any]) -> None:
         """Plan the next attempt: psycopg's pool has just given one up."""
+        self._plan_retry()
+
+    def _note_failure(self, error: OperationalError) -> None:
+        self._failure = unreachable(error)
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+
+    def _plan_retry(self) -> None:
         if self._timer is None and not self.closed:
             self._timer = asyncio.get_running_loop().call_later(self._pause, self._retry)
             self._pause = min(2 * self._pause, _LONGEST)
 
     def _retry(self) -> None:
         self._timer = None
-        if self.get_stats()["requests_waiting"]:
+        if self._is_wanted or self.get_stats()["requests_waiting"]:
+            self._is_wanted = False
             # It has no connection to check, but it grows.
             self._checking = asyncio.get_running_loop().create_task(self.check())

@@ -93,6 +93,11 @@ class Pool:
         """True if it is closed here: it was made here, or the caller's was closed when it came."""
         return self._is_ours
 
+    @property
+    def failure(self) -> StoreUnavailableError | None:
+        """A new error with the reason why no connection can be made; None if that is not so."""
+        return self._pool.failure if isinstance(self._pool, OwnPool) else None
+
     async def open(self) -> None:
         """Open it, unless it is open. Concurrent callers share one attempt.
 
@@ -184,6 +189,8 @@ class Pool:
         if self._pool is None or self._is_closed:
             await self.open()
         assert self._pool is not None  # noqa: S101 - for type checkers: `open` has opened it
+        if isinstance(self._pool, OwnPool) and (down := self._pool.down()) is not None:
+            raise down
         self._waiting += 1
         try:
             connection: Connection = await self._pool.getconn()

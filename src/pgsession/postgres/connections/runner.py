@@ -87,6 +87,8 @@ class Runner:
             if not deadline.interruptions:
                 raise
             failure = _late(is_sent=is_sent)
+        if isinstance(failure, StoreBusyError):
+            failure = pool.failure or failure  # the reason, if connections cannot be made
         if deadline.interruptions > 1:  # the server did not even answer the request to cancel
             await pool.replace_all()
         # Not while the driver's error is handled, nor caused by it: it quotes parameters.
