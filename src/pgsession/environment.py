@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from starlette.config import Config
 
+from pgsession.core.hidden import Hidden, HiddenDict, hidden
 from pgsession.core.period import parse_period
 from pgsession.errors import SettingsError
 
@@ -31,11 +32,12 @@ def read_environment(environment: Mapping[str, str], *, env_file: str | None) ->
     """
     config = Config(env_file, environment)
     _warn_of_unknown({*environment, *config.file_values})
-    return {
-        name: read_setting(variable, read, text)
-        for name, (variable, read) in VARIABLES.items()
-        if (text := config(variable, default=None) or config.file_values.get(variable))
-    }
+    given = HiddenDict()
+    for name, (variable, read) in VARIABLES.items():
+        text = hidden(config(variable, default=None) or config.file_values.get(variable))
+        if text:
+            given[name] = read_setting(variable, read, text)
+    return given
 
 
 def read_setting(name: str, read: Callable[[Any], _T], given: object) -> _T:
@@ -56,7 +58,7 @@ def _warn_of_unknown(names: Iterable[str]) -> None:
 
 def read_list(text: str) -> tuple[str, ...]:
     """Return the parts between the commas, without the empty ones."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return tuple(Hidden(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _read_switch(text: str) -> bool:
@@ -83,7 +85,7 @@ def _read_period_or_none(text: str) -> timedelta | None:
 #: The environment variable of each setting, and the function that reads its text.
 VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "secret_key": ("SESSION_SECRET_KEY", read_list),
-    "database_url": ("SESSION_DATABASE_URL", str),
+    "database_url": ("SESSION_DATABASE_URL", Hidden),
     "default_period": ("SESSION_DEFAULT_PERIOD", parse_period),
     "max_lifetime": ("SESSION_MAX_LIFETIME", parse_period),
     "touch_after": ("SESSION_TOUCH_AFTER", parse_period),

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, TypeAlias
+from functools import wraps
+from typing import Any, Literal, TypeAlias
 
 from starlette.config import environ
 from starlette.datastructures import Secret
@@ -14,6 +15,7 @@ from starlette.types import Scope
 
 from pgsession.core.assurance import Assurance, AssuranceLevel
 from pgsession.core.cookie import MIN_SECRET_BYTES, Cookie, MaxAge, SameSite
+from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
 from pgsession.core.period import Period, as_period
 from pgsession.core.store import Store
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
@@ -145,6 +147,7 @@ class SessionSettings:
 
         Raises `SettingsError`, with the name of the variable or the setting.
         """
+        environment = HiddenMapping(environment)
         given = read_environment(environment, env_file=env_file)
         if "secret_key" not in given:
             raise SettingsError("SESSION_SECRET_KEY is missing: make one with `pgsession secret`.")
@@ -217,6 +220,23 @@ class SessionSettings:
         return None if given is None or given == "default" else as_period(given)
 
 
+def _hiding(initialise: Callable[..., None]) -> Callable[..., None]:
+    """Hide the secrets before the generated ``__init__``, whose frame an error tracker may show."""
+
+    @wraps(initialise)
+    def __init__(self: SessionSettings, **settings: Any) -> None:  # noqa: ANN401, N807 - as given
+        settings = HiddenDict(settings)
+        for name in ("secret_key", "database_url"):
+            if name in settings:
+                settings[name] = hidden(settings[name])
+        initialise(self, **settings)
+
+    return __init__
+
+
+SessionSettings.__init__ = _hiding(SessionSettings.__init__)  # type: ignore[method-assign] # the same
+
+
 def _checked_conninfo(given: object) -> str:
     return complete_conninfo(as_url(given), {}, timeout=DEFAULT_TIMEOUT)
 
@@ -249,9 +269,9 @@ def _as_secrets(given: object) -> tuple[str | bytes, ...]:
             )
         return secrets
     if isinstance(given, Secret):
-        return _as_secrets(str(given))
+        return _as_secrets(hidden(str(given)))
     if callable(reveal := getattr(given, "get_secret_value", None)):  # pydantic's SecretStr
-        return _as_secrets(reveal())
+        return _as_secrets(hidden(reveal()))
     if isinstance(given, Sequence):
         return tuple(secret for each in given for secret in _as_secrets(each))
     raise SettingsError(f"secret_key must be one secret or several, not {type(given).__name__}.")

@@ -14,6 +14,7 @@ from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.policy import Policy
 from pgsession.core.cookie import MaxAge, SameSite
+from pgsession.core.hidden import hidden
 from pgsession.core.period import Period
 from pgsession.core.store import Store
 from pgsession.errors import SettingsError
@@ -80,6 +81,7 @@ class SessionMiddleware:
         touch_after: Period | None = None,
         settings: SessionSettings | None = None,
     ) -> None:
+        secret_key = hidden(secret_key)
         cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
         with _logging_settings_error():
             _check_store(store)

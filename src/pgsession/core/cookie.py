@@ -20,6 +20,7 @@ from typing import Final, Literal, TypeAlias
 
 from itsdangerous import Signer
 
+from pgsession.core.hidden import Hidden, HiddenBytes
 from pgsession.errors import SettingsError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -83,7 +84,7 @@ class Cookie:
         object.__setattr__(self, "_shape", re.compile(prefix + _SIGNED))
         object.__setattr__(self, "_attributes", self._format_attributes())
 
-    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Hidden | None:
         """Return the key of the first session cookie with a valid signature, or None.
 
         `headers` are the headers of an ASGI scope. Several cookies may have the
@@ -102,7 +103,7 @@ class Cookie:
                 if not between[between.rfind(b";") + 1 :].strip(b" \t"):
                     key, signature = pair.groups()
                     if self._verifies(key, signature):
-                        return key.decode("ascii")
+                        return Hidden(key, "ascii")
                 pair = self._shape.search(text, seen)
         if left < _MAX_CANDIDATES:
             _LOGGER.debug("A session cookie was ignored: none of the secrets verifies it.")
@@ -240,8 +241,10 @@ def _signers(secrets: Sequence[str | bytes], name: str) -> tuple[_Signer, ...]:
     return tuple(_Signer(_as_bytes(secret), salt=salt) for secret in secrets)
 
 
-def _as_bytes(secret: str | bytes) -> bytes:
-    return secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+def _as_bytes(secret: str | bytes) -> HiddenBytes:
+    if isinstance(secret, str):
+        return HiddenBytes(secret.encode("utf-8", "surrogatepass"))
+    return HiddenBytes(secret)
 
 
 def _seconds(period: timedelta) -> int:

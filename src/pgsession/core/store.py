@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from pgsession.core.hidden import Hidden
 from pgsession.core.period import Period
 from pgsession.core.value import JSON, encode_value
 
@@ -22,9 +23,9 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 DEFAULT_EXCLUSIVE_TIMEOUT: Final = timedelta(seconds=5)
 
 
-def new_key() -> str:
+def new_key() -> Hidden:
     """Return a new key: 40 url-safe characters, 240 bits from the system's random source."""
-    return secrets.token_urlsafe(_KEY_BYTES)
+    return Hidden(secrets.token_urlsafe(_KEY_BYTES))
 
 
 def digest(key: str) -> str:

@@ -15,6 +15,7 @@ from msgspec import Raw
 from psycopg import AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
+from pgsession.core.hidden import Hidden, HiddenDict
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
@@ -101,6 +102,8 @@ class PostgresStore(Limits, Store):
         sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
         **libpq: str | int,
     ) -> None:
+        source = Hidden(source) if isinstance(source, str) else source
+        libpq = HiddenDict(libpq)
         super().__init__(
             default_period=default_period, max_lifetime=max_lifetime, value_limit=value_limit
         )

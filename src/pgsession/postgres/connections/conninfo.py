@@ -15,6 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
+from pgsession.core.hidden import Hidden, HiddenDict, hidden
 from pgsession.errors import SettingsError
 
 #: The defaults for what neither the conninfo nor libpq's environment says.
@@ -31,17 +32,18 @@ _URL: Final = re.compile(r"(postgres(?:ql)?)(?:\+(\w+))?://")
 _DRIVERS: Final = {None, "psycopg", "psycopg_async"}
 
 
-def as_url(source: object) -> str:
+def as_url(source: object) -> Hidden:
     """Return the text of a URL or conninfo. Raises `SettingsError` for anything else.
 
     Besides a str it may be what pydantic, SQLAlchemy or Starlette make of a URL.
     """
     if isinstance(source, str):
-        return source
+        return Hidden(source)
     if not isinstance(source, type):
         render = getattr(source, "render_as_string", None)  # SQLAlchemy's, whose str() has ***
         text = render(hide_password=False) if callable(render) else str(source)
-        if isinstance(text, str) and _URL.match(text):
+        text = hidden(text)
+        if isinstance(text, Hidden) and _URL.match(text):
             return text
     kind = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
     raise SettingsError(
@@ -49,7 +51,9 @@ def as_url(source: object) -> str:
     )
 
 
-def complete_conninfo(conninfo: str, keywords: Mapping[str, str | int], *, timeout: float) -> str:
+def complete_conninfo(
+    conninfo: str, keywords: Mapping[str, str | int], *, timeout: float
+) -> Hidden:
     """Return `conninfo` with the libpq `keywords` and our defaults added.
 
     A default applies where neither these nor libpq's environment variables and
@@ -60,7 +64,8 @@ def complete_conninfo(conninfo: str, keywords: Mapping[str, str | int], *, timeo
     Raises `SettingsError`, whose message quotes nothing of the conninfo but the
     names of parameters, as it may hold a password.
     """
-    given = _parsed(conninfo.strip(), keywords)
+    conninfo, keywords = Hidden(conninfo.strip()), HiddenDict(keywords)
+    given = _parsed(conninfo, keywords)
     reject_torn_password(given)
     if not str(given.get("connect_timeout", 0)).lstrip("-").isdecimal():
         raise SettingsError("connect_timeout is a whole number of seconds.")
@@ -68,7 +73,8 @@ def complete_conninfo(conninfo: str, keywords: Mapping[str, str | int], *, timeo
     _check_hosts(str(given.get("host") or ambient.get("host") or ""))
     defaults = {**_DEFAULTS, **_timeouts({**ambient, **given}, timeout)}
     missing = {name: text for name, text in defaults.items() if name not in ambient}
-    return make_conninfo("", **{**missing, **given, "client_encoding": "UTF8"})
+    complete = HiddenDict({**missing, **given, "client_encoding": "UTF8"})
+    return Hidden(make_conninfo("", **complete))
 
 
 def reject_torn_password(parameters: Mapping[str, str | int | None]) -> None:
@@ -87,7 +93,7 @@ def reject_torn_password(parameters: Mapping[str, str | int | None]) -> None:
         raise SettingsError("dbname is the name of a database: give a URL in its own place.")
 
 
-def _parsed(conninfo: str, keywords: Mapping[str, str | int]) -> dict[str, str | int | None]:
+def _parsed(conninfo: str, keywords: Mapping[str, str | int]) -> HiddenDict:
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     if unknown := keywords.keys() - known:
         raise SettingsError(
@@ -98,9 +104,9 @@ def _parsed(conninfo: str, keywords: Mapping[str, str | int]) -> dict[str, str |
             raise SettingsError(
                 f"The database URL names the driver {url[2]}; write it as postgresql://…"
             )
-        conninfo = f"{url[1]}://{conninfo[url.end() :]}"
+        conninfo = Hidden(f"{url[1]}://{conninfo[url.end() :]}")
     try:
-        return conninfo_to_dict(conninfo, **keywords)
+        return HiddenDict(conninfo_to_dict(conninfo, **keywords))
     except psycopg.ProgrammingError:
         pass
     # Not while the driver's error is handled: it quotes the conninfo.
