@@ -81,6 +81,7 @@ def test_in_order(command: Command) -> None:
         "clock",
         "durability",
         "connection",
+        "search_path",
         "table",
         "privileges",
         "fill factor",

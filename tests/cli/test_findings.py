@@ -12,6 +12,7 @@ from pgsession.cli.findings import (
     check_record,
     check_relation,
     check_sample,
+    check_schemas,
     check_server,
 )
 from pgsession.cli.inspection import Relation, Sample, Server
@@ -138,3 +139,12 @@ def test_link() -> None:
     assert "through a pooler" in check_link(is_pooled=True).text
     assert check_link(is_pooled=False).text == "direct"
     assert verdicts([check_link(is_pooled=True), check_link(is_pooled=False)]) == {}
+
+
+def test_schemas() -> None:
+    """A schema in which every role may create is a warning that names the remedy."""
+    found = check_schemas(["public"])
+
+    assert found.verdict is Verdict.WARNING
+    assert 'REVOKE CREATE ON SCHEMA "public" FROM PUBLIC;' in found.remedy
+    assert check_schemas([]).verdict is Verdict.OK

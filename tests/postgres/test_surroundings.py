@@ -344,3 +344,17 @@ async def test_table_of_another_name(database_url: str, schema: str) -> None:
     for name in ("check", "sweep"):
         done = command(name, database_url, schema, SESSION_TABLE="web_session")
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_open_schema(table: Connection, database_url: str, migrated_schema: str) -> None:
+    """`check` warns if every role may create in a schema of the search_path."""
+    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+    assert "CVE-2018-1058" not in command("check", url, migrated_schema).stdout
+
+    table.execute(
+        sql.SQL("GRANT CREATE ON SCHEMA {} TO PUBLIC").format(sql.Identifier(migrated_schema))
+    )
+
+    done = command("check", url, migrated_schema)
+    assert done.returncode == 0
+    assert f"every role may create functions in {migrated_schema} (CVE-2018-1058)" in done.stdout

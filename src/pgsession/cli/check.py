@@ -13,9 +13,16 @@ from pgsession.cli.findings import (
     check_record,
     check_relation,
     check_sample,
+    check_schemas,
     check_server,
 )
-from pgsession.cli.inspection import read_record, read_relation, read_sample, read_server
+from pgsession.cli.inspection import (
+    read_open_schemas,
+    read_record,
+    read_relation,
+    read_sample,
+    read_server,
+)
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
@@ -60,6 +67,7 @@ async def _examine(
     server = await connection.run(read_server)
     yield check_server(server)
     yield [check_link(is_pooled=await connection.run(is_pooled))]
+    yield [check_schemas(await connection.run(read_open_schemas))]
     await connection.run(validate_table, table)
     record = await connection.run(partial(read_record, table=table))
     yield [check_record(record, {migration.name for migration in migrations()})]

@@ -94,6 +94,19 @@ def check_link(*, is_pooled: bool) -> Finding:
     return Finding("connection", Verdict.OK, "direct")
 
 
+def check_schemas(names: list[str]) -> Finding:
+    """Check that the role's search_path is not open to every role of the database."""
+    if not names:
+        return Finding("search_path", Verdict.OK, "only some roles may create in it")
+    return Finding(
+        "search_path",
+        Verdict.WARNING,
+        f"every role may create functions in {', '.join(names)} (CVE-2018-1058)",
+        " ".join(f'REVOKE CREATE ON SCHEMA "{name}" FROM PUBLIC;' for name in names)
+        + " pgsession calls none of them, but other programs may.",
+    )
+
+
 def check_record(record: set[str] | None, known: set[str]) -> Finding:
     """Check the names of the migrations in `record`. None: this role cannot read them."""
     if record is None:

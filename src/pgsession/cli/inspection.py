@@ -62,6 +62,20 @@ CROSS JOIN LATERAL (
 WHERE c.oid = %s::int8::oid
 """
 
+# Schemas of this role's search_path in which every role may create functions and operators.
+_OPEN_SCHEMAS: Final[LiteralString] = """
+SELECT n.nspname::pg_catalog.text
+FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(false))
+  AND EXISTS (
+      SELECT
+      FROM pg_catalog.aclexplode(n.nspacl) AS a
+      WHERE a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+        AND a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'::pg_catalog.text
+  )
+ORDER BY n.nspname
+"""
+
 # The owner of the table may not have granted this role access to the record.
 _MAY_READ_RECORD: Final[LiteralString] = "SELECT has_table_privilege(%s::int8::oid, 'SELECT')"
 
@@ -129,6 +143,13 @@ async def read_server(connection: Connection) -> Server:
         await cursor.execute(_SERVER, (round(time.time() * 1000),))
         [row] = await cursor.fetchall()
     return Server(**{**row, "ahead": row["ahead"] / 1000})
+
+
+async def read_open_schemas(connection: Connection) -> list[str]:
+    """Return the schemas of the search_path in which every role may create."""
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(_OPEN_SCHEMAS)
+        return await cursor.fetchall()
 
 
 async def read_record(connection: Connection, *, table: TableName) -> set[str] | None:
