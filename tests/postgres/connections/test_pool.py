@@ -342,3 +342,24 @@ async def test_down_at_once(settings: PoolSettings, point: Callable[..., None]) 
             except StoreUnavailableError:
                 await asyncio.sleep(0.01)  # nobody tells when the next attempt has succeeded
     await pool.close()
+
+
+async def test_back_before_it_is_needed(settings: PoolSettings, point: Callable[..., None]) -> None:
+    """A server that was away while nobody asked is found when somebody asks again."""
+    point(there=True)
+    movable = replace(settings, conninfo="service=movable")
+    pool = Pool(movable, check=accept, on_open=lambda: None, timeout=10)
+    first = await pool.acquire()
+    point(there=False)
+    first.pgconn.finish()
+    pool.release(first)
+    own = driver_pool(pool)
+    while own.get_stats().get("connections_errors", 0) < 2:  # noqa: ASYNC110 - it can only be asked
+        await asyncio.sleep(0.01)
+    point(there=True)
+    assert isinstance(own, OwnPool)
+    own._failed_at -= 3600  # noqa: SLF001 - the last attempt was long ago
+
+    pool.release(await pool.acquire())
+
+    await pool.close()

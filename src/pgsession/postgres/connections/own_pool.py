@@ -73,9 +73,10 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._prepared = settings.prepared
         self._pause = _SHORTEST
         self._timer: asyncio.TimerHandle | None = None
-        #: Why the last attempt to connect failed, and since when they all fail.
+        #: Why and when the last attempt to connect failed, and since when they all fail.
         self._failure: StoreUnavailableError | None = None
-        self._failing_since: float | None = None
+        self._failed_at = 0.0
+        self._failing_since = 0.0
         self._is_wanted = False
         self._checking: asyncio.Task[None] | None = None
         super().__init__(
@@ -96,21 +97,25 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
     @property
     def failure(self) -> StoreUnavailableError | None:
         """A new error with the reason why there is no connection; None if there is one."""
-        if self._failure is None or any(not connection.closed for connection in self.made):
+        if self._failure is None or self._is_connected():
             return None
         return type(self._failure)(str(self._failure))
 
     def down(self) -> StoreUnavailableError | None:
         """Return the error for a caller that need not wait, as all attempts have failed for long.
 
-        If so, the pool makes another attempt soon.
+        If so, the pool makes another attempt soon. If the last attempt was long
+        ago, nothing is known, and the caller waits for the next.
         """
-        since = self._failing_since
-        if since is None or time.monotonic() - since < _RESTARTING:
+        failure, now = self.failure, time.monotonic()
+        if (
+            failure is None
+            or now - self._failing_since < _RESTARTING
+            or now - self._failed_at > 2 * _LONGEST
+        ):
             return None
-        if (failure := self.failure) is not None:
-            self._is_wanted = True
-            self._plan_retry()
+        self._is_wanted = True
+        self._plan_retry()
         return failure
 
     async def close(self, timeout: float = 5.0) -> None:
@@ -127,7 +132,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
     async def _set_up(self, connection: OwnConnection) -> None:
         self.made.add(connection)
         self._pause = _SHORTEST
-        self._failure = self._failing_since = None
+        self._failure = None
         with ending_if_cancelled():
             if not await is_pooled(connection):  # a pooler would pass the settings on to others
                 await connection.execute(_CONFIGURE)
@@ -141,9 +146,13 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._plan_retry()
 
     def _note_failure(self, error: OperationalError) -> None:
+        self._failed_at = time.monotonic()
+        if self._failure is None or self._is_connected():
+            self._failing_since = self._failed_at
         self._failure = unreachable(error)
-        if self._failing_since is None:
-            self._failing_since = time.monotonic()
+
+    def _is_connected(self) -> bool:
+        return any(not connection.closed for connection in self.made)
 
     def _plan_retry(self) -> None:
         if self._timer is None and not self.closed:
