@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 from weakref import WeakValueDictionary
 
+from pgsession.core.hidden import hidden
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry, Store, digest, new_key
@@ -83,6 +84,7 @@ class MemoryStore(Limits, Store):
         return key
 
     async def get(self, key: str) -> Entry | None:
+        key = hidden(key)
         row = self._living(key)
         if row is None:
             return None
@@ -102,6 +104,7 @@ class MemoryStore(Limits, Store):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> None:
+        key = hidden(key)
         text = self._encoded(value)
         row = replace(self._living_or_raise(key), text=text)
         self._rows[digest(key)] = self._extended(row, period=period, granted=granted)
@@ -114,6 +117,7 @@ class MemoryStore(Limits, Store):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> None:
+        key = hidden(key)
         row = self._merged(self._living_or_raise(key), changes)
         if period is not None:
             row = self._extended(row, period=period, granted=granted)
@@ -122,6 +126,7 @@ class MemoryStore(Limits, Store):
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
     ) -> None:
+        key = hidden(key)
         row = self._living_or_raise(key)
         self._rows[digest(key)] = self._extended(row, period=period, granted=granted)
 
@@ -133,6 +138,7 @@ class MemoryStore(Limits, Store):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> str:
+        key = hidden(key)
         row = self._living_or_raise(key)
         if changes is not None:
             row = self._merged(row, changes)
@@ -144,6 +150,7 @@ class MemoryStore(Limits, Store):
         return heir
 
     async def take(self, key: str, name: str, default: JSON = None) -> JSON:
+        key = hidden(key)
         row = self._living(key)
         members = {} if row is None or row.text is None else decode_value(row.text)
         if row is None or name not in members:
@@ -160,6 +167,7 @@ class MemoryStore(Limits, Store):
 
         Unlike in PostgreSQL, what the block wrote stays if it raises.
         """
+        key = hidden(key)
         lock = self._locks.setdefault(digest(key), asyncio.Lock())
         try:
             async with asyncio.timeout(as_period(timeout).total_seconds()):
@@ -172,6 +180,7 @@ class MemoryStore(Limits, Store):
             lock.release()
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
+        key = hidden(key)
         if only_if_empty:
             row = self._living_or_raise(key)
             if row.text is not None and decode_value(row.text):

@@ -12,6 +12,7 @@ import click
 
 from pgsession.cli.check import examine
 from pgsession.cli.findings import Finding, Verdict
+from pgsession.core.hidden import Hidden
 from pgsession.errors import SessionError
 from pgsession.postgres.schema import migrate
 from pgsession.postgres.store import PostgresStore
@@ -20,11 +21,17 @@ from pgsession.postgres.table_name import DEFAULT_TABLE
 
 _T = TypeVar("_T")
 
+
+def _hide(_context: click.Context, _parameter: click.Parameter, given: str) -> Hidden:
+    return Hidden(given)
+
+
 _database_url = click.option(
     "--database-url",
     envvar="SESSION_DATABASE_URL",
     show_envvar=True,
     required=True,
+    callback=_hide,
     help="URL or conninfo. Prefer the variable: other users can read a command line.",
 )
 _schema = click.option(

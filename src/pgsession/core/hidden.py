@@ -63,7 +63,7 @@ def hidden(given: Any) -> Any:  # noqa: ANN401 - anything that a setting may be
     returned as it is.
     """
     if isinstance(given, str):
-        return Hidden(given)
+        return given if isinstance(given, Hidden) else Hidden(given)
     if isinstance(given, bytes):
         return HiddenBytes(given)
     if isinstance(given, list | tuple):

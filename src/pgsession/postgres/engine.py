@@ -28,6 +28,7 @@ class Engine:
         table: Table,
         *,
         check: Check,
+        inspect: Check,
         on_open: Callable[[], None],
         on_astray: Callable[[], None],
         timeout: float,
@@ -35,7 +36,9 @@ class Engine:
         self.loop: asyncio.AbstractEventLoop = loop
         self.is_closed: bool = False
         self._process = os.getpid()
-        self.pool: Pool = Pool(source, check=check, on_open=on_open, timeout=timeout)
+        self.pool: Pool = Pool(
+            source, check=check, inspect=inspect, on_open=on_open, timeout=timeout
+        )
         self.runner: Runner = Runner(self.pool, timeout=timeout, on_astray=on_astray)
         self.locks: Locks = Locks(self.pool, timeout=timeout)
         self._batches = Batches(table, self.runner, timeout=timeout)

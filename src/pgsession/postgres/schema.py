@@ -7,7 +7,7 @@ which this package does not use.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,7 +17,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from pgsession.errors import SchemaError, SessionError, StoreUnavailableError
-from pgsession.postgres.connections.conninfo import complete_conninfo
+from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.failures import unreachable
 from pgsession.postgres.table_name import DEFAULT_TABLE, FIND, TableName
 from pgsession.postgres.validation import check_ownership, reject_encoding
@@ -26,11 +26,15 @@ from pgsession.postgres.validation import check_ownership, reject_encoding
 # what stands before BEGIN in the same transaction, so that behind a pooler all of it runs
 # on one server connection, and no setting stays there.
 
+# What a role or database limits is meant for requests: a migration takes as long as it takes.
 # A migration that waits for its lock must see rows committed meanwhile. If its client
 # dies, it must stop waiting, as other statements queue behind it. (A server on Windows
 # rejects this setting.)
 PREPARE = b"""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
 DO $$
 BEGIN
     SET LOCAL client_connection_check_interval = '1s';
@@ -52,10 +56,31 @@ FIND_SCHEMA = """
 SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s::pg_catalog.text)) IS NOT NULL
 """
 
+# A table's owner can make every user of it run code, by triggers, defaults or as a view. So it
+# must be this role, one that it is a member of, or one that has power over the place: a superuser,
+# or the owner of the schema or the database. A superuser counts as a member of every role.
 FIND_COLUMNS = """
 SELECT
     a.attname::pg_catalog.text,
-    c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog."char"[])
+    c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog."char"[]),
+    pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text,
+    EXISTS (
+        SELECT
+        FROM pg_catalog.pg_roles AS me
+        CROSS JOIN pg_catalog.pg_roles AS owner
+        JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+        JOIN pg_catalog.pg_database AS d
+            ON d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+        WHERE me.rolname OPERATOR(pg_catalog.=) CURRENT_USER
+          AND owner.oid OPERATOR(pg_catalog.=) c.relowner
+          AND (
+              owner.oid OPERATOR(pg_catalog.=) me.oid
+              OR owner.rolsuper
+              OR owner.oid OPERATOR(pg_catalog.=) n.nspowner
+              OR owner.oid OPERATOR(pg_catalog.=) d.datdba
+              OR NOT me.rolsuper AND pg_catalog.pg_has_role(me.oid, owner.oid, 'MEMBER')
+          )
+    )
 FROM pg_catalog.pg_class AS c
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
 WHERE c.oid OPERATOR(pg_catalog.=) %s::pg_catalog.int8::pg_catalog.oid
@@ -89,6 +114,7 @@ def migrate(conninfo: str, *, schema: str | None = None, table: str = DEFAULT_TA
     `StoreUnavailableError` if the database cannot be reached, and `SchemaError` if the
     table belongs to something else, or a migration fails; then nothing was changed.
     """
+    conninfo = as_url(conninfo)
     known, name = migrations(), TableName(schema, table)
     with _connect(conninfo) as connection:
         try:
@@ -137,13 +163,35 @@ def _look(connection: Connection, table: TableName) -> tuple[bytes, set[str]]:
         if not exists:
             prelude += CREATE_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
         prelude += SET_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
-    for oid, _ in connection.execute(FIND, {"schema": schema, "name": table.name}).fetchall():
-        columns = connection.execute(FIND_COLUMNS, (oid,)).fetchall()
-        check_ownership((name for name, _ in columns), table=table, is_table=columns[0][1])
-    if not connection.execute(FIND, {"schema": schema, "name": table.record}).fetchall():
+    columns = _columns(connection, table, table.name)
+    if columns:
+        check_ownership(columns, table=table)
+    if not _columns(connection, table, table.record):
         return prelude, set()
     query = sql.SQL("SELECT name FROM {}").format(table.record_identifier)
     return prelude, {name for (name,) in connection.execute(query)}
+
+
+def _columns(connection: Connection, table: TableName, name: str) -> list[str]:
+    """Return the columns of a table of ours; none if it does not exist.
+
+    Raises `SchemaError` if it is no table, or if its owner is not to be trusted.
+    """
+    found = connection.execute(FIND, {"schema": table.schema, "name": name}).fetchall()
+    if not found:
+        return []
+    [(oid, schema)] = found
+    columns = connection.execute(FIND_COLUMNS, (oid,)).fetchall()
+    _, is_table, owner, is_trusted = columns[0]
+    if not is_table:
+        check_ownership((), table=replace(table, name=name), is_table=False)
+    if not is_trusted:
+        raise SchemaError(
+            f"The table {schema}.{name} belongs to the role {owner}, whose code would run with the "
+            "rights of this role. If that role is to have the sessions, migrate as that role; "
+            "otherwise drop the table."
+        )
+    return [column for column, *_ in columns]
 
 
 def _reject_newer(recorded: set[str], known: tuple[Migration, ...]) -> None:

@@ -210,10 +210,12 @@ DELETE FROM {table}
 WHERE session_key {is_wanted}
 """
 
-# Rows that DELETE should have removed, and something has kept.
+# Rows that DELETE should have removed, and something has kept. Row security would hide them.
 _KEPT = """
 SELECT FROM {table}
 WHERE session_key {is_wanted}
+UNION ALL
+SELECT WHERE pg_catalog.row_security_active({name}::pg_catalog.regclass::pg_catalog.oid)
 """
 
 # The row is locked before it is read, so no other writer can change it in between.
@@ -232,8 +234,9 @@ WITH held AS MATERIALIZED (
     USING held
     WHERE s.session_key OPERATOR(pg_catalog.=) held.session_key
       AND held.is_empty
+    RETURNING s.session_key
 )
-SELECT is_empty
+SELECT is_empty, EXISTS (SELECT FROM gone)
 FROM held
 """
 
@@ -333,10 +336,7 @@ class Table:
         if cursor.rowcount <= gone.count(","):  # fewer than asked for: some were not there
             statement = self._kept_one if is_single else self._kept
             if await self._rows(connection, statement, (gone,)):
-                raise SchemaError(
-                    "A session could not be removed: row security, a trigger or a rule on the "
-                    "table keeps its row; drop it."
-                )
+                raise _kept()
         return [None] * len(digests)
 
     async def take(
@@ -350,10 +350,18 @@ class Table:
     async def delete_empty(
         self, connection: Connection, digests: Sequence[str]
     ) -> Sequence[bool | None]:
-        """Remove one row if it holds nothing; tell whether it did, or None if none was alive."""
+        """Remove one row if it holds nothing; tell whether it did, or None if none was alive.
+
+        Raises `SchemaError` as `delete` does.
+        """
         (digest,) = digests
         rows = await self._rows(connection, self._delete_empty, (digest,))
-        return [rows[0][0] if rows else None]
+        if not rows:
+            return [None]
+        [(is_empty, is_gone)] = rows
+        if is_empty and not is_gone:
+            raise _kept()
+        return [is_empty]
 
     async def _rows(
         self,
@@ -377,7 +385,17 @@ def _written(statement: str, *, table: sql.Identifier, clock: str, **rows: str) 
     # The name comes last, as it may hold anything. A % in it must not start a parameter.
     name = table.as_string().replace("%", "%%")
     statement = statement.replace("pg_catalog.now()", f"pg_catalog.{clock}()")
+    statement = statement.replace(
+        "{name}", sql.Literal(table.as_string()).as_string().replace("%", "%%")
+    )
     return statement.replace("{table}", name).encode()
+
+
+def _kept() -> SchemaError:
+    return SchemaError(
+        "A session could not be removed: row security, a trigger or a rule on the table keeps its "
+        "row; drop it."
+    )
 
 
 def _single(record: Draft | Edit) -> dict[str, object]:

@@ -15,7 +15,7 @@ from msgspec import Raw
 from psycopg import AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.core.hidden import Hidden, HiddenDict
+from pgsession.core.hidden import HiddenDict, hidden
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
@@ -102,7 +102,7 @@ class PostgresStore(Limits, Store):
         sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
         **libpq: str | int,
     ) -> None:
-        source = Hidden(source) if isinstance(source, str) else source
+        source = hidden(source)
         libpq = HiddenDict(libpq)
         super().__init__(
             default_period=default_period, max_lifetime=max_lifetime, value_limit=value_limit
@@ -186,6 +186,7 @@ class PostgresStore(Limits, Store):
         return key
 
     async def get(self, key: str) -> Entry | None:
+        key = hidden(key)
         wanted, dead, is_held = digest(key), self._dead, self._held is not None
         if wanted in dead and not is_held:
             return None
@@ -205,6 +206,7 @@ class PostgresStore(Limits, Store):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> None:
+        key = hidden(key)
         seconds = self._period(period).total_seconds()
         changed = self._raw(value)
         await self._apply(_edit(key, seconds, granted=granted, changed=changed, replaced=True))
@@ -217,11 +219,13 @@ class PostgresStore(Limits, Store):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> None:
+        key = hidden(key)
         await self._apply(self._merging(key, changes, period, granted=granted))
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
     ) -> None:
+        key = hidden(key)
         await self._apply(_edit(key, self._period(period).total_seconds(), granted=granted))
 
     async def renew(
@@ -232,6 +236,7 @@ class PostgresStore(Limits, Store):
         period: Period | None = None,
         granted: bool | None = None,
     ) -> str:
+        key = hidden(key)
         heir = new_key()
         edit = self._merging(key, changes, period, granted=granted, heir=digest(heir))
         if not await self._calls().renew(edit):
@@ -239,6 +244,7 @@ class PostgresStore(Limits, Store):
         return heir
 
     async def take(self, key: str, name: str, default: JSON = None) -> JSON:
+        key = hidden(key)
         if not is_name(name):
             return default
         taken = await self._calls().take((digest(key), name))
@@ -253,6 +259,7 @@ class PostgresStore(Limits, Store):
         The transaction holds a connection while the block runs. At most half of
         the pool's connections, and at least one, serve locks.
         """
+        key = hidden(key)
         seconds = as_period(timeout).total_seconds()
         engine = self._here()
         await engine.pool.open()
@@ -266,6 +273,7 @@ class PostgresStore(Limits, Store):
             self._dead.forget()  # the transaction may have made or extended any session
 
     async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
+        key = hidden(key)
         calls, gone = self._calls(), digest(key)
         if not only_if_empty:
             await calls.delete(gone)
@@ -305,6 +313,7 @@ class PostgresStore(Limits, Store):
             self._source,
             self._table,
             check=self._check,
+            inspect=self._inspect,
             on_open=self._start_sweeping,
             on_astray=self._stop_preparing,
             timeout=self._timeout,
@@ -337,6 +346,23 @@ class PostgresStore(Limits, Store):
                     "max_prepared_statements in PgBouncer 1.21 or later."
                 )
         self._table.prepared = self._held_table.prepared = prepared
+
+    async def _inspect(self, connection: Connection) -> None:
+        """Find out whether to prepare statements on a new connection of the caller's pool.
+
+        Its server may be another one than at first: the next host, or a pooler
+        that has taken over the address.
+        """
+        if (
+            self._table.prepared
+            and await is_pooled(connection)
+            and not (self._prepared and await keeps_statements_apart(connection))
+        ):
+            _LOGGER.warning(
+                "A pooler now stands between this process and PostgreSQL: statements are not "
+                "prepared any more."
+            )
+            self._table.prepared = self._held_table.prepared = False
 
     def _stop_preparing(self) -> None:
         """Prepare no statements from now on: one of them went astray."""

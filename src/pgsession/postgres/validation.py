@@ -51,10 +51,11 @@ ORDER BY a.attnum
 """
 
 # Privileges on some columns are enough. A trigger counts if it runs for each row before a change,
-# as it can skip the row, and if it is not kept for replication.
+# as it can skip the row. It may be one of a partition.
 _OBSTACLES: Final = """
 SELECT
     current_setting('transaction_read_only')::boolean AS is_read_only,
+    pg_is_in_recovery() AS is_standby,
     c.relkind IN ('r', 'p') AS is_table,
     array_remove(ARRAY[
         CASE WHEN NOT has_any_column_privilege(c.oid, 'SELECT') THEN 'SELECT' END,
@@ -64,11 +65,18 @@ SELECT
     ], NULL) AS lacking,
     row_security_active(c.oid) AS has_row_security,
     ARRAY(
-        SELECT tgname::text
+        WITH RECURSIVE family (member) AS (
+            SELECT c.oid
+            UNION
+            SELECT i.inhrelid
+            FROM pg_inherits AS i
+            JOIN family AS f ON i.inhparent = f.member
+        )
+        SELECT DISTINCT tgname::text
         FROM pg_trigger
-        WHERE tgrelid = c.oid
+        WHERE tgrelid IN (SELECT member FROM family)
           AND NOT tgisinternal
-          AND tgenabled IN ('O', 'A')
+          AND tgenabled <> 'D'
           AND tgtype::int & 3 = 3
           AND tgtype::int & 24 <> 0
         ORDER BY 1
@@ -101,6 +109,7 @@ class Obstacles:
     """What else may keep the table from being used."""
 
     is_read_only: bool = False
+    is_standby: bool = False
     is_table: bool = True
     #: The privileges that this role lacks.
     lacking: list[str] = field(default_factory=list)
@@ -121,10 +130,15 @@ async def validate(connection: Connection, table: TableName) -> None:
         raise SchemaError(
             f"This role lacks privileges: GRANT {', '.join(obstacles.lacking)} ON {table} to it."
         )
+    if obstacles.is_read_only and not obstacles.is_standby:
+        raise StoreUnavailableError(
+            "The database takes no writes: it is read-only, as default_transaction_read_only is on "
+            "for the server, the database, this role or in the connection's options. Reset it."
+        )
     if obstacles.is_read_only:
         raise StoreUnavailableError(
-            "The database takes no writes: it is a standby, or read-only. Name the "
-            "primary, or every host and target_session_attrs=read-write."
+            "The database takes no writes: it is a standby. Name the primary, or every host and "
+            "target_session_attrs=read-write."
         )
 
 

@@ -11,6 +11,8 @@ from typing import Any, Self, TypeAlias
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
 from psycopg.rows import TupleRow, tuple_row
 
+from pgsession.postgres.connections.prepared import NamedByText
+
 Connection: TypeAlias = AsyncConnection[Any]
 
 
@@ -22,6 +24,10 @@ class OwnConnection(AsyncConnection[Any]):
 
     #: It holds the last statement's result until the next statement.
     kept_cursor: AsyncCursor[Any] | None = None
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - psycopg's
+        super().__init__(*arguments, **settings)
+        self._prepared = NamedByText()
 
     @classmethod
     async def connect(  # type: ignore[override] # psycopg's own keywords pass through

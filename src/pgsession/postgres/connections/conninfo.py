@@ -37,6 +37,7 @@ def as_url(source: object) -> Hidden:
 
     Besides a str it may be what pydantic, SQLAlchemy or Starlette make of a URL.
     """
+    source = hidden(source)
     if isinstance(source, str):
         return Hidden(source)
     if not isinstance(source, type):
@@ -67,9 +68,9 @@ def complete_conninfo(
     conninfo, keywords = Hidden(conninfo.strip()), HiddenDict(keywords)
     given = _parsed(conninfo, keywords)
     reject_torn_password(given)
-    if not str(given.get("connect_timeout", 0)).lstrip("-").isdecimal():
-        raise SettingsError("connect_timeout is a whole number of seconds.")
-    ambient = _ambient(given)
+    ambient = HiddenDict(_ambient(given))
+    if not str({**ambient, **given}.get("connect_timeout", 0)).strip().lstrip("-").isdecimal():
+        raise SettingsError("connect_timeout (PGCONNECT_TIMEOUT) is a whole number of seconds.")
     _check_hosts(str(given.get("host") or ambient.get("host") or ""))
     defaults = {**_DEFAULTS, **_timeouts({**ambient, **given}, timeout)}
     missing = {name: text for name, text in defaults.items() if name not in ambient}

@@ -72,8 +72,11 @@ _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001"
 
 #: What the server says if it rejects a connection. Such an error has no SQLSTATE.
 _REJECTION: Final = re.compile(
-    r"FATAL: +(?:"
-    r"(?:password|\w+) authentication failed"
+    r"fe_sendauth: no password supplied"
+    r"|server does not support SSL"
+    r"|FATAL: +(?:"
+    r"\"?\w+\"? authentication failed"
+    r"|no such (?:database|user)"  # PgBouncer
     r"|no pg_hba\.conf entry"
     r"|pg_hba\.conf rejects"
     r"|role \".*\" (?:does not exist|is not permitted to log in)"
@@ -118,12 +121,16 @@ class Retries:
 def unreachable(error: psycopg.OperationalError) -> StoreUnavailableError:
     """Return our error for one of connecting, with libpq's reason.
 
-    It is `StoreRejectedError` if the only server that was tried rejects the
-    connection for a reason that does not pass by itself.
+    It is `StoreRejectedError` if every host that was tried rejects the connection
+    for a reason that does not pass by itself. Reasons are told apart by their
+    English text, as there is no SQLSTATE.
     """
     reason = " ".join(str(error).split())
-    is_single = "Multiple connection attempts failed" not in reason
-    kind = StoreRejectedError if is_single and _REJECTION.search(reason) else StoreUnavailableError
+    rejected: dict[str, bool] = {}  # by host, which may have several addresses
+    for attempt in reason.split(" - host: ")[1:] or [reason]:
+        host = attempt.partition(", hostaddr: ")[0]
+        rejected[host] = rejected.get(host, False) or _REJECTION.search(attempt) is not None
+    kind = StoreRejectedError if all(rejected.values()) else StoreUnavailableError
     return kind(f"PostgreSQL cannot be reached: {reason}")
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 import psycopg
 from psycopg import AsyncConnection
@@ -38,7 +39,8 @@ class Pool:
 
     `source` says how to make a pool, or is the caller's. It is opened on first
     use or by `open`, after `check` has accepted the first connection; then
-    `on_open` is called. It is closed once and for all.
+    `on_open` is called. It is closed once and for all. Each new connection of a
+    caller's pool is passed to `inspect` before it is used.
 
     A visit to psycopg's pool costs a third of a small statement. So a
     connection of a pool made here, once released, is kept ready for the next
@@ -50,11 +52,15 @@ class Pool:
         source: PoolSettings | DriverPool,
         *,
         check: Check,
+        inspect: Check,
         on_open: Callable[[], None],
         timeout: float,
     ) -> None:
         self._source = source
         self._check = check
+        self._inspect = inspect
+        #: The connections of a caller's pool that were inspected.
+        self._inspected: WeakSet[Connection] = WeakSet()
         self._on_open = on_open
         self._timeout = timeout
         #: psycopg's pool, once it is open.
@@ -197,6 +203,15 @@ class Pool:
         finally:
             self._waiting -= 1
         self._taken_at[connection] = time.monotonic()
+        if not isinstance(self._source, PoolSettings) and connection not in self._inspected:
+            try:
+                await self._inspect(connection)
+                if not connection.autocommit:
+                    await connection.rollback()
+            except BaseException:
+                self.release(connection)
+                raise
+            self._inspected.add(connection)
         return connection
 
     def _return_ready(self) -> None:

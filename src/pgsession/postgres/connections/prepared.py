@@ -1,0 +1,29 @@
+"""Prepared statements whose names are made of their texts.
+
+psycopg numbers the prepared statements of each connection. If a pooler moves clients
+between server connections unnoticed, such a name means another client's statement: a read
+might run a DELETE. A name made of the text means this text or nothing.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from psycopg._preparing import Prepare, PrepareManager
+from psycopg._queries import PostgresQuery
+
+
+class NamedByText(PrepareManager):
+    """psycopg's record of what is prepared on a connection, with other names."""
+
+    def get(
+        self,
+        query: PostgresQuery,
+        prepare: bool | None = None,  # noqa: FBT001 - as psycopg calls it
+    ) -> tuple[Prepare, bytes]:
+        """Tell whether the query is to be prepared, or is prepared already, and its name."""
+        verdict, name = super().get(query, prepare)
+        if verdict is Prepare.SHOULD:
+            text = b"%b %b" % (repr(query.types).encode(), query.query)
+            name = b"pgsession_" + sha256(text).hexdigest()[:40].encode()
+        return verdict, name
