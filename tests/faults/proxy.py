@@ -26,7 +26,8 @@ class Proxy:
     """Forwards bytes according to its mode."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        #: The port that new connections go to.
+        self.target = port
         self.mode = Mode.PASS
         #: The delay of each chunk, in seconds.
         self.delay = 0.0
@@ -53,7 +54,7 @@ class Proxy:
         if self.mode is Mode.CUT:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        there, back = await asyncio.open_connection("127.0.0.1", self.target)
         own = {writer, back}
         self._writers |= own
         number, self._count = self._count, self._count + 1

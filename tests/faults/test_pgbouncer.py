@@ -4,19 +4,22 @@ import asyncio
 import logging
 import random
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession import Changes, PostgresStore, SettingsError
+from pgsession import Changes, PostgresStore, SettingsError, StoreUnavailableError
 from tests.faults.bouncer import PROGRAM, bouncer, version
 from tests.faults.conftest import Report
+from tests.faults.proxy import proxied
 from tests.faults.servers import Server
 from tests.faults.site import HEALING, Writers, opened_site
 from tests.programs import environment
@@ -184,3 +187,42 @@ def test_check(plain: str, server: Server) -> None:
             text=True,
         )
         assert re.search(rf"^ok +connection +{told}", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("owner", ["caller's pool", "own pool", "own pool, prepared"])
+async def test_takes_over_the_address(server: Server, plain: str, owner: str) -> None:
+    """A pooler that comes in between later mixes nothing up either."""
+    port = int(conninfo_to_dict(plain)["port"] or 0)
+    async with (
+        PostgresStore(server.conninfo()) as direct,
+        proxied(server.port) as proxy,
+        AsyncExitStack() as stack,
+    ):
+        url = server.conninfo(port=proxy.port)
+        stores = []
+        for _ in range(3):
+            if owner == "caller's pool":
+                kwargs = {"autocommit": True}
+                pool = AsyncConnectionPool(url, open=False, min_size=1, kwargs=kwargs)
+                store = PostgresStore(await stack.enter_async_context(pool))
+            else:
+                prepared = True if owner == "own pool, prepared" else None
+                store = PostgresStore(url, pool_size=2, prepared=prepared)
+            stores.append(await stack.enter_async_context(store))
+        proxy.target = port
+        proxy.cut()
+        for store in stores:
+            await wait_for_store(store)
+
+        await asyncio.gather(
+            *(use(store, direct, n) for n, store in enumerate(stores * 2)),
+        )
+
+
+async def wait_for_store(store: PostgresStore) -> None:
+    """Wait until a store whose connections were cut answers again."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(StoreUnavailableError):
+                await store.get(secrets.token_hex())
+                return

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
+from click import ClickException
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 
 import pgsession
 from pgsession import PostgresStore, SessionError, SessionMiddleware, SessionSettings
+from pgsession.cli.commands import command as cli
 from pgsession.core.cookie import Cookie
 from pgsession.core.hidden import Hidden, HiddenBytes, HiddenDict, hidden
 
@@ -83,6 +85,8 @@ def test_environment(variables: dict[str, str]) -> None:
             lambda: SessionMiddleware(Starlette(), secret_key=SECRET, path="x"), id="middleware"
         ),
         pytest.param(lambda: PostgresStore(URL, sweep_every=-1), id="store"),
+        pytest.param(lambda: PostgresStore([URL]), id="list"),  # type: ignore[arg-type] # a mistake
+        pytest.param(lambda: PostgresStore(URL.encode()), id="bytes"),  # type: ignore[arg-type] # the same
         pytest.param(lambda: PostgresStore(URL, bogus=PASSWORD), id="keyword"),
         pytest.param(lambda: PostgresStore(host="a..b", password=PASSWORD), id="keywords"),
     ],
@@ -148,7 +152,9 @@ def test_hidden() -> None:
     """What is hidden is what it was, but for its repr."""
     assert hidden("a") == "a"
     assert hidden(b"a") == b"a"
-    assert hidden(["a", b"b"]) == ("a", b"b")
+    assert hidden(["a", b"b"]) == ["a", b"b"]
+    assert hidden(("a", b"b")) == ("a", b"b")
+    assert "s3cret" not in repr(hidden(["s3cret"]))
     assert hidden(None) is None
     shown = [Hidden("s3cret"), HiddenBytes(b"s3cret"), HiddenDict(a="s3cret")]
     assert "s3cret" not in repr(shown)
@@ -161,3 +167,41 @@ async def test_new_key() -> None:
 
     assert isinstance(key, str)
     assert key not in repr([key])
+
+
+@pytest.mark.parametrize("use", ["get", "set", "touch", "renew", "clear", "take", "merge"])
+@pytest.mark.parametrize("kind", ["memory", "postgres"])
+async def test_plain_key(use: str, kind: str, closed_port: int) -> None:
+    """A key that the application passes as a plain str does not show in our frames."""
+    key = "Zm9vYmFyLV9mb29iYXItX2Zvb2Jhci1fZm9vYmFy"
+    store = (
+        pgsession.MemoryStore()
+        if kind == "memory"
+        else PostgresStore(host="127.0.0.1", port=closed_port, timeout=0.2)
+    )
+    arguments: dict[str, tuple[Any, ...]] = {
+        "set": ({"a": object()},),
+        "take": ("a", None),
+        "merge": (pgsession.Changes(set={"a": 1}),),
+    }
+    caught = None
+    try:
+        await getattr(store, use)(key, *arguments.get(use, ()))
+    except (SessionError, TypeError) as error:
+        caught = error
+    if caught is not None:
+        assert_hidden(caught, key)
+    await store.close()
+    assert caught is not None or (kind == "memory" and use in {"get", "clear", "take"})
+
+
+@pytest.mark.parametrize("command", ["migrate", "sweep"])
+def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that fails shows no password in our frames."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", URL)
+
+    with pytest.raises(ClickException) as caught:
+        cli.main([command], standalone_mode=False)
+
+    assert PASSWORD not in str(caught.value)
+    assert_hidden(caught.value, PASSWORD)

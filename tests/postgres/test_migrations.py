@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from psycopg import AsyncConnection, Connection
+from psycopg import AsyncConnection, Connection, sql
 from psycopg.conninfo import make_conninfo
 
 from pgsession.errors import SchemaError, SettingsError, StoreUnavailableError
@@ -330,3 +330,79 @@ async def test_validate_older(database: Connection, database_url: str, schema: s
         database.execute(SEED)
         with pytest.raises(SchemaError, match="older version; run `pgsession migrate`"):
             await validate(connection, TableName())
+
+
+@pytest.fixture
+def mallory(database: Connection, schema: str) -> Iterator[str]:
+    """A role that may create tables in the schema, as every role may in an old `public`."""
+    name = f"{schema}_mallory"
+    quoted = sql.Identifier(name)
+    database.execute(sql.SQL("CREATE ROLE {}").format(quoted))
+    database.execute(
+        sql.SQL("GRANT CREATE, USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), quoted)
+    )
+    yield name
+    database.execute("RESET ROLE")
+    database.execute(sql.SQL("DROP OWNED BY {}").format(quoted))
+    database.execute(sql.SQL("DROP ROLE {}").format(quoted))
+
+
+#: Runs a division by zero with the rights of whoever reads or writes.
+TRAP = """
+CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM 1 / 0; END';
+"""
+
+PLANTED = {
+    "view": "CREATE VIEW session_migration AS SELECT (1 / 0)::text AS name",
+    "record": f"""{TRAP}
+        CREATE TABLE session_migration (name text PRIMARY KEY);
+        CREATE TRIGGER t BEFORE INSERT ON session_migration EXECUTE FUNCTION trap()
+    """,
+    "table": f"""{TRAP}{SEED.decode()};
+        CREATE TRIGGER t BEFORE DELETE ON session EXECUTE FUNCTION trap()
+    """,
+}
+
+
+@pytest.mark.parametrize("statements", PLANTED.values(), ids=PLANTED)
+def test_planted(
+    database: Connection, database_url: str, schema: str, mallory: str, statements: str
+) -> None:
+    """What another role has put in the place of our tables is neither read nor adopted.
+
+    It could run code with the rights of a superuser who migrates.
+    """
+    database.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(mallory)))
+    database.execute(statements)
+    database.execute("RESET ROLE")
+
+    with pytest.raises(SchemaError, match=f"belongs to (the role {mallory}|something else)"):
+        migrate(database_url, schema=schema)
+
+
+def test_table_of_the_application(
+    database: Connection, database_url: str, schema: str, mallory: str
+) -> None:
+    """A superuser may upgrade the table of the role that owns the schema."""
+    quoted = sql.Identifier(mallory)
+    database.execute(sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(sql.Identifier(schema), quoted))
+    database.execute(sql.SQL("SET ROLE {}").format(quoted))
+    database.execute(SEED)
+    database.execute("RESET ROLE")
+
+    assert migrate(database_url, schema=schema) == ALL
+    database.execute(
+        sql.SQL("ALTER SCHEMA {} OWNER TO CURRENT_USER").format(sql.Identifier(schema))
+    )
+
+
+def test_statement_timeout(database: Connection, schema: str, database_url: str) -> None:
+    """A limit that is meant for requests does not end a migration."""
+    database.execute(SEED)
+    database.execute("""
+        CREATE FUNCTION delay() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+        CREATE TRIGGER delay AFTER DELETE ON session FOR EACH STATEMENT EXECUTE FUNCTION delay();
+    """)
+
+    assert migrate(make_conninfo(database_url, options="-c statement_timeout=400"), schema=schema)

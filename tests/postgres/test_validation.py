@@ -1,5 +1,6 @@
 """Checking a table: its columns, what is on it, and its name."""
 
+import psycopg
 import pytest
 
 from pgsession.errors import SchemaError, SettingsError
@@ -107,3 +108,21 @@ def test_wrong_name(name: str) -> None:
     """A name that needs quotes or is too long is an error that says what is allowed."""
     with pytest.raises(SettingsError, match="lower-case letters, digits and underscores"):
         TableName(None, name)
+
+
+def test_keywords(database_url: str) -> None:
+    """A keyword, which the migrations could not use unquoted, is an error; other words are not."""
+    with psycopg.connect(database_url) as connection:
+        words = connection.execute("SELECT word, catcode FROM pg_get_keywords()").fetchall()
+    rejected = set()
+    for word, _ in words:
+        try:
+            TableName(None, word)
+        except SettingsError:
+            rejected.add(word)
+
+    reserved = {word for word, code in words if code in ("R", "T")}
+    assert reserved
+    assert reserved <= rejected
+    # A word of a newer server may be free on this one.
+    assert rejected - reserved <= {"system_user"}

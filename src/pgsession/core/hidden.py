@@ -66,6 +66,8 @@ def hidden(given: Any) -> Any:  # noqa: ANN401 - anything that a setting may be
         return given if isinstance(given, Hidden) else Hidden(given)
     if isinstance(given, bytes):
         return HiddenBytes(given)
-    if isinstance(given, list | tuple):
+    if isinstance(given, list):
+        return [hidden(each) for each in given]
+    if isinstance(given, tuple):
         return tuple(map(hidden, given))
     return given

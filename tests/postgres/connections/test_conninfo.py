@@ -169,3 +169,10 @@ def test_no_host_name(host: str, where: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_hosts(host: str) -> None:
     """Sockets, addresses and names in any script are fine."""
     assert completed(f"host={host}")["host"] == host
+
+
+def test_timeout_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connect_timeout that is no number is an error at once, also in the environment."""
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "abc")
+    with pytest.raises(SettingsError, match="PGCONNECT_TIMEOUT"):
+        completed()

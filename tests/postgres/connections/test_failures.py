@@ -10,9 +10,16 @@ from pgsession.errors import (
     SessionError,
     StoreBusyError,
     StoreClosedError,
+    StoreRejectedError,
     StoreUnavailableError,
 )
-from pgsession.postgres.connections.failures import Retries, Verdict, judge, translated
+from pgsession.postgres.connections.failures import (
+    Retries,
+    Verdict,
+    judge,
+    translated,
+    unreachable,
+)
 
 #: A driver's error may quote this; our errors must not.
 PRIVATE = "hunter2"
@@ -130,3 +137,44 @@ def test_retries(verdicts: list[Verdict], idempotent: bool, attempts: int) -> No
         made += 1
 
     assert made == attempts
+
+
+#: What libpq says of an attempt, for several hosts and for one.
+ATTEMPT = "- host: '{}', port: '5432', hostaddr: '{}': connection failed: {}"
+
+WRONG_PASSWORD = 'FATAL:  password authentication failed for user "ann"'
+REFUSED = "Connection refused"
+
+
+def several(*attempts: tuple[str, str, str]) -> str:
+    """Return what psycopg says if all of several attempts have failed."""
+    lines = [ATTEMPT.format(*attempt) for attempt in attempts]
+    return "\n".join(
+        [attempts[-1][2], "Multiple connection attempts failed. All failures were:", *lines]
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_rejection"),
+    [
+        (WRONG_PASSWORD, True),
+        ('FATAL:  "trust" authentication failed', True),
+        ("fe_sendauth: no password supplied", True),
+        ("server does not support SSL, but SSL was required", True),
+        ("FATAL:  no such database: app", True),
+        ("FATAL:  no such user: ann", True),
+        ('FATAL:  database "app" does not exist', True),
+        ("FATAL:  the database system is starting up", False),
+        ("FATAL:  sorry, too many clients already", False),
+        (REFUSED, False),
+        (several(("a", "1", WRONG_PASSWORD), ("b", "2", WRONG_PASSWORD)), True),
+        (several(("a", "1", WRONG_PASSWORD), ("b", "2", REFUSED)), False),
+        (several(("localhost", "::1", REFUSED), ("localhost", "127.0.0.1", WRONG_PASSWORD)), True),
+        (several(("localhost", "::1", REFUSED), ("localhost", "127.0.0.1", REFUSED)), False),
+    ],
+)
+def test_unreachable(reason: str, is_rejection: bool) -> None:
+    """What does not pass by itself is told from what may."""
+    error = unreachable(psycopg.OperationalError(f"connection failed: {reason}"))
+
+    assert isinstance(error, StoreRejectedError) == is_rejection

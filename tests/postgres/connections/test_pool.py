@@ -30,7 +30,7 @@ def settings(database_url: str, migrated_schema: str) -> PoolSettings:
 @pytest.fixture
 async def pool(settings: PoolSettings) -> AsyncIterator[Pool]:
     """A pool that opens its own connections."""
-    pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
+    pool = Pool(settings, check=accept, inspect=accept, on_open=lambda: None, timeout=10)
     await pool.open()
     yield pool
     await pool.close()
@@ -47,7 +47,7 @@ async def theirs(settings: PoolSettings) -> AsyncIterator[AsyncConnectionPool]:
 @pytest.fixture
 async def shared(theirs: AsyncConnectionPool) -> AsyncIterator[Pool]:
     """A pool that uses the caller's pool."""
-    shared = Pool(theirs, check=accept, on_open=lambda: None, timeout=10)
+    shared = Pool(theirs, check=accept, inspect=accept, on_open=lambda: None, timeout=10)
     await shared.open()
     yield shared
     await shared.close()
@@ -156,7 +156,7 @@ async def test_replaced(pool: Pool) -> None:
 
 async def test_closed(settings: PoolSettings) -> None:
     """Closing the pool closes idle connections; after that, no connection can be acquired."""
-    pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
+    pool = Pool(settings, check=accept, inspect=accept, on_open=lambda: None, timeout=10)
     ready = await use(pool)
     await pool.close()
     assert ready.closed
@@ -167,7 +167,7 @@ async def test_closed(settings: PoolSettings) -> None:
 
 async def test_closed_while_in_use(settings: PoolSettings) -> None:
     """A connection that is released after the pool was closed is closed."""
-    pool = Pool(settings, check=accept, on_open=lambda: None, timeout=10)
+    pool = Pool(settings, check=accept, inspect=accept, on_open=lambda: None, timeout=10)
     connection = await pool.acquire()
     await pool.close()
     pool.release(connection)
@@ -185,7 +185,7 @@ async def test_closed_while_opening(settings: PoolSettings) -> None:
         checking.set()
         await allowed.wait()
 
-    pool = Pool(settings, check=wait, on_open=lambda: None, timeout=10)
+    pool = Pool(settings, check=wait, inspect=accept, on_open=lambda: None, timeout=10)
     caller = asyncio.create_task(pool.acquire())
     await checking.wait()
     closing = asyncio.create_task(pool.close())
@@ -205,7 +205,7 @@ async def test_opened_once(settings: PoolSettings) -> None:
         attempts.append(connection)
         raise SchemaError("no table")
 
-    pool = Pool(settings, check=reject, on_open=lambda: None, timeout=10)
+    pool = Pool(settings, check=reject, inspect=accept, on_open=lambda: None, timeout=10)
 
     errors = await asyncio.gather(*(pool.open() for _ in range(3)), return_exceptions=True)
 
@@ -222,7 +222,7 @@ async def test_cancelled_opener(settings: PoolSettings) -> None:
     async def wait(_connection: Connection) -> None:
         await allowed.wait()
 
-    pool = Pool(settings, check=wait, on_open=lambda: None, timeout=10)
+    pool = Pool(settings, check=wait, inspect=accept, on_open=lambda: None, timeout=10)
     first, second = (asyncio.create_task(pool.open()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -313,6 +313,7 @@ async def test_down_at_once(settings: PoolSettings, point: Callable[..., None]) 
     pool = Pool(
         replace(settings, conninfo="service=movable"),
         check=accept,
+        inspect=accept,
         on_open=lambda: None,
         timeout=10,
     )
@@ -348,7 +349,7 @@ async def test_back_before_it_is_needed(settings: PoolSettings, point: Callable[
     """A server that was away while nobody asked is found when somebody asks again."""
     point(there=True)
     movable = replace(settings, conninfo="service=movable")
-    pool = Pool(movable, check=accept, on_open=lambda: None, timeout=10)
+    pool = Pool(movable, check=accept, inspect=accept, on_open=lambda: None, timeout=10)
     first = await pool.acquire()
     point(there=False)
     first.pgconn.finish()
@@ -363,3 +364,42 @@ async def test_back_before_it_is_needed(settings: PoolSettings, point: Callable[
     pool.release(await pool.acquire())
 
     await pool.close()
+
+
+async def test_names_of_statements(settings: PoolSettings) -> None:
+    """The same statement has the same name on every connection, and another has another."""
+    names = []
+    for statements in (("SELECT 1", "SELECT 2"), ("SELECT 2", "SELECT 1")):
+        async with await OwnConnection.connect(settings.conninfo) as connection:
+            for statement in statements:
+                await connection.execute(statement, prepare=True)
+            cursor = await connection.execute(
+                "SELECT statement, name FROM pg_prepared_statements", prepare=False
+            )
+            names.append(dict(await cursor.fetchall()))
+
+    assert names[0] == names[1]
+    assert len(set(names[0].values())) == 2
+    assert all(name.startswith("pgsession_") for name in names[0].values())
+
+
+async def test_inspected(theirs: AsyncConnectionPool) -> None:
+    """Each connection of a caller's pool is inspected once; one that fails goes back."""
+    seen: list[Connection] = []
+
+    async def inspect(connection: Connection) -> None:
+        seen.append(connection)
+        await connection.execute("SELECT 1")
+        if len(seen) == 1:
+            raise SchemaError
+
+    shared = Pool(theirs, check=accept, inspect=inspect, on_open=lambda: None, timeout=10)
+    with pytest.raises(SchemaError):
+        await shared.acquire()
+    for _ in range(2):
+        connection = await shared.acquire()
+        assert connection.pgconn.transaction_status == TransactionStatus.IDLE
+        shared.release(connection)
+    await shared.close()
+
+    assert len(seen) == 2

@@ -38,6 +38,10 @@ def as_url(source: object) -> Hidden:
     Besides a str it may be what pydantic, SQLAlchemy or Starlette make of a URL.
     """
     source = hidden(source)
+    if isinstance(source, type):
+        kind = f"the class {source.__name__}"
+    else:
+        kind = "bytes" if isinstance(source, bytes) else type(source).__name__
     if isinstance(source, str):
         return Hidden(source)
     if not isinstance(source, type):
@@ -46,7 +50,6 @@ def as_url(source: object) -> Hidden:
         text = hidden(text)
         if isinstance(text, Hidden) and _URL.match(text):
             return text
-    kind = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
     raise SettingsError(
         f"A database is named by a URL, by libpq's keywords or by a pool, not by {kind}."
     )

@@ -159,6 +159,11 @@ def translated(error: psycopg.Error) -> SessionError:
         )
     if verdict is Verdict.WRONG:
         return _wrong(state, error)
+    if state == "57014":
+        return StoreUnavailableError(
+            "The database canceled a statement, probably because of a statement_timeout that the "
+            "role, the database or the server sets (SQLSTATE 57014)."
+        )
     return StoreUnavailableError(f"The database cannot answer now (SQLSTATE {state}).")
 
 
