@@ -162,4 +162,46 @@ STATEMENTS: Final = (
         ),
         ("tests/contract/test_lifetime.py::test_renew",),
     ),
+    Mutant(
+        "a logout whose row is kept is reported as done",
+        (
+            Edit(
+                "postgres/statements.py",
+                "if is_empty and not is_gone:",
+                "if is_empty and is_gone is None:",
+            ),
+            Edit(
+                "postgres/statements.py",
+                "if await self._rows(connection, statement, (gone,)):",
+                "if not statement:",
+            ),
+        ),
+        (
+            "tests/postgres/test_surroundings.py::test_kept_later",
+            "tests/postgres/test_surroundings.py::test_kept_empty",
+            "tests/postgres/test_surroundings.py::test_hidden_later",
+        ),
+    ),
+    Mutant(
+        "prepared statements are numbered",
+        (
+            Edit(
+                "postgres/connections/connection.py",
+                "self._prepared = NamedByText()",
+                "pass",
+            ),
+        ),
+        ("tests/postgres/connections/test_pool.py::test_names_of_statements",),
+    ),
+    Mutant(
+        "a migration adopts any table",
+        (
+            Edit(
+                "postgres/schema.py",
+                "if not is_trusted:",
+                "if is_trusted is None:",
+            ),
+        ),
+        ("tests/postgres/test_migrations.py::test_planted",),
+    ),
 )
