@@ -57,7 +57,7 @@ def statements() -> list[str]:
 async def counted(
     database_url: str, migrated_schema: str, statements: list[str]
 ) -> AsyncIterator[PostgresStore]:
-    """A store on a pool that records every statement in `statements`."""
+    """A store on a pool that records the statements of all operations in `statements`."""
 
     class NotingCursor(AsyncCursor[TupleRow]):
         async def execute(
@@ -68,7 +68,9 @@ async def counted(
             prepare: bool | None = None,
             binary: bool | None = None,
         ) -> "NotingCursor":
-            statements.append(query.decode() if isinstance(query, bytes) else str(query))
+            statement = query.decode() if isinstance(query, bytes) else str(query)
+            if statement != "SELECT pg_catalog.pg_backend_pid()":  # once for each connection
+                statements.append(statement)
             # A Template comes without parameters; mypy cannot try all combinations.
             await super().execute(query, params, prepare=prepare, binary=binary)  # type: ignore[misc,arg-type]
             return self

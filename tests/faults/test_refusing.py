@@ -56,7 +56,7 @@ async def test_read_only(server: Server, report: Report) -> None:
 async def test_read_only_at_start(server: Server) -> None:
     """A store does not open on a read-only server; it opens once the server accepts writes."""
     options = make_conninfo(server.conninfo(), options="-c default_transaction_read_only=on")
-    with pytest.raises(StoreUnavailableError, match="target_session_attrs"):
+    with pytest.raises(StoreUnavailableError, match="default_transaction_read_only is on"):
         await PostgresStore(options).open()
 
     store = PostgresStore(server.conninfo())

@@ -384,7 +384,7 @@ async def test_names_of_statements(settings: PoolSettings) -> None:
 
 
 async def test_inspected(theirs: AsyncConnectionPool) -> None:
-    """Each connection of a caller's pool is inspected once; one that fails goes back."""
+    """Each later connection of a caller's pool is inspected once; one that fails goes back."""
     seen: list[Connection] = []
 
     async def inspect(connection: Connection) -> None:
@@ -394,6 +394,10 @@ async def test_inspected(theirs: AsyncConnectionPool) -> None:
             raise SchemaError
 
     shared = Pool(theirs, check=accept, inspect=inspect, on_open=lambda: None, timeout=10)
+    first = await shared.acquire()
+    assert not seen
+    first.pgconn.finish()
+    shared.release(first)
     with pytest.raises(SchemaError):
         await shared.acquire()
     for _ in range(2):

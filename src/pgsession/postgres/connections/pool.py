@@ -135,9 +135,12 @@ class Pool:
         while True:
             connection = self._ready.pop() if self._ready else await self._take()
             if not has_hung_up(connection):
-                return connection
+                break
             connection.pgconn.finish()
             self.release(connection)
+        if not isinstance(self._source, PoolSettings) and connection not in self._inspected:
+            await self._inspect_new(connection)
+        return connection
 
     def release(self, connection: Connection) -> None:
         """Take a connection back, in whatever state it is.
@@ -203,16 +206,18 @@ class Pool:
         finally:
             self._waiting -= 1
         self._taken_at[connection] = time.monotonic()
-        if not isinstance(self._source, PoolSettings) and connection not in self._inspected:
-            try:
-                await self._inspect(connection)
-                if not connection.autocommit:
-                    await connection.rollback()
-            except BaseException:
-                self.release(connection)
-                raise
-            self._inspected.add(connection)
         return connection
+
+    async def _inspect_new(self, connection: Connection) -> None:
+        """Inspect a connection of the caller's pool; it goes back if that fails."""
+        try:
+            await self._inspect(connection)
+            if not connection.autocommit:
+                await connection.rollback()
+        except BaseException:
+            self.release(connection)
+            raise
+        self._inspected.add(connection)
 
     def _return_ready(self) -> None:
         """Begin to return the ready connections to psycopg's pool."""
@@ -270,6 +275,7 @@ class Pool:
                 await pool.open()
             async with pool.connection() as connection:
                 await self._check(connection)
+                self._inspected.add(connection)  # the check has done it
         except psycopg.Error as error:
             failure = translated(error)
         else:
