@@ -21,6 +21,7 @@ SERVER = Server(
     version=180_004,
     version_text="18.4",
     is_read_only=False,
+    is_standby=False,
     encoding="UTF8",
     synchronous_commit="on",
     has_autovacuum=True,
@@ -50,7 +51,10 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
         pytest.param({}, {}, id="in order"),
         pytest.param({"version": 130_011}, {"server": "wrong"}, id="PostgreSQL 13"),
         pytest.param({"version": 140_000}, {}, id="PostgreSQL 14"),
-        pytest.param({"is_read_only": True}, {"primary": "wrong"}, id="standby"),
+        pytest.param({"is_read_only": True}, {"primary": "wrong"}, id="read-only"),
+        pytest.param(
+            {"is_read_only": True, "is_standby": True}, {"primary": "wrong"}, id="standby"
+        ),
         pytest.param({"encoding": "SQL_ASCII"}, {"encoding": "wrong"}, id="encoding"),
         pytest.param({"ahead": 5.1}, {"clock": "warning"}, id="clock ahead"),
         pytest.param({"ahead": -3600.0}, {"clock": "warning"}, id="clock behind"),

@@ -176,9 +176,17 @@ async def test_prepared_in_vain(plain: str) -> None:
 
 
 def test_check(plain: str, server: Server) -> None:
-    """`pgsession check` tells whether a pooler stands in between."""
-    for url, told in ((plain, "through a pooler"), (server.conninfo(), "direct")):
-        variables = {"SESSION_DATABASE_URL": url, "SESSION_SECRET_KEY": "s" * 32}
+    """`pgsession check` tells whether a pooler stands in between, and whether it can work."""
+    for url, prepared, told in (
+        (plain, "", "ok +connection +through a pooler"),
+        (plain, "true", "wrong +connection +through a pooler that mixes up"),
+        (server.conninfo(), "", "ok +connection +direct"),
+    ):
+        variables = {
+            "SESSION_DATABASE_URL": url,
+            "SESSION_SECRET_KEY": "s" * 32,
+            "SESSION_PREPARED": prepared,
+        }
         done = subprocess.run(
             [sys.executable, "-m", "pgsession", "check"],
             check=False,
@@ -186,7 +194,7 @@ def test_check(plain: str, server: Server) -> None:
             env=environment(variables),
             text=True,
         )
-        assert re.search(rf"^ok +connection +{told}", done.stdout, re.MULTILINE)
+        assert re.search(rf"^{told}", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("owner", ["caller's pool", "own pool", "own pool, prepared"])

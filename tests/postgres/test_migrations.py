@@ -406,3 +406,36 @@ def test_statement_timeout(database: Connection, schema: str, database_url: str)
     """)
 
     assert migrate(make_conninfo(database_url, options="-c statement_timeout=400"), schema=schema)
+
+
+def test_planted_meanwhile(
+    database: Connection, other: Connection, database_url: str, schema: str, mallory: str
+) -> None:
+    """A table that is planted while the migration waits for its lock is not adopted."""
+    other.execute("SELECT pg_advisory_lock(123589619970931)")
+    url = make_conninfo(database_url, application_name=schema)
+    with ThreadPoolExecutor() as executor:
+        run = executor.submit(migrate, url, schema=schema)
+        wait_until(lambda: bool(backends(database, schema, "Lock")))
+        database.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(mallory)))
+        database.execute(PLANTED["table"])
+        database.execute("RESET ROLE")
+        other.execute("SELECT pg_advisory_unlock(123589619970931)")
+
+        with pytest.raises(SchemaError, match="belongs to a role that is not trusted"):
+            run.result(TIMEOUT)
+    assert not database.execute("SELECT to_regclass('session_migration')").fetchall()[0][0]
+
+
+def test_schema_of_another_role(
+    database: Connection, database_url: str, schema: str, mallory: str
+) -> None:
+    """A schema of another role is used only if it was asked for by name."""
+    place = sql.Identifier(schema)
+    database.execute(sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(place, sql.Identifier(mallory)))
+    try:
+        with pytest.raises(SchemaError, match="is not trusted"):
+            migrate(search(database_url, schema))
+        assert migrate(database_url, schema=schema) == ALL
+    finally:
+        database.execute(sql.SQL("ALTER SCHEMA {} OWNER TO CURRENT_USER").format(place))

@@ -26,7 +26,7 @@ from pgsession.cli.inspection import (
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
-from pgsession.postgres.connections.pooler import is_pooled
+from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.schema import migrations
 from pgsession.postgres.table_name import TableName, find
@@ -43,18 +43,23 @@ async def examine(
     url: str, *, schema: str | None, table: str, environment: Mapping[str, str]
 ) -> list[Finding]:
     """Run all checks that are possible, and return the findings. Never raises `SessionError`."""
-    found, is_scheduled = _examine_settings(environment)
+    found, settings = _examine_settings(environment)
+    is_scheduled = settings is None or settings.sweep_every is not None
+    prepares = None if settings is None else settings.prepared
     try:
         name = TableName(schema, table)
         conninfo = complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
         async with dedicated(conninfo, purpose="check", timeout=DEFAULT_TIMEOUT) as connection:
-            async for findings in _examine(connection, name, is_scheduled=is_scheduled):
+            async for findings in _examine(
+                connection, name, is_scheduled=is_scheduled, prepares=prepares
+            ):
                 found += findings
     except SchemaError as error:
         text, _, remedy = str(error).partition("; ")
         found.append(Finding("table", Verdict.WRONG, text, remedy[:1].upper() + remedy[1:]))
     except StoreUnavailableError as error:
-        remedy = "Start the server, or correct SESSION_DATABASE_URL."
+        is_reached = "cannot be reached" not in str(error)
+        remedy = "" if is_reached else "Start the server, or correct SESSION_DATABASE_URL."
         found.append(Finding("database", Verdict.WRONG, str(error), remedy))
     except SessionError as error:
         found.append(Finding("database", Verdict.WRONG, str(error)))
@@ -62,11 +67,13 @@ async def examine(
 
 
 async def _examine(
-    connection: Dedicated, table: TableName, *, is_scheduled: bool
+    connection: Dedicated, table: TableName, *, is_scheduled: bool, prepares: bool | None
 ) -> AsyncIterator[Iterable[Finding]]:
     server = await connection.run(read_server)
     yield check_server(server)
-    yield [check_link(is_pooled=await connection.run(is_pooled))]
+    pooled = await connection.run(is_pooled)
+    is_mixed_up = pooled and prepares is True and not await connection.run(keeps_statements_apart)
+    yield [check_link(is_pooled=pooled, is_mixed_up=is_mixed_up)]
     yield [check_schemas(await connection.run(read_open_schemas))]
     await connection.run(validate_table, table)
     record = await connection.run(partial(read_record, table=table))
@@ -81,8 +88,10 @@ async def _examine(
         yield [check_sample(sample, is_scheduled=is_scheduled)]
 
 
-def _examine_settings(environment: Mapping[str, str]) -> tuple[list[Finding], bool]:
-    """Return the findings about the environment, and whether its settings enable sweeping."""
+def _examine_settings(
+    environment: Mapping[str, str],
+) -> tuple[list[Finding], SessionSettings | None]:
+    """Return the findings about the environment, and its settings unless they are wrong."""
     found = []
     if not environment.get(_SECRET_KEY):
         environment = {**environment, _SECRET_KEY: _PLACEHOLDER}
@@ -92,6 +101,6 @@ def _examine_settings(environment: Mapping[str, str]) -> tuple[list[Finding], bo
         settings = SessionSettings.from_env(environment)
     except SettingsError as error:
         remedy = "Correct it in the environment."
-        return [*found, Finding("settings", Verdict.WRONG, str(error), remedy)], True
+        return [*found, Finding("settings", Verdict.WRONG, str(error), remedy)], None
     found.append(Finding("settings", Verdict.OK, "valid"))
-    return found, settings.sweep_every is not None
+    return found, settings

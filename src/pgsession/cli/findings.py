@@ -54,12 +54,19 @@ def check_server(server: Server) -> Iterator[Finding]:
         yield Finding("server", Verdict.WRONG, f"PostgreSQL {server.version_text}", remedy)
     else:
         yield Finding("server", Verdict.OK, f"PostgreSQL {server.version_text}")
-    if server.is_read_only:
+    if server.is_standby:
         yield Finding(
             "primary",
             Verdict.WRONG,
-            "a standby, or read-only",
+            "a standby",
             "Connect to the primary: name all hosts, with target_session_attrs=read-write.",
+        )
+    elif server.is_read_only:
+        yield Finding(
+            "primary",
+            Verdict.WRONG,
+            "read-only: default_transaction_read_only is on",
+            "Reset it for the role, the database or the server, or take it out of the options.",
         )
     else:
         yield Finding("primary", Verdict.OK, "takes writes")
@@ -86,8 +93,18 @@ def check_server(server: Server) -> Iterator[Finding]:
         )
 
 
-def check_link(*, is_pooled: bool) -> Finding:
-    """Tell what stands between this machine and the server."""
+def check_link(*, is_pooled: bool, is_mixed_up: bool = False) -> Finding:
+    """Tell what stands between this machine and the server.
+
+    `is_mixed_up`: statements are to be prepared, and the pooler mixes them up.
+    """
+    if is_mixed_up:
+        return Finding(
+            "connection",
+            Verdict.WRONG,
+            "through a pooler that mixes up the prepared statements of its clients",
+            "Leave SESSION_PREPARED out, or set max_prepared_statements (PgBouncer 1.21 or later).",
+        )
     if is_pooled:
         text = "through a pooler: by default, statements are not prepared"
         return Finding("connection", Verdict.OK, text)

@@ -17,6 +17,7 @@ SELECT
     current_setting('server_version_num')::int AS version,
     current_setting('server_version') AS version_text,
     current_setting('transaction_read_only')::boolean AS is_read_only,
+    pg_is_in_recovery() AS is_standby,
     current_setting('server_encoding') AS encoding,
     current_setting('synchronous_commit') AS synchronous_commit,
     current_setting('autovacuum')::boolean AS has_autovacuum,
@@ -103,6 +104,7 @@ class Server:
     version: int
     version_text: str
     is_read_only: bool
+    is_standby: bool
     encoding: str
     synchronous_commit: str
     has_autovacuum: bool

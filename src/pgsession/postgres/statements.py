@@ -11,6 +11,7 @@ put some of the same name into a schema of the search_path (CVE-2018-1058).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
@@ -382,13 +383,15 @@ def _written(statement: str, *, table: sql.Identifier, clock: str, **rows: str) 
     """Return a statement with its parts filled in. All of them are constants of this module."""
     for part, text in (*_PARTS, *rows.items(), ("farthest", _FARTHEST)):
         statement = statement.replace("{" + part + "}", text)
-    # The name comes last, as it may hold anything. A % in it must not start a parameter.
-    name = table.as_string().replace("%", "%%")
+    # The name comes last, as it may hold anything, and in one pass. A % in it must not start a
+    # parameter.
     statement = statement.replace("pg_catalog.now()", f"pg_catalog.{clock}()")
-    statement = statement.replace(
-        "{name}", sql.Literal(table.as_string()).as_string().replace("%", "%%")
+    name = table.as_string()
+    names = {"{table}": name, "{name}": sql.Literal(name).as_string()}
+    written = re.sub(
+        r"\{table\}|\{name\}", lambda match: names[match[0]].replace("%", "%%"), statement
     )
-    return statement.replace("{table}", name).encode()
+    return written.encode()
 
 
 def _kept() -> SchemaError:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import DivisionByZero
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
@@ -345,6 +346,22 @@ async def test_down_at_once(settings: PoolSettings, point: Callable[..., None]) 
     await pool.close()
 
 
+async def test_waiting_caller_is_told(settings: PoolSettings, point: Callable[..., None]) -> None:
+    """A caller that already waits when the server goes away gets the reason, not a timeout."""
+    point(there=True)
+    movable = replace(settings, conninfo="service=movable")
+    pool = Pool(movable, check=accept, inspect=accept, on_open=lambda: None, timeout=30)
+    first = await pool.acquire()
+    point(there=False)
+    first.pgconn.finish()
+    pool.release(first)
+
+    with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+        await pool.acquire()
+
+    await pool.close()
+
+
 async def test_back_before_it_is_needed(settings: PoolSettings, point: Callable[..., None]) -> None:
     """A server that was away while nobody asked is found when somebody asks again."""
     point(there=True)
@@ -407,3 +424,13 @@ async def test_inspected(theirs: AsyncConnectionPool) -> None:
     await shared.close()
 
     assert len(seen) == 2
+
+
+async def test_failed_first_execution(settings: PoolSettings) -> None:
+    """A statement whose first execution failed after it was prepared can be executed again."""
+    async with await OwnConnection.connect(settings.conninfo, autocommit=True) as connection:
+        for divisor in (0, 0, 1):
+            with contextlib.suppress(DivisionByZero):
+                await connection.execute("SELECT 1 / %s::int", (divisor,), prepare=True)
+        cursor = await connection.execute("SELECT * FROM pg_prepared_statements", prepare=False)
+        assert len(await cursor.fetchall()) == 1

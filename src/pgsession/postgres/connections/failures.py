@@ -73,9 +73,14 @@ _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001"
 #: What the server says if it rejects a connection. Such an error has no SQLSTATE.
 _REJECTION: Final = re.compile(
     r"fe_sendauth: no password supplied"
+    r"|definition of service .* not found"
     r"|server does not support SSL"
     r"|FATAL: +(?:"
-    r"\"?\w+\"? authentication failed"
+    # Not those that ask another service, such as LDAP, PAM and RADIUS: it may be down.
+    r"(?:password|Peer|certificate|SASL|\"trust\") authentication failed"
+    r"|unsupported startup parameter"  # PgBouncer
+    r"|unrecognized configuration parameter"
+    r"|invalid value for parameter"
     r"|no such (?:database|user)"  # PgBouncer
     r"|no pg_hba\.conf entry"
     r"|pg_hba\.conf rejects"
@@ -126,11 +131,11 @@ def unreachable(error: psycopg.OperationalError) -> StoreUnavailableError:
     English text, as there is no SQLSTATE.
     """
     reason = " ".join(str(error).split())
-    rejected: dict[str, bool] = {}  # by host, which may have several addresses
-    for attempt in reason.split(" - host: ")[1:] or [reason]:
-        host = attempt.partition(", hostaddr: ")[0]
-        rejected[host] = rejected.get(host, False) or _REJECTION.search(attempt) is not None
-    kind = StoreRejectedError if all(rejected.values()) else StoreUnavailableError
+    attempts = reason.split(" - host: ")[1:] or [reason]
+    rejections = [attempt for attempt in attempts if _REJECTION.search(attempt)]
+    # PostgreSQL may listen on only one of the two addresses of localhost.
+    others = [each for each in attempts if each not in rejections if "'localhost'" not in each]
+    kind = StoreRejectedError if rejections and not others else StoreUnavailableError
     return kind(f"PostgreSQL cannot be reached: {reason}")
 
 

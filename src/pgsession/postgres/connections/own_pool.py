@@ -118,6 +118,14 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._plan_retry()
         return failure
 
+    @property
+    def patience(self) -> float | None:
+        """The seconds that a caller waits for a connection before it asks `down` again.
+
+        None, for the timeout of the pool, if there are connections.
+        """
+        return None if self._is_connected() else _RESTARTING + 2 * _SHORTEST
+
     async def close(self, timeout: float = 5.0) -> None:
         """Close it, and stop retrying."""
         if self._timer is not None:

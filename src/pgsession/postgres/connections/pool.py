@@ -7,13 +7,13 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from weakref import WeakSet
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from pgsession.errors import SessionError, StoreClosedError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection, OwnConnection, has_hung_up
@@ -198,15 +198,27 @@ class Pool:
         if self._pool is None or self._is_closed:
             await self.open()
         assert self._pool is not None  # noqa: S101 - for type checkers: `open` has opened it
-        if isinstance(self._pool, OwnPool) and (down := self._pool.down()) is not None:
-            raise down
         self._waiting += 1
         try:
-            connection: Connection = await self._pool.getconn()
+            connection = await self._get(self._pool)
         finally:
             self._waiting -= 1
         self._taken_at[connection] = time.monotonic()
         return connection
+
+    async def _get(self, pool: DriverPool) -> Connection:
+        """Take one as soon as it is free, unless the server has been down for long."""
+        if not isinstance(pool, OwnPool):
+            return cast("Connection", await pool.getconn())
+        due = time.monotonic() + self._timeout
+        while True:
+            if (down := pool.down()) is not None:
+                raise down
+            try:
+                return await pool.getconn(pool.patience)
+            except PoolTimeout:
+                if time.monotonic() >= due:
+                    raise
 
     async def _inspect_new(self, connection: Connection) -> None:
         """Inspect a connection of the caller's pool; it goes back if that fails."""

@@ -7,10 +7,12 @@ might run a DELETE. A name made of the text means this text or nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
-from psycopg._preparing import Prepare, PrepareManager
+from psycopg._preparing import Key, Prepare, PrepareManager
 from psycopg._queries import PostgresQuery
+from psycopg.pq.abc import PGresult
 
 
 class NamedByText(PrepareManager):
@@ -27,3 +29,13 @@ class NamedByText(PrepareManager):
             text = b"%b %b" % (repr(query.types).encode(), query.query)
             name = b"pgsession_" + sha256(text).hexdigest()[:40].encode()
         return verdict, name
+
+    def validate(self, key: Key, prep: Prepare, name: bytes, results: Sequence[PGresult]) -> None:
+        """Keep the name of a statement that was prepared, even if its first execution failed.
+
+        psycopg would forget it, which is fine only for a name that is used once.
+        """
+        if prep is not Prepare.SHOULD:
+            super().validate(key, prep, name, results)
+        elif not self._should_discard(prep, results):
+            self._rotate()

@@ -86,7 +86,7 @@ class Runner:
         except TimeoutError:
             if not deadline.interruptions:
                 raise
-            failure = _late(is_sent=is_sent)
+            failure = pool.failure or _late(is_sent=is_sent)
         if isinstance(failure, StoreBusyError):
             failure = pool.failure or failure  # the reason, if connections cannot be made
         if deadline.interruptions > 1:  # the server did not even answer the request to cancel
