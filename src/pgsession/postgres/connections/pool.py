@@ -226,7 +226,7 @@ class Pool:
             await self._inspect(connection)
             if not connection.autocommit:
                 await connection.rollback()
-        except BaseException:
+        except BaseException:  # also if cancelled: the connection must not be lost
             self.release(connection)
             raise
         self._inspected.add(connection)
