@@ -22,7 +22,7 @@ from pgsession.postgres.connections.failures import unreachable
 from pgsession.postgres.table_name import DEFAULT_TABLE, FIND, TableName
 from pgsession.postgres.validation import check_ownership, reject_encoding
 
-# The next three are sent in one message with the migration that follows. PostgreSQL runs
+# The next four are sent in one message with the migration that follows. PostgreSQL runs
 # what stands before BEGIN in the same transaction, so that behind a pooler all of it runs
 # on one server connection, and no setting stays there.
 
@@ -44,9 +44,10 @@ END
 $$;
 """
 
-# Two processes at once can both fail IF NOT EXISTS. The lock is the one of the migrations.
+# Two processes at once can both fail IF NOT EXISTS. The migrations take the same lock.
+LOCK = b"SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);\n"
+
 CREATE_SCHEMA = sql.SQL("""
-SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);
 CREATE SCHEMA IF NOT EXISTS {};
 """)
 
@@ -95,10 +96,6 @@ WHERE c.oid OPERATOR(pg_catalog.=) %s::pg_catalog.int8::pg_catalog.oid
 
 # In the transaction of each migration, under the lock: what was looked at before may have been
 # replaced meanwhile. Once the record is there, nobody else can put one in its place.
-LOCK = """
-SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);
-"""
-
 RECHECK = """
 CREATE TABLE IF NOT EXISTS {record} (
     name        pg_catalog.text PRIMARY KEY,
@@ -197,13 +194,13 @@ def _look(connection: Connection, table: TableName) -> tuple[bytes, set[str]]:
     """
     reject_encoding(connection.info.parameter_status("server_encoding"))
     schema = table.schema
-    prelude = PREPARE
+    prelude = PREPARE + LOCK
     if schema:
         [(exists,)] = connection.execute(FIND_SCHEMA, (schema,)).fetchall()
         if not exists:
             prelude += CREATE_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
         prelude += SET_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
-    recheck = LOCK + RECHECK.format(
+    recheck = RECHECK.format(
         record=table.record, table=table.name, trust=_trust(is_named=bool(schema))
     )
     prelude += recheck.encode()
