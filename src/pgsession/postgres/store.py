@@ -358,19 +358,14 @@ class PostgresStore(Limits, Store):
             and await is_pooled(connection)
             and not (self._prepared and await keeps_statements_apart(connection))
         ):
-            _LOGGER.warning(
-                "A pooler now stands between this process and PostgreSQL: statements are not "
-                "prepared any more."
-            )
-            self._table.prepared = self._held_table.prepared = False
+            self._stop_preparing("A pooler now stands between this process and PostgreSQL")
 
-    def _stop_preparing(self) -> None:
-        """Prepare no statements from now on: one of them went astray."""
+    def _stop_preparing(
+        self, reason: str = "A prepared statement went astray, probably in a pooler"
+    ) -> None:
+        """Prepare no statements from now on."""
         if self._table.prepared:
-            _LOGGER.warning(
-                "A prepared statement went astray, probably in a pooler: statements are not "
-                "prepared any more."
-            )
+            _LOGGER.warning("%s: statements are not prepared any more.", reason)
             self._table.prepared = self._held_table.prepared = False
 
     def _make_sweeper(self, every: Period) -> Sweeper:
