@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from operator import itemgetter
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -35,6 +36,8 @@ class _Row:
     expire_at: float
     final_at: float | None
     granted: timedelta | None
+    #: Which of the sessions of this store it is: the later, the larger.
+    number: int
 
 
 class MemoryStore(Limits, Store):
@@ -56,6 +59,7 @@ class MemoryStore(Limits, Store):
             default_period=default_period, max_lifetime=max_lifetime, value_limit=value_limit
         )
         self._rows: dict[str, _Row] = {}
+        self._generated = 0
         self._room = _ROOM
         # A lock exists as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -76,7 +80,8 @@ class MemoryStore(Limits, Store):
     ) -> str:
         now = time.monotonic()
         final_at = None if self.max_lifetime is None else now + self.max_lifetime.total_seconds()
-        row = _Row(self._encoded(value), expire_at=now, final_at=final_at, granted=None)
+        text, self._generated = self._encoded(value), self._generated + 1
+        row = _Row(text, expire_at=now, final_at=final_at, granted=None, number=self._generated)
         key = new_key()
         row = self._extended(row, period=period, granted=granted)
         self._make_room()
@@ -88,13 +93,15 @@ class MemoryStore(Limits, Store):
         row = self._living(key)
         if row is None:
             return None
-        now = time.monotonic()
-        return Entry(
-            value=None if row.text is None else decode_value(row.text),
-            period=timedelta(seconds=row.expire_at - now),
-            granted=row.granted,
-            lifetime=None if row.final_at is None else timedelta(seconds=row.final_at - now),
-        )
+        return _entry(row)
+
+    async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
+        rows = {hidden(key): self._living(key) for key in keys}
+        living = [(row.number, key, row) for key, row in rows.items() if row is not None]
+        if not living:
+            return None
+        _, key, row = max(living, key=itemgetter(0))
+        return key, _entry(row)
 
     async def set(
         self,
@@ -179,13 +186,14 @@ class MemoryStore(Limits, Store):
         finally:
             lock.release()
 
-    async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
+    async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
         key = hidden(key)
         if only_if_empty:
             row = self._living_or_raise(key)
             if row.text is not None and decode_value(row.text):
                 return False
-        self._rows.pop(digest(key), None)
+        for each in (key, *more):
+            self._rows.pop(digest(each), None)
         return True
 
     def _make_room(self) -> None:
@@ -223,3 +231,13 @@ class MemoryStore(Limits, Store):
             expire_at = min(expire_at, row.final_at)
         own = row.granted if granted is None else length if granted else None
         return replace(row, expire_at=expire_at, granted=own)
+
+
+def _entry(row: _Row) -> Entry:
+    now = time.monotonic()
+    return Entry(
+        value=None if row.text is None else decode_value(row.text),
+        period=timedelta(seconds=row.expire_at - now),
+        granted=row.granted,
+        lifetime=None if row.final_at is None else timedelta(seconds=row.final_at - now),
+    )

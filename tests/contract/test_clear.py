@@ -44,3 +44,12 @@ async def test_drained(store: Store) -> None:
     assert await store.clear(key, only_if_empty=True)
 
     assert await store.get(key) is None
+
+
+async def test_several(store: Store) -> None:
+    """Several sessions are cleared together, and dead keys among them are fine."""
+    keys = [await store.generate({"n": number}) for number in range(3)]
+
+    assert await store.clear(*keys, "never issued")
+
+    assert [await store.get(key) for key in keys] == [None] * 3

@@ -33,8 +33,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n_INSERT',
-                'WHERE session_key {is_wanted}\n"""\n\n_INSERT',
+                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n# Of several',
+                'WHERE session_key {is_wanted}\n"""\n\n# Of several',
             ),
         ),
         ("tests/contract/test_dead_keys.py::test_reading",),
@@ -128,9 +128,9 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/statements.py",
-                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n_INSERT',
+                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n# Of several',
                 "WHERE session_key {is_wanted}\n  AND expire_date > to_timestamp(%s)\n"
-                '"""\n\n_INSERT',
+                '"""\n\n# Of several',
             ),
             Edit(
                 "postgres/statements.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from binascii import b2a_base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
@@ -154,6 +154,13 @@ class Store(Protocol):
         """Return the value with its remaining period as of now, or None for a dead key."""
         ...
 
+    async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
+        """Return the session that was generated last, of those that live, and its key.
+
+        None if all keys are dead.
+        """
+        ...
+
     async def set(
         self,
         key: str,
@@ -229,11 +236,13 @@ class Store(Protocol):
         """
         ...
 
-    async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
+    async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
         """Remove the session; return whether its key is dead now. Clearing a dead key is fine.
+
+        The sessions of `more` keys are removed in the same step.
 
         With `only_if_empty` a session that holds anything stays, and the result
         is False. A dead key then raises `SessionNotFoundError`, since another
-        request has ended or renewed the session.
+        request has ended or renewed the session. It takes one key only.
         """
         ...

@@ -42,10 +42,12 @@ class Calls:
     """The statements of `Table`, each for one caller. Keys are digests."""
 
     fetch: _Call[str, Row | None]
+    fetch_newest: _Call[tuple[str, ...], Row | None]
     insert: _Call[Draft, None]
     edit: _Call[Edit, bool]
     renew: _Call[Edit, bool]
     delete: _Call[str, None]
+    delete_together: _Call[tuple[str, ...], None]
     take: _Call[tuple[str, str], str | None]
     delete_empty: _Call[str, bool | None]
 
@@ -63,10 +65,12 @@ class Batches:
         self._coalescers: list[Coalescer[Any, Any]] = []
         self.calls: Calls = Calls(
             fetch=self._batched(table.fetch, idempotent=True),
+            fetch_newest=self._batched(table.fetch_newest, idempotent=True, size=1),
             insert=self._coalesced(lambda drafts: runner.run(_Insertion(table), drafts)),
             edit=self._batched(table.update, idempotent=False),
             renew=self._batched(table.renew, idempotent=False),
             delete=self._batched(table.delete, idempotent=True),
+            delete_together=self._batched(table.delete_together, idempotent=True, size=1),
             take=self._batched(table.take, idempotent=False, size=1),
             delete_empty=self._batched(table.delete_empty, idempotent=False, size=1),
         )
@@ -105,10 +109,12 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
     """Return calls that run one by one on a connection, in its transaction."""
     return Calls(
         fetch=partial(_call_alone, connection, table.fetch),
+        fetch_newest=partial(_call_alone, connection, table.fetch_newest),
         insert=partial(_call_alone, connection, table.insert),
         edit=partial(_call_alone, connection, table.update),
         renew=partial(_call_alone, connection, table.renew),
         delete=partial(_call_alone, connection, table.delete),
+        delete_together=partial(_call_alone, connection, table.delete_together),
         take=partial(_call_alone, connection, table.take),
         delete_empty=partial(_call_alone, connection, table.delete_empty),
     )

@@ -52,6 +52,14 @@ WHERE session_key {is_wanted}
   AND expire_date OPERATOR(pg_catalog.>) pg_catalog.now()
 """
 
+# Of several sessions, the living one that was created last.
+_SELECT_NEWEST = (
+    _SELECT
+    + """ORDER BY created_on DESC NULLS LAST, session_key
+LIMIT 1
+"""
+)
+
 _INSERT = """
 INSERT INTO {table} (session_key, session_data, expire_date, period, final_date)
 SELECT
@@ -259,6 +267,7 @@ class Table:
         self.prepared: bool = True
         self._select = write(_SELECT, is_wanted=_AMONG)
         self._select_one = write(_SELECT, is_wanted=_EQUAL)
+        self._select_newest = write(_SELECT_NEWEST, is_wanted=_AMONG)
         self._insert = write(_INSERT, drafts=_DRAFTS)
         self._insert_one = write(_INSERT, drafts=_DRAFT)
         self._update = write(_UPDATE, edits=_EDITS)
@@ -281,6 +290,14 @@ class Table:
         rows = await self._rows(connection, self._select, (wanted,))
         found = {row[0]: _row(row) for row in rows}
         return list(map(found.get, digests))
+
+    async def fetch_newest(
+        self, connection: Connection, groups: Sequence[tuple[str, ...]]
+    ) -> Sequence[Row | None]:
+        """Return, of one group of digests, the row of the living session that was created last."""
+        (digests,) = groups
+        rows = await self._rows(connection, self._select_newest, (",".join(digests),))
+        return [_row(rows[0]) if rows else None]
 
     async def insert(self, connection: Connection, drafts: Sequence[Draft]) -> Sequence[None]:
         """Make rows. All are made or none."""
@@ -339,6 +356,14 @@ class Table:
             if await self._rows(connection, statement, (gone,)):
                 raise _kept()
         return [None] * len(digests)
+
+    async def delete_together(
+        self, connection: Connection, groups: Sequence[tuple[str, ...]]
+    ) -> Sequence[None]:
+        """Remove the rows of one group in one statement. Raises as `delete` does."""
+        (digests,) = groups
+        await self.delete(connection, digests)
+        return [None]
 
     async def take(
         self, connection: Connection, members: Sequence[tuple[str, str]]

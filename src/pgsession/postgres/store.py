@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import timedelta
@@ -198,6 +198,22 @@ class PostgresStore(Limits, Store):
             dead.add(wanted)
         return None
 
+    async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
+        dead, is_held = self._dead, self._held is not None
+        by_digest = {digest(key): hidden(key) for key in keys}
+        wanted = tuple(it for it in by_digest if is_held or it not in dead)
+        if not wanted:
+            return None
+        changes = dead.changes
+        row = await self._calls().fetch_newest(wanted)
+        if row is not None:
+            entry = row.entry()
+            return None if entry is None else (by_digest[row.session_key], entry)
+        if dead.changes == changes and not is_held:
+            for each in wanted:
+                dead.add(each)
+        return None
+
     async def set(
         self,
         key: str,
@@ -272,9 +288,12 @@ class PostgresStore(Limits, Store):
         finally:
             self._dead.forget()  # the transaction may have made or extended any session
 
-    async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:
+    async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
         key = hidden(key)
         calls, gone = self._calls(), digest(key)
+        if more:
+            await calls.delete_together((gone, *map(digest, more)))
+            return True
         if not only_if_empty:
             await calls.delete(gone)
             return True
