@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,9 +28,10 @@ def secret_key() -> str:
 
 @pytest.fixture
 def cookie_of(secret_key: str) -> Callable[[str], str]:
-    """Returns the Cookie header of a browser that has the given key."""
+    """Returns the Cookie header of a browser that got the given key just now, for a week."""
     cookie = Cookie(secret_keys=[secret_key])
-    return lambda key: cookie.write(key, None).decode().partition(";")[0]
+    week = timedelta(days=7)
+    return lambda key: cookie.write(key, week).decode().partition(";")[0]
 
 
 @pytest.fixture

@@ -144,6 +144,11 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(
             {"SESSION_SECRET_KEY": f"{SECRET},{PRIVATE}"}, "secret_key is 7 bytes", id="short old"
         ),
+        pytest.param(
+            {"SESSION_SECRET_KEY": "${SECRET}"}, "SESSION_SECRET_KEY holds", id="placeholder"
+        ),
+        pytest.param({"SESSION_SCHEMA": "${SCHEMA:-app}"}, "SESSION_SCHEMA holds", id="${:-}"),
+        pytest.param({"SESSION_EXCLUDE": "/a,/{{ static }}"}, "SESSION_EXCLUDE holds", id="{{}}"),
         pytest.param({"SESSION_DEFAULT_PERIOD": PRIVATE}, "SESSION_DEFAULT_PERIOD:", id="period"),
         pytest.param(
             {"SESSION_DEFAULT_PERIOD": "99999999d"}, "SESSION_DEFAULT_PERIOD:", id="endless"
@@ -226,6 +231,7 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("timeout", math.inf, id="endless timeout"),
         pytest.param("exclude", "/static", id="one prefix"),
         pytest.param("exclude", ["static"], id="prefix without a slash"),
+        pytest.param("exclude", ["/static\n"], id="prefix with a line break"),
         pytest.param("exclude", [""], id="empty prefix, which would exclude all"),
         pytest.param("exclude", None, id="None for a list"),
         pytest.param("session_cookie", "a b", id="cookie's name"),

@@ -14,6 +14,7 @@ from pgsession.core.store import Changes, Entry, Store
 from pgsession.errors import (
     InvalidPeriodError,
     InvalidValueError,
+    RequestEndedError,
     ResponseStartedError,
     SchemaError,
     SessionError,
@@ -39,6 +40,7 @@ __all__ = [
     "InvalidValueError",
     "MemoryStore",
     "PostgresStore",
+    "RequestEndedError",
     "ResponseStartedError",
     "SchemaError",
     "Session",

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from starlette.config import Config
 
+from pgsession.core.cookie import is_placeholder
 from pgsession.core.hidden import Hidden, HiddenDict, hidden
 from pgsession.core.period import parse_period
 from pgsession.errors import SettingsError
@@ -36,6 +37,11 @@ def read_environment(environment: Mapping[str, str], *, env_file: str | None) ->
     for name, (variable, read) in VARIABLES.items():
         text = hidden(config(variable, default=None) or config.file_values.get(variable))
         if text:
+            if name != "database_url" and is_placeholder(text):
+                raise SettingsError(
+                    f"{variable} holds a placeholder such as ${{NAME}}, which nothing has replaced "
+                    "by its value. Set the variable where the application starts."
+                )
             given[name] = read_setting(variable, read, text)
     return given
 

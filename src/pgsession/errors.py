@@ -11,6 +11,7 @@
     ├── SessionNotFoundError       LookupError      the key is unknown, cleared or expired
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
     ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key
+    ├── RequestEndedError          RuntimeError     too late for any change of a session
     ├── SchemaError                RuntimeError     the table is missing, old or altered
     ├── StoreClosedError           RuntimeError     the store was closed, or is open elsewhere
     └── StoreUnavailableError      ConnectionError  PostgreSQL cannot answer now
@@ -68,6 +69,17 @@ class ResponseStartedError(SessionError, RuntimeError):
         self,
         message: str = "The response has started, so its cookie cannot be set any more. Start, "
         "renew or prolong a session before the response starts.",
+    ) -> None:
+        super().__init__(message)
+
+
+class RequestEndedError(SessionError, RuntimeError):
+    """The request of the session is over, so nothing would save the change."""
+
+    def __init__(
+        self,
+        message: str = "The request of this session is over, so nothing would save the change. "
+        "Change the session before the request ends, or call a store from a task that outlives it.",
     ) -> None:
         super().__init__(message)
 

@@ -66,7 +66,8 @@ class SessionSettings:
     assurance_level: AssuranceLevel | None = None
     #: The largest session, in bytes of its JSON text.
     value_limit: int = DEFAULT_VALUE_LIMIT
-    #: The name of the cookie. None: `__Host-session` if browsers allow it, else `session`.
+    #: The name of the cookie. None: `__Host-session` if browsers allow it, else `session`; with
+    #: `partitioned`, that and `-partitioned`.
     session_cookie: str | None = None
     #: The lifetime of the cookie: a period, None (until the browser closes), or "default": the
     #: default period.
@@ -253,6 +254,8 @@ def _check_exclude(exclude: Exclude) -> None:
         raise SettingsError("exclude must be a list of path prefixes or a function of the scope.")
     if not all(str(prefix).startswith("/") for prefix in exclude):
         raise SettingsError("exclude: each path prefix must start with a slash.")
+    if not all(str(prefix).isprintable() for prefix in exclude):
+        raise SettingsError("exclude: a path prefix has a line break or another control character.")
 
 
 def _as_secrets(given: object) -> tuple[str | bytes, ...]:

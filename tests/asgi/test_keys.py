@@ -107,7 +107,7 @@ async def test_cleared_and_filled(visit: Callable[..., AsyncClient]) -> None:
 
     response = await client.get("/refill")
 
-    assert key in response.headers["set-cookie"]
+    assert "set-cookie" not in response.headers
     assert await value_of(store, key) == {"user": "bob"}
 
 
@@ -221,29 +221,9 @@ async def test_never_set(
     headers = {"cookie": cookie_of(key)}
 
     assert (await client.get("/read", headers=headers)).json() == {}
-    response = await client.get("/fill", headers=headers)
+    await client.get("/fill", headers=headers)
 
-    assert key in response.headers["set-cookie"]
     assert await value_of(store, key) == {"user": "ann"}
-
-
-async def test_replaced_by_dict(visit: Callable[..., AsyncClient]) -> None:
-    """A plain dict in `scope["session"]` replaces the whole content."""
-    store = MemoryStore()
-
-    def start(session: Session) -> None:
-        session.update(user="ann", cart=[1])
-
-    async def replace(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["session"] = {"user": "bob"}
-        await Response()(scope, receive, send)
-
-    client = visit(store, start, routes=(Mount("/replace", replace),))
-    await client.get("/start")
-
-    await client.get("/replace/")
-
-    assert await value_of(store, key_of(client)) == {"user": "bob"}
 
 
 @pytest.mark.parametrize("view", [MappingProxyType, ChainMap], ids=["proxy", "chain"])

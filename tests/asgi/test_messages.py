@@ -84,7 +84,7 @@ async def test_headers(converse: Converse, secret_key: str, headers: Any) -> Non
 
 
 async def test_own_headers(converse: Converse, secret_key: str) -> None:
-    """The application's own headers are kept, including its Cache-Control."""
+    """The application's own headers are kept, except a Cache-Control beside a cookie."""
     own = [
         (b"cache-control", b"private, max-age=60"),
         (b"set-cookie", b"theme=dark"),
@@ -98,11 +98,41 @@ async def test_own_headers(converse: Converse, secret_key: str) -> None:
 
     (start,) = await converse(SessionMiddleware(app, MemoryStore(), secret_key), {})
 
-    assert header(start, b"cache-control") == [b"private, max-age=60"]
+    assert header(start, b"cache-control") == [b"private, no-store"]
     assert header(start, b"set-cookie")[0] == b"theme=dark"
     assert header(start, b"set-cookie")[1].startswith(NAME.encode())
     assert header(start, b"vary") == [b"Accept, Cookie"]
     assert (b"X-Mixed", b"Case") in start["headers"]
+
+
+async def test_reused_start(converse: Converse, secret_key: str) -> None:
+    """A message that the application sends again and again stays as it is."""
+    headers = ((b"cache-control", b"public"), (b"Vary", b"Accept"))
+    start = {**START, "headers": list(headers)}
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        scope["session"]["user"] = "ann"
+        await send(start)
+
+    middleware = SessionMiddleware(app, MemoryStore(), secret_key)
+    sent = [message for _ in range(2) for message in await converse(middleware, {})]
+
+    assert start == {**START, "headers": list(headers)}
+    assert [len(header(message, b"set-cookie")) for message in sent] == [1, 1]
+    assert header(sent[0], b"set-cookie") != header(sent[1], b"set-cookie")
+
+
+async def test_headers_are_read_once(converse: Converse, secret_key: str) -> None:
+    """The headers of a message may be any iterable, even one that can be read only once."""
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        scope["session"]["user"] = "ann"
+        await send({**START, "headers": iter([(b"x-own", b"1")])})
+
+    (start,) = await converse(SessionMiddleware(app, MemoryStore(), secret_key), {})
+
+    assert header(start, b"x-own") == [b"1"]
+    assert len(header(start, b"set-cookie")) == 1
 
 
 async def test_no_response(

@@ -1,14 +1,16 @@
 """Several session middlewares in one application, stacked and mounted."""
 
+import json
 from collections.abc import Callable
 
+import pytest
 from httpx import AsyncClient
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pgsession import MemoryStore, SessionMiddleware
 from tests.pages import fill, read
@@ -98,6 +100,82 @@ async def test_stacked(visit: Callable[..., AsyncClient]) -> None:
     (cookie,) = response.headers.get_list("set-cookie")
     assert cookie.startswith("inner=")
     assert (await client.get("/read")).json() == {"user": "ann"}
+
+
+class Stranger:
+    """A session middleware that keeps a dict in the scope and writes it into a readable cookie."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["session"] = {"stranger": 1}
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                content = json.dumps(dict(scope["session"])).encode().hex().encode()
+                cookie = (b"set-cookie", b"stranger=" + content)
+                message = {**message, "headers": [*message["headers"], cookie]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_cookie)
+
+
+@pytest.mark.parametrize("before", ["/fill", "/read"], ids=["signed in", "a visitor"])
+async def test_foreign_session(visit: Callable[..., AsyncClient], before: str) -> None:
+    """A session that another middleware inside puts into the scope is never taken for ours."""
+    store = MemoryStore()
+    mounted = Mount("/mounted", Stranger(Starlette(routes=[Route("/fill", fill_inner)])))
+    client = visit(store, fill, read, routes=(mounted,))
+    ours = (await client.get(before)).cookies.get("__Host-session")
+    content = (await client.get("/read")).json()
+
+    response = await client.get("/mounted/fill")
+
+    (cookie,) = response.headers.get_list("set-cookie")
+    assert cookie == "stranger=" + b'{"stranger": 1, "inner": true}'.hex()
+    assert client.cookies.get("__Host-session") == ours
+    assert (await client.get("/read")).json() == content
+
+
+async def test_outside(visit: Callable[..., AsyncClient]) -> None:
+    """Nothing of ours reaches the cookie of a middleware that stands outside."""
+    client = visit(MemoryStore(), fill, read, outside=(Middleware(Stranger),))
+
+    for path in ("/fill", "/read"):
+        cookie = (await client.get(path)).headers.get_list("set-cookie")[-1]
+        assert cookie == "stranger=" + b'{"stranger": 1}'.hex()
+
+    assert (await client.get("/read")).json() == {"user": "ann"}
+
+
+async def test_outside_and_excluded(visit: Callable[..., AsyncClient]) -> None:
+    """An excluded request has the session of the middleware that stands outside."""
+    client = visit(MemoryStore(), read, outside=(Middleware(Stranger),), exclude=["/read"])
+
+    assert (await client.get("/read")).json() == {"stranger": 1}
+
+
+async def test_route_is_known_outside(visit: Callable[..., AsyncClient]) -> None:
+    """What the application puts into the scope is there for a middleware outside, as always."""
+    routes: list[object] = []
+
+    class Metrics:
+        def __init__(self, app: ASGIApp) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await self._app(scope, receive, send)
+            routes.append(scope.get("endpoint") is not None)
+
+    outside = (Middleware(Metrics), Middleware(Stranger))
+
+    await visit(MemoryStore(), read, outside=outside).get("/read")
+
+    assert routes == [True]
 
 
 async def test_between_stacked(visit: Callable[..., AsyncClient]) -> None:

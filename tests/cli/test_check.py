@@ -133,6 +133,9 @@ def test_remedies(command: Command, table: Connection) -> None:
             {"SESSION_SECRET_KEY": "short"}, "wrong", "settings +secret_key is 5", id="short"
         ),
         pytest.param(
+            {"SESSION_SECRET_KEY": "s" * 40}, "warning", "secret +.* can be guessed", id="guessable"
+        ),
+        pytest.param(
             {"SESSION_DEFAULT_PERIOD": "soon"}, "wrong", "settings +SESSION_DEFAULT", id="period"
         ),
         pytest.param({"SESSION_SWEEP_EVERY": "none"}, "ok", "sweeping .* cron", id="never sweeps"),

@@ -39,7 +39,10 @@ def make_app(store: Store) -> Starlette:
             Route(f"/{page.__name__}", page, methods=["POST"])
             for page in (login, change, count, renew, logout, show)
         ],
-        middleware=[Middleware(SessionMiddleware, store=store, secret_key=SECRET)],
+        middleware=[
+            # Each change extends the expiry and so sets the cookie: that acknowledges the change.
+            Middleware(SessionMiddleware, store=store, secret_key=SECRET, touch_after=0)
+        ],
     )
 
 

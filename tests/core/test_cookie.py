@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import hmac
+import re
 import string
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from itsdangerous import Signer, TimestampSigner, URLSafeTimedSerializer
 
-from pgsession.core.cookie import Cookie
+from pgsession.core.cookie import Cookie, cookie_due, is_guessable
 from pgsession.errors import SettingsError
 
 SECRET = "one-secret-that-is-long-enough-for-it"
@@ -31,7 +33,16 @@ def signed(key: str = KEY, *, by: Cookie = cookie) -> bytes:
 
 
 def found(*headers: bytes, by: Cookie = cookie) -> str | None:
-    return by.find([(b"cookie", header) for header in headers])
+    """Return the key of the only session cookie in the headers, or None."""
+    cookies = by.find([(b"cookie", header) for header in headers])
+    if not cookies:
+        return None
+    (only,) = cookies
+    return only.key
+
+
+def found_all(*headers: bytes) -> list[str]:
+    return [each.key for each in cookie.find([(b"cookie", header) for header in headers])]
 
 
 GOOD = b"session=" + signed()
@@ -44,9 +55,51 @@ def test_signature() -> None:
     The signature is part of the format: a different one would log out all users.
     """
     derived = hmac.digest(SECRET.encode(), b"pgsession.cookie.session", hashlib.sha256)
-    signature = base64.urlsafe_b64encode(hmac.digest(derived, KEY.encode(), hashlib.sha256))
+    text = KEY.encode() + b"..."
+    signature = base64.urlsafe_b64encode(hmac.digest(derived, text, hashlib.sha256))
 
-    assert signed() == KEY.encode() + b"." + signature.rstrip(b"=")
+    assert signed() == text + b"." + signature.rstrip(b"=")
+
+
+def test_older_text() -> None:
+    """A cookie of the older text, with the key and its signature alone, is found."""
+    derived = hmac.digest(SECRET.encode(), b"pgsession.cookie.session", hashlib.sha256)
+    signature = base64.urlsafe_b64encode(hmac.digest(derived, KEY.encode(), hashlib.sha256))
+    older = b"session=" + KEY.encode() + b"." + signature.rstrip(b"=")
+
+    (only,) = cookie.find([(b"cookie", older)])
+
+    assert (only.key, only.until, only.is_current) == (KEY, None, False)
+
+
+def test_until() -> None:
+    """The signed text says when the browser drops the cookie, in Unix seconds."""
+    before = time.time()
+
+    pair, _, _ = cookie.write(KEY, timedelta(hours=1)).partition(b";")
+    (only,) = cookie.find([(b"cookie", pair)])
+
+    assert only.is_current
+    assert only.until is not None
+    assert before + 3600 <= only.until <= time.time() + 3601
+
+
+def test_until_is_signed() -> None:
+    """Nobody can change in a cookie when it ends, or leave it out."""
+    pair, _, _ = cookie.write(KEY, timedelta(hours=1)).partition(b";")
+    text, _, signature = pair.rpartition(b".")
+
+    assert found(text[:-1] + b"." + signature) is None
+    assert found(text[:-1] + str(9 - int(text[-1:])).encode() + b"." + signature) is None
+    assert found(b"session=" + KEY.encode() + b"." + signature) is None
+
+
+def test_verifier() -> None:
+    """A cookie that names more than the key is of a later version, and ignored."""
+    (signer,) = cookie._signers  # noqa: SLF001 - to sign what this version never writes
+    text = KEY.encode() + b"." + b"v" * 32 + b".1.1800000000"
+
+    assert found(b"session=" + text + b"." + signer.sign(text)) is None
 
 
 @pytest.mark.parametrize(
@@ -158,20 +211,20 @@ def test_either_alphabet() -> None:
 
 def test_no_headers() -> None:
     """A request without a Cookie header has no session, whatever its other headers contain."""
-    assert cookie.find([]) is None
-    assert cookie.find([(b"host", GOOD), (b"cookie2", GOOD), (b"set-cookie", GOOD)]) is None
+    assert cookie.find([]) == []
+    assert cookie.find([(b"host", GOOD), (b"cookie2", GOOD), (b"set-cookie", GOOD)]) == []
 
 
 def test_header_names() -> None:
     """The name of the header is case-insensitive, because not every server lower-cases it."""
-    assert cookie.find([(b"Cookie", GOOD)]) == KEY
+    assert [each.key for each in cookie.find([(b"Cookie", GOOD)])] == [KEY]
 
 
 def test_headers_in_lists() -> None:
     """The headers may be lists instead of tuples."""
     headers: Any = [[b"cookie", GOOD]]
 
-    assert cookie.find(headers) == KEY
+    assert [each.key for each in cookie.find(headers)] == [KEY]
 
 
 BAD = [
@@ -194,24 +247,99 @@ def test_same_name_twice(bad: bytes) -> None:
 
 
 def test_two_good_ones() -> None:
-    """If two cookies are valid, the first counts: browsers send the longer path first."""
+    """All cookies that verify are found, each key once."""
     second = b"session=" + signed(SECOND_KEY)
 
-    assert found(GOOD + b"; " + second) == KEY
-    assert found(second, GOOD) == SECOND_KEY
+    assert found_all(GOOD + b"; " + second) == [KEY, SECOND_KEY]
+    assert found_all(second, GOOD, second) == [SECOND_KEY, KEY]
 
 
-def test_flood() -> None:
-    """At most 32 cookies with the right shape are verified, even if a thousand are sent."""
-    assert found(b"; ".join([FORGED] * 31 + [GOOD])) == KEY
-    assert found(b"; ".join([FORGED] * 32 + [GOOD])) is None
-    assert found(b"; ".join([FORGED] * 1000 + [GOOD])) is None
-    assert found(*[FORGED] * 1000, GOOD) is None
+def test_one_key_twice() -> None:
+    """Of two cookies with one key, the one that the browser keeps longer counts."""
+    longer, _, _ = cookie.write(KEY, timedelta(days=2)).partition(b";")
+    shorter, _, _ = cookie.write(KEY, timedelta(days=1)).partition(b";")
+
+    for headers in (longer, shorter), (shorter, longer):
+        (only,) = cookie.find([(b"cookie", header) for header in headers])
+        assert only.until == int(longer.split(b".")[3])
 
 
-def test_misshapen_flood() -> None:
-    """Cookies with the wrong shape do not count against the limit, because they cost nothing."""
-    assert found(b"; ".join([b"session=junk"] * 1000 + [GOOD])) == KEY
+@pytest.mark.parametrize("forgery", [FORGED, b"session=junk"], ids=["right shape", "wrong shape"])
+def test_flood(forgery: bytes) -> None:
+    """Forgeries hide no cookie within the 64 kB of headers that are read."""
+    flood = [forgery] * (64_000 // (len(forgery) + 2))
+
+    assert found(b"; ".join([*flood, GOOD])) == KEY
+    assert found(*flood, GOOD) == KEY
+
+
+def test_longer_header() -> None:
+    """No more than 64 kB of the Cookie headers are read."""
+    assert found(b"a=" + b"b" * 65_536 + b"; " + GOOD) is None
+    assert found(b"a=" + b"b" * 65_536, GOOD) is None
+
+
+def test_flood_of_good_ones() -> None:
+    """At most 64 sessions are looked up for one request; copies of one key count once."""
+    good = [b"session=" + signed(f"{number:040}") for number in range(70)]
+
+    assert len(found_all(b"; ".join(good))) == 64
+    assert found_all(b"; ".join(good[:1] * 100 + [GOOD])) == ["0" * 40, KEY]
+
+
+def test_count() -> None:
+    """It is known how many cookies of the name came, and how many of them verify."""
+    headers = [
+        (b"Cookie", GOOD + b"; session ; xsession=1; session=; a=session=b"),
+        (b"host", GOOD),
+    ]
+
+    assert cookie.count(headers) == (2, 1)
+    assert cookie.count([]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "host", "several", "deleted"),
+    [
+        pytest.param({}, "app.example.org", True, [], id="__Host-"),
+        pytest.param(
+            {"name": "__Host-sid"}, "app.example.org", True, ["/ partitioned"], id="own name"
+        ),
+        pytest.param({"secure": False}, "app.example.org", False, [], id="host alone"),
+        pytest.param(
+            {"secure": False},
+            "app.example.org:8000",
+            True,
+            ["/ app.example.org", "/ example.org"],
+            id="domains above",
+        ),
+        pytest.param({"secure": False}, "10.0.0.1", True, [], id="address"),
+        pytest.param({"secure": False}, "localhost", True, [], id="no dot"),
+        pytest.param({"secure": False}, "a;b.org", True, [], id="no host"),
+        pytest.param(
+            {"secure": False, "domain": "example.org"}, "", False, ["/"], id="domain added"
+        ),
+        pytest.param(
+            {"name": "sid", "partitioned": True}, "", False, ["/"], id="partitioned added"
+        ),
+        pytest.param({"secure": False, "path": "/app"}, "localhost", True, ["/"], id="path added"),
+    ],
+)
+def test_delete_twins(
+    *, attributes: dict[str, Any], host: str, several: bool, deleted: list[str]
+) -> None:
+    """Cookies of our name with other attributes can be deleted, as far as they can be named."""
+    own = Cookie(secret_keys=[SECRET], **attributes)
+    shape = re.compile(
+        rf"{own.name}=null; path=(\S+); expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; "
+        r"httponly; samesite=lax(?:; secure)?(?:; domain=(\S+))?(?:; (partitioned))?"
+    )
+
+    texts = [text.decode() for text in own.delete_twins(host, several=several)]
+
+    named = [shape.fullmatch(text.replace(";;", ";")) for text in texts]
+    assert [" ".join(filter(None, match.groups())) for match in named if match] == deleted
+    assert own.delete().decode() not in texts
 
 
 @pytest.mark.parametrize("secrets", [[OTHER], [OTHER, SECRET + "x"]], ids=["one", "two"])
@@ -291,8 +419,8 @@ def test_malleable() -> None:
 @example([(b"cookie", b"session=" + b"\xff" * 84)])
 @settings(deadline=None)
 def test_fuzz(headers: list[tuple[bytes, bytes]]) -> None:
-    """Any headers give either a key that we signed or None."""
-    assert cookie.find(headers) in {None, KEY}
+    """Any headers give either the key that we signed or none."""
+    assert {each.key for each in cookie.find(headers)} <= {KEY}
 
 
 @pytest.mark.parametrize(
@@ -316,7 +444,7 @@ def test_fuzz(headers: list[tuple[bytes, bytes]]) -> None:
                 same_site="none",
                 partitioned=True,
             ),
-            "session=…; path=/app; Max-Age=60; httponly; samesite=none; secure; "
+            "session-partitioned=…; path=/app; Max-Age=60; httponly; samesite=none; secure; "
             "domain=example.org; partitioned",
             id="everything",
         ),
@@ -331,7 +459,8 @@ def test_written(given_cookie: Cookie, written: str) -> None:
     """The Set-Cookie text contains every attribute, in Starlette's order."""
     value = signed(by=given_cookie).decode()
 
-    assert given_cookie.write(KEY, timedelta(seconds=60)).decode() == written.replace("…", value)
+    text = given_cookie.write(KEY, timedelta(seconds=60)).decode()
+    assert re.sub(r"=[\w.-]{97};", "=…;", text) == written
     assert given_cookie.write(KEY, None).decode() == written.replace("…", value).replace(
         " Max-Age=60;", ""
     )
@@ -341,8 +470,10 @@ def test_written(given_cookie: Cookie, written: str) -> None:
 
 
 def test_size() -> None:
-    """The value of a cookie has 84 bytes, whatever the session contains."""
-    assert len(signed()) == 84
+    """The value of a cookie has 97 bytes, whatever the session contains."""
+    text = cookie.write(KEY, timedelta(days=7))
+
+    assert len(text.partition(b"=")[2].partition(b";")[0]) == 97
 
 
 @pytest.mark.parametrize(
@@ -376,12 +507,17 @@ def test_null_is_no_key() -> None:
         pytest.param({"secure": False}, "session", id="plain HTTP"),
         pytest.param({"path": "/app"}, "session", id="path"),
         pytest.param({"domain": "example.org"}, "session", id="domain"),
+        pytest.param({"partitioned": True}, "__Host-session-partitioned", id="partitioned"),
         pytest.param({"name": "sid"}, "sid", id="given"),
+        pytest.param({"name": "sid", "partitioned": True}, "sid", id="given and partitioned"),
         pytest.param({"name": "__Secure-sid", "path": "/app"}, "__Secure-sid", id="secure prefix"),
     ],
 )
 def test_name(attributes: dict[str, Any], name: str) -> None:
-    """The default name is `__Host-session` if the rules of that prefix are met, else `session`."""
+    """The default name is `__Host-session` if the rules of that prefix are met, else `session`.
+
+    That of a partitioned cookie is another one.
+    """
     assert Cookie(secret_keys=[SECRET], **attributes).name == name
 
 
@@ -397,6 +533,12 @@ def test_name(attributes: dict[str, Any], name: str) -> None:
         pytest.param([SECRET, "hunter2"], "is 7 bytes long", id="second is short"),
         pytest.param([None], "must be str or bytes, not NoneType", id="None in a list"),
         pytest.param([SECRET, 5], "must be str or bytes, not int", id="a number"),
+        pytest.param(["${SESSION_SECRET_KEY_OF_OUR_APPLICATION}"], "holds a placeholder", id="${}"),
+        pytest.param(["{{ vault.session_secret_key_of_app }}"], "holds a placeholder", id="{{}}"),
+        pytest.param(["$(cat /run/secrets/session-secret-key)"], "holds a placeholder", id="$()"),
+        pytest.param(["%(session_secret_key_of_our_app)s"], "holds a placeholder", id="%()s"),
+        pytest.param([SECRET + "\n"], "has a line break", id="line break"),
+        pytest.param([SECRET + "\x00"], "has a line break", id="NUL"),
     ],
 )
 def test_bad_secret(secrets: Any, message: str) -> None:
@@ -427,6 +569,15 @@ def test_good_secret(secret: str | bytes) -> None:
         pytest.param({"name": "session\n"}, "session_cookie", id="name ends in a newline"),
         pytest.param({"name": "sitzungé"}, "session_cookie", id="name beyond ASCII"),
         pytest.param({"name": 5}, "session_cookie", id="name is a number"),
+        pytest.param({"name": "a" * 4000}, "session_cookie", id="name of 4,000 letters"),
+        pytest.param({"path": "/" + "a" * 1024}, "path", id="path of 1,025 letters"),
+        pytest.param({"path": "/${PATH}"}, "path", id="path with a placeholder"),
+        pytest.param({"domain": "com"}, "domain", id="top-level domain"),
+        pytest.param({"domain": ".com"}, "domain", id="top-level domain with a dot"),
+        pytest.param({"domain": "localhost"}, "domain", id="localhost"),
+        pytest.param({"domain": "10.0.0.1"}, "domain", id="address"),
+        pytest.param({"domain": "a.org\n"}, "domain", id="domain ends in a newline"),
+        pytest.param({"domain": "${DOMAIN}"}, "domain", id="domain with a placeholder"),
         pytest.param({"name": "__Host-a", "secure": False}, "session_cookie", id="host, HTTP"),
         pytest.param({"name": "__Host-a", "path": "/x"}, "session_cookie", id="host, path"),
         pytest.param({"name": "__Host-a", "domain": "a.org"}, "session_cookie", id="host, domain"),
@@ -457,6 +608,65 @@ def test_impossible(attributes: dict[str, Any], setting: str) -> None:
     """Settings that browsers would reject fail at startup, and the error names the setting."""
     with pytest.raises(SettingsError, match=f"^{setting}"):
         Cookie(secret_keys=[SECRET], **attributes)
+
+
+@pytest.mark.parametrize(
+    ("secret", "guessable"),
+    [
+        pytest.param("s" * 40, True, id="a line of one letter"),
+        pytest.param("abcabc" * 10, True, id="a few letters"),
+        pytest.param(b"\0" * 32, True, id="zeros"),
+        pytest.param("0123456789abcdef" * 2, False, id="hexadecimal"),
+        pytest.param(SECRET, False, id="words"),
+    ],
+)
+def test_guessable(secret: str | bytes, *, guessable: bool) -> None:
+    """A secret of a few different characters is not random."""
+    assert is_guessable(secret) is guessable
+
+
+NOW = 1_800_000_000.0
+WEEK = timedelta(days=7)
+YEARS = timedelta(days=365 * 20)
+
+
+@pytest.mark.parametrize(
+    ("until", "remaining", "period", "touch_after", "due"),
+    [
+        pytest.param(NOW + 604_800, WEEK, WEEK, None, False, id="as it was set"),
+        pytest.param(NOW + 604_801, WEEK, WEEK, None, False, id="rounded up"),
+        pytest.param(NOW + 544_321, WEEK, WEEK, None, False, id="less than a tenth behind"),
+        pytest.param(NOW + 544_320, WEEK, WEEK, None, True, id="a tenth behind"),
+        pytest.param(NOW + 665_280, WEEK, WEEK, None, True, id="a tenth ahead: it was shortened"),
+        pytest.param(NOW + 604_800 - 3600, WEEK, WEEK, timedelta(hours=1), True, id="touch_after"),
+        pytest.param(NOW + 544_320, WEEK, WEEK, WEEK, True, id="long touch_after: a tenth counts"),
+        pytest.param(NOW + 604_799, WEEK, WEEK, timedelta(0), False, id="zero, and in time"),
+        pytest.param(NOW + 604_790, WEEK, WEEK, timedelta(0), True, id="zero, and behind"),
+        pytest.param(None, WEEK, WEEK, None, True, id="unknown"),
+        pytest.param(NOW + 86_400 * 400, YEARS, YEARS, None, False, id="years: for 400 days"),
+        pytest.param(NOW + 86_400 * 361, YEARS, YEARS, None, False, id="years, a month later"),
+        pytest.param(NOW + 86_400 * 360, YEARS, YEARS, None, True, id="years, 40 days later"),
+        pytest.param(NOW + 1, timedelta(seconds=2), timedelta(seconds=3), None, False, id="short"),
+    ],
+)
+def test_due(
+    *,
+    until: float | None,
+    remaining: timedelta,
+    period: timedelta,
+    touch_after: timedelta | None,
+    due: bool,
+) -> None:
+    """A cookie is due when it ends otherwise than the session, by a tenth of the period."""
+    is_due = cookie_due(
+        until=None if until is None else int(until),
+        now=NOW,
+        remaining=remaining,
+        period=period,
+        touch_after=touch_after,
+    )
+
+    assert is_due is due
 
 
 def test_repr() -> None:

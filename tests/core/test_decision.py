@@ -19,6 +19,7 @@ RULES = (
     ("live changed", Change.MERGE),
     ("live touch_due", Change.TOUCH),
     ("live", Change.NOTHING),
+    ("cross_site -renewed", Change.NOTHING),  # the browser may have a cookie that it did not send
     ("-empty", Change.CREATE),  # a dead key is never used again
     ("stale cleared", Change.FORGET),  # logout from a session that had already expired
     ("", Change.NOTHING),  # a visitor without data gets no session
@@ -73,6 +74,19 @@ def test_every_row(outcome: Outcome) -> None:
         ),
         pytest.param(
             Outcome(changed=True, renewed=True), Change.CREATE, id="login of a visitor, renewed"
+        ),
+        pytest.param(
+            Outcome(changed=True, cross_site=True), Change.NOTHING, id="form of another site"
+        ),
+        pytest.param(
+            Outcome(changed=True, renewed=True, cross_site=True),
+            Change.CREATE,
+            id="login by a form of another site",
+        ),
+        pytest.param(
+            Outcome(live=True, changed=True, cross_site=True),
+            Change.MERGE,
+            id="form of another site, with a cookie from before SameSite",
         ),
         pytest.param(Outcome(stale=True, empty=True), Change.NOTHING, id="reading after expiry"),
         pytest.param(

@@ -689,3 +689,15 @@ def test_cleared_again_during_save() -> None:
     session.acknowledge(changes, is_new=False, wishes=wishes)
 
     assert session.cleared
+
+
+def test_with_content() -> None:
+    """A session can be made from its content, as Starlette's class, and is then unchanged."""
+    content = {"user": "ann", "cart": [1]}
+
+    session = Session(content)
+    assert session == content
+    assert not session.modified
+
+    session["cart"].append(2)
+    assert session.modified

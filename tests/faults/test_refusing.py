@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -51,6 +52,20 @@ async def test_read_only(server: Server, report: Report) -> None:
         report.healed = await site.heal(key)
     assert report.seen.longest < SLACK
     assert report.healed < HEALING
+
+
+async def test_read_only_and_due(server: Server, report: Report) -> None:
+    """On a read-only server, a read succeeds even if the expiry would have to be extended."""
+    async with opened_site(server.conninfo(), report.seen) as site:
+        key = await site.store.generate({"a": "1"}, period=3600)  # of a week: it is due
+        with read_only(server):
+            server.wait_until("SELECT current_setting('default_transaction_read_only') = 'on'")
+            for _ in range(10):
+                assert (await site.get("/read", key)).status_code == 200
+        entry = await site.store.get(key)
+        assert entry is not None
+        assert entry.period <= timedelta(hours=1)
+    assert report.seen.longest < SLACK
 
 
 async def test_read_only_at_start(server: Server) -> None:

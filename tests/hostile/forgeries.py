@@ -9,7 +9,7 @@ from pgsession.core.cookie import Cookie
 from tests.applications import SECRET
 from tests.pages import NAME
 
-#: Makes Cookie headers from the value of a live session's cookie: a key, a dot, a signature.
+#: Makes Cookie headers from the value of a live session's cookie: a key, four dots, a signature.
 Forgery: TypeAlias = Callable[[bytes], list[bytes]]
 
 PREFIX: Final = NAME.encode() + b"="
@@ -43,6 +43,9 @@ FORGERIES: Final[dict[str, Forgery]] = {
     "03-a.b": _holding(lambda _: b"a.b"),
     "03-a.b.c": _holding(lambda _: b"a.b.c"),
     "03-signed-and-more": _holding(lambda good: good + b".c"),
+    "03-verifier": _holding(lambda good: good.replace(b"...", b"." + b"v" * 32 + b"..")),
+    "13-other-time": _holding(lambda good: b"%b...1999999999.%b" % (good[:40], good[-43:])),
+    "13-older-text": _holding(lambda good: b"%b.%b" % (good[:40], good[-43:])),
     "04-long": _holding(lambda _: b"x" * 100_000),
     "04-long-and-signed": _holding(lambda good: b"x" * 100_000 + good),
     "05-quoted-backslashes": _holding(lambda _: b'"' + b"\\" * 60_000 + b'"'),

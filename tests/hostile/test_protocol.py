@@ -104,7 +104,7 @@ async def test_cookie_of_the_same_name(
 async def test_odd_headers(
     converse: Converse, secret_key: str, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    """All headers of the application are kept, and none of ours is set twice."""
+    """All headers of the application are kept, except its rule for caches; none is set twice."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         scope["session"]["user"] = "ann"
@@ -113,7 +113,8 @@ async def test_odd_headers(
     (start,) = await converse(SessionMiddleware(app, MemoryStore(), secret_key), {})
 
     names = [name.lower() for name, _ in start["headers"]]
-    assert names[: len(headers)] == [name.lower() for name, _ in headers]
+    own = [name.lower() for name, _ in headers if name.lower() != b"cache-control"]
+    assert names[: len(own)] == own
     assert names.count(b"set-cookie") == 1
     assert names.count(b"cache-control") == 1
     assert b"vary" in names

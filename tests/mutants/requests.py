@@ -34,8 +34,8 @@ REQUESTS: Final = (
             ),
             Edit(
                 "core/state.py",
-                "before.keys() - self.keys(), replaced, text",
-                "before.keys() - self.keys(), True, text",
+                "            before.keys() - dict.keys(self),\n            replaced,\n",
+                "            before.keys() - dict.keys(self),\n            True,\n",
             ),
         ),
         (
@@ -69,10 +69,10 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "            cookie = await self.commit()\n",
+                "            cookie = await self.commit(extend=extend)\n",
                 "            await self._send(message)\n"
-                "            await self.commit()\n"
-                "            return False\n",
+                "            await self.commit(extend=extend)\n"
+                "            return\n",
             ),
         ),
         (
@@ -183,11 +183,11 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "            entry = await policy.store.get(key)\n",
-                "            try:\n"
-                "                entry = await policy.store.get(key)\n"
-                "            except ConnectionError:\n"
-                "                entry = None\n",
+                "                entry = await policy.store.get(found.key)\n",
+                "                try:\n"
+                "                    entry = await policy.store.get(found.key)\n"
+                "                except ConnectionError:\n"
+                "                    entry = None\n",
             ),
         ),
         ("tests/asgi/test_unavailable.py::test_read",),
@@ -197,8 +197,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "core/cookie.py",
-                "                return True\n        return False\n",
-                "                return True\n        return True\n",
+                "            is_newest = False\n        return None\n",
+                "            is_newest = False\n"
+                '        return FoundCookie(Hidden(key, "ascii"), None, is_current=False)\n',
             ),
         ),
         (
@@ -237,11 +238,96 @@ REQUESTS: Final = (
         "a cookie outlives its row",
         (
             Edit(
-                "asgi/row.py",
+                "asgi/row_cookie.py",
                 "return cookie.write(self._key, remaining)",
                 "return cookie.write(self._key, self.session.period)",
             ),
         ),
         ("tests/asgi/test_periods.py::test_lifetime",),
+    ),
+    Mutant(
+        "a session middleware outside finds our session in its scope",
+        (
+            Edit(
+                "asgi/neighbours.py",
+                "        super().__setitem__(name, member)\n        if name != _SESSION:\n",
+                "        super().__setitem__(name, member)\n        if name:\n",
+            ),
+        ),
+        (
+            "tests/asgi/test_inner_scope.py::test_added",
+            "tests/asgi/test_stacked.py::test_outside",
+        ),
+    ),
+    Mutant(
+        "a start message of the application is changed in place",
+        (
+            Edit(
+                "asgi/exchange.py",
+                '{**message, "headers": headers}',
+                "message.update(headers=headers) or message",
+            ),
+        ),
+        ("tests/asgi/test_messages.py::test_reused_start",),
+    ),
+    Mutant(
+        "a page for everybody extends the session",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "extend = session.accessed or not may_be_shared(status, headers)",
+                "extend = True",
+            ),
+        ),
+        ("tests/asgi/test_caching.py::test_public_page",),
+    ),
+    Mutant(
+        "every change extends the expiry",
+        (
+            Edit(
+                "asgi/row.py",
+                "            extend = extend and self._touch_due()\n",
+                "            pass\n",
+            ),
+        ),
+        (
+            "tests/asgi/test_middleware.py::test_change_sets_no_cookie",
+            "tests/asgi/test_periods.py::test_change_slides_no_sooner",
+        ),
+    ),
+    Mutant(
+        "a cookie that a lost response should have brought is not made good",
+        (Edit("asgi/binding.py", "if extend and self._is_behind():", "if False:"),),
+        ("tests/asgi/test_cookie_due.py::test_lost_response",),
+    ),
+    Mutant(
+        "of several cookies the first counts",
+        (Edit("asgi/exchange.py", "if len(cookies) == 1:", "if cookies:"),),
+        ("tests/asgi/test_twins.py::test_living_counts",),
+    ),
+    Mutant(
+        "a logout ends one of the sessions whose cookies came",
+        (
+            Edit(
+                "asgi/row.py",
+                "await store.clear(key, *self._twins)",
+                "await store.clear(key)",
+            ),
+        ),
+        ("tests/asgi/test_twins.py::test_logout",),
+    ),
+    Mutant(
+        "a form of another site begins a session",
+        (
+            Edit(
+                "core/decision.py",
+                "    if outcome.cross_site and not outcome.renewed:\n",
+                "    if False:\n",
+            ),
+        ),
+        (
+            "tests/core/test_decision.py::test_every_row",
+            "tests/asgi/test_cross_site.py::test_dropped",
+        ),
     ),
 )

@@ -9,13 +9,21 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from datetime import timedelta
 from typing import Any
 
+from starlette.types import Scope
+
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision, SessionRow
+from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.session import Session
 from pgsession.core.state import Snapshot
 from pgsession.core.store import Entry, Store
-from pgsession.errors import ResponseStartedError, SessionError, SessionNotFoundError
+from pgsession.errors import (
+    ResponseStartedError,
+    SessionError,
+    SessionNotFoundError,
+    StoreUnavailableError,
+)
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -42,14 +50,14 @@ class Binding(SessionRow):
 
     session: Session
 
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy, Session(attachment=self))
+    def __init__(self, policy: Policy, scope: Scope) -> None:
+        super().__init__(policy, scope, Session(attachment=self))
 
-    def begin_with(self, key: str, entry: Entry | None) -> None:
-        """Begin with the key that came with the request, and what the store has for it."""
-        self._came_with_key = True
+    def begin_with(self, found: FoundCookie, entry: Entry | None) -> None:
+        """Begin with the cookie that came with the request, and what the store has for its key."""
+        self._found = found
         if entry is not None:
-            self._key = key
+            self._key = found.key
             self.session = Session(entry, attachment=self)
             self._note_entry(entry)
 
@@ -68,26 +76,39 @@ class Binding(SessionRow):
         """Commit nothing from now on: the request has failed."""
         self._discarded = True
 
-    async def commit(self) -> bytes | None:
-        """Make the one change that the request asks for. Return a Set-Cookie text if one is due."""
-        if not self._discarded:
-            decision = self._decide()
+    async def commit(self, *, extend: bool) -> bytes | None:
+        """Make the one change that the request asks for. Return a Set-Cookie text if one is due.
+
+        With `extend=False` the session is not extended just because that is due.
+        A session that was not used has no changes, so it is not compared.
+        """
+        is_used = extend or self.session.accessed or self._task_lock is not None
+        if is_used and not self._discarded:
+            decision = self._decide(touch=extend)
             if decision[0] is not Change.NOTHING or self._task_lock is not None:
                 try:
-                    await self._commit(decision)
+                    await self._commit(decision, extend=extend)
                 except SessionNotFoundError:
                     _LOGGER.info("A session ended while a request that changed it was in flight.")
                     return None
+                except StoreUnavailableError as error:
+                    if decision[0] is not Change.TOUCH or self.session.period_changed:
+                        raise
+                    self._policy.extension_pause.begin(error)
+                    return None
+            if extend and self._is_behind():
+                self._cookie_due = True
         return self._set_cookie() if self._cookie_due else None
 
-    async def _commit(self, decision: Decision) -> None:
+    async def _commit(self, decision: Decision, *, extend: bool) -> None:
         if self._task_lock is not None or self._is_committing:  # another task uses the store
             async with self._hold_task_lock():
-                await self._execute(self._decide(), self._policy.store, extend=True)
+                decision = self._decide(touch=extend)
+                await self._execute(decision, self._policy.store, extend=extend)
             return
         self._is_committing = True
         try:
-            await self._execute(decision, self._policy.store, extend=True)
+            await self._execute(decision, self._policy.store, extend=extend)
         finally:
             self._is_committing = False
             self._release_task_lock()
@@ -107,9 +128,9 @@ class Binding(SessionRow):
 
     async def commit_late(self) -> None:
         """Commit what changed after the response had started, if the session has a row."""
-        if self._discarded or self._lost or not self.session.modified:
+        if self._discarded or self._lost or self._is_dropped or not self.session.modified:
             return
-        if self._key is None and self.session:
+        if self._key is None and not self.session.is_empty:
             _LOGGER.warning(
                 "A session was filled after the response had started, when its cookie could no "
                 "longer be set: its content is lost. Fill it before the response starts."
@@ -186,7 +207,14 @@ class Binding(SessionRow):
 
         If another request has ended the session, that stays recorded.
         """
-        noted = self._key, self._cookie_due, self._remaining, self._lifetime, self._as_of
+        noted = (
+            self._key,
+            self._cookie_due,
+            self._has_new_key,
+            self._remaining,
+            self._lifetime,
+            self._as_of,
+        )
         stored = self.session.stored
         is_committed = False
         try:
@@ -194,7 +222,14 @@ class Binding(SessionRow):
             is_committed = True
         finally:
             if not is_committed and not self._lost:
-                self._key, self._cookie_due, self._remaining, self._lifetime, self._as_of = noted
+                (
+                    self._key,
+                    self._cookie_due,
+                    self._has_new_key,
+                    self._remaining,
+                    self._lifetime,
+                    self._as_of,
+                ) = noted
                 self.session.stored = stored
                 self.session.is_new = False
 

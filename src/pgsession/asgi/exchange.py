@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -12,10 +12,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
 from pgsession.asgi.binding import Binding
-from pgsession.asgi.headers import add_headers
+from pgsession.asgi.caching import may_be_shared
+from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
+from pgsession.core.cookie import FoundCookie
 from pgsession.core.session import Session
+from pgsession.core.store import Entry
 from pgsession.errors import StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -64,30 +67,52 @@ class Exchange(Binding):
         self._scope = scope
         self._send = send
 
-    async def look_up(self, key: str) -> bool:
-        """Load the session of `key`. Return False if a 503 was sent instead."""
+    @property
+    def cookie_name(self) -> str:
+        """The name of the cookie."""
+        return self._policy.cookie.name
+
+    async def look_up(self, cookies: Sequence[FoundCookie]) -> bool:
+        """Load the session of the cookies that came. Return False if a 503 was sent instead.
+
+        If several sessions are alive, the one that was created last counts.
+        """
         policy = self._policy
         outage_log = policy.outage_log
+        found = cookies[0]
         try:
-            entry = await policy.store.get(key)
+            if len(cookies) == 1:
+                entry = await policy.store.get(found.key)
+            else:
+                found, entry = await self._look_up_twins(cookies)
         except StoreUnavailableError as error:
             if not policy.is_anonymous(self._scope):
                 await self._replace(error)
                 return False
             self._report(error)
-            self._came_with_key = True
+            self._found = found
             self.session = UnavailableSession(attachment=self)
             self.discard()
             self._failure = error  # the cause, if the application fails to change this session
         else:
             if outage_log.in_outage:
                 outage_log.record_answer()
-            self.begin_with(key, entry)
+            self.begin_with(found, entry)
         return True
+
+    async def _look_up_twins(
+        self, cookies: Sequence[FoundCookie]
+    ) -> tuple[FoundCookie, Entry | None]:
+        by_key: dict[str, FoundCookie] = {cookie.key: cookie for cookie in cookies}
+        key, entry = await self._policy.store.get_newest(tuple(by_key)) or (cookies[0].key, None)
+        found = by_key.pop(key)
+        self._twins = tuple(by_key)
+        return found, entry
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
-        return self._scope.get("session") is self.session and self.session.is_unchanged
+        session = self.session
+        return not session.accessed or session.is_unchanged
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message. If the response starts with it, commit the session before.
@@ -98,11 +123,10 @@ class Exchange(Binding):
             return self._drop(message) if self._is_replaced else self._send(message)
         session = self.session
         if (
-            self._came_with_key
-            or session
-            or session.accessed
+            session.accessed
             or self._task_lock is not None  # a task has used the store
-            or self._scope.get("session") is not session
+            or self._scope.get("session") is not session  # another middleware's
+            or self._found is not None  # the expiry or the cookie may be due
         ):
             return self._start(message)
         self.started = self.is_unused = True  # nothing to commit
@@ -142,32 +166,50 @@ class Exchange(Binding):
 
     async def _start(self, message: Message) -> None:
         """Commit the session, add its headers and start the response, or send a 503 instead."""
-        status = message.get("status", 0)
+        status, headers = message.get("status", 0), list(message.get("headers", ()))
         if status >= _SERVER_ERROR:
             self.discard()
+        session = self.session
         try:
-            if self._scope.get("session") is not self.session:
-                self._adopt_plain_dict()
             if status == _SERVER_ERROR and self._failure is not None:
                 raise self._failure  # a mounted application has turned it into its own 500
-            cookie = await self.commit()
+            # A page that used no session may be one for everybody.
+            extend = session.accessed or (
+                self._is_extension_due() and not may_be_shared(status, headers)
+            )
+            cookie = await self.commit(extend=extend)
         except StoreUnavailableError as error:
             self.started = True
             await self._replace(error)
             return
         self.started = True
-        policy = self._policy
-        if cookie is not None and policy.cookie.secure:
-            policy.plain_http.check(self._scope)
-        add_headers(message, session=self.session, cookie=cookie)
-        await self._send(message)
+        if cookie is not None or self._scope.get("session") is not session:
+            self._policy.warnings.check_neighbour(headers)
+        cookies = () if cookie is None else (*self._twin_deletions(), cookie)
+        headers = session_headers(headers, session=session, cookies=cookies)
+        await self._send({**message, "headers": headers})
+
+    def _twin_deletions(self) -> Sequence[bytes]:
+        """Return Set-Cookie texts that delete the browser's other cookies of our name.
+
+        They are sent at a login or a logout only, and only if all cookies of the
+        name that came are ours: else one may be another application's.
+        """
+        cookie, scope = self._policy.cookie, self._scope
+        self._policy.warnings.check_cookie(scope)
+        if not self._has_new_key:
+            return ()
+        came, ours = cookie.count(scope["headers"])
+        if not came or came != ours:
+            return ()
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        return cookie.delete_twins(host.decode("latin-1"), several=came > 1)
 
     async def finish(self) -> None:
         """Commit what changed after the response had started: the application's call has ended."""
         if self._is_replaced or not self.started:
             return
         try:
-            self._adopt_plain_dict()
             await self.commit_late()
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
@@ -195,16 +237,6 @@ class Exchange(Binding):
         if not self._is_reported:
             self._is_reported = True
             self._policy.outage_log.record_failure(error)
-
-    def _adopt_plain_dict(self) -> None:
-        """Copy a plain dict that the application has put in `scope["session"]` into the session."""
-        current = self._scope.get("session")
-        if not isinstance(current, Session) and isinstance(current, Mapping):
-            content = dict(current)  # a copy: `current` may be a view of the session
-            self.session.clear()
-            self.session.update(content)
-            self.session.mark_accessed()
-            self._scope["session"] = self.session
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:

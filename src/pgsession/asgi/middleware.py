@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pgsession.asgi.ended import EndedSession
 from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange
 from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
+from pgsession.asgi.neighbours import InnerScope
 from pgsession.asgi.policy import Policy
-from pgsession.core.cookie import MaxAge, SameSite
+from pgsession.core.cookie import FoundCookie, MaxAge, SameSite
 from pgsession.core.hidden import hidden
 from pgsession.core.period import Period
+from pgsession.core.session import Session
 from pgsession.core.store import Store
 from pgsession.errors import SettingsError
 from pgsession.settings import Exclude, OnUnavailable, SecretKey, SessionSettings
@@ -31,6 +34,7 @@ _STORE_METHODS: Final = (
     "close",
     "generate",
     "get",
+    "get_newest",
     "set",
     "merge",
     "touch",
@@ -114,17 +118,18 @@ class SessionMiddleware:
         if scope["type"] not in _SESSION_SCOPES or (is_excluded is not None and is_excluded(scope)):
             await self._serve_without(scope, receive, send)
             return
+        cookies = self._find(scope["headers"])
+        if "session" in scope:
+            scope = self._beside(scope, cookies)
         exchange = Exchange(self._policy, scope, send)
-        key = self._find(scope["headers"])
-        if key is not None and not await exchange.look_up(key):
+        if cookies and not await exchange.look_up(cookies):
             return
         session = exchange.session
-        outer = scope.get("session")
         scope["session"] = session
         try:
             await self.app(scope, receive, exchange.send)
             # Skip the session work for requests without a session.
-            is_visitor = exchange.is_unused and not session and scope.get("session") is session
+            is_visitor = exchange.is_unused and session.is_empty
             if not (is_visitor or exchange.is_finished()):
                 await exchange.finish()
         except (*UNAVAILABLE_ERRORS, ExceptionGroup) as error:
@@ -132,8 +137,20 @@ class SessionMiddleware:
                 raise
         finally:
             session.attachment = None
-            if outer is not None:
-                scope["session"] = outer
+            if not session.is_unavailable:
+                session.__class__ = EndedSession
+
+    def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
+        """Return a scope for the application, apart from the session that stands outside."""
+        outer, cookie = scope["session"], self._policy.cookie
+        if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
+            exchange = outer.attachment
+            is_same = isinstance(exchange, Exchange) and exchange.cookie_name == cookie.name
+        else:  # its name is not known, but a cookie of ours that we have not signed may be its
+            is_same = not cookies and cookie.count(scope["headers"])[0] > 0
+        if is_same:
+            self._policy.warnings.same_name()
+        return InnerScope(scope)
 
     async def _serve_without(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve an excluded request, the lifespan, or a scope of an unknown type."""
@@ -141,7 +158,7 @@ class SessionMiddleware:
             lifespan = Lifespan(self.app, self._policy.store, is_strict=self._policy.is_strict)
             await lifespan(scope, receive, send)
             return
-        if scope["type"] in _SESSION_SCOPES:
+        if scope["type"] in _SESSION_SCOPES and "session" not in scope:
             scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
 

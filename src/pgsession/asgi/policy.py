@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
 
-from pgsession.asgi.headers import PlainHttpWarning
-from pgsession.asgi.unavailable import OutageLog
-from pgsession.core.cookie import Cookie, MaxAge
+from pgsession.asgi.cookie_warnings import CookieWarnings
+from pgsession.asgi.unavailable import ExtensionPause, OutageLog
+from pgsession.core.cookie import Cookie, MaxAge, is_guessable
 from pgsession.core.period import as_period
 from pgsession.core.store import Store
 from pgsession.settings import SessionSettings
+
+_LOGGER = logging.getLogger("pgsession")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,24 +30,35 @@ class Policy:
     is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
     #: An application does not start while its database cannot answer.
     is_strict: bool = False
-    plain_http: PlainHttpWarning = field(default_factory=PlainHttpWarning)
     outage_log: OutageLog = field(default_factory=OutageLog)
+    extension_pause: ExtensionPause = field(default_factory=ExtensionPause)
+    warnings: CookieWarnings = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "warnings", CookieWarnings(self.cookie))
 
     @classmethod
     def from_settings(cls, settings: SessionSettings, store: Store | None) -> Self:
         """Return the policy of `settings`, with the store that they describe if none is given.
 
         Raises `SettingsError` if `settings` lack a database URL, or if the
-        periods of `store` exceed `assurance_level`.
+        periods of `store` exceed `assurance_level`. Logs a warning about a
+        secret that is not random.
         """
         touch_after = settings.touch_after
         if store is None:
             store = settings.make_store()
         else:
             settings.check_store(store)
+        cookie = settings.make_cookie()
+        if any(map(is_guessable, cookie.secret_keys)):
+            _LOGGER.warning(
+                "secret_key repeats a few characters, so it can be guessed. Make one with "
+                "`pgsession secret`."
+            )
         return cls(
             store=store,
-            cookie=settings.make_cookie(),
+            cookie=cookie,
             max_age=settings.cookie_max_age(),
             touch_after=None if touch_after is None else as_period(touch_after),
             is_anonymous=settings.is_anonymous,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
-from pgsession.asgi.policy import Policy
+from pgsession.asgi.row_cookie import RowCookie
 from pgsession.core.decision import DECISIONS, Change, touch_due
-from pgsession.core.session import Session
 from pgsession.core.state import UNCHANGED
 from pgsession.core.store import Changes, Entry, Store
 from pgsession.errors import SessionNotFoundError
@@ -20,8 +20,11 @@ _LOGGER = logging.getLogger("pgsession")
 #: from what was loaded, and `Session.wishes`.
 Decision: TypeAlias = tuple[Change, Changes, tuple[int, int, int]]
 
+#: These change the value and keep the key, and so extend the expiry only when that is due.
+_CHANGES_OF_VALUE: Final = frozenset({Change.MERGE, Change.REPLACE, Change.DRAIN})
 
-class SessionRow:
+
+class SessionRow(RowCookie):
     """What one request knows about the row of its session.
 
     `_decide` names one change and `_execute` makes it: no other code calls
@@ -31,27 +34,14 @@ class SessionRow:
 
     # Defaults live on the class: most requests never set them.
 
-    #: The key of the session, or None if it has no row.
-    _key: str | None = None
-    #: The request came with a key that we signed, even if its session was not found.
-    _came_with_key: bool = False
+    #: The keys of further cookies that the request came with; the browser has several of one name.
+    _twins: Sequence[str] = ()
     #: The session was found when it was loaded, and another request has ended it since.
     _lost: bool = False
-    #: The response must set or delete the cookie.
-    _cookie_due: bool = False
-    #: The row's remaining period and lifetime, as of the time `_as_of` of the monotonic clock.
-    _remaining: timedelta = timedelta(0)
-    _lifetime: timedelta | None = None
-    _as_of: float = 0.0
-
+    #: What the handler stored is not kept, as the request is of another site.
+    _is_dropped: bool = False
     #: True once the response has started: no cookie can be set any more.
     started: bool = False
-
-    session: Session
-
-    def __init__(self, policy: Policy, session: Session) -> None:
-        self._policy = policy
-        self.session = session
 
     def _decide(self, *, touch: bool = True) -> Decision:
         """Compare the session with what was loaded, and return what to do about it.
@@ -64,61 +54,43 @@ class SessionRow:
         changes = UNCHANGED if self._lost else session.changes()
         changed = changes is not UNCHANGED and bool(changes)
         wishes = cleared, renewed, period_changed = session.wishes
+        is_empty = session.is_empty
+        cross_site = not live and not (is_empty and not cleared) and self._is_cross_site()
         outcome = (  # the fields of an `Outcome`; a tuple is cheaper, and every request needs one
             live,
-            self._came_with_key and not live,  # stale
+            self._found is not None and not live,  # stale
             self._lost,
-            not session,  # empty
+            is_empty,
             changed,
             cleared > 0,
             renewed > 0 and not self.started,
             # A change extends the expiry without a touch.
             period_changed > 0 or (touch and live and not changed and self._touch_due()),
+            cross_site,
         )
-        return DECISIONS[outcome], changes, wishes
+        change = DECISIONS[outcome]
+        if cross_site and change is Change.NOTHING and not is_empty and not self._lost:
+            self._is_dropped = True
+            self._policy.warnings.cross_site()
+        return change, changes, wishes
 
     async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:
         """Make the change in the store, and record the new state of the session and its row.
 
         With `extend=False` the expiry stays, unless the handler has set a period.
+        Otherwise a change of the value extends it when that is due, as a read does.
         Raises `SessionNotFoundError` if the session has ended.
         """
         change, changes, wishes = decision
         if change is Change.NOTHING:
             return
-        session, key = self.session, self._key or ""
-        has_own_period = session.granted is not None
-        granted = has_own_period if session.period_changed else None
+        session = self.session
+        if change in _CHANGES_OF_VALUE:
+            extend = extend and self._touch_due()
         extend = extend or session.period_changed or change is Change.CREATE
         period = session.period if extend else None
         try:
-            match change:
-                case Change.MERGE | Change.REPLACE:
-                    await store.merge(key, changes, period=period, granted=granted)
-                case Change.TOUCH:
-                    await store.touch(key, period=session.period, granted=granted)
-                case Change.CREATE:
-                    self._key = await store.generate(
-                        changes.set, period=period, granted=has_own_period
-                    )
-                    self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
-                    session.mark_accessed()  # else `Exchange.send` would skip the cookie
-                    _LOGGER.debug("A session was created.")
-                case Change.RENEW:
-                    self._key = await store.renew(key, changes, period=period, granted=granted)
-                    self._cookie_due = True
-                    _LOGGER.debug("A session got a new key.")
-                case Change.DRAIN:
-                    await store.merge(key, changes, period=period, granted=granted)
-                    if await store.clear(key, only_if_empty=True):
-                        self._end()
-                case Change.DESTROY:
-                    await store.clear(key)
-                    self._end()
-                case Change.FORGET:
-                    self._cookie_due = True
-                case _:
-                    assert_never(change)
+            await self._call(store, change, changes, period)
         except SessionNotFoundError:
             self._lose()
             raise
@@ -126,11 +98,56 @@ class SessionRow:
             self._note_extended(period)
         session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
 
+    async def _call(
+        self, store: Store, change: Change, changes: Changes, period: timedelta | None
+    ) -> None:
+        """Call the method of the store that makes the change."""
+        session, key = self.session, self._key or ""
+        has_own_period = session.granted is not None
+        granted = has_own_period if session.period_changed else None
+        match change:
+            case Change.MERGE | Change.REPLACE:
+                await store.merge(key, changes, period=period, granted=granted)
+            case Change.TOUCH:
+                await store.touch(key, period=session.period, granted=granted)
+            case Change.CREATE:
+                self._key = await store.generate(changes.set, period=period, granted=has_own_period)
+                self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
+                session.mark_accessed()  # else `Exchange.send` would skip the cookie
+                self._note_new_key("A session was created.")
+            case Change.RENEW:
+                self._key = await store.renew(key, changes, period=period, granted=granted)
+                self._note_new_key("A session got a new key.")
+                await self._clear_twins(store)  # one that is younger would hide this one
+            case Change.DRAIN:
+                await store.merge(key, changes, period=period, granted=granted)
+                if await store.clear(key, only_if_empty=True):
+                    await self._clear_twins(store)
+                    self._end()
+            case Change.DESTROY:
+                await store.clear(key, *self._twins)
+                self._end()
+            case Change.FORGET:
+                self._cookie_due = True
+            case Change.NOTHING:
+                pass
+            case _:
+                assert_never(change)
+
+    async def _clear_twins(self, store: Store) -> None:
+        """Remove the sessions of the browser's other cookies of our name, if there are any."""
+        if self._twins:
+            await store.clear(*self._twins)
+
+    def _note_new_key(self, event: str) -> None:
+        """Record that the browser must learn another key, or that there is none any more."""
+        _LOGGER.debug(event)
+        self._cookie_due = self._has_new_key = True
+
     def _end(self) -> None:
         """Record that this request has ended the session."""
-        _LOGGER.debug("A session was ended.")
         self._key = None
-        self._cookie_due = True
+        self._note_new_key("A session was ended.")
 
     def _lose(self) -> None:
         """Record that another request has ended the session. Its cookie is not ours to delete."""
@@ -149,24 +166,17 @@ class SessionRow:
             self._lifetime -= timedelta(seconds=now - self._as_of)
         self._remaining = period if self._lifetime is None else min(period, self._lifetime)
         self._as_of = now
-        self._cookie_due = True
+        if self.session.period_changed or not self._ends_with_browser():
+            self._cookie_due = True
+
+    def _is_extension_due(self) -> bool:
+        """Return True if the row or the cookie of a session that was not used must be extended."""
+        return self._key is not None and (self._touch_due() or self._is_behind())
 
     def _touch_due(self) -> bool:
-        return touch_due(
+        return not self._policy.extension_pause.is_on() and touch_due(
             remaining=self._remaining,
             period=self.session.period,
             lifetime=self._lifetime,
             touch_after=self._policy.touch_after,
         )
-
-    def _set_cookie(self) -> bytes:
-        """Return a Set-Cookie text with the key and the remaining period, or one that deletes."""
-        cookie = self._policy.cookie
-        if self._key is None:
-            return cookie.delete()
-        if self._policy.max_age is None and self.session.granted is None:
-            return cookie.write(self._key, None)
-        remaining = self._remaining
-        if elapsed := int(time.monotonic() - self._as_of):  # zero for most requests
-            remaining -= timedelta(0, elapsed)
-        return cookie.write(self._key, remaining)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -112,6 +113,32 @@ async def send_unavailable(scope: Scope, send: Send) -> None:
         return
     await send({"type": f"{prefix}.start", "status": 503, "headers": list(_HEADERS)})
     await send({"type": f"{prefix}.body", "body": _BODY})
+
+
+class ExtensionPause:
+    """Stops extending expiries for `INTERVAL` seconds after the database could not do it.
+
+    A server that takes no writes, such as one with a full disk, still answers
+    reads: the request goes on, and its session keeps the expiry that it has.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until = -math.inf
+
+    def is_on(self) -> bool:
+        """Return True while no expiry is to be extended."""
+        return self._clock() < self._until
+
+    def begin(self, error: StoreUnavailableError) -> None:
+        """Begin a pause, and log `error`."""
+        if not self.is_on():
+            self._until = self._clock() + INTERVAL
+            _LOGGER.warning(
+                "The expiry of a session could not be extended; none is for %g seconds: %s",
+                INTERVAL,
+                error,
+            )
 
 
 class OutageLog:

@@ -23,6 +23,7 @@ from pgsession.cli.inspection import (
     read_sample,
     read_server,
 )
+from pgsession.core.cookie import is_guessable
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
@@ -103,4 +104,8 @@ def _examine_settings(
         remedy = "Correct it in the environment."
         return [*found, Finding("settings", Verdict.WRONG, str(error), remedy)], None
     found.append(Finding("settings", Verdict.OK, "valid"))
+    if any(map(is_guessable, settings.make_cookie().secret_keys)):
+        text = f"{_SECRET_KEY} repeats a few characters, so it can be guessed"
+        remedy = "Make one with `pgsession secret`."
+        found.append(Finding("secret", Verdict.WARNING, text, remedy))
     return found, settings

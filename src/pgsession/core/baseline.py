@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pgsession.core.value import decode_value, encode_text, same
+from pgsession.core.value import decode_value, encode_text, same_content
 
 
 class Baseline:
@@ -42,4 +42,4 @@ class Baseline:
 
     def is_same(self, content: dict[str, Any]) -> bool:
         """Return True if `content` is the same JSON. This is a fast check: False may be wrong."""
-        return same(content, self.value, text=self.text)
+        return same_content(content, self.value, text=self.text)

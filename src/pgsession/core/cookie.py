@@ -3,6 +3,17 @@
 This module reads the bytes of the Cookie header itself. It uses no cookie
 parser and does no unquoting, so the time for a hostile header is bounded by
 its length.
+
+The text of a cookie is ``selector.verifier.number.until.signature``:
+
+- the selector is the key of the session, 40 characters;
+- the verifier and the number are reserved for renewals, and still empty;
+- `until` is when the browser drops the cookie, in Unix seconds, or empty if
+  that is when the browser closes. It only says when to send the cookie again:
+  the database alone decides whether a session has expired;
+- the signature covers all that stands before it.
+
+The older text ``selector.signature`` stays valid.
 """
 
 from __future__ import annotations
@@ -12,11 +23,13 @@ import hmac
 import logging
 import math
 import re
+import time
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Literal, TypeAlias
+from functools import partial
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from itsdangerous import Signer
 
@@ -36,21 +49,62 @@ MIN_SECRET_BYTES: Final = 32
 #: Browsers keep no cookie longer than this (RFC 6265bis, section 5.5).
 MAX_AGE: Final = timedelta(days=400)
 
-# A key, a signature and the end of the pair. The key may use either base64 alphabet, because keys
-# of older applications do. The possessive quantifier prevents backtracking.
-_SIGNED: Final = rb"([A-Za-z0-9+/_-]{40})\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
+# The text, the signature and the end of the pair. The key may use either base64 alphabet, because
+# keys of older applications do. The possessive quantifiers prevent backtracking.
+_SIGNED: Final = (
+    rb"(([A-Za-z0-9+/_-]{40})(?:\.\.\.([0-9]{0,12}+))?+)\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
+)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
 _DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_TOP_DOMAIN_OR_ADDRESS: Final = re.compile(r"\.?[A-Za-z0-9-]+|[0-9.]+")
+
+#: A variable that nothing has replaced by its value: ${NAME}, $(command), {{ name }} or %(name)s.
+_PLACEHOLDER: Final = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\{\{[^}]*\}\}|%\([^)]*\)s")
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+#: A random secret of 32 characters has more different ones than this.
+_MIN_LETTERS: Final = 8
 
 _NAME: Final = b"cookie"
 _NAME_SIZE: Final = len(_NAME)
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
-# At most this many cookies of our name and shape are verified per request.
-_MAX_CANDIDATES: Final = 32
+#: So many bytes of the Cookie headers are read. Servers accept no more by default.
+_MAX_HEADER: Final = 65_536
+
+#: So many sessions of one request are looked up at most. A browser keeps some 180 cookies of a
+#: site, and hardly ever two of this name.
+_MAX_FOUND: Final = 64
+
+#: The end of a session and the expiry of its cookie are compared in whole seconds.
+ROUNDING: Final = 2.0
 
 _MAX_SECONDS: Final = int(MAX_AGE.total_seconds())
+
+#: Browsers drop a cookie whose name and value, or one of whose attributes, is longer (RFC 6265bis,
+#: section 5.6).
+_MAX_PAIR: Final = 4096
+_MAX_ATTRIBUTE: Final = 1024
+
+#: The longest value: key, verifier, number, time, signature and the dots between them.
+_MAX_VALUE: Final = 40 + 32 + 10 + 12 + 43 + 4
+
+
+class FoundCookie(NamedTuple):
+    """A session cookie that came with a request, with a valid signature."""
+
+    key: Hidden
+    #: When the browser drops it, in Unix seconds; None: when the browser closes, or unknown.
+    until: int | None
+    #: False if `Cookie.write` would write it otherwise: another secret has signed it, or its text
+    #: is the older one.
+    is_current: bool
+
+
+#: As `FoundCookie._make`, but faster: it runs once for each request with a session.
+_found: Final = partial(tuple.__new__, FoundCookie)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +117,8 @@ class Cookie:
 
     #: The secrets, newest first, of at least 32 bytes each. The first signs, all verify.
     secret_keys: Sequence[str | bytes] = field(repr=False)
-    #: The name. If empty: `__Host-session` if the rules of that prefix are met, else `session`.
+    #: The name. If empty: `__Host-session` if the rules of that prefix are met, else `session`,
+    #: followed by `-partitioned` if the cookie is partitioned.
     name: str = ""
     path: str = "/"
     domain: str | None = None
@@ -73,8 +128,10 @@ class Cookie:
     _signers: tuple[_Signer, ...] = field(init=False, repr=False, compare=False)
     _shape: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     _attributes: str = field(init=False, repr=False, compare=False)
+    _has_own_name: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_has_own_name", bool(self.name))
         name = self.name or self._default_name()
         object.__setattr__(self, "name", name)
         _check_secrets(self.secret_keys)
@@ -82,32 +139,49 @@ class Cookie:
         object.__setattr__(self, "_signers", _signers(self.secret_keys, name))
         prefix = re.escape(name.encode("ascii") + b"=")
         object.__setattr__(self, "_shape", re.compile(prefix + _SIGNED))
-        object.__setattr__(self, "_attributes", self._format_attributes())
+        attributes = self._format_attributes(self.domain, partitioned=self.partitioned)
+        object.__setattr__(self, "_attributes", attributes)
 
-    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Hidden | None:
-        """Return the key of the first session cookie with a valid signature, or None.
+    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[FoundCookie]:
+        """Return the session cookies with a valid signature, one for each key.
 
-        `headers` are the headers of an ASGI scope. Several cookies may have the
-        name, in one header or in several. A value that is quoted, encoded or of
-        another length is skipped.
+        `headers` are the headers of an ASGI scope. Nearly always there is one
+        cookie or none. Several come if the browser has cookies of this name that
+        differ in Domain, Path or Partitioned. A value that is quoted, encoded or
+        of another length is skipped.
         """
-        left = _MAX_CANDIDATES
+        found: list[FoundCookie] = []
+        is_ignored, left = False, _MAX_HEADER
         for header, text in headers:
             if len(header) != _NAME_SIZE or header.lower() != _NAME:
                 continue
+            if len(text) > left:
+                text = text[:left]  # noqa: PLW2901 - the part that is read
+            left -= len(text)
             pair, seen = self._shape.search(text), 0
-            while pair is not None and left:
-                left -= 1
+            while pair is not None:
                 between, seen = text[seen : pair.start()], pair.end()
                 # Otherwise the match is the end of the name or the value of another cookie.
                 if not between[between.rfind(b";") + 1 :].strip(b" \t"):
-                    key, signature = pair.groups()
-                    if self._verifies(key, signature):
-                        return Hidden(key, "ascii")
-                pair = self._shape.search(text, seen)
-        if left < _MAX_CANDIDATES:
+                    cookie = self._verify(pair)
+                    if cookie is None:
+                        is_ignored = True
+                    else:
+                        found.append(cookie)
+                pair = self._shape.search(text, seen) if seen < len(text) else None
+        if is_ignored and not found:
             _LOGGER.debug("A session cookie was ignored: none of the secrets verifies it.")
-        return None
+        return found if len(found) <= 1 else _one_for_each_key(found)
+
+    def count(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, int]:
+        """Return how many cookies of this name came, and how many of them verify."""
+        whole = b";".join(text for header, text in headers if header.lower() == _NAME)
+        name = self.name.encode("ascii") + b"="
+        pairs = [pair.strip(b" \t") for pair in whole[:_MAX_HEADER].split(b";")]
+        ours = [pair for pair in pairs if pair.startswith(name)]
+        matches = map(self._shape.fullmatch, ours)
+        good = [match for match in matches if match and self._verify(match)]
+        return len(ours), len(good)
 
     def write(self, key: str, max_age: timedelta | None) -> bytes:
         """Return the Set-Cookie text for `key`.
@@ -115,40 +189,77 @@ class Cookie:
         `max_age` is rounded up to seconds and limited to 400 days. With None,
         the browser keeps the cookie until it closes.
         """
-        signature = self._signers[0].sign(key.encode("ascii")).decode("ascii")
-        return self._set_cookie_text(
-            f"{key}.{signature}", "" if max_age is None else f"Max-Age={_seconds(max_age)}; "
+        if max_age is None:
+            until = expiry = ""
+        else:
+            seconds = _seconds(max_age)
+            until, expiry = str(math.ceil(time.time()) + seconds), f"Max-Age={seconds}; "
+        signed = f"{key}...{until}"
+        signature = self._signers[0].sign(signed.encode("ascii")).decode("ascii")
+        return _set_cookie_text(
+            self.name, f"{signed}.{signature}", self.path, expiry + self._attributes
         )
 
     def delete(self) -> bytes:
         """Return the Set-Cookie text that deletes the cookie in the browser."""
-        return self._set_cookie_text("null", "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; ")
+        return self._deletion(self.path, self._attributes)
 
-    def _verifies(self, key: bytes, signature: bytes) -> bool:
-        """Return True if `signature` is exactly what one of the secrets gives for `key`."""
-        for signer in self._signers:  # noqa: SIM110 - a generator is slower, for every request
-            if hmac.compare_digest(signer.sign(key), signature):
-                return True
-        return False
+    def delete_twins(self, host: str, *, several: bool) -> list[bytes]:
+        """Return Set-Cookie texts that delete cookies of this name with other attributes.
 
-    def _set_cookie_text(self, content: str, expiry: str) -> bytes:
-        return f"{self.name}={content}; path={self.path}; {expiry}{self._attributes}".encode(
-            "ascii"
-        )
+        These are the cookie of this host alone and the one of `domain`, each
+        partitioned and not: they remain where a setting was changed. If `several`
+        came, also those of the path ``/``, of `host` and of the domains above it.
+        """
+        domains, paths = {None, self.domain}, {self.path}
+        if self._has_prefix("__host-"):
+            domains = {None}
+        elif several:
+            domains.update(_domains(host))
+            paths.add("/")
+        # The default name of a partitioned cookie is another one.
+        is_ambiguous = self.secure and self._has_own_name
+        forms = {
+            (path, domain, partitioned)
+            for path in paths
+            for domain in domains
+            for partitioned in ((False, True) if is_ambiguous else (self.partitioned,))
+        } - {(self.path, self.domain, self.partitioned)}
+        return [
+            self._deletion(path, self._format_attributes(domain, partitioned=partitioned))
+            for path, domain, partitioned in sorted(forms, key=str)
+        ]
 
-    def _format_attributes(self) -> str:
+    def _verify(self, pair: re.Match[bytes]) -> FoundCookie | None:
+        """Return the cookie if one of the secrets gives exactly this signature for its text."""
+        signed, key, until, signature = pair.groups()
+        is_current = until is not None
+        for signer in self._signers:
+            if hmac.compare_digest(signer.sign(signed), signature):
+                ends = int(until) if until else None
+                return _found((Hidden(key, "ascii"), ends, is_current))
+            is_current = False
+        return None
+
+    def _deletion(self, path: str, attributes: str) -> bytes:
+        expiry = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; "
+        return _set_cookie_text(self.name, "null", path, expiry + attributes)
+
+    def _format_attributes(self, domain: str | None, *, partitioned: bool) -> str:
         attributes = ["httponly", f"samesite={self.same_site}"]
         if self.secure:
             attributes.append("secure")
-        if self.domain is not None:
-            attributes.append(f"domain={self.domain}")
-        if self.partitioned:
+        if domain is not None:
+            attributes.append(f"domain={domain}")
+        if partitioned:
             attributes.append("partitioned")
         return "; ".join(attributes)
 
     def _default_name(self) -> str:
         locked = self.secure and self.path == "/" and self.domain is None
-        return "__Host-session" if locked else "session"
+        name = "__Host-session" if locked else "session"
+        # A browser would send the cookie from before `partitioned` was set beside the new one.
+        return f"{name}-partitioned" if self.partitioned else name
 
     def _check_attributes(self) -> None:
         """Raise `SettingsError` for attributes that RFC 6265bis and CHIPS do not allow."""
@@ -172,6 +283,23 @@ class Cookie:
             (
                 self.domain is not None and _DOMAIN.fullmatch(self.domain) is None,
                 "domain is not a domain name: write it without scheme and port.",
+            ),
+            (
+                self.domain is not None
+                and _TOP_DOMAIN_OR_ADDRESS.fullmatch(self.domain) is not None,
+                "domain needs two names with a dot between: browsers reject others. Leave it out.",
+            ),
+            (
+                len(self.name) > _MAX_PAIR - _MAX_VALUE,
+                f"session_cookie is too long: browsers drop it with over {_MAX_PAIR} bytes.",
+            ),
+            (
+                len(self.path) > _MAX_ATTRIBUTE or len(self.domain or "") > _MAX_ATTRIBUTE,
+                f"path and domain: browsers ignore one with over {_MAX_ATTRIBUTE} bytes.",
+            ),
+            (
+                is_placeholder(self.path),
+                "path holds a placeholder that nothing has replaced by its value.",
             ),
             (
                 self.same_site not in {"lax", "strict", "none"},
@@ -202,6 +330,51 @@ class Cookie:
         return self.name.lower().startswith(prefix)
 
 
+def cookie_due(
+    *,
+    until: int | None,
+    now: float,
+    remaining: timedelta,
+    period: timedelta,
+    touch_after: timedelta | None,
+) -> bool:
+    """Return True if the browser must learn of another expiry than the one it knows.
+
+    `until` is when the browser drops the cookie, in Unix seconds like `now`;
+    None means unknown. It must be told if that differs from the end of the
+    session by `touch_after`, at most a tenth of the period. So a response that
+    was lost is made good by the next one, and a clock that is wrong costs a
+    cookie but no session. Browsers keep no cookie for more than 400 days, so a
+    longer session counts as one of 400 days.
+    """
+    if until is None:
+        return True
+    tenth = min(period, MAX_AGE).total_seconds() / 10
+    tolerance = tenth if touch_after is None else min(tenth, touch_after.total_seconds())
+    end = now + min(remaining, MAX_AGE).total_seconds()
+    return abs(end - until) >= max(tolerance, ROUNDING)
+
+
+def _set_cookie_text(name: str, content: str, path: str, rest: str) -> bytes:
+    return f"{name}={content}; path={path}; {rest}".encode("ascii")
+
+
+def _one_for_each_key(found: Iterable[FoundCookie]) -> list[FoundCookie]:
+    """Return, of the cookies with one key, that which the browser keeps longest."""
+    best: dict[str, FoundCookie] = {}
+    for cookie in found:
+        other = best.setdefault(cookie.key, cookie)
+        best[cookie.key] = max(other, cookie, key=lambda it: (it.is_current, it.until or 0))
+    return list(best.values())[:_MAX_FOUND]
+
+
+def _domains(host: str) -> Iterator[str]:
+    """Yield a host, if it is a name with dots, and the domains above it that may have cookies."""
+    labels = host.partition(":")[0].lower().split(".")
+    if _DOMAIN.fullmatch(".".join(labels)) and not labels[-1].isdigit():
+        yield from (".".join(labels[first:]) for first in range(len(labels) - 1))
+
+
 def _check_secrets(secrets: Sequence[str | bytes]) -> None:
     if not secrets:
         raise SettingsError("secret_key is missing: make one with `pgsession secret`.")
@@ -214,6 +387,26 @@ def _check_secrets(secrets: Sequence[str | bytes]) -> None:
                 f"secret_key is {size} bytes long; it needs at least {MIN_SECRET_BYTES}. "
                 "Make one with `pgsession secret`."
             )
+        if isinstance(secret, str) and is_placeholder(secret):
+            raise SettingsError(
+                "secret_key holds a placeholder such as ${NAME}, which nothing has replaced by its "
+                "value. Set the variable where the application starts."
+            )
+        if isinstance(secret, str) and _CONTROL.search(secret):
+            raise SettingsError(
+                "secret_key has a line break or another control character. Make one with "
+                "`pgsession secret`, and store it in one line."
+            )
+
+
+def is_placeholder(text: str) -> bool:
+    """Return True if `text` holds a variable that nothing has replaced by its value."""
+    return _PLACEHOLDER.search(text) is not None
+
+
+def is_guessable(secret: str | bytes) -> bool:
+    """Return True if `secret` repeats a few characters, so that it cannot be random."""
+    return len(set(secret)) < _MIN_LETTERS
 
 
 class _Signer:

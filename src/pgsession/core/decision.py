@@ -17,15 +17,15 @@ class Change(Enum):
     NOTHING = auto()
     #: Generate a session with the value; set the cookie.
     CREATE = auto()
-    #: Merge the changes and extend the expiry; set the cookie.
+    #: Merge the changes; if it is due, extend the expiry too.
     MERGE = auto()
     #: Merge the removals. If the row is empty then, clear it and delete the cookie.
     DRAIN = auto()
-    #: Replace the whole value; set the cookie.
+    #: Replace the whole value; if it is due, extend the expiry too.
     REPLACE = auto()
     #: Extend the expiry; set the cookie.
     TOUCH = auto()
-    #: Give the session a new key and merge the changes; set the cookie.
+    #: Give the session a new key, merge the changes, extend the expiry; set the cookie.
     RENEW = auto()
     #: Clear the row; delete the cookie.
     DESTROY = auto()
@@ -52,6 +52,8 @@ class Outcome(NamedTuple):
     renewed: bool = False
     #: The expiry must be extended: it is due, or the application has set another period.
     touch_due: bool = False
+    #: The request came from another site, in a way in which the browser sends no cookie.
+    cross_site: bool = False
 
 
 def decide(outcome: Outcome) -> Change:
@@ -60,6 +62,8 @@ def decide(outcome: Outcome) -> Change:
         return Change.NOTHING  # it must stay ended, and the cookie may be that of a renewed session
     if outcome.live:
         return _decide_live(outcome)
+    if outcome.cross_site and not outcome.renewed:
+        return Change.NOTHING  # the browser may have a cookie, which a new one would overwrite
     if not outcome.empty:
         return Change.CREATE
     if outcome.stale and outcome.cleared:

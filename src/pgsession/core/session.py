@@ -55,6 +55,9 @@ class Session(SessionState):
     that was set back does not, and True differs from 1.
 
     A copy or a pickle is a plain `dict`. The repr shows neither content nor key.
+
+    ``Session({"user": "ann"})`` is a session with this content, unchanged, that belongs to no
+    request, for the test of a function that takes one.
     """
 
     #: True if the store could not answer and `on_unavailable` is "anonymous". The session is
@@ -68,19 +71,21 @@ class Session(SessionState):
 
     def __init__(
         self,
-        entry: Entry | None = None,
+        entry: Entry | dict[str, Any] | None = None,
         *,
         default_period: timedelta | None = None,
         limit: int | None = None,
         attachment: Attachment | None = None,
     ) -> None:
         if entry is not None:
+            if isinstance(entry, dict):
+                entry = Entry(entry, self._default_period)
             value, _, granted, _ = entry
             self.is_new = False
             if granted is not None:
                 self._granted = granted
             if value:
-                self.update(value)
+                dict.update(self, value)
                 self._stored = Baseline(encode_text(value))
         if attachment is not None:
             self.attachment = attachment
@@ -94,7 +99,8 @@ class Session(SessionState):
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Make copies and pickles plain dicts: only the original belongs to the request."""
-        return dict, (dict(self),)
+        self.accessed = True
+        return dict, (dict(dict.items(self)),)
 
     def renew(self) -> None:
         """Give the session a new key with this response. The old key ends at once.
@@ -105,6 +111,7 @@ class Session(SessionState):
         once the response has started, because the browser cannot get the new
         key any more.
         """
+        self.accessed = True
         self._check_not_started()
         self._renewed += 1
 
@@ -131,6 +138,7 @@ class Session(SessionState):
 
     @period.setter
     def period(self, period: Period | None) -> None:
+        self.accessed = True
         self._check_not_started()
         granted = None if period is None else as_period(period)
         if granted is not None and granted <= timedelta(0):
@@ -196,6 +204,7 @@ class Session(SessionState):
         return await self._attached().take(name, default)
 
     def _attached(self) -> Attachment:
+        self.accessed = True
         if self.attachment is None:
             raise SessionError(
                 "This session belongs to no request, so it has no store. Use request.session."

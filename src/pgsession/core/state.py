@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pgsession.core.baseline import Baseline
 from pgsession.core.store import Changes, Entry
+from pgsession.core.tracked import TrackedDict
 from pgsession.core.value import (
     ATOMS,
     DEFAULT_VALUE_LIMIT,
@@ -42,7 +43,7 @@ class Snapshot:
     period_changed: int
 
 
-class SessionState(dict[str, Any]):
+class SessionState(TrackedDict):
     """A `dict` that finds its changes by comparing its content with what is stored.
 
     Nothing is recorded when a handler changes the content. So a change deep
@@ -52,8 +53,6 @@ class SessionState(dict[str, Any]):
 
     # Defaults live on the class: most requests never set them.
 
-    #: True once a handler has used the session.
-    accessed: bool = False
     #: True if the session has no row yet.
     is_new: bool = True
 
@@ -68,7 +67,7 @@ class SessionState(dict[str, Any]):
     def mark_accessed(self) -> None:
         """Record that the response depends on the session, so that it gets ``Vary: Cookie``.
 
-        Starlette's `request.session` calls this.
+        Starlette's `request.session` calls this; so does each use of the mapping itself.
         """
         self.accessed = True
 
@@ -84,9 +83,14 @@ class SessionState(dict[str, Any]):
         if self.is_unchanged:
             return False
         before = self._stored.value
-        return self.keys() != before.keys() or any(
-            differs(name, member, before[name]) for name, member in self.items()
+        return dict.keys(self) != before.keys() or any(
+            differs(name, member, before[name]) for name, member in dict.items(self)
         )
+
+    @property
+    def is_empty(self) -> bool:
+        """True if there are no members. Unlike ``not session`` it is no access."""
+        return not dict.__len__(self)
 
     @property
     def is_unchanged(self) -> bool:
@@ -101,7 +105,6 @@ class SessionState(dict[str, Any]):
         cookie. If it has members again, they replace the whole stored value.
         """
         self._cleared += 1
-        self.accessed = True
         super().clear()
 
     @property
@@ -122,8 +125,12 @@ class SessionState(dict[str, Any]):
         text = encode_text(written)
         if written:  # a session may always shrink, even if it is above a limit lowered since
             self._check_size(written, text)
+        content = dict.items(self)
         return Changes(
-            {name: self[name] for name in written}, before.keys() - self.keys(), replaced, text
+            {name: member for name, member in content if name in written},
+            before.keys() - dict.keys(self),
+            replaced,
+            text,
         )
 
     @property
@@ -160,14 +167,15 @@ class SessionState(dict[str, Any]):
         for name in changes.removed:
             content.pop(name, None)
         self._stored = Baseline(encode_text(stored))
-        self._replace_content(content | {name: self[name] for name in changes.set})
+        unsaved = {name: dict.__getitem__(self, name) for name in changes.set}
+        self._replace_content(content | unsaved)
         if not self._period_changed:
             self._granted = entry.granted
 
     def snapshot(self) -> Snapshot:
         """Return the unsaved state. Raises `InvalidValueError` if it cannot be stored."""
         return Snapshot(
-            encode_value(self, limit=self._max_size()),
+            encode_value(dict(dict.items(self)), limit=self._max_size()),
             cleared=self._cleared,
             renewed=self._renewed,
             granted=self._granted,
@@ -191,28 +199,29 @@ class SessionState(dict[str, Any]):
 
     def is_unsaved(self, name: str) -> bool:
         """Return True if there is a member `name` that differs from what is stored."""
-        stored = self._stored.value
-        return name in self and (name not in stored or differs(name, self[name], stored[name]))
+        stored, nothing = self._stored.value, object()
+        member = dict.get(self, name, nothing)
+        return member is not nothing and (name not in stored or differs(name, member, stored[name]))
 
     def forget(self, name: str) -> None:
         """Remove the member `name` from the content and from what is stored: it is no change."""
         stored = self._stored.value
         if name in stored:
             self._stored = Baseline.of({it: stored[it] for it in stored if it != name})
-        self.pop(name, None)
+        dict.pop(self, name, None)
 
     def _max_size(self) -> int:
         """Return the largest value, in bytes of its JSON text."""
         return self._limit
 
     def _replace_content(self, content: dict[str, Any]) -> None:
-        super().clear()
-        self.update(content)
+        dict.clear(self)
+        dict.update(self, content)
 
     def _written_members(self, before: dict[str, Any]) -> dict[str, Any]:
         """Return the members that differ from `before`, checked, for `encode_text`."""
         written: dict[str, Any] = {}
-        for name, member in self.items():
+        for name, member in dict.items(self):
             if name not in before:
                 written[name] = plain_member(name, member)
                 continue
@@ -233,6 +242,6 @@ class SessionState(dict[str, Any]):
         if (len(self._stored.text) + len(text)) * _MAX_GROWTH > limit:
             whole = {
                 name: written[name] if name in written else plain_member(name, member)
-                for name, member in self.items()
+                for name, member in dict.items(self)
             }
             check_size(len(encode_text(whole)), limit=limit)

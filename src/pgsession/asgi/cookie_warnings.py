@@ -1,0 +1,81 @@
+"""Warnings that are logged once for each middleware: cookies that are dropped or overwritten."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from starlette.types import Scope
+
+from pgsession.asgi.caching import Headers
+from pgsession.core.cookie import Cookie
+
+_LOGGER = logging.getLogger("pgsession")
+
+#: Hosts to which browsers send a Secure cookie over plain HTTP.
+_LOCAL: Final = (b"localhost", b"127.0.0.1", b"[::1]")
+
+_PLAIN_HTTP: Final = (
+    "A Secure session cookie was set over plain HTTP, so the browser will drop it. Serve "
+    "the site over HTTPS. Behind a proxy that does so, make the server trust the proxy's "
+    "X-Forwarded-Proto header. For a plain HTTP site, set https_only=False."
+)
+_OTHER_DOMAIN: Final = (
+    "A session cookie was set for a domain that is not the request's host, so the browser will "
+    "drop it. Set domain to the host or to a domain above it, or leave it out. Behind a proxy, "
+    "make it pass the Host header on."
+)
+_CROSS_SITE: Final = (
+    "A request from another site came without the session cookie, so what its handler stored in "
+    "the session was dropped: a new session would take the place of the visitor's. Answer such a "
+    "request with a redirect (303) to a page that stores it, or call session.renew() if the "
+    "request signs a visitor in."
+)
+_SAME_NAME: Final = (
+    "Another session middleware in this application uses the cookie name %s too, so the two "
+    "overwrite each other's cookie. Give one of them another name (session_cookie)."
+)
+
+
+class CookieWarnings:
+    """What is logged once for each middleware."""
+
+    def __init__(self, cookie: Cookie) -> None:
+        self._cookie = cookie
+        self._set_cookie = f"{cookie.name}=".encode("ascii")
+        self._given: set[str] = set()
+
+    def check_cookie(self, scope: Scope) -> None:
+        """Warn if the browser will drop the cookie in the response to `scope`."""
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        if self._cookie.secure and _is_plain_http(scope, host):
+            self._warn(_PLAIN_HTTP)
+        domain = (self._cookie.domain or "").lower().lstrip(".").encode("ascii")
+        name = host.rpartition(b":")[0] or host
+        if domain and host and name.lower() != domain and not name.lower().endswith(b"." + domain):
+            self._warn(_OTHER_DOMAIN)
+
+    def cross_site(self) -> None:
+        """Warn that the changes of a request from another site were dropped."""
+        self._warn(_CROSS_SITE)
+
+    def same_name(self) -> None:
+        """Warn that another middleware uses the cookie's name."""
+        self._warn(_SAME_NAME, self._cookie.name)
+
+    def check_neighbour(self, headers: Headers) -> None:
+        """Warn if the application has set a cookie of our name."""
+        for name, value in headers:
+            if value.startswith(self._set_cookie) and name.lower() == b"set-cookie":
+                self.same_name()
+
+    def _warn(self, text: str, *arguments: str) -> None:
+        if text not in self._given:
+            self._given.add(text)
+            _LOGGER.warning(text, *arguments)
+
+
+def _is_plain_http(scope: Scope, host: bytes) -> bool:
+    if scope.get("scheme", "http") not in {"http", "ws"}:
+        return False
+    return not (host.startswith(_LOCAL) or host.endswith(b".localhost"))

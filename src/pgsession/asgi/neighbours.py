@@ -1,0 +1,70 @@
+"""Other session middleware in the same application: each has a session of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from typing import Any, Final, Self
+
+_SESSION: Final = "session"
+
+
+class InnerScope(dict[str, Any]):
+    """The ASGI scope for the application, inside of another session middleware.
+
+    It has a `session` of its own. The middleware outside reads its session from
+    its own scope when the response starts, and may write it into a cookie that
+    everybody can read, so it must never find ours there. Everything else that
+    the application puts into the scope is put into the scope outside too, for the
+    middleware that reads ``scope["route"]`` and the like afterwards.
+    """
+
+    def __init__(self, outer: MutableMapping[str, Any]) -> None:
+        super().__init__(outer)
+        self._outer = outer
+
+    def __copy__(self) -> dict[str, Any]:
+        return dict(self)
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def __setitem__(self, name: str, member: object) -> None:
+        super().__setitem__(name, member)
+        if name != _SESSION:
+            self._outer[name] = member
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        if name != _SESSION:
+            self._outer.pop(name, None)
+
+    def __ior__(self, members: Any) -> Self:  # type: ignore[override,misc] # noqa: ANN401
+        self.update(members)
+        return self
+
+    def clear(self) -> None:
+        for name in list(self):
+            del self[name]
+
+    def pop(self, name: str, *default: Any) -> Any:  # noqa: ANN401 - as dict.pop
+        if name != _SESSION:
+            self._outer.pop(name, None)
+        return super().pop(name, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        name = next(reversed(self))
+        return name, self.pop(name)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as dict's
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def update(  # type: ignore[override] # dict has overloads
+        self,
+        members: MutableMapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        /,
+        **more: Any,  # noqa: ANN401 - as dict.update
+    ) -> None:
+        for name, member in dict(members, **more).items():
+            self[name] = member

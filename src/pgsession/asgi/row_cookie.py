@@ -1,0 +1,99 @@
+"""The cookie of one request's session: which one came, and when the browser must get another."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from starlette.types import Scope
+
+from pgsession.asgi.cross_site import comes_without_cookie
+from pgsession.asgi.policy import Policy
+from pgsession.core.cookie import ROUNDING, FoundCookie, cookie_due
+from pgsession.core.session import Session
+
+
+class RowCookie:
+    """What one request knows about the cookie of its session.
+
+    A cookie is set only if the browser must learn something: a key, another
+    expiry, another secret, or that the session has ended.
+    """
+
+    # Defaults live on the class: most requests never set them.
+
+    #: The key of the session, or None if it has no row.
+    _key: str | None = None
+    #: The cookie that the request came with, even if its session was not found.
+    _found: FoundCookie | None = None
+    #: The response must set or delete the cookie.
+    _cookie_due: bool = False
+    #: This request has begun, renewed or ended the session.
+    _has_new_key: bool = False
+    #: The row's remaining period and lifetime, as of the time `_as_of` of the monotonic clock.
+    _remaining: timedelta = timedelta(0)
+    _lifetime: timedelta | None = None
+    _as_of: float = 0.0
+
+    session: Session
+
+    def __init__(self, policy: Policy, scope: Scope, session: Session) -> None:
+        self._policy = policy
+        self._scope = scope
+        self.session = session
+
+    def _set_cookie(self) -> bytes | None:
+        """Return the Set-Cookie text, with the remaining period or a deletion.
+
+        None for a request that comes without the cookie because it is of another
+        site: the browser may have one of a session that this request knows
+        nothing of. Only a new key is set there.
+        """
+        is_new = self._has_new_key and self._key is not None
+        if not is_new and self._is_cross_site():
+            return None
+        cookie = self._policy.cookie
+        if self._key is None:
+            return cookie.delete()
+        if self._ends_with_browser():
+            return cookie.write(self._key, None)
+        remaining = self._remaining_now()
+        return cookie.write(self._key, remaining)
+
+    def _is_behind(self) -> bool:
+        """Return True if the cookie in the browser is not what it should be.
+
+        A response that should have set it was lost, another request has changed
+        the period, or the secret is a new one.
+        """
+        found = self._found
+        if found is None or self._key is None:
+            return False
+        if not found.is_current:
+            return True
+        if self._ends_with_browser():
+            return found.until is not None
+        if found.until is not None:  # nearly always both are from one response
+            end = time.time() + self._remaining.total_seconds()
+            if -ROUNDING < end - found.until < ROUNDING:
+                return False
+        return cookie_due(
+            until=found.until,
+            now=time.time(),
+            remaining=self._remaining_now(),
+            period=self.session.period,
+            touch_after=self._policy.touch_after,
+        )
+
+    def _ends_with_browser(self) -> bool:
+        """Return True if the browser drops the cookie when it closes."""
+        return self._policy.max_age is None and self.session.granted is None
+
+    def _remaining_now(self) -> timedelta:
+        if elapsed := int(time.monotonic() - self._as_of):  # zero for most requests
+            return self._remaining - timedelta(0, elapsed)
+        return self._remaining
+
+    def _is_cross_site(self) -> bool:
+        """Return True if the request is of another site, and so comes without the cookie."""
+        return comes_without_cookie(self._scope, self._policy.cookie.same_site)

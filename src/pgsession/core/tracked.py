@@ -1,0 +1,83 @@
+"""A dict that records that it was used, whatever used it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+_T = TypeVar("_T")
+
+#: The methods with which a dict is read, and those with which it is changed.
+READS: Final = (
+    "__contains__",
+    "__eq__",
+    "__getitem__",
+    "__iter__",
+    "__len__",
+    "__ne__",
+    "__or__",
+    "__reversed__",
+    "__ror__",
+    "copy",
+    "get",
+    "items",
+    "keys",
+    "values",
+)
+WRITES: Final = (
+    "__delitem__",
+    "__ior__",
+    "__setitem__",
+    "clear",
+    "pop",
+    "popitem",
+    "setdefault",
+    "update",
+)
+
+
+class TrackedDict(dict[str, Any]):
+    """A `dict` whose `accessed` is True once it was read or changed.
+
+    Frameworks other than Starlette read `scope["session"]`, and tell nobody. The
+    package itself uses the methods of `dict`, such as ``dict.items(session)``,
+    which record nothing.
+    """
+
+    #: True once a handler has used the session.
+    accessed: bool = False
+
+    # The methods that handlers use most are written out, as a call costs less so.
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
+        self.accessed = True
+        return dict.__getitem__(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        self.accessed = True
+        return dict.__contains__(self, name)
+
+    def get(self, name: str, default: Any = None, /) -> Any:  # noqa: ANN401 - JSON
+        self.accessed = True
+        return dict.get(self, name, default)
+
+    def __setitem__(self, name: str, member: Any) -> None:  # noqa: ANN401 - JSON
+        self.accessed = True
+        dict.__setitem__(self, name, member)
+
+
+def _recording(method: Callable[..., _T]) -> Callable[..., _T]:
+    """Return a method that does what `method` of `dict` does, and records the access."""
+
+    @wraps(method)
+    def recorded(self: TrackedDict, *args: object, **members: object) -> _T:
+        self.accessed = True
+        return method(self, *args, **members)
+
+    return recorded
+
+
+# In a loop, so that type checkers see the signatures of `dict`.
+for _name in {*READS, *WRITES} - vars(TrackedDict).keys():
+    setattr(TrackedDict, _name, _recording(getattr(dict, _name)))

@@ -1,0 +1,116 @@
+"""A session that is used after its request is over."""
+
+import copy
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pgsession import MemoryStore, RequestEndedError, Session
+from pgsession.asgi.ended import EndedSession
+from pgsession.core.tracked import WRITES
+
+
+@pytest.fixture
+async def ended(visit: Callable[..., AsyncClient], monkeypatch: pytest.MonkeyPatch) -> Session:
+    """The session of a request that is over."""
+    monkeypatch.setattr(EndedSession, "has_warned", False)
+    kept: list[Session] = []
+
+    async def keep(request: Request) -> Response:
+        session = request.session
+        assert isinstance(session, Session)
+        session.update(user="ann", cart=[1])
+        kept.append(session)
+        return Response()
+
+    await visit(MemoryStore(), routes=(Route("/", keep),)).get("/")
+    return kept[0]
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "__delitem__": lambda it: it.__delitem__("user"),
+    "__ior__": lambda it: it.__ior__({"user": "bob"}),
+    "__setitem__": lambda it: it.__setitem__("user", "bob"),
+    "clear": lambda it: it.clear(),
+    "pop": lambda it: it.pop("missing", None),
+    "popitem": lambda it: it.popitem(),
+    "setdefault": lambda it: it.setdefault("user", "bob"),
+    "update": lambda it: it.update(user="bob"),
+    "renew": lambda it: it.renew(),
+    "period": lambda it: setattr(it, "period", 60),
+    "exclusive": lambda it: it.exclusive(),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_change(ended: Session, name: str) -> None:
+    """A change is an error that says what to do, and changes nothing."""
+    with pytest.raises(RequestEndedError, match="before the request ends"):
+        CHANGES[name](ended)
+
+    assert ended == {"user": "ann", "cart": [1]}
+
+
+def test_every_change() -> None:
+    """Every method that changes a dict is among those that are an error."""
+    assert {*WRITES} <= CHANGES.keys()
+
+
+@pytest.mark.parametrize("call", [Session.save, Session.reload, lambda it: it.take("user")])
+async def test_store(ended: Session, call: Callable[[Session], Any]) -> None:
+    """A call of the store is an error too."""
+    with pytest.raises(RequestEndedError):
+        await call(ended)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda it: it["cart"].append(2), id="subscript"),
+        pytest.param(lambda it: it.get("cart").append(2), id="get"),
+        pytest.param(lambda it: list(it.values()), id="values"),
+        pytest.param(lambda it: dict(it.items()), id="items"),
+        pytest.param(lambda it: it.copy(), id="copy"),
+        pytest.param(dict, id="dict"),
+    ],
+)
+async def test_list(
+    ended: Session, caplog: pytest.LogCaptureFixture, read: Callable[[Session], object]
+) -> None:
+    """Reading a list logs one warning, because nothing would notice a change of it."""
+    read(ended)
+    read(ended)
+
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "A change of it is not saved" in record.message
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda it: it["user"], id="text"),
+        pytest.param(lambda it: it.get("missing", []), id="default that is a list"),
+        pytest.param(lambda it: "cart" in it, id="in"),
+        pytest.param(list, id="names"),
+        pytest.param(bool, id="truth"),
+        pytest.param(repr, id="repr"),
+        pytest.param(lambda it: it.period, id="period"),
+        pytest.param(copy.deepcopy, id="deep copy"),
+        pytest.param(lambda it: pickle.loads(pickle.dumps(it)), id="pickle"),  # noqa: S301 - ours
+    ],
+)
+async def test_read(
+    ended: Session, caplog: pytest.LogCaptureFixture, read: Callable[[Session], object]
+) -> None:
+    """Reading what cannot be changed is fine."""
+    read(ended)
+
+    assert caplog.records == []
