@@ -20,8 +20,8 @@ PIN: Final = re.compile(
 #: The purpose of each lock file: its extras and its groups in pyproject.toml.
 PURPOSES: Final = {
     "demo": (("embedded",), ("demo",)),
-    "dev": (("cli", "embedded"), ("dev", "demo")),
-    "lowest": (("cli", "embedded"), ("dev", "demo")),
+    "dev": (("cli", "embedded"), ("dev", "demo", "neighbours")),
+    "lowest": (("cli", "embedded"), ("dev", "demo", "neighbours")),
 }
 
 
@@ -41,8 +41,14 @@ class Pin(NamedTuple):
 
 
 def pins(lock: str) -> dict[str, Pin]:
+    """Return the pins of a lock file. Of two for one package, take the one that applies."""
     text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
-    return {match["name"]: Pin(match["version"], match["marker"]) for match in PIN.finditer(text)}
+    found: dict[str, Pin] = {}
+    for match in PIN.finditer(text):
+        pin = Pin(match["version"], match["marker"])
+        if match["name"] not in found or pin.applies:
+            found[match["name"]] = pin
+    return found
 
 
 def is_installed(lock: str) -> bool:
@@ -113,5 +119,7 @@ def test_pinned_with_hashes(lock: str) -> None:
 def test_demo_is_small() -> None:
     """The demo installs the same versions as the tests, without the development tools."""
     demo, dev = pins("demo"), pins("dev")
-    assert demo.items() <= dev.items()
+    assert {name: dev[name].version for name in demo} == {
+        name: pin.version for name, pin in demo.items()
+    }
     assert not demo.keys() & {"mypy", "pyright", "pytest", "ruff", "hypothesis", "hatchling"}

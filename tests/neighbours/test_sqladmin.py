@@ -1,0 +1,115 @@
+"""SQLAdmin mounts itself with Starlette's own SessionMiddleware. Its cookie is `session`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from httpx import Response
+from sqladmin import Admin
+from sqladmin.authentication import AuthenticationBackend
+from sqlalchemy import Engine, create_engine
+from starlette.requests import Request
+
+from pgsession import MemoryStore, PostgresStore, Store
+from tests.neighbours.sites import Site
+from tests.pages import NAME
+
+
+class Door(AuthenticationBackend):
+    """Lets everybody in who has gone through the login page."""
+
+    async def login(self, request: Request) -> bool:
+        form = await request.form()
+        request.session["admin"] = form["username"]
+        return True
+
+    async def logout(self, request: Request) -> bool:
+        request.session.clear()
+        return False
+
+    async def authenticate(self, request: Request) -> bool:
+        return "admin" in request.session
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = create_engine("sqlite://")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def site(engine: Engine) -> Site:
+    return with_admin(engine, MemoryStore())
+
+
+def with_admin(engine: Engine, store: Store, **keywords: Any) -> Site:
+    site = Site(store, **keywords)
+    Admin(site.app, engine, authentication_backend=Door(secret_key="the secret of SQLAdmin"))
+    return site
+
+
+async def sign_in(site: Site) -> Response:
+    return await site.browser.post("/admin/login", data={"username": "root", "password": "?"})
+
+
+async def is_signed_in(site: Site) -> bool:
+    return (await site.browser.get("/admin/")).url.path == "/admin/"
+
+
+async def test_opened(site: Site) -> None:
+    """SQLAdmin sends a visitor of the site to its own login page."""
+    async with site.keeping_session():
+        assert not await is_signed_in(site)
+
+
+async def test_signed_in(site: Site) -> None:
+    """A visitor of the site may sign in at SQLAdmin too."""
+    async with site.keeping_session():
+        await sign_in(site)
+        assert await is_signed_in(site)
+        assert site.read_cookie() == {"admin": "root"}
+
+
+async def test_signed_in_with_postgres(engine: Engine, postgres: PostgresStore) -> None:
+    """A sign-in at SQLAdmin leaves the site's row as it is."""
+    site = with_admin(engine, postgres)
+
+    async with site.keeping_session():
+        await sign_in(site)
+        assert await is_signed_in(site)
+
+
+async def test_signed_out(site: Site) -> None:
+    """A visitor who signs out at SQLAdmin is still signed in at the site."""
+    async with site.keeping_session():
+        await sign_in(site)
+        await site.browser.get("/admin/logout")
+        assert not await is_signed_in(site)
+
+
+async def test_signed_out_of_site(site: Site) -> None:
+    """A visitor who signs out at the site is still signed in at SQLAdmin."""
+    await site.browser.get("/fill")
+    await sign_in(site)
+
+    await site.browser.get("/logout")
+
+    assert await is_signed_in(site)
+
+
+async def test_signed_in_first(site: Site) -> None:
+    """A sign-in at SQLAdmin alone makes no session of the site."""
+    await sign_in(site)
+
+    assert NAME not in site.browser.cookies
+    assert (await site.browser.get("/read")).json() == {}
+
+
+async def test_excluded(engine: Engine) -> None:
+    """SQLAdmin on an excluded path keeps its sessions."""
+    site = with_admin(engine, MemoryStore(), exclude=["/admin"])
+
+    async with site.keeping_session():
+        await sign_in(site)
+        assert await is_signed_in(site)
