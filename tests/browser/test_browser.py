@@ -1,114 +1,12 @@
-"""Chromium, without a window, uses the examples.
+"""Chromium, without a window, uses the examples."""
 
-The tests control it with a few HTTP requests of the W3C WebDriver protocol.
-"""
-
-import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
-import pytest
-
-from tests.programs import TIMEOUT, eventually, running, served
+from tests.browser.window import Browser
+from tests.programs import eventually, served
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COOKIE = "__Host-session"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-DRIVER = shutil.which("chromedriver")
-
-# .ci/run installs both, so CI skips nothing. Elsewhere Chromium may be missing, and no wheel
-# provides it: `make test` does not download a hundred megabytes for it.
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no chromium with its chromedriver is installed"
-)
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",  # root cannot use the sandbox
-    "--disable-gpu",
-    "--disable-dev-shm-usage",  # containers have little of it
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-#: The key of an element's id in WebDriver (section 12.1 of the standard).
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-
-
-class Browser:
-    """A browser window. Elements are selected with CSS selectors."""
-
-    def __init__(self, driver: str, session: str) -> None:
-        self._window = f"{driver}/session/{session}"
-
-    def close(self) -> None:
-        self._ask("DELETE", "")
-
-    def open(self, address: str) -> None:
-        self._ask("POST", "/url", {"url": address})
-
-    def text(self, selector: str) -> str:
-        """Return the text of an element, or an empty string if there is no such element."""
-        script = "return document.querySelector(arguments[0])?.textContent ?? ''"
-        return str(self.run(script, selector))
-
-    def type(self, selector: str, text: str) -> None:
-        self._ask("POST", f"{self._find(selector)}/value", {"text": text})
-
-    def click(self, selector: str) -> None:
-        self._ask("POST", f"{self._find(selector)}/click", {})
-
-    def run(self, script: str, *arguments: str) -> object:
-        return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
-
-    def cookies(self) -> dict[str, dict[str, Any]]:
-        """Return the cookies of the page by name, including HttpOnly ones."""
-        return {cookie["name"]: cookie for cookie in self._ask("GET", "/cookie")}
-
-    def _find(self, selector: str) -> str:
-        found = self._ask("POST", "/element", {"using": "css selector", "value": selector})
-        return f"/element/{found[ELEMENT]}"
-
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
-        answer = httpx.request(method, self._window + path, json=body, timeout=TIMEOUT)
-        assert answer.is_success, answer.text
-        return answer.json()["value"]
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[str]:
-    """The address of a chromedriver."""
-    said = re.compile(r"(?<=started successfully on port )\d+")
-    with running([str(DRIVER), "--port=0"], said=said) as (_, port):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture
-def browser(driver: str, tmp_path: Path) -> Iterator[Browser]:
-    """A browser with a new profile."""
-    options = {"binary": CHROMIUM, "args": [*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"]}
-    wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
-    answer = httpx.post(f"{driver}/session", json=wanted, timeout=TIMEOUT)
-    assert answer.is_success, answer.text
-    browser = Browser(driver, answer.json()["value"]["sessionId"])
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
-    return {
-        "SESSION_DATABASE_URL": database_url,
-        "SESSION_SCHEMA": migrated_schema,
-        "SESSION_SECRET_KEY": "a secret of more than thirty-two bytes",
-    }
 
 
 def test_counter(browser: Browser, variables: dict[str, str]) -> None:

@@ -1,0 +1,125 @@
+"""A window of Chromium, controlled with a few HTTP requests of the W3C WebDriver protocol."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.programs import TIMEOUT, eventually
+
+CHROMIUM: Final = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+DRIVER: Final = shutil.which("chromedriver")
+
+FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",  # root cannot use the sandbox
+    "--disable-gpu",
+    "--disable-dev-shm-usage",  # containers have little of it
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+#: The key of an element's id in WebDriver (section 12.1 of the standard).
+ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
+
+#: A cookie as the DevTools protocol describes it (Network.Cookie), or as WebDriver does.
+StoredCookie = dict[str, Any]
+
+
+class Browser:
+    """A browser window. Elements are selected with CSS selectors."""
+
+    def __init__(self, client: httpx.Client, session: str) -> None:
+        self._client = client
+        self._window = f"/session/{session}"
+
+    def close(self) -> None:
+        self._ask("DELETE", "")
+
+    def forget(self) -> None:
+        """Forget the pages, the cookies and the cache, as a new profile would."""
+        self.open("about:blank")
+        self.delete_all_cookies()
+        self._tell_devtools("Network.clearBrowserCache")
+
+    def open(self, address: str) -> None:
+        self._ask("POST", "/url", {"url": address})
+
+    def text(self, selector: str) -> str:
+        """Return the text of an element, or an empty string if there is no such element."""
+        script = "return document.querySelector(arguments[0])?.textContent ?? ''"
+        return str(self.run(script, selector))
+
+    def type(self, selector: str, text: str) -> None:
+        self._ask("POST", f"{self._find(selector)}/value", {"text": text})
+
+    def click(self, selector: str) -> None:
+        self._ask("POST", f"{self._find(selector)}/click", {})
+
+    def follow(self, selector: str) -> None:
+        """Click what leads to another page, and wait for that page."""
+        self.run("window.isLeft = true")
+        self.click(selector)
+        script = "return !window.isLeft && document.readyState === 'complete'"
+        assert eventually(lambda: self.run(script) is True)
+
+    def run(self, script: str, *arguments: str) -> object:
+        return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
+
+    @contextmanager
+    def inside(self, selector: str) -> Iterator[None]:
+        """Select elements in a frame of the page."""
+        _, _, element = self._find(selector).rpartition("/")
+        self._ask("POST", "/frame", {"id": {ELEMENT: element}})
+        try:
+            yield
+        finally:
+            self._ask("POST", "/frame", {"id": None})
+
+    def cookies(self) -> dict[str, StoredCookie]:
+        """Return the cookies of the page by name, including HttpOnly ones."""
+        return {cookie["name"]: cookie for cookie in self._ask("GET", "/cookie")}
+
+    def all_cookies(self) -> list[StoredCookie]:
+        """Return the cookies of all sites, also those that share a name."""
+        found: list[StoredCookie] = self._tell_devtools("Network.getAllCookies")["cookies"]
+        return found
+
+    def delete_all_cookies(self) -> None:
+        """Delete the cookies of all sites. WebDriver's own command keeps partitioned ones."""
+        self._tell_devtools("Network.clearBrowserCookies")
+
+    def _tell_devtools(self, command: str) -> Any:
+        return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": {}})
+
+    def _find(self, selector: str) -> str:
+        found = self._ask("POST", "/element", {"using": "css selector", "value": selector})
+        return f"/element/{found[ELEMENT]}"
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        answer = self._client.request(method, self._window + path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()["value"]
+
+
+@contextmanager
+def opened(driver: str, profile: Path, *, flags: Sequence[str] = ()) -> Iterator[Browser]:
+    """Start a browser with a new profile, and close it."""
+    arguments = [*FLAGS, *flags, f"--user-data-dir={profile}"]
+    options = {"binary": CHROMIUM, "args": arguments}
+    wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
+    with httpx.Client(base_url=driver, timeout=TIMEOUT) as client:
+        answer = client.post("/session", json=wanted)
+        assert answer.is_success, answer.text
+        browser = Browser(client, answer.json()["value"]["sessionId"])
+        try:
+            yield browser
+        finally:
+            browser.close()
