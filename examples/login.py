@@ -30,7 +30,7 @@ LOGIN = """<p><input name="user" placeholder="Name" required>
 
 async def home(request: Request) -> HTMLResponse:
     """Show the name of the user, or the login form."""
-    token = TOKEN.format(request.session.setdefault("token", secrets.token_urlsafe()))
+    token = "" if is_machine(request) else make_token(request)
     if user := request.session.get("user"):
         return HTMLResponse(PAGE.format("logout", token + LOGOUT.format(escape(user))))
     return HTMLResponse(PAGE.format("login", token + LOGIN))
@@ -42,6 +42,7 @@ async def login(request: Request) -> RedirectResponse:
     if not secrets.compare_digest(form.get("password", "").encode(), b"sesame"):
         raise HTTPException(401, "Wrong password.")
     session.renew()
+    session["token"] = secrets.token_urlsafe()  # the attacker may know that of the old key too
     session["user"] = form.get("user", "")
     session.period = timedelta(days=30) if "remember" in form else None
     return RedirectResponse("/", status_code=303)
@@ -54,13 +55,24 @@ async def logout(request: Request) -> RedirectResponse:
     return RedirectResponse("/", status_code=303)
 
 
+def make_token(request: Request) -> str:
+    """Return the field with the session's token. The first one begins a session."""
+    return TOKEN.format(request.session.setdefault("token", secrets.token_urlsafe()))
+
+
+def is_machine(request: Request) -> bool:
+    """Return True for a HEAD request or a crawler, which posts no form: it needs no session."""
+    agent = request.headers.get("user-agent", "").lower()
+    return request.method == "HEAD" or any(it in agent for it in ("bot", "crawl", "spider"))
+
+
 async def accept_form(request: Request) -> tuple[Session, dict[str, str]]:
     """Return the session and the form. The form must contain the session's CSRF token."""
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
     session = request.session
     assert isinstance(session, Session)  # Starlette's type is a dict
-    # With SameSite=lax, forms of other sites are posted without the cookie. But such a form
-    # could still log the browser in as another user, so check the token.
+    # With SameSite=lax, forms of other sites are posted without the cookie. But such a form could
+    # log the browser in as another user, and a sibling host is the same site: check the token.
     token = session.get("token")
     if not token or not secrets.compare_digest(form.get("token", "").encode(), token.encode()):
         raise HTTPException(403, "Reload the page and try again.")

@@ -89,11 +89,13 @@ class Visitor:
     def post(self, path: str, **form: str) -> httpx.Response:
         return self.request("POST", path, form)
 
-    def request(self, method: str, path: str, form: Mapping[str, str] = {}) -> httpx.Response:
+    def request(
+        self, method: str, path: str, form: Mapping[str, str] = {}, **headers: str
+    ) -> httpx.Response:
         """Send a request with the cookies and keep those of the response; follow no redirects."""
-        response = httpx.request(
-            method, self._address + path, data=form, headers={"Cookie": self.cookie_header}
-        )
+        headers = {name.replace("_", "-"): text for name, text in headers.items()}
+        headers["Cookie"] = self.cookie_header
+        response = httpx.request(method, self._address + path, data=form, headers=headers)
         for text in response.headers.get_list("set-cookie"):
             self._keep(text)
         return response

@@ -183,6 +183,30 @@ def test_foreign_form(serve: Serve, path: str, token: str, *, visited: bool) -> 
     assert answer.status_code == 403
 
 
+def test_login_renews_the_token(serve: Serve) -> None:
+    """Login changes the token of the forms: that of the visitor does not work any more."""
+    visitor = Visitor(serve("login"))
+    before = found(r'name="token" value="([^"]+)"', visitor.get().text)
+    log_in(visitor, user="ann")
+
+    assert found(r'name="token" value="([^"]+)"', visitor.get().text) != before
+    assert visitor.post("/logout", token=before).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "agent"),
+    [("HEAD", "Mozilla/5.0"), ("GET", "Mozilla/5.0 (compatible; Googlebot/2.1)")],
+    ids=["HEAD", "crawler"],
+)
+def test_machines(serve: Serve, rows: Callable[[], int], method: str, agent: str) -> None:
+    """A HEAD request or a crawler makes no row and gets no cookie."""
+    visitor = Visitor(serve("login"))
+
+    assert visitor.request(method, "/", user_agent=agent).status_code == 200
+    assert visitor.cookies == {}
+    assert rows() == 0
+
+
 def test_name_is_escaped(serve: Serve) -> None:
     """A name that contains markup is shown as text."""
     visitor = Visitor(serve("login"))
