@@ -12,7 +12,15 @@ import uvloop
 
 from benchmarks.measure import Part
 from benchmarks.options import Options, parse
-from benchmarks.parts import growth, in_process, over_http, store_alone, sweeping, table
+from benchmarks.parts import (
+    growth,
+    in_process,
+    mapping,
+    over_http,
+    store_alone,
+    sweeping,
+    table,
+)
 from benchmarks.report import Results
 from benchmarks.servers import Places, servers, settle
 
@@ -23,6 +31,7 @@ MEASURES: dict[str, Callable[[Places, Options], Awaitable[Part]]] = {
     "growth": growth.measure,
     "table": table.measure,
     "sweep": sweeping.measure,
+    "mapping": mapping.measure,
 }
 
 

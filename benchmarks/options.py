@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("apps", "http", "store", "growth", "table", "sweep")
+PARTS = ("apps", "http", "store", "growth", "table", "sweep", "mapping")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
         "growth": growth,
         "table": table_growth,
         "sweep": sweep,
+        "mapping": mapping,
     }
     texts = ["# Results", _runs(runs), RATIOS_NOTE]
     texts += [write(parts[name]) for name, write in writers.items() if name in parts]
@@ -216,3 +217,14 @@ def sweep(part: Part) -> str:
     ]
     head = f"{facts['rows']:,} expired rows, {facts['in_flight']} reads in flight"
     return f"## A sweep\n\n{table((head, ''), rows)}"
+
+
+def mapping(part: Part) -> str:
+    """Return what each use of the mapping costs, in nanoseconds."""
+    subjects = list(dict.fromkeys(cell.subject for cell in part.cells))
+    rows = []
+    for work in dict.fromkeys(cell.work for cell in part.cells):
+        cells = [part.cell(subject, work, 1) for subject in subjects]
+        times = [cell.median("p50") if cell else None for cell in cells]
+        rows.append([work, *(figure(None if each is None else each * 1000) for each in times)])
+    return f"## The mapping, ns for each use\n\n{table(['', *subjects], rows)}"

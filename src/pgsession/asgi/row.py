@@ -116,9 +116,11 @@ class SessionRow(RowCookie):
                 session.mark_accessed()  # else `Exchange.send` would skip the cookie
                 self._note_new_key("A session was created.")
             case Change.RENEW:
+                # A twin that is younger would hide this session. They are ended first: after a
+                # renewal nothing may fail, or the browser would not get the new key.
+                await self._clear_twins(store)
                 self._key = await store.renew(key, changes, period=period, granted=granted)
                 self._note_new_key("A session got a new key.")
-                await self._clear_twins(store)  # one that is younger would hide this one
             case Change.DRAIN:
                 await store.merge(key, changes, period=period, granted=granted)
                 if await store.clear(key, only_if_empty=True):

@@ -99,7 +99,7 @@ class Session(SessionState):
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Make copies and pickles plain dicts: only the original belongs to the request."""
-        self.accessed = True
+        self.mark_accessed()
         return dict, (dict(dict.items(self)),)
 
     def renew(self) -> None:
@@ -111,7 +111,7 @@ class Session(SessionState):
         once the response has started, because the browser cannot get the new
         key any more.
         """
-        self.accessed = True
+        self.mark_accessed()
         self._check_not_started()
         self._renewed += 1
 
@@ -138,7 +138,7 @@ class Session(SessionState):
 
     @period.setter
     def period(self, period: Period | None) -> None:
-        self.accessed = True
+        self.mark_accessed()
         self._check_not_started()
         granted = None if period is None else as_period(period)
         if granted is not None and granted <= timedelta(0):
@@ -204,7 +204,7 @@ class Session(SessionState):
         return await self._attached().take(name, default)
 
     def _attached(self) -> Attachment:
-        self.accessed = True
+        self.mark_accessed()
         if self.attachment is None:
             raise SessionError(
                 "This session belongs to no request, so it has no store. Use request.session."

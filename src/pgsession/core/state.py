@@ -64,16 +64,9 @@ class SessionState(TrackedDict):
     _renewed: int = 0
     _period_changed: int = 0
 
-    def mark_accessed(self) -> None:
-        """Record that the response depends on the session, so that it gets ``Vary: Cookie``.
-
-        Starlette's `request.session` calls this; so does each use of the mapping itself.
-        """
-        self.accessed = True
-
     def mark_modified(self) -> None:
         """Do the same as `mark_accessed`. Changes are found without a call of this."""
-        self.accessed = True
+        self.mark_accessed()
 
     @property
     def modified(self) -> bool:

@@ -48,6 +48,13 @@ class TrackedDict(dict[str, Any]):
     #: True once a handler has used the session.
     accessed: bool = False
 
+    def mark_accessed(self) -> None:
+        """Record that the response depends on the session, so that it gets ``Vary: Cookie``.
+
+        Starlette's `request.session` calls this; so does each use of the mapping itself.
+        """
+        self.accessed = True
+
     # The methods that handlers use most are written out, as a call costs less so.
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
