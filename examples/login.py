@@ -6,6 +6,7 @@ pgsession migrate
 uvicorn --app-dir examples login:app
 """
 
+import re
 import secrets
 from datetime import timedelta
 from html import escape
@@ -63,7 +64,7 @@ def make_token(request: Request) -> str:
 def is_machine(request: Request) -> bool:
     """Return True for a HEAD request or a crawler, which posts no form: it needs no session."""
     agent = request.headers.get("user-agent", "").lower()
-    return request.method == "HEAD" or any(it in agent for it in ("bot", "crawl", "spider"))
+    return request.method == "HEAD" or re.search(r"bot\b|crawl|spider|slurp", agent) is not None
 
 
 async def accept_form(request: Request) -> tuple[Session, dict[str, str]]:

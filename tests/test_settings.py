@@ -148,7 +148,14 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             {"SESSION_SECRET_KEY": "${SECRET}"}, "SESSION_SECRET_KEY holds", id="placeholder"
         ),
         pytest.param({"SESSION_SCHEMA": "${SCHEMA:-app}"}, "SESSION_SCHEMA holds", id="${:-}"),
-        pytest.param({"SESSION_EXCLUDE": "/a,/{{ static }}"}, "SESSION_EXCLUDE holds", id="{{}}"),
+        pytest.param({"SESSION_SCHEMA": "app\n"}, "schema has", id="line break"),
+        pytest.param({"SESSION_COOKIE": "$NAME"}, "SESSION_COOKIE holds", id="$"),
+        pytest.param(
+            {"SESSION_DATABASE_URL": "postgresql://u:${PASSWORD}@h/db"},
+            "SESSION_DATABASE_URL holds",
+            id="placeholder in a URL",
+        ),
+        pytest.param({"SESSION_EXCLUDE": "{{ exclude }}"}, "SESSION_EXCLUDE holds", id="{{}}"),
         pytest.param({"SESSION_DEFAULT_PERIOD": PRIVATE}, "SESSION_DEFAULT_PERIOD:", id="period"),
         pytest.param(
             {"SESSION_DEFAULT_PERIOD": "99999999d"}, "SESSION_DEFAULT_PERIOD:", id="endless"

@@ -37,7 +37,7 @@ def read_environment(environment: Mapping[str, str], *, env_file: str | None) ->
     for name, (variable, read) in VARIABLES.items():
         text = hidden(config(variable, default=None) or config.file_values.get(variable))
         if text:
-            if name != "database_url" and is_placeholder(text):
+            if is_placeholder(text):
                 raise SettingsError(
                     f"{variable} holds a placeholder such as ${{NAME}}, which nothing has replaced "
                     "by its value. Set the variable where the application starts."

@@ -15,7 +15,15 @@ from weakref import WeakValueDictionary
 from pgsession.core.hidden import hidden
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Changes, Entry, Store, digest, new_key
+from pgsession.core.store import (
+    DEFAULT_EXCLUSIVE_TIMEOUT,
+    Changes,
+    Entry,
+    Store,
+    check_alone,
+    digest,
+    new_key,
+)
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
@@ -96,7 +104,8 @@ class MemoryStore(Limits, Store):
         return _entry(row)
 
     async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
-        rows = {hidden(key): self._living(key) for key in keys}
+        keys = hidden(tuple(keys))
+        rows = {key: self._living(key) for key in keys}
         living = [(row.number, key, row) for key, row in rows.items() if row is not None]
         if not living:
             return None
@@ -187,8 +196,9 @@ class MemoryStore(Limits, Store):
             lock.release()
 
     async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
-        key = hidden(key)
+        key, more = hidden(key), hidden(more)
         if only_if_empty:
+            check_alone(more)
             row = self._living_or_raise(key)
             if row.text is not None and decode_value(row.text):
                 return False

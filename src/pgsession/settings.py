@@ -124,6 +124,8 @@ class SessionSettings:
             read_setting("database_url", _checked_conninfo, self.database_url)
         for name in ("value_limit", "pool_size", "timeout"):
             _check_positive(name, getattr(self, name))
+        if self.schema is not None and not str(self.schema).isprintable():
+            raise SettingsError("schema has a line break or another control character.")
         TableName(self.schema, self.table)
         _check_exclude(self.exclude)
         if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:

@@ -27,6 +27,8 @@ from tests.pages import fill
         pytest.param(200, {"cache-control": "no-store"}, False, id="no-store"),
         pytest.param(200, {"cache-control": 'private="set-cookie"'}, True, id="private header"),
         pytest.param(200, {"cache-control": "x-private"}, True, id="longer word"),
+        pytest.param(200, {"cache-control": 'public, a="b, private, c"'}, True, id="quoted"),
+        pytest.param(200, {"cache-control": "no-store, must-understand"}, True, id="understood"),
         pytest.param(200, {"expires": "Thu, 01 Jan 2099 00:00:00 GMT"}, True, id="expires"),
         pytest.param(200, {"etag": '"1"'}, True, id="etag"),
         pytest.param(200, {"last-modified": "Thu, 01 Jan 1970 00:00:00 GMT"}, True, id="modified"),

@@ -1,20 +1,26 @@
 """Warnings about cookies that browsers drop, or that another middleware overwrites."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from httpx import AsyncClient
+from httpx import ASGITransport, AsyncClient
+from itsdangerous import TimestampSigner
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware as StarletteSessionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
+from starlette.types import Message
 
 from pgsession import MemoryStore, SessionMiddleware
 from tests.applications import SECRET
 from tests.pages import fill, read
+
+#: A cookie of Starlette's own middleware: JSON, a time and a signature.
+THEIRS = TimestampSigner(SECRET).sign(b64encode(b'{"a": 1}')).decode()
 
 Visit = Callable[..., AsyncClient]
 
@@ -92,9 +98,76 @@ async def test_outside(
     client = visit(MemoryStore(), read, outside=(outside,), https_only=False)
 
     for _ in range(2):
-        await client.get("/read", headers={"cookie": f"{name}=eyJhIjogMX0=.Zx0000.abc"})
+        await client.get("/read", headers={"cookie": f"{name}={THEIRS}"})
 
     assert [record.args for record in caplog.records] == [("session",)] * number
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        pytest.param(f"session={'k' * 40}.{'s' * 43}", id="forged"),
+        pytest.param(f"session={'k' * 40}...1800000000.{'s' * 43}", id="another secret's"),
+        pytest.param("session=garbage", id="garbage"),
+    ],
+)
+async def test_outside_and_forged(
+    visit: Visit, caplog: pytest.LogCaptureFixture, cookie: str
+) -> None:
+    """A cookie that nobody verifies is no sign of a middleware with our name."""
+    outside = Middleware(StarletteSessionMiddleware, secret_key=SECRET, session_cookie="another")
+    client = visit(MemoryStore(), read, outside=(outside,), https_only=False)
+
+    await client.get("/read", headers={"cookie": cookie})
+
+    assert caplog.records == []
+
+
+async def test_deleted_by_the_handler(visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
+    """A handler that also deletes the cookie itself causes no warning."""
+
+    async def leave(request: Request) -> Response:
+        request.session.clear()
+        response = Response()
+        response.delete_cookie("__Host-session", secure=True)
+        return response
+
+    client = visit(MemoryStore(), fill, routes=(Route("/leave", leave),))
+    await client.get("/fill")
+
+    await client.get("/leave")
+
+    assert caplog.records == []
+
+
+async def test_request_within_a_request(secret_key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An application that calls itself with the scope of a request causes no warning."""
+
+    async def batch(request: Request) -> Response:
+        scope = {**request.scope, "path": "/read"}
+
+        async def drop(_message: Message) -> None:
+            pass
+
+        await app(scope, request.receive, drop)
+        return Response()
+
+    app = Starlette(routes=[Route("/read", store_something), Route("/batch", batch)])
+    app.add_middleware(SessionMiddleware, store=MemoryStore(), secret_key=secret_key)
+    async with AsyncClient(transport=ASGITransport(app), base_url="https://testserver") as client:
+        await client.get("/batch")
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(("same_site", "number"), [("lax", 1), ("none", 0)], ids=["lax", "none"])
+async def test_partitioned(
+    visit: Visit, caplog: pytest.LogCaptureFixture, same_site: str, number: int
+) -> None:
+    """A partitioned cookie that no other site gets causes a warning."""
+    await visit(MemoryStore(), read, partitioned=True, same_site=same_site).get("/read")
+
+    assert len(caplog.records) == number
 
 
 @pytest.mark.parametrize(

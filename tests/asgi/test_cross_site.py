@@ -75,6 +75,7 @@ async def test_dropped(
         pytest.param("GET", LINK, {}, id="link"),
         pytest.param("HEAD", LINK, {}, id="HEAD"),
         pytest.param("GET", LINK, {"same_site": "strict"}, id="link, strict"),
+        pytest.param("GET", sent("cross-site", "navigate", "empty"), {}, id="service worker"),
         pytest.param("POST", sent("same-site"), {}, id="form of a sibling"),
         pytest.param("POST", sent("same-origin"), {}, id="own form"),
         pytest.param("POST", sent("none"), {}, id="by the user"),
@@ -154,28 +155,41 @@ async def test_planted_cookie(visit: Visit, cookie_of: Callable[[str], str]) -> 
     assert "set-cookie" not in (await client.get("/logout", headers=headers)).headers
 
 
-async def test_living_planted_cookie(visit: Visit, cookie_of: Callable[[str], str]) -> None:
-    """A living session whose cookie came is used, but its cookie is not written anew."""
+async def test_living_cookie(visit: Visit, cookie_of: Callable[[str], str]) -> None:
+    """If the cookie came all the same, as with a redirect back to the site, all is as always."""
     store = MemoryStore()
     key = await store.generate({"user": "ann"}, period=60)
-    client = visit(store, fill, routes=(CART,), touch_after=0)
+    client = visit(store, fill, logout, routes=(CART,), touch_after=0)
+    headers = {**FORM, "cookie": cookie_of(key)}
 
-    response = await client.post("/cart", headers={**FORM, "cookie": cookie_of(key)})
-
-    assert "set-cookie" not in response.headers
+    assert "set-cookie" in (await client.post("/cart", headers=headers)).headers
     assert await value_of(store, key) == {"user": "ann", "cart": [1]}
-
-
-async def test_logout_with_planted_cookie(visit: Visit, cookie_of: Callable[[str], str]) -> None:
-    """A logout ends the session whose cookie came, and leaves the cookies of the browser alone."""
-    store = MemoryStore()
-    key = await store.generate({"user": "eve"})
-    headers = {**sent("cross-site", "no-cors", "image"), "cookie": cookie_of(key)}
-
-    response = await visit(store, logout).get("/logout", headers=headers)
-
-    assert "set-cookie" not in response.headers
+    headers |= sent("cross-site", "no-cors", "image")
+    assert "set-cookie" in (await client.get("/logout", headers=headers)).headers
     assert await store.get(key) is None
+
+
+async def test_dropped_and_renewed(visit: Visit) -> None:
+    """What follows a renewal is kept, even if something was dropped before."""
+
+    async def stream(request: Request) -> Response:
+        session = request.session
+        assert isinstance(session, Session)
+        session["early"] = True
+        await session.save()
+        session.renew()
+
+        async def body() -> Any:
+            yield b"first"
+            session["late"] = True
+
+        return StreamingResponse(body())
+
+    client = visit(MemoryStore(), read, routes=(Route("/stream", stream, methods=["POST"]),))
+
+    await client.post("/stream", headers=FORM)
+
+    assert (await client.get("/read")).json() == {"early": True, "late": True}
 
 
 async def test_reading(visit: Visit, caplog: pytest.LogCaptureFixture) -> None:

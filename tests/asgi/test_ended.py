@@ -58,6 +58,20 @@ async def test_change(ended: Session, name: str) -> None:
     assert ended == {"user": "ann", "cart": [1]}
 
 
+async def test_bound_before(visit: Callable[..., AsyncClient]) -> None:
+    """A method that was taken from the session before the end is an error too."""
+    bound: list[Any] = []
+
+    def take(session: Session) -> None:
+        bound.extend((session.pop, session.update, session.__setitem__, session.clear))
+
+    await visit(MemoryStore(), take).get("/take")
+
+    for change in bound:
+        with pytest.raises(RequestEndedError):
+            change(*["user"] * {"pop": 1, "__setitem__": 2}.get(change.__name__, 0))
+
+
 def test_every_change() -> None:
     """Every method that changes a dict is among those that are an error."""
     assert {*WRITES} <= CHANGES.keys()

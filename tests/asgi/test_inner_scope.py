@@ -92,6 +92,20 @@ def test_defaults(outer: dict[str, Any], inner: InnerScope) -> None:
     assert outer["path"] == "/"
 
 
+def test_added_outside(outer: dict[str, Any], inner: InnerScope) -> None:
+    """What the middleware outside adds later is found inside."""
+    outer["verified"] = True
+
+    assert "verified" in inner
+    assert inner["verified"]
+    assert inner.get("verified")
+    assert inner.get("missing", 5) == 5
+    del inner["session"]
+    assert "session" not in inner
+    with pytest.raises(KeyError, match="session"):
+        inner["session"]
+
+
 def test_copies(inner: InnerScope) -> None:
     """A copy is a plain dict."""
     for copied in (copy.copy(inner), inner.copy(), pickle.loads(pickle.dumps({**inner}))):  # noqa: S301 - ours

@@ -64,6 +64,60 @@ async def test_existing(visit: Callable[..., AsyncClient], path: str) -> None:
     assert await value_of(store, client) == {"user": "ann", "late": True}
 
 
+async def test_changed_while_saved(visit: Callable[..., AsyncClient]) -> None:
+    """What is changed while the late changes are saved is saved too."""
+    session: Any = None
+
+    class Store(MemoryStore):
+        async def merge(self, *arguments: Any, **keywords: Any) -> None:
+            await super().merge(*arguments, **keywords)
+            session.setdefault("later", True)
+
+    async def change(request: Request) -> Response:
+        nonlocal session
+        session = request.session
+
+        def work() -> None:
+            session["late"] = True
+
+        return Response(background=BackgroundTask(work))
+
+    store = Store()
+    client = visit(store, fill, routes=(Route("/change", change),))
+    await client.get("/fill")
+
+    await client.get("/change")
+
+    assert await value_of(store, client) == {"user": "ann", "late": True, "later": True}
+
+
+@pytest.mark.parametrize(
+    ("rule", "number"),
+    [
+        pytest.param("public, max-age=60", 1, id="for everybody"),
+        pytest.param("private", 0, id="private"),
+    ],
+)
+async def test_first_read_in_the_body(
+    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture, rule: str, number: int
+) -> None:
+    """A body that a cache may keep, and that is the first to use the session, is a warning."""
+
+    async def greet(request: Request) -> Response:
+        async def body() -> AsyncIterator[str]:
+            yield f"hello {request.session['user']}"
+
+        return StreamingResponse(body(), headers={"cache-control": rule})
+
+    client = visit(MemoryStore(), fill, routes=(Route("/greet", greet),))
+    await client.get("/fill")
+
+    for _ in range(2):
+        assert (await client.get("/greet")).text == "hello ann"
+
+    assert len(caplog.records) == number
+
+
 @pytest.mark.parametrize("path", ["/stream", "/work_later"])
 async def test_new(
     visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture, path: str

@@ -348,7 +348,10 @@ async def test_retired_secret(visit: Callable[..., AsyncClient]) -> None:
         pytest.param("http://localhost:8000", 0, id="localhost"),
         pytest.param("http://127.0.0.1:8000", 0, id="127.0.0.1"),
         pytest.param("http://[::1]:8000", 0, id="::1"),
-        pytest.param("http://app.localhost", 0, id="below localhost"),
+        pytest.param("http://app.localhost:8000", 0, id="below localhost"),
+        pytest.param("http://127.0.0.2", 0, id="127.0.0.2"),
+        pytest.param("http://localhost.example.org", 1, id="like localhost"),
+        pytest.param("http://127.0.0.1.example.org", 1, id="like 127.0.0.1"),
     ],
 )
 async def test_plain_http(

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pgsession import MemoryStore, SessionMiddleware
+from pgsession import MemoryStore, SessionExcludedError, SessionMiddleware
 from tests.pages import fill, read
 
 SECRET = "a secret of the inner application that is long enough"
@@ -157,6 +157,31 @@ async def test_outside_and_excluded(visit: Callable[..., AsyncClient]) -> None:
     client = visit(MemoryStore(), read, outside=(Middleware(Stranger),), exclude=["/read"])
 
     assert (await client.get("/read")).json() == {"stranger": 1}
+
+
+async def test_excluded_scope_of_an_earlier_request(secret_key: str) -> None:
+    """A scope that is used again does not show an excluded request the session before."""
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["path"] == "/excluded":
+            with pytest.raises(SessionExcludedError):
+                scope["session"]["user"]
+        else:
+            scope["session"]["user"] = "ann"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    site = SessionMiddleware(app, MemoryStore(), secret_key, exclude=["/excluded"])
+    scope: Scope = {"type": "http", "path": "/", "headers": [], "method": "GET"}
+
+    async def receive() -> Message:
+        raise NotImplementedError
+
+    async def send(_message: Message) -> None:
+        pass
+
+    await site(scope, receive, send)
+    scope["path"] = "/excluded"
+    await site(scope, receive, send)
 
 
 async def test_route_is_known_outside(visit: Callable[..., AsyncClient]) -> None:

@@ -1,14 +1,22 @@
 """Browsers that send several cookies of our name."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
 
-from pgsession import MemoryStore, PostgresStore, Session
+from pgsession import (
+    MemoryStore,
+    PostgresStore,
+    Session,
+    SessionNotFoundError,
+    StoreUnavailableError,
+)
 from pgsession.core.cookie import Cookie
-from tests.pages import NAME, fill, login, logout, pop, read, value_of
+from tests.pages import NAME, fill, login, logout, pop, read, refill, value_of
 
 FORGED = f"{NAME}={'k' * 40}...1800000000.{'s' * 43}"
 
@@ -161,6 +169,90 @@ async def test_change(visit: Visit, cookie_of: CookieOf) -> None:
     assert "set-cookie" not in response.headers
     assert await value_of(store, older) == {"user": "eve"}
     assert await value_of(store, younger) == {"user": "ann", "n": 1}
+
+
+@pytest.mark.parametrize("change", [refill, login], ids=["cleared and filled", "login"])
+async def test_cleared_and_filled(
+    visit: Visit, postgres: PostgresStore, cookie_of: CookieOf, change: Any
+) -> None:
+    """A session that is cleared and filled, or renewed, ends the others too."""
+    twin, key = await postgres.generate({"user": "eve"}), await postgres.generate({"user": "ann"})
+
+    await visit(postgres, change).get(
+        f"/{change.__name__}", headers={"cookie": f"{cookie_of(key)}; {cookie_of(twin)}"}
+    )
+
+    assert await value_of(postgres, twin) is None
+
+
+@pytest.mark.parametrize("notice", [Session.reload, Session.save], ids=["reload", "save"])
+async def test_logout_of_an_ended_session(
+    visit: Visit, postgres: PostgresStore, cookie_of: CookieOf, notice: Any
+) -> None:
+    """A logout from a session that another request has ended ends the others all the same."""
+    twin, key = await postgres.generate({"user": "eve"}), await postgres.generate({"user": "ann"})
+
+    async def leave(session: Session) -> None:
+        await postgres.clear(key)
+        session["n"] = 1
+        with suppress(SessionNotFoundError):
+            await notice(session)
+        session.clear()
+
+    header = {"cookie": f"{cookie_of(twin)}; {cookie_of(key)}"}
+    client = visit(postgres, leave, read)
+
+    assert (await client.get("/leave", headers=header)).status_code == 200
+
+    assert (await client.get("/read", headers=header)).json() == {}
+
+
+async def test_failed_login(visit: Visit, cookie_of: CookieOf) -> None:
+    """If a login fails half-way, the visitor has the session from before, not another one."""
+    failing = True
+
+    class Store(MemoryStore):
+        async def renew(self, *arguments: Any, **keywords: Any) -> str:
+            if failing:
+                raise StoreUnavailableError
+            return await super().renew(*arguments, **keywords)
+
+    store = Store()
+    keys = [await store.generate({"n": number}) for number in range(2)]
+    header = {"cookie": "; ".join(map(cookie_of, keys))}
+    client = visit(store, login, read)
+
+    assert (await client.get("/login", headers=header)).status_code == 503
+
+    assert (await client.get("/read", headers=header)).json() == {"n": 1}
+    failing = False
+    assert (await client.get("/login", headers=header)).status_code == 200
+
+
+async def test_many(visit: Visit, cookie_of: CookieOf) -> None:
+    """A living session is found behind any number of ended ones."""
+    store = MemoryStore()
+    key = await store.generate({"user": "ann"})
+    ended = [cookie_of(f"{number:040}") for number in range(500)]
+
+    response = await visit(store, read).get(
+        "/read", headers={"cookie": "; ".join([*ended, cookie_of(key)])}
+    )
+
+    assert response.json() == {"user": "ann"}
+
+
+async def test_older_copy(visit: Visit, secret_key: str) -> None:
+    """An older cookie with the same key does not make each response set the cookie."""
+    store = MemoryStore()
+    key = await store.generate({"user": "ann"})
+    own = Cookie(secret_keys=[secret_key])
+    pairs = [own.write(key, age).decode().partition(";")[0] for age in (timedelta(days=7), None)]
+    client = visit(store, read, max_age=None)
+
+    for order in 1, -1:
+        header = {"cookie": "; ".join(pairs[::order])}
+        assert "set-cookie" not in (await client.get("/read", headers=header)).headers
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,16 @@ async def test_drained(store: Store) -> None:
     assert await store.get(key) is None
 
 
+async def test_several_if_empty(store: Store) -> None:
+    """Several sessions cannot be cleared only if they are empty: none is cleared."""
+    keys = [await store.generate() for _ in range(2)]
+
+    with pytest.raises(TypeError, match="one key"):
+        await store.clear(*keys, only_if_empty=True)
+
+    assert await store.get(keys[0]) is not None
+
+
 async def test_several(store: Store) -> None:
     """Several sessions are cleared together, and dead keys among them are fine."""
     keys = [await store.generate({"n": number}) for number in range(3)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -66,6 +67,30 @@ async def test_read_only_and_due(server: Server, report: Report) -> None:
         assert entry is not None
         assert entry.period <= timedelta(hours=1)
     assert report.seen.longest < SLACK
+
+
+async def test_read_only_and_written(server: Server, report: Report) -> None:
+    """Writes that a read-only server rejects do not replace connections without end."""
+    async with opened_site(server.conninfo(), report.seen) as site:
+        key = await site.store.generate({"a": "1"})
+        with read_only(server):
+            server.wait_until("SELECT current_setting('default_transaction_read_only') = 'on'")
+            before, start, rejected = made(site.store), time.monotonic(), 0
+            while rejected < 100:  # the setting takes effect after a moment
+                answer = await site.get("/write", key, a=str(time.monotonic()))
+                rejected += answer.status_code == 503
+            seconds = time.monotonic() - start
+        # In a second, at most as many as the pool has, and those that are made for them.
+        assert made(site.store) - before <= (seconds + 2) * 10
+
+
+def made(store: PostgresStore) -> int:
+    """Return how many connections the store has made."""
+    engine = store._engine  # noqa: SLF001 - psycopg's pool counts them
+    assert engine is not None
+    pool = engine.pool._pool  # noqa: SLF001 - as above
+    assert pool is not None
+    return pool.get_stats()["connections_num"]
 
 
 async def test_read_only_at_start(server: Server) -> None:

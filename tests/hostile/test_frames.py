@@ -79,6 +79,10 @@ def test_environment(variables: dict[str, str]) -> None:
             lambda: SessionSettings(secret_key=[SECRET, "hunter2"], database_url=URL), id="secrets"
         ),
         pytest.param(
+            lambda: SessionMiddleware(Starlette(), secret_key={SECRET, "hunter2"}),  # type: ignore[arg-type] # a mistake
+            id="set",
+        ),
+        pytest.param(
             lambda: SessionSettings(secret_key=SECRET, database_url=URL + "?bogus=1"), id="URL"
         ),
         pytest.param(
@@ -148,12 +152,41 @@ def test_request(page: str) -> None:
     assert [where for where, text in ours if key in text or SECRET in text] == []
 
 
+async def test_broken_connection() -> None:
+    """If the server cannot send a response, the cookie that it sets does not show."""
+    store = pgsession.MemoryStore()
+    made: list[str] = []
+
+    class Store(pgsession.MemoryStore):
+        async def generate(self, *arguments: Any, **keywords: Any) -> str:
+            made.append(await store.generate(*arguments, **keywords))
+            return made[0]
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        scope["session"]["user"] = "ann"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        del message  # the server's own
+        raise ApplicationError
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "scheme": "https"}
+
+    with pytest.raises(ApplicationError) as caught:
+        await SessionMiddleware(app, Store(), SECRET)(scope, send, send)
+
+    assert_hidden(caught.value, made[0])
+
+
 def test_hidden() -> None:
     """What is hidden is what it was, but for its repr."""
     assert hidden("a") == "a"
     assert hidden(b"a") == b"a"
     assert hidden(["a", b"b"]) == ["a", b"b"]
     assert hidden(("a", b"b")) == ("a", b"b")
+    assert hidden({"a"}) == {"a"}
+    assert hidden(bytearray(b"a")) == b"a"
+    assert "s3cret" not in repr(hidden({"s3cret"}))
     assert "s3cret" not in repr(hidden(["s3cret"]))
     assert hidden(None) is None
     shown = [Hidden("s3cret"), HiddenBytes(b"s3cret"), HiddenDict(a="s3cret")]

@@ -74,7 +74,7 @@ def times_called(cookie: Cookie, header: bytes) -> int:
 @pytest.mark.parametrize("make", LONG.values(), ids=LONG)
 def test_calls(cookie: Cookie, make: Callable[[int], bytes]) -> None:
     """Only the first 64 kB of a header cause calls, at most 21 for each forgery in them."""
-    few, many = (times_called(cookie, make(size)) for size in (READ, 10 * READ))
+    few, many = (times_called(cookie, make(size)) for size in (2 * READ, 20 * READ))
 
     assert many == few < 21 * READ // 100
 
@@ -106,5 +106,6 @@ def test_signatures(secrets: int) -> None:
     )
 
     each = (ten - one) // 9
-    assert all_read == more == one + each * (READ // 100 - 1)
+    assert all_read == one + each * (READ // 100 - 1)
+    assert abs(more - all_read) <= 4  # to cut the header
     assert each <= 8 + 12 * secrets

@@ -197,8 +197,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "core/cookie.py",
-                "            is_newest = False\n        return None\n",
-                "            is_newest = False\n"
+                "            is_current = False\n        return None\n",
+                "            is_current = False\n"
                 '        return FoundCookie(Hidden(key, "ascii"), None, is_current=False)\n',
             ),
         ),
@@ -275,8 +275,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "extend = session.accessed or not may_be_shared(status, headers)",
-                "extend = True",
+                "self._is_extension_due() and not may_be_shared(status, headers)",
+                "True",
             ),
         ),
         ("tests/asgi/test_caching.py::test_public_page",),

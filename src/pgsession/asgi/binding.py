@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from starlette.types import Scope
 
@@ -24,6 +24,9 @@ from pgsession.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
+
+#: How often the changes after a response are saved, if more are made meanwhile.
+_LATE_SAVES: Final = 3
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -57,6 +60,7 @@ class Binding(SessionRow):
         """Begin with the cookie that came with the request, and what the store has for its key."""
         self._found = found
         if entry is not None:
+            self._came_alive = True
             self._key = found.key
             self.session = Session(entry, attachment=self)
             self._note_entry(entry)
@@ -137,7 +141,9 @@ class Binding(SessionRow):
             )
             return
         try:
-            await self.save()
+            for _ in range(_LATE_SAVES):
+                if self.session.modified:  # also what was changed while it was saved
+                    await self.save()
         except SessionNotFoundError:
             _LOGGER.info("A session ended before the changes of a long response were saved.")
 

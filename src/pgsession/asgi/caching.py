@@ -6,12 +6,16 @@ The rules are those of RFC 9111; RFC 9213 adds headers for one kind of cache, su
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 #: The headers of an ASGI message: names and values.
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _RULE: Final = b"cache-control"
+
+_QUOTED: Final = re.compile(rb'"[^"]*"')
 
 #: Headers with a rule for some caches only, beside those that end with ``-cache-control``.
 _TARGETED: Final = frozenset({b"surrogate-control", b"edge-control", b"x-accel-expires"})
@@ -26,7 +30,7 @@ _KEPT_STATUSES: Final = frozenset({301, 304, 308})
 _PRIVATE: Final = (_RULE, b"private, no-store")
 
 
-def may_be_shared(status: int, headers: Headers) -> bool:
+def may_be_shared(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return True if a shared cache may keep the response, and give it to other visitors."""
     named = [(name.lower(), value.lower()) for name, value in headers]
     if any(not _forbids_sharing(value) for name, value in named if _is_targeted(name)):
@@ -52,6 +56,13 @@ def _is_targeted(name: bytes) -> bool:
 
 
 def _forbids_sharing(rule: bytes) -> bool:
-    """Return True for ``private`` or ``no-store``; ``private="name"`` protects one header only."""
-    directives = {directive.strip() for directive in rule.replace(b";", b",").split(b",")}
-    return bool(directives & {b"private", b"no-store"})
+    """Return True for ``private`` or ``no-store``.
+
+    ``private="name"`` protects one header only. With ``must-understand`` a cache
+    may ignore ``no-store``.
+    """
+    plain = _QUOTED.sub(b'""', rule).replace(b";", b",")
+    directives = {directive.strip() for directive in plain.split(b",")}
+    return b"private" in directives or (
+        b"no-store" in directives and b"must-understand" not in directives
+    )

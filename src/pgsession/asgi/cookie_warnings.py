@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 
 from starlette.types import Scope
@@ -13,7 +14,9 @@ from pgsession.core.cookie import Cookie
 _LOGGER = logging.getLogger("pgsession")
 
 #: Hosts to which browsers send a Secure cookie over plain HTTP.
-_LOCAL: Final = (b"localhost", b"127.0.0.1", b"[::1]")
+_LOCAL: Final = re.compile(rb"(?:.*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\]")
+
+_DELETION: Final = re.compile(rb"max-age=0\b|expires=thu, 01 jan 1970")
 
 _PLAIN_HTTP: Final = (
     "A Secure session cookie was set over plain HTTP, so the browser will drop it. Serve "
@@ -30,6 +33,11 @@ _CROSS_SITE: Final = (
     "the session was dropped: a new session would take the place of the visitor's. Answer such a "
     "request with a redirect (303) to a page that stores it, or call session.renew() if the "
     "request signs a visitor in."
+)
+_READ_LATE: Final = (
+    "A session was first used after its response had started, so the response does not say "
+    "Vary: Cookie, and a cache may give it to others. Use the session before the response starts, "
+    "or call session.mark_accessed() there."
 )
 _SAME_NAME: Final = (
     "Another session middleware in this application uses the cookie name %s too, so the two "
@@ -51,22 +59,30 @@ class CookieWarnings:
         if self._cookie.secure and _is_plain_http(scope, host):
             self._warn(_PLAIN_HTTP)
         domain = (self._cookie.domain or "").lower().lstrip(".").encode("ascii")
-        name = host.rpartition(b":")[0] or host
-        if domain and host and name.lower() != domain and not name.lower().endswith(b"." + domain):
+        name = _name_of(host)
+        if domain and name and name != domain and not name.endswith(b"." + domain):
             self._warn(_OTHER_DOMAIN)
 
     def cross_site(self) -> None:
         """Warn that the changes of a request from another site were dropped."""
         self._warn(_CROSS_SITE)
 
+    def read_late(self) -> None:
+        """Warn that a streaming response was the first to read the session."""
+        self._warn(_READ_LATE)
+
     def same_name(self) -> None:
         """Warn that another middleware uses the cookie's name."""
         self._warn(_SAME_NAME, self._cookie.name)
 
     def check_neighbour(self, headers: Headers) -> None:
-        """Warn if the application has set a cookie of our name."""
+        """Warn if the application has set a cookie of our name; it may delete one."""
         for name, value in headers:
-            if value.startswith(self._set_cookie) and name.lower() == b"set-cookie":
+            if (
+                value.startswith(self._set_cookie)
+                and name.lower() == b"set-cookie"
+                and not _DELETION.search(value.lower())
+            ):
                 self.same_name()
 
     def _warn(self, text: str, *arguments: str) -> None:
@@ -78,4 +94,10 @@ class CookieWarnings:
 def _is_plain_http(scope: Scope, host: bytes) -> bool:
     if scope.get("scheme", "http") not in {"http", "ws"}:
         return False
-    return not (host.startswith(_LOCAL) or host.endswith(b".localhost"))
+    return _LOCAL.fullmatch(_name_of(host)) is None
+
+
+def _name_of(host: bytes) -> bytes:
+    """Return the name in a Host header, in lower case and without the port."""
+    name, _, port = host.lower().rpartition(b":")
+    return name if port.isdigit() else host.lower()

@@ -30,8 +30,8 @@ def comes_without_cookie(scope: Scope, same_site: SameSite) -> bool:
     }
     if said.get(b"sec-fetch-site") != b"cross-site":
         return False
-    is_whole_page = (
-        said.get(b"sec-fetch-mode") == b"navigate"
-        and said.get(b"sec-fetch-dest", b"document") == b"document"
-    )
+    # A service worker that passes a navigation on has an empty destination.
+    is_whole_page = said.get(b"sec-fetch-mode") == b"navigate" and said.get(
+        b"sec-fetch-dest", b""
+    ) in {b"document", b"empty", b""}
     return not (is_whole_page and scope.get("method") in {"GET", "HEAD"})

@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from pgsession.core.session import Session
-from pgsession.core.tracked import WRITES
 from pgsession.errors import RequestEndedError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -35,7 +34,9 @@ class EndedSession(Session):
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(dict.items(self)),)
 
-    def renew(self) -> NoReturn:
+    # Each method that changes the session calls one of these, also one that was bound before.
+
+    def note_change(self) -> NoReturn:
         raise RequestEndedError
 
     def _check_not_started(self) -> NoReturn:
@@ -43,14 +44,6 @@ class EndedSession(Session):
 
     def _attached(self) -> NoReturn:
         raise RequestEndedError
-
-
-def _rejecting(name: str) -> Callable[..., NoReturn]:
-    @wraps(getattr(dict, name))
-    def rejected(*_: object, **__: object) -> NoReturn:
-        raise RequestEndedError
-
-    return rejected
 
 
 def _warning(name: str) -> Callable[..., Any]:
@@ -75,7 +68,5 @@ def _warn_if_mutable(members: Iterable[object]) -> None:
 
 
 # In a loop, so that type checkers see the signatures of `dict`.
-for _name in WRITES:
-    setattr(EndedSession, _name, _rejecting(_name))
 for _name in ("copy", "items", "values"):
     setattr(EndedSession, _name, _warning(_name))

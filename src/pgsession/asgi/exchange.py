@@ -28,6 +28,8 @@ _STARTS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
 
+_BODY: Final = "http.response.body"
+
 #: A response with this status or above says that the request has failed: nothing is saved.
 _SERVER_ERROR: Final = 500
 
@@ -48,8 +50,8 @@ class Exchange(Binding):
     the application's call ends: `finish`.
     """
 
-    #: At the start of the response there was no cookie, and the session was empty and unused.
-    is_unused: bool = False
+    #: The message that has started the response, if the session was not used before.
+    _unused_start: Message | None = None
     #: A 503 was sent in place of the application's response.
     _is_replaced: bool = False
     #: The outage log has counted this request.
@@ -67,10 +69,9 @@ class Exchange(Binding):
         self._scope = scope
         self._send = send
 
-    @property
-    def cookie_name(self) -> str:
-        """The name of the cookie."""
-        return self._policy.cookie.name
+    def shares_cookie_with(self, policy: Policy) -> bool:
+        """Return True if another middleware, of this policy, uses the same cookie name."""
+        return policy is not self._policy and policy.cookie.name == self._policy.cookie.name
 
     async def look_up(self, cookies: Sequence[FoundCookie]) -> bool:
         """Load the session of the cookies that came. Return False if a 503 was sent instead.
@@ -103,10 +104,15 @@ class Exchange(Binding):
     async def _look_up_twins(
         self, cookies: Sequence[FoundCookie]
     ) -> tuple[FoundCookie, Entry | None]:
-        by_key: dict[str, FoundCookie] = {cookie.key: cookie for cookie in cookies}
-        key, entry = await self._policy.store.get_newest(tuple(by_key)) or (cookies[0].key, None)
-        found = by_key.pop(key)
-        self._twins = tuple(by_key)
+        keys, store = dict.fromkeys(cookie.key for cookie in cookies), self._policy.store
+        key: str = cookies[0].key
+        entry: Entry | None
+        if len(keys) == 1:
+            entry = await store.get(key)
+        else:
+            key, entry = await store.get_newest(tuple(keys)) or (key, None)
+        found, *self._copies = (cookie for cookie in cookies if cookie.key == key)
+        self._twins = tuple(each for each in keys if each != key)
         return found, entry
 
     def is_finished(self) -> bool:
@@ -120,6 +126,8 @@ class Exchange(Binding):
         Return the server's own awaitable if there is nothing to commit.
         """
         if self.started or message["type"] not in _STARTS:
+            if self._unused_start is not None and message["type"] == _BODY:
+                self._check_late_use(self._unused_start)
             return self._drop(message) if self._is_replaced else self._send(message)
         session = self.session
         if (
@@ -129,8 +137,15 @@ class Exchange(Binding):
             or self._found is not None  # the expiry or the cookie may be due
         ):
             return self._start(message)
-        self.started = self.is_unused = True  # nothing to commit
+        self.started, self._unused_start = True, message  # nothing to commit
         return self._send(message)
+
+    def _check_late_use(self, start: Message) -> None:
+        """Warn if a body that a cache may keep was the first to use the session."""
+        if self.session.accessed:
+            self._unused_start = None
+            if may_be_shared(start.get("status", 0), start.get("headers", ())):
+                self._policy.warnings.read_late()
 
     async def _drop(self, message: Message) -> None:
         """Drop the rest of a response that was replaced. Raise to end one that streams."""
@@ -183,6 +198,7 @@ class Exchange(Binding):
             await self._replace(error)
             return
         self.started = True
+        self._unused_start = None if session.accessed else dict(message, headers=headers)
         if cookie is not None or self._scope.get("session") is not session:
             self._policy.warnings.check_neighbour(headers)
         cookies = () if cookie is None else (*self._twin_deletions(), cookie)
@@ -197,10 +213,10 @@ class Exchange(Binding):
         """
         cookie, scope = self._policy.cookie, self._scope
         self._policy.warnings.check_cookie(scope)
-        if not self._has_new_key:
+        if not self._has_new_key or self._found is None:
             return ()
-        came, ours = cookie.count(scope["headers"])
-        if not came or came != ours:
+        came = cookie.count(scope["headers"])
+        if came != len(cookie.find(scope["headers"])):
             return ()
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         return cookie.delete_twins(host.decode("latin-1"), several=came > 1)

@@ -128,9 +128,7 @@ class SessionMiddleware:
         scope["session"] = session
         try:
             await self.app(scope, receive, exchange.send)
-            # Skip the session work for requests without a session.
-            is_visitor = exchange.is_unused and session.is_empty
-            if not (is_visitor or exchange.is_finished()):
+            if not exchange.is_finished():
                 await exchange.finish()
         except (*UNAVAILABLE_ERRORS, ExceptionGroup) as error:
             if not await exchange.answer_error(error):
@@ -142,12 +140,12 @@ class SessionMiddleware:
 
     def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
         """Return a scope for the application, apart from the session that stands outside."""
-        outer, cookie = scope["session"], self._policy.cookie
+        outer, policy = scope["session"], self._policy
         if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
             exchange = outer.attachment
-            is_same = isinstance(exchange, Exchange) and exchange.cookie_name == cookie.name
-        else:  # its name is not known, but a cookie of ours that we have not signed may be its
-            is_same = not cookies and cookie.count(scope["headers"])[0] > 0
+            is_same = isinstance(exchange, Exchange) and exchange.shares_cookie_with(policy)
+        else:  # its name is not known, but the form of its cookie is
+            is_same = not cookies and policy.cookie.is_of_starlette(scope["headers"])
         if is_same:
             self._policy.warnings.same_name()
         return InnerScope(scope)
@@ -158,8 +156,10 @@ class SessionMiddleware:
             lifespan = Lifespan(self.app, self._policy.store, is_strict=self._policy.is_strict)
             await lifespan(scope, receive, send)
             return
-        if scope["type"] in _SESSION_SCOPES and "session" not in scope:
-            scope["session"] = ExcludedSession()
+        if scope["type"] in _SESSION_SCOPES:
+            outer = scope.get("session")
+            if outer is None or type(outer) is EndedSession:  # of an earlier request
+                scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
 
 

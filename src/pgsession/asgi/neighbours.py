@@ -22,6 +22,20 @@ class InnerScope(dict[str, Any]):
         super().__init__(outer)
         self._outer = outer
 
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - what the middleware outside adds
+        if name == _SESSION:
+            raise KeyError(name)
+        return self._outer[name]
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (name != _SESSION and name in self._outer)
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as dict.get
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
     def __copy__(self) -> dict[str, Any]:
         return dict(self)
 

@@ -56,6 +56,12 @@ class Policy:
                 "secret_key repeats a few characters, so it can be guessed. Make one with "
                 "`pgsession secret`."
             )
+        if cookie.partitioned and cookie.same_site != "none":
+            _LOGGER.warning(
+                "partitioned=True has no effect with same_site=%r: in other sites, for which it is "
+                'made, browsers drop the cookie. Set same_site="none", or leave partitioned out.',
+                cookie.same_site,
+            )
         return cls(
             store=store,
             cookie=cookie,

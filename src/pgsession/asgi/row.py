@@ -83,6 +83,8 @@ class SessionRow(RowCookie):
         """
         change, changes, wishes = decision
         if change is Change.NOTHING:
+            if self._lost and wishes[0]:  # cleared, though another request has ended it
+                await self._clear_twins(store)
             return
         session = self.session
         if change in _CHANGES_OF_VALUE:
@@ -106,7 +108,10 @@ class SessionRow(RowCookie):
         has_own_period = session.granted is not None
         granted = has_own_period if session.period_changed else None
         match change:
-            case Change.MERGE | Change.REPLACE:
+            case Change.MERGE:
+                await store.merge(key, changes, period=period, granted=granted)
+            case Change.REPLACE:
+                await self._clear_twins(store)
                 await store.merge(key, changes, period=period, granted=granted)
             case Change.TOUCH:
                 await store.touch(key, period=session.period, granted=granted)
@@ -116,35 +121,40 @@ class SessionRow(RowCookie):
                 session.mark_accessed()  # else `Exchange.send` would skip the cookie
                 self._note_new_key("A session was created.")
             case Change.RENEW:
-                # A twin that is younger would hide this session. They are ended first: after a
-                # renewal nothing may fail, or the browser would not get the new key.
                 await self._clear_twins(store)
                 self._key = await store.renew(key, changes, period=period, granted=granted)
                 self._note_new_key("A session got a new key.")
             case Change.DRAIN:
+                await self._clear_twins(store)
                 await store.merge(key, changes, period=period, granted=granted)
                 if await store.clear(key, only_if_empty=True):
-                    await self._clear_twins(store)
                     self._end()
             case Change.DESTROY:
                 await store.clear(key, *self._twins)
                 self._end()
             case Change.FORGET:
-                self._cookie_due = True
+                self._cookie_due = self._has_new_key = True
             case Change.NOTHING:
                 pass
             case _:
                 assert_never(change)
 
     async def _clear_twins(self, store: Store) -> None:
-        """Remove the sessions of the browser's other cookies of our name, if there are any."""
+        """End the sessions of the browser's other cookies of our name, if there are any.
+
+        One that is younger would hide this session after a login, and any would
+        be the visitor's after a logout. They are ended first: if the change fails
+        afterwards, this session is as it was.
+        """
         if self._twins:
             await store.clear(*self._twins)
+            self._twins = ()
 
     def _note_new_key(self, event: str) -> None:
         """Record that the browser must learn another key, or that there is none any more."""
         _LOGGER.debug(event)
         self._cookie_due = self._has_new_key = True
+        self._is_dropped = False
 
     def _end(self) -> None:
         """Record that this request has ended the session."""

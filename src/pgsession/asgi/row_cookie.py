@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from starlette.types import Scope
@@ -26,6 +27,10 @@ class RowCookie:
     _key: str | None = None
     #: The cookie that the request came with, even if its session was not found.
     _found: FoundCookie | None = None
+    #: Other cookies with the same key: the browser has several of one name.
+    _copies: Sequence[FoundCookie] = ()
+    #: The session of the cookie was found.
+    _came_alive: bool = False
     #: The response must set or delete the cookie.
     _cookie_due: bool = False
     #: This request has begun, renewed or ended the session.
@@ -66,9 +71,12 @@ class RowCookie:
         A response that should have set it was lost, another request has changed
         the period, or the secret is a new one.
         """
-        found = self._found
-        if found is None or self._key is None:
+        if self._found is None or self._key is None:
             return False
+        return self._differs(self._found) and all(map(self._differs, self._copies))
+
+    def _differs(self, found: FoundCookie) -> bool:
+        """Return True if a cookie is not what it should be."""
         if not found.is_current:
             return True
         if self._ends_with_browser():
@@ -95,5 +103,11 @@ class RowCookie:
         return self._remaining
 
     def _is_cross_site(self) -> bool:
-        """Return True if the request is of another site, and so comes without the cookie."""
-        return comes_without_cookie(self._scope, self._policy.cookie.same_site)
+        """Return True if the request is of another site, and so comes without the cookie.
+
+        One that comes with the cookie of a living session does not: browsers send
+        it too with a redirect of another site, back to the visitor's own.
+        """
+        return not self._came_alive and comes_without_cookie(
+            self._scope, self._policy.cookie.same_site
+        )

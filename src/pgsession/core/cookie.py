@@ -33,7 +33,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from itsdangerous import Signer
 
-from pgsession.core.hidden import Hidden, HiddenBytes
+from pgsession.core.hidden import Hidden, HiddenBytes, hidden
 from pgsession.errors import SettingsError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -54,13 +54,23 @@ MAX_AGE: Final = timedelta(days=400)
 _SIGNED: Final = (
     rb"(([A-Za-z0-9+/_-]{40})(?:\.\.\.([0-9]{0,12}+))?+)\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
 )
+#: What Starlette's own middleware writes: JSON in base64, a time and a signature.
+_STARLETTE: Final = rb"=[A-Za-z0-9+/=]{1,4096}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}(?![^;])"
+
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
+# The characters of a path in a request (RFC 3986, section 3.3), without the semicolon.
+_PATH: Final = re.compile(r"/[A-Za-z0-9\-._~%!$&'()*+,=:@/]*")
+_DOTS: Final = re.compile(r"(?:^|/)\.\.?(?:/|$)")
 _DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _TOP_DOMAIN_OR_ADDRESS: Final = re.compile(r"\.?[A-Za-z0-9-]+|[0-9.]+")
 
-#: A variable that nothing has replaced by its value: ${NAME}, $(command), {{ name }} or %(name)s.
-_PLACEHOLDER: Final = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\{\{[^}]*\}\}|%\([^)]*\)s")
+#: A variable that nothing has replaced by its value: ${NAME} anywhere in a text; or a text that
+#: is $NAME, ${NAME, $(command), {{ name }}, %(name)s, %NAME% or <name> as a whole.
+_PLACEHOLDER: Final = re.compile(
+    r".*\$\{[A-Za-z_]\w*[^{}]*\}.*"
+    r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*",
+    re.DOTALL,
+)
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -74,9 +84,11 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 #: So many bytes of the Cookie headers are read. Servers accept no more by default.
 _MAX_HEADER: Final = 65_536
 
-#: So many sessions of one request are looked up at most. A browser keeps some 180 cookies of a
-#: site, and hardly ever two of this name.
-_MAX_FOUND: Final = 64
+#: The longest name of a host (RFC 1035, section 2.3.4), with a port.
+_MAX_HOST: Final = 253 + 6
+
+#: So many names of a host are told apart when the cookies of the domains above are deleted.
+_MAX_LABELS: Final = 6
 
 #: The end of a session and the expiry of its cookie are compared in whole seconds.
 ROUNDING: Final = 2.0
@@ -143,20 +155,21 @@ class Cookie:
         object.__setattr__(self, "_attributes", attributes)
 
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[FoundCookie]:
-        """Return the session cookies with a valid signature, one for each key.
+        """Return the session cookies with a valid signature, in the order of the header.
 
         `headers` are the headers of an ASGI scope. Nearly always there is one
         cookie or none. Several come if the browser has cookies of this name that
         differ in Domain, Path or Partitioned. A value that is quoted, encoded or
-        of another length is skipped.
+        of another length is skipped. So is what comes after the first 64 kB.
         """
         found: list[FoundCookie] = []
         is_ignored, left = False, _MAX_HEADER
         for header, text in headers:
             if len(header) != _NAME_SIZE or header.lower() != _NAME:
                 continue
-            if len(text) > left:
-                text = text[:left]  # noqa: PLW2901 - the part that is read
+            if len(text) > left:  # only whole pairs are read
+                text = text[: max(0, text.rfind(b";", 0, left + 1))]  # noqa: PLW2901
+                left = 0
             left -= len(text)
             pair, seen = self._shape.search(text), 0
             while pair is not None:
@@ -171,17 +184,18 @@ class Cookie:
                 pair = self._shape.search(text, seen) if seen < len(text) else None
         if is_ignored and not found:
             _LOGGER.debug("A session cookie was ignored: none of the secrets verifies it.")
-        return found if len(found) <= 1 else _one_for_each_key(found)
+        return found
 
-    def count(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, int]:
-        """Return how many cookies of this name came, and how many of them verify."""
+    def count(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
+        """Return how many cookies of this name came, whatever their values are."""
         whole = b";".join(text for header, text in headers if header.lower() == _NAME)
         name = self.name.encode("ascii") + b"="
-        pairs = [pair.strip(b" \t") for pair in whole[:_MAX_HEADER].split(b";")]
-        ours = [pair for pair in pairs if pair.startswith(name)]
-        matches = map(self._shape.fullmatch, ours)
-        good = [match for match in matches if match and self._verify(match)]
-        return len(ours), len(good)
+        return sum(pair.lstrip(b" \t").startswith(name) for pair in whole.split(b";"))
+
+    def is_of_starlette(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Return True if a cookie of this name came that Starlette's own middleware has written."""
+        shape = re.compile(re.escape(self.name.encode("ascii")) + _STARLETTE)
+        return any(shape.search(text) for header, text in headers if header.lower() == _NAME)
 
     def write(self, key: str, max_age: timedelta | None) -> bytes:
         """Return the Set-Cookie text for `key`.
@@ -278,7 +292,11 @@ class Cookie:
             ),
             (
                 _PATH.fullmatch(self.path) is None,
-                "path must start with a slash and hold only printable ASCII without semicolons.",
+                "path must start with a slash and be written as in a request, without a query.",
+            ),
+            (
+                _DOTS.search(self.path) is not None,
+                "path must not hold the names . and .., which no request has.",
             ),
             (
                 self.domain is not None and _DOMAIN.fullmatch(self.domain) is None,
@@ -296,10 +314,6 @@ class Cookie:
             (
                 len(self.path) > _MAX_ATTRIBUTE or len(self.domain or "") > _MAX_ATTRIBUTE,
                 f"path and domain: browsers ignore one with over {_MAX_ATTRIBUTE} bytes.",
-            ),
-            (
-                is_placeholder(self.path),
-                "path holds a placeholder that nothing has replaced by its value.",
             ),
             (
                 self.same_site not in {"lax", "strict", "none"},
@@ -355,24 +369,18 @@ def cookie_due(
     return abs(end - until) >= max(tolerance, ROUNDING)
 
 
-def _set_cookie_text(name: str, content: str, path: str, rest: str) -> bytes:
-    return f"{name}={content}; path={path}; {rest}".encode("ascii")
-
-
-def _one_for_each_key(found: Iterable[FoundCookie]) -> list[FoundCookie]:
-    """Return, of the cookies with one key, that which the browser keeps longest."""
-    best: dict[str, FoundCookie] = {}
-    for cookie in found:
-        other = best.setdefault(cookie.key, cookie)
-        best[cookie.key] = max(other, cookie, key=lambda it: (it.is_current, it.until or 0))
-    return list(best.values())[:_MAX_FOUND]
+def _set_cookie_text(name: str, content: str, path: str, rest: str) -> HiddenBytes:
+    return HiddenBytes(f"{name}={content}; path={path}; {rest}".encode("ascii"))
 
 
 def _domains(host: str) -> Iterator[str]:
     """Yield a host, if it is a name with dots, and the domains above it that may have cookies."""
+    if len(host) > _MAX_HOST:
+        return
     labels = host.partition(":")[0].lower().split(".")
     if _DOMAIN.fullmatch(".".join(labels)) and not labels[-1].isdigit():
-        yield from (".".join(labels[first:]) for first in range(len(labels) - 1))
+        longest = max(0, len(labels) - _MAX_LABELS)
+        yield from (".".join(labels[first:]) for first in range(longest, len(labels) - 1))
 
 
 def _check_secrets(secrets: Sequence[str | bytes]) -> None:
@@ -387,21 +395,29 @@ def _check_secrets(secrets: Sequence[str | bytes]) -> None:
                 f"secret_key is {size} bytes long; it needs at least {MIN_SECRET_BYTES}. "
                 "Make one with `pgsession secret`."
             )
-        if isinstance(secret, str) and is_placeholder(secret):
+        text = hidden(_as_text(secret))
+        if is_placeholder(text):
             raise SettingsError(
                 "secret_key holds a placeholder such as ${NAME}, which nothing has replaced by its "
                 "value. Set the variable where the application starts."
             )
-        if isinstance(secret, str) and _CONTROL.search(secret):
+        if _CONTROL.search(text):
             raise SettingsError(
                 "secret_key has a line break or another control character. Make one with "
                 "`pgsession secret`, and store it in one line."
             )
 
 
+def _as_text(secret: str | bytes) -> str:
+    """Return a secret as text, or an empty text for bytes that are none."""
+    if isinstance(secret, str):
+        return secret
+    return secret.decode("ascii") if secret.isascii() else ""
+
+
 def is_placeholder(text: str) -> bool:
     """Return True if `text` holds a variable that nothing has replaced by its value."""
-    return _PLACEHOLDER.search(text) is not None
+    return _PLACEHOLDER.fullmatch(text) is not None
 
 
 def is_guessable(secret: str | bytes) -> bool:

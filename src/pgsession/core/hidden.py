@@ -59,15 +59,17 @@ class HiddenMapping(Mapping[str, str]):
 def hidden(given: Any) -> Any:  # noqa: ANN401 - anything that a setting may be
     """Return `given` with a repr that shows nothing of the texts in it.
 
-    Texts, and lists and tuples of texts, are replaced; anything else is
+    Texts, and lists, tuples and sets of texts, are replaced; anything else is
     returned as it is.
     """
     if isinstance(given, str):
         return given if isinstance(given, Hidden) else Hidden(given)
-    if isinstance(given, bytes):
+    if isinstance(given, bytes | bytearray):
         return HiddenBytes(given)
     if isinstance(given, list):
         return [hidden(each) for each in given]
+    if isinstance(given, set | frozenset):
+        return frozenset(map(hidden, given))
     if isinstance(given, tuple):
         return tuple(map(hidden, given))
     return given

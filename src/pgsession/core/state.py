@@ -97,8 +97,8 @@ class SessionState(TrackedDict):
         removed before the response is sent, and the response deletes its
         cookie. If it has members again, they replace the whole stored value.
         """
-        self._cleared += 1
         super().clear()
+        self._cleared += 1
 
     @property
     def cleared(self) -> bool:

@@ -37,6 +37,12 @@ def digest(key: str) -> str:
     return b2a_base64(hashed[:_KEY_BYTES], newline=False).translate(_URL_SAFE).decode("ascii")
 
 
+def check_alone(more: Sequence[str]) -> None:
+    """Raise `TypeError` if `clear(…, only_if_empty=True)` gets more than one key."""
+    if more:
+        raise TypeError("clear() takes one key with only_if_empty.")
+
+
 class Entry(NamedTuple):
     """A value with its remaining period, as of the moment it was read.
 
@@ -243,6 +249,7 @@ class Store(Protocol):
 
         With `only_if_empty` a session that holds anything stays, and the result
         is False. A dead key then raises `SessionNotFoundError`, since another
-        request has ended or renewed the session. It takes one key only.
+        request has ended or renewed the session. With more keys it raises
+        `TypeError`.
         """
         ...

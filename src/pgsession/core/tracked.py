@@ -55,6 +55,10 @@ class TrackedDict(dict[str, Any]):
         """
         self.accessed = True
 
+    def note_change(self) -> None:
+        """Record that the content is about to be changed."""
+        self.accessed = True
+
     # The methods that handlers use most are written out, as a call costs less so.
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
@@ -70,16 +74,19 @@ class TrackedDict(dict[str, Any]):
         return dict.get(self, name, default)
 
     def __setitem__(self, name: str, member: Any) -> None:  # noqa: ANN401 - JSON
-        self.accessed = True
+        self.note_change()
         dict.__setitem__(self, name, member)
 
 
-def _recording(method: Callable[..., _T]) -> Callable[..., _T]:
+def _recording(method: Callable[..., _T], *, is_change: bool) -> Callable[..., _T]:
     """Return a method that does what `method` of `dict` does, and records the access."""
 
     @wraps(method)
     def recorded(self: TrackedDict, *args: object, **members: object) -> _T:
-        self.accessed = True
+        if is_change:
+            self.note_change()
+        else:
+            self.accessed = True
         return method(self, *args, **members)
 
     return recorded
@@ -87,4 +94,4 @@ def _recording(method: Callable[..., _T]) -> Callable[..., _T]:
 
 # In a loop, so that type checkers see the signatures of `dict`.
 for _name in {*READS, *WRITES} - vars(TrackedDict).keys():
-    setattr(TrackedDict, _name, _recording(getattr(dict, _name)))
+    setattr(TrackedDict, _name, _recording(getattr(dict, _name), is_change=_name in WRITES))

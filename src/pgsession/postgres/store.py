@@ -23,6 +23,7 @@ from pgsession.core.store import (
     Changes,
     Entry,
     Store,
+    check_alone,
     digest,
     new_key,
 )
@@ -199,8 +200,8 @@ class PostgresStore(Limits, Store):
         return None
 
     async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
-        dead, is_held = self._dead, self._held is not None
-        by_digest = {digest(key): hidden(key) for key in keys}
+        keys, dead, is_held = hidden(tuple(keys)), self._dead, self._held is not None
+        by_digest = {digest(key): key for key in keys}
         wanted = tuple(it for it in by_digest if is_held or it not in dead)
         if not wanted:
             return None
@@ -289,8 +290,10 @@ class PostgresStore(Limits, Store):
             self._dead.forget()  # the transaction may have made or extended any session
 
     async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
-        key = hidden(key)
+        key, more = hidden(key), hidden(more)
         calls, gone = self._calls(), digest(key)
+        if only_if_empty:
+            check_alone(more)
         if more:
             await calls.delete_together((gone, *map(digest, more)))
             return True

@@ -75,6 +75,8 @@ class Pool:
         #: How many callers wait at psycopg's pool.
         self._waiting = 0
         self._replaced_at = -math.inf
+        #: How many connections of no use were replaced since then.
+        self._stale, self._stale_since = 0, -math.inf
         self._returning: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -160,6 +162,17 @@ class Pool:
                 self._returning = loop.call_later(_KEPT, self._return_ready)
         else:
             self._begin(self._put_back(connection))
+
+    def may_replace(self) -> bool:
+        """Return True if one more connection of no use may be replaced in this second.
+
+        If all were replaced and are of no use again, new ones are of none either.
+        """
+        now = time.monotonic()
+        if now - self._stale_since >= _REPLACING:
+            self._stale_since, self._stale = now, 0
+        self._stale += 1
+        return self._stale <= self.size
 
     async def replace_all(self) -> None:
         """Replace the connections: one was lost or is of no use, and so are probably the others.

@@ -74,7 +74,7 @@ class Runner:
                     except psycopg.Error as error:
                         verdict, failure = judge(error), translated(error)
                         if verdict is Verdict.STALE and connection is not None:
-                            connection.pgconn.finish()  # no caller can use it any more
+                            verdict = self._drop(connection)
                     else:
                         return answer
                     finally:
@@ -93,6 +93,17 @@ class Runner:
             await pool.replace_all()
         # Not while the driver's error is handled, nor caused by it: it quotes parameters.
         raise failure
+
+    def _drop(self, connection: Connection) -> Verdict:
+        """Close a connection of no use, so that no caller gets it, unless all were closed just now.
+
+        In that case the server itself takes no writes, and another connection
+        would be of no use either.
+        """
+        if not self._pool.may_replace():
+            return Verdict.UNAVAILABLE
+        connection.pgconn.finish()
+        return Verdict.STALE
 
     async def _recover(self, verdict: Verdict, retries: Retries) -> bool:
         """Prepare the retry after a failure, and wait before it; return False if there is none."""
