@@ -31,6 +31,8 @@ class Proxy:
         self.mode = Mode.PASS
         #: The delay of each chunk, in seconds.
         self.delay = 0.0
+        #: How many chunks the server has sent, on all connections.
+        self.answers = 0
         #: How many more bytes from the server pass until its connection is cut, once;
         #: None: never.
         self.fuse: int | None = None
@@ -78,6 +80,7 @@ class Proxy:
         is_answer: bool,
     ) -> None:
         while piece := await reader.read(_CHUNK):
+            self.answers += is_answer
             if self.delay:
                 await asyncio.sleep(self.delay)
             if number < self._oldest or self._loses(is_answer=is_answer):

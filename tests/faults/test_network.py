@@ -27,14 +27,14 @@ async def site(server: Server, proxy: Proxy, report: Report) -> AsyncIterator[Si
 
 
 async def test_slow(site: Site, proxy: Proxy, report: Report) -> None:
-    """On a slow network, responses are late and no request fails."""
+    """On a slow network no request fails: a few answers of the server serve them all."""
     key = await site.store.generate({})
-    proxy.delay = 0.05
+    proxy.delay, before = 0.05, proxy.answers
 
     await site.storm(key)
 
-    assert report.seen.refused == 0
-    assert report.seen.longest < 1
+    assert report.seen.refused == 0  # so each operation took less than the timeout, a second
+    assert proxy.answers - before <= 20  # 15 are seen: for connecting, and for a few batches
 
 
 @pytest.mark.parametrize("mode", [Mode.HOLE, Mode.DEAF], ids=["black hole", "half-open"])

@@ -166,6 +166,9 @@ async def test_broken_connection() -> None:
         scope["session"]["user"] = "ann"
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
+    async def receive() -> Any:
+        raise ApplicationError
+
     async def send(message: Any) -> None:
         del message  # the server's own
         raise ApplicationError
@@ -173,7 +176,7 @@ async def test_broken_connection() -> None:
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "scheme": "https"}
 
     with pytest.raises(ApplicationError) as caught:
-        await SessionMiddleware(app, Store(), SECRET)(scope, send, send)
+        await SessionMiddleware(app, Store(), SECRET)(scope, receive, send)
 
     assert_hidden(caught.value, made[0])
 
