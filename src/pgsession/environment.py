@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 
 from starlette.config import Config
 
-from pgsession.core.cookie import is_placeholder
 from pgsession.core.hidden import Hidden, HiddenDict, hidden
 from pgsession.core.period import parse_period
+from pgsession.core.secret_keys import is_placeholder
 from pgsession.errors import SettingsError
 
 _LOGGER = logging.getLogger("pgsession")

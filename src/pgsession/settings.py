@@ -14,9 +14,11 @@ from starlette.datastructures import Secret
 from starlette.types import Scope
 
 from pgsession.core.assurance import Assurance, AssuranceLevel
-from pgsession.core.cookie import MIN_SECRET_BYTES, Cookie, MaxAge, SameSite
+from pgsession.core.cookie import Cookie, MaxAge
+from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
 from pgsession.core.period import Period, as_period
+from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.core.store import Store
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.environment import read_environment, read_list, read_setting

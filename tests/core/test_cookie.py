@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from itsdangerous import Signer, TimestampSigner, URLSafeTimedSerializer
 
-from pgsession.core.cookie import Cookie, cookie_due, is_guessable
+from pgsession.core.cookie import Cookie, cookie_due
+from pgsession.core.secret_keys import is_guessable
 from pgsession.errors import SettingsError
 
 SECRET = "one-secret-that-is-long-enough-for-it"

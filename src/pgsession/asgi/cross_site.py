@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-from pgsession.core.cookie import SameSite
+from pgsession.core.cookie_attributes import SameSite
 
 _PREFIX: Final = b"sec-fetch-"
 

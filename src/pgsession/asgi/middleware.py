@@ -15,7 +15,8 @@ from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.neighbours import InnerScope
 from pgsession.asgi.policy import Policy
-from pgsession.core.cookie import FoundCookie, MaxAge, SameSite
+from pgsession.core.cookie import FoundCookie, MaxAge
+from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import hidden
 from pgsession.core.period import Period
 from pgsession.core.session import Session

@@ -10,8 +10,9 @@ from typing import Any, Self
 
 from pgsession.asgi.cookie_warnings import CookieWarnings
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
-from pgsession.core.cookie import Cookie, MaxAge, is_guessable
+from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.period import as_period
+from pgsession.core.secret_keys import is_guessable
 from pgsession.core.store import Store
 from pgsession.settings import SessionSettings
 

@@ -23,7 +23,7 @@ from pgsession.cli.inspection import (
     read_sample,
     read_server,
 )
-from pgsession.core.cookie import is_guessable
+from pgsession.core.secret_keys import is_guessable
 from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated

@@ -18,33 +18,30 @@ The older text ``selector.signature`` stays valid.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import math
 import re
 import time
-from binascii import b2a_base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from itsdangerous import Signer
-
-from pgsession.core.hidden import Hidden, HiddenBytes, hidden
-from pgsession.errors import SettingsError
+from pgsession.core.cookie_attributes import (
+    SameSite,
+    check_attributes,
+    domains_of,
+    has_prefix,
+)
+from pgsession.core.hidden import Hidden, HiddenBytes
+from pgsession.core.secret_keys import CookieSigner, check_secrets, signers
 
 _LOGGER = logging.getLogger("pgsession")
 
-SameSite: TypeAlias = Literal["lax", "strict", "none"]
-
 #: A cookie's lifetime: a `timedelta`, None (until the browser closes), or the store's default.
 MaxAge: TypeAlias = timedelta | Literal["default"] | None
-
-#: The length of the shortest secret that is accepted, in bytes.
-MIN_SECRET_BYTES: Final = 32
 
 #: Browsers keep no cookie longer than this (RFC 6265bis, section 5.5).
 MAX_AGE: Final = timedelta(days=400)
@@ -57,51 +54,16 @@ _SIGNED: Final = (
 #: What Starlette's own middleware writes: JSON in base64, a time and a signature.
 _STARLETTE: Final = rb"=[A-Za-z0-9+/=]{1,4096}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}(?![^;])"
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# The characters of a path in a request (RFC 3986, section 3.3), without the semicolon.
-_PATH: Final = re.compile(r"/[A-Za-z0-9\-._~%!$&'()*+,=:@/]*")
-_DOTS: Final = re.compile(r"(?:^|/)\.\.?(?:/|$)")
-_DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-_TOP_DOMAIN_OR_ADDRESS: Final = re.compile(r"\.?[A-Za-z0-9-]+|[0-9.]+")
-
-#: A variable that nothing has replaced by its value: ${NAME} anywhere in a text; or a text that
-#: is $NAME, ${NAME, $(command), {{ name }}, %(name)s, %NAME% or <name> as a whole.
-_PLACEHOLDER: Final = re.compile(
-    r".*\$\{[A-Za-z_]\w*[^{}]*\}.*"
-    r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*",
-    re.DOTALL,
-)
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-
-#: A random secret of 32 characters has more different ones than this.
-_MIN_LETTERS: Final = 8
-
 _NAME: Final = b"cookie"
 _NAME_SIZE: Final = len(_NAME)
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 #: So many bytes of the Cookie headers are read. Servers accept no more by default.
 _MAX_HEADER: Final = 65_536
-
-#: The longest name of a host (RFC 1035, section 2.3.4), with a port.
-_MAX_HOST: Final = 253 + 6
-
-#: So many names of a host are told apart when the cookies of the domains above are deleted.
-_MAX_LABELS: Final = 6
 
 #: The end of a session and the expiry of its cookie are compared in whole seconds.
 ROUNDING: Final = 2.0
 
 _MAX_SECONDS: Final = int(MAX_AGE.total_seconds())
-
-#: Browsers drop a cookie whose name and value, or one of whose attributes, is longer (RFC 6265bis,
-#: section 5.6).
-_MAX_PAIR: Final = 4096
-_MAX_ATTRIBUTE: Final = 1024
-
-#: The longest value: key, verifier, number, time, signature and the dots between them.
-_MAX_VALUE: Final = 40 + 32 + 10 + 12 + 43 + 4
 
 
 class FoundCookie(NamedTuple):
@@ -137,7 +99,7 @@ class Cookie:
     secure: bool = True
     same_site: SameSite = "lax"
     partitioned: bool = False
-    _signers: tuple[_Signer, ...] = field(init=False, repr=False, compare=False)
+    _signers: tuple[CookieSigner, ...] = field(init=False, repr=False, compare=False)
     _shape: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     _attributes: str = field(init=False, repr=False, compare=False)
     _has_own_name: bool = field(init=False, repr=False, compare=False)
@@ -146,9 +108,16 @@ class Cookie:
         object.__setattr__(self, "_has_own_name", bool(self.name))
         name = self.name or self._default_name()
         object.__setattr__(self, "name", name)
-        _check_secrets(self.secret_keys)
-        self._check_attributes()
-        object.__setattr__(self, "_signers", _signers(self.secret_keys, name))
+        check_secrets(self.secret_keys)
+        check_attributes(
+            name=name,
+            path=self.path,
+            domain=self.domain,
+            secure=self.secure,
+            same_site=self.same_site,
+            partitioned=self.partitioned,
+        )
+        object.__setattr__(self, "_signers", signers(self.secret_keys, name))
         prefix = re.escape(name.encode("ascii") + b"=")
         object.__setattr__(self, "_shape", re.compile(prefix + _SIGNED))
         attributes = self._format_attributes(self.domain, partitioned=self.partitioned)
@@ -226,10 +195,10 @@ class Cookie:
         came, also those of the path ``/``, of `host` and of the domains above it.
         """
         domains, paths = {None, self.domain}, {self.path}
-        if self._has_prefix("__host-"):
+        if has_prefix(self.name, "__host-"):
             domains = {None}
         elif several:
-            domains.update(_domains(host))
+            domains.update(domains_of(host))
             paths.add("/")
         # The default name of a partitioned cookie is another one.
         is_ambiguous = self.secure and self._has_own_name
@@ -275,74 +244,6 @@ class Cookie:
         # A browser would send the cookie from before `partitioned` was set beside the new one.
         return f"{name}-partitioned" if self.partitioned else name
 
-    def _check_attributes(self) -> None:
-        """Raise `SettingsError` for attributes that RFC 6265bis and CHIPS do not allow."""
-        for setting, given in (
-            ("session_cookie", self.name),
-            ("path", self.path),
-            ("domain", self.domain or ""),
-            ("same_site", self.same_site),
-        ):
-            if not isinstance(given, str):
-                raise SettingsError(f"{setting} must be a str, not {type(given).__name__}.")
-        for wrong, message in (
-            (
-                _TOKEN.fullmatch(self.name) is None,
-                "session_cookie is not a cookie name: use letters, digits and !#$%&'*+-.^_`|~.",
-            ),
-            (
-                _PATH.fullmatch(self.path) is None,
-                "path must start with a slash and be written as in a request, without a query.",
-            ),
-            (
-                _DOTS.search(self.path) is not None,
-                "path must not hold the names . and .., which no request has.",
-            ),
-            (
-                self.domain is not None and _DOMAIN.fullmatch(self.domain) is None,
-                "domain is not a domain name: write it without scheme and port.",
-            ),
-            (
-                self.domain is not None
-                and _TOP_DOMAIN_OR_ADDRESS.fullmatch(self.domain) is not None,
-                "domain needs two names with a dot between: browsers reject others. Leave it out.",
-            ),
-            (
-                len(self.name) > _MAX_PAIR - _MAX_VALUE,
-                f"session_cookie is too long: browsers drop it with over {_MAX_PAIR} bytes.",
-            ),
-            (
-                len(self.path) > _MAX_ATTRIBUTE or len(self.domain or "") > _MAX_ATTRIBUTE,
-                f"path and domain: browsers ignore one with over {_MAX_ATTRIBUTE} bytes.",
-            ),
-            (
-                self.same_site not in {"lax", "strict", "none"},
-                'same_site must be "lax", "strict" or "none".',
-            ),
-            (
-                self.same_site == "none" and not self.secure,
-                'same_site="none" needs https_only=True: browsers drop the cookie otherwise.',
-            ),
-            (
-                self.partitioned and not self.secure,
-                "partitioned=True needs https_only=True: browsers drop the cookie otherwise.",
-            ),
-            (
-                (self._has_prefix("__secure-") or self._has_prefix("__http-")) and not self.secure,
-                "session_cookie: the prefixes __Secure- and __Http- need https_only=True.",
-            ),
-            (
-                self._has_prefix("__host-")
-                and not (self.secure and self.path == "/" and self.domain is None),
-                'session_cookie: the prefix __Host- needs https_only=True, path="/", no domain.',
-            ),
-        ):
-            if wrong:
-                raise SettingsError(message)
-
-    def _has_prefix(self, prefix: str) -> bool:
-        return self.name.lower().startswith(prefix)
-
 
 def cookie_due(
     *,
@@ -371,89 +272,6 @@ def cookie_due(
 
 def _set_cookie_text(name: str, content: str, path: str, rest: str) -> HiddenBytes:
     return HiddenBytes(f"{name}={content}; path={path}; {rest}".encode("ascii"))
-
-
-def _domains(host: str) -> Iterator[str]:
-    """Yield a host, if it is a name with dots, and the domains above it that may have cookies."""
-    if len(host) > _MAX_HOST:
-        return
-    labels = host.partition(":")[0].lower().split(".")
-    if _DOMAIN.fullmatch(".".join(labels)) and not labels[-1].isdigit():
-        longest = max(0, len(labels) - _MAX_LABELS)
-        yield from (".".join(labels[first:]) for first in range(longest, len(labels) - 1))
-
-
-def _check_secrets(secrets: Sequence[str | bytes]) -> None:
-    if not secrets:
-        raise SettingsError("secret_key is missing: make one with `pgsession secret`.")
-    for secret in secrets:
-        if not isinstance(secret, str | bytes):
-            raise SettingsError(f"secret_key must be str or bytes, not {type(secret).__name__}.")
-        size = len(_as_bytes(secret))
-        if size < MIN_SECRET_BYTES:
-            raise SettingsError(
-                f"secret_key is {size} bytes long; it needs at least {MIN_SECRET_BYTES}. "
-                "Make one with `pgsession secret`."
-            )
-        text = hidden(_as_text(secret))
-        if is_placeholder(text):
-            raise SettingsError(
-                "secret_key holds a placeholder such as ${NAME}, which nothing has replaced by its "
-                "value. Set the variable where the application starts."
-            )
-        if _CONTROL.search(text):
-            raise SettingsError(
-                "secret_key has a line break or another control character. Make one with "
-                "`pgsession secret`, and store it in one line."
-            )
-
-
-def _as_text(secret: str | bytes) -> str:
-    """Return a secret as text, or an empty text for bytes that are none."""
-    if isinstance(secret, str):
-        return secret
-    return secret.decode("ascii") if secret.isascii() else ""
-
-
-def is_placeholder(text: str) -> bool:
-    """Return True if `text` holds a variable that nothing has replaced by its value."""
-    return _PLACEHOLDER.fullmatch(text) is not None
-
-
-def is_guessable(secret: str | bytes) -> bool:
-    """Return True if `secret` repeats a few characters, so that it cannot be random."""
-    return len(set(secret)) < _MIN_LETTERS
-
-
-class _Signer:
-    """Signs as itsdangerous does, with one secret, but derives the signing key only once.
-
-    Each signature copies the keyed HMAC object (RFC 2104, section 4).
-    """
-
-    __slots__ = ("_keyed",)
-
-    def __init__(self, secret: bytes, *, salt: str) -> None:
-        signer = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
-        self._keyed = hmac.new(signer.derive_key(), digestmod=hashlib.sha256)
-
-    def sign(self, text: bytes) -> bytes:
-        """Return the signature: HMAC-SHA-256 in base64url, without padding."""
-        keyed = self._keyed.copy()
-        keyed.update(text)
-        return b2a_base64(keyed.digest(), newline=False).translate(_URL_SAFE, b"=")
-
-
-def _signers(secrets: Sequence[str | bytes], name: str) -> tuple[_Signer, ...]:
-    """Return the signers, newest first. The salt separates them from other cookies and packages."""
-    salt = f"pgsession.cookie.{name}"
-    return tuple(_Signer(_as_bytes(secret), salt=salt) for secret in secrets)
-
-
-def _as_bytes(secret: str | bytes) -> HiddenBytes:
-    if isinstance(secret, str):
-        return HiddenBytes(secret.encode("utf-8", "surrogatepass"))
-    return HiddenBytes(secret)
 
 
 def _seconds(period: timedelta) -> int:

@@ -1,0 +1,107 @@
+"""The secrets that sign cookies: which ones are accepted, and how they sign."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from binascii import b2a_base64
+from collections.abc import Sequence
+from typing import Final
+
+from itsdangerous import Signer
+
+from pgsession.core.hidden import HiddenBytes, hidden
+from pgsession.errors import SettingsError
+
+#: The length of the shortest secret that is accepted, in bytes.
+MIN_SECRET_BYTES: Final = 32
+
+#: A variable that nothing has replaced by its value: ${NAME} anywhere in a text; or a text that
+#: is $NAME, ${NAME, $(command), {{ name }}, %(name)s, %NAME% or <name> as a whole.
+_PLACEHOLDER: Final = re.compile(
+    r".*\$\{[A-Za-z_]\w*[^{}]*\}.*"
+    r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*",
+    re.DOTALL,
+)
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+#: A random secret of 32 characters has more different ones than this.
+_MIN_LETTERS: Final = 8
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+def check_secrets(secrets: Sequence[str | bytes]) -> None:
+    """Raise `SettingsError` for a secret that is missing, too short or not one."""
+    if not secrets:
+        raise SettingsError("secret_key is missing: make one with `pgsession secret`.")
+    for secret in secrets:
+        if not isinstance(secret, str | bytes):
+            raise SettingsError(f"secret_key must be str or bytes, not {type(secret).__name__}.")
+        size = len(_as_bytes(secret))
+        if size < MIN_SECRET_BYTES:
+            raise SettingsError(
+                f"secret_key is {size} bytes long; it needs at least {MIN_SECRET_BYTES}. "
+                "Make one with `pgsession secret`."
+            )
+        text = hidden(_as_text(secret))
+        if is_placeholder(text):
+            raise SettingsError(
+                "secret_key holds a placeholder such as ${NAME}, which nothing has replaced by its "
+                "value. Set the variable where the application starts."
+            )
+        if _CONTROL.search(text):
+            raise SettingsError(
+                "secret_key has a line break or another control character. Make one with "
+                "`pgsession secret`, and store it in one line."
+            )
+
+
+def _as_text(secret: str | bytes) -> str:
+    """Return a secret as text, or an empty text for bytes that are none."""
+    if isinstance(secret, str):
+        return secret
+    return secret.decode("ascii") if secret.isascii() else ""
+
+
+def is_placeholder(text: str) -> bool:
+    """Return True if `text` holds a variable that nothing has replaced by its value."""
+    return _PLACEHOLDER.fullmatch(text) is not None
+
+
+def is_guessable(secret: str | bytes) -> bool:
+    """Return True if `secret` repeats a few characters, so that it cannot be random."""
+    return len(set(secret)) < _MIN_LETTERS
+
+
+class CookieSigner:
+    """Signs as itsdangerous does, with one secret, but derives the signing key only once.
+
+    Each signature copies the keyed HMAC object (RFC 2104, section 4).
+    """
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, secret: bytes, *, salt: str) -> None:
+        signer = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+        self._keyed = hmac.new(signer.derive_key(), digestmod=hashlib.sha256)
+
+    def sign(self, text: bytes) -> bytes:
+        """Return the signature: HMAC-SHA-256 in base64url, without padding."""
+        keyed = self._keyed.copy()
+        keyed.update(text)
+        return b2a_base64(keyed.digest(), newline=False).translate(_URL_SAFE, b"=")
+
+
+def signers(secrets: Sequence[str | bytes], name: str) -> tuple[CookieSigner, ...]:
+    """Return the signers, newest first. The salt separates them from other cookies and packages."""
+    salt = f"pgsession.cookie.{name}"
+    return tuple(CookieSigner(_as_bytes(secret), salt=salt) for secret in secrets)
+
+
+def _as_bytes(secret: str | bytes) -> HiddenBytes:
+    if isinstance(secret, str):
+        return HiddenBytes(secret.encode("utf-8", "surrogatepass"))
+    return HiddenBytes(secret)
