@@ -79,7 +79,7 @@ class RequestEndedError(SessionError, RuntimeError):
     def __init__(
         self,
         message: str = "The request of this session is over, so nothing would save the change. "
-        "Change the session before the request ends, or call a store from a task that outlives it.",
+        "Change the session before the request ends; keep what a task finds later elsewhere.",
     ) -> None:
         super().__init__(message)
 

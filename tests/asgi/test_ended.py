@@ -20,7 +20,7 @@ from pgsession.core.tracked import WRITES
 @pytest.fixture
 async def ended(visit: Callable[..., AsyncClient], monkeypatch: pytest.MonkeyPatch) -> Session:
     """The session of a request that is over."""
-    monkeypatch.setattr(EndedSession, "has_warned", False)
+    monkeypatch.setattr(EndedSession, "given", set())
     kept: list[Session] = []
 
     async def keep(request: Request) -> Response:
@@ -56,6 +56,16 @@ async def test_change(ended: Session, name: str) -> None:
         CHANGES[name](ended)
 
     assert ended == {"user": "ann", "cart": [1]}
+
+
+async def test_change_is_logged(ended: Session, caplog: pytest.LogCaptureFixture) -> None:
+    """A change is logged once, because nobody may see the error of a task."""
+    for _ in range(2):
+        with pytest.raises(RequestEndedError):
+            ended["user"] = "bob"
+
+    (record,) = caplog.records
+    assert "was changed after its request had ended" in record.message
 
 
 async def test_bound_before(visit: Callable[..., AsyncClient]) -> None:

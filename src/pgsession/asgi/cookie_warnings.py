@@ -29,10 +29,10 @@ _OTHER_DOMAIN: Final = (
     "make it pass the Host header on."
 )
 _CROSS_SITE: Final = (
-    "A request from another site came without the session cookie, so what its handler stored in "
-    "the session was dropped: a new session would take the place of the visitor's. Answer such a "
-    "request with a redirect (303) to a page that stores it, or call session.renew() if the "
-    "request signs a visitor in."
+    "%s %r came from another site without the session cookie, so what its handler stored in the "
+    "session was dropped: a new session would take the place of the visitor's. Answer such a "
+    "request with a redirect (303) to a page of this site, or call session.renew() if the request "
+    "signs a visitor in."
 )
 _READ_LATE: Final = (
     "A session was first used after its response had started, so the response does not say "
@@ -40,7 +40,7 @@ _READ_LATE: Final = (
     "or call session.mark_accessed() there."
 )
 _SAME_NAME: Final = (
-    "Another session middleware in this application uses the cookie name %s too, so the two "
+    "Another session middleware in this application uses the cookie name %r too, so the two "
     "overwrite each other's cookie. Give one of them another name (session_cookie)."
 )
 
@@ -63,9 +63,9 @@ class CookieWarnings:
         if domain and name and name != domain and not name.endswith(b"." + domain):
             self._warn(_OTHER_DOMAIN)
 
-    def cross_site(self) -> None:
+    def cross_site(self, scope: Scope) -> None:
         """Warn that the changes of a request from another site were dropped."""
-        self._warn(_CROSS_SITE)
+        self._warn(_CROSS_SITE, scope.get("method", "A WebSocket"), scope["path"])
 
     def read_late(self) -> None:
         """Warn that a streaming response was the first to read the session."""

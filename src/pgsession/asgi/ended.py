@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from pgsession.core.session import Session
 from pgsession.errors import RequestEndedError
@@ -16,12 +16,13 @@ _LOGGER = logging.getLogger("pgsession")
 class EndedSession(Session):
     """A session whose request is over, so that nothing saves its changes any more.
 
-    A change raises `RequestEndedError`. Reading a list or a dict logs a warning,
-    once in each process, because a change of it could not be seen.
+    A change raises `RequestEndedError`. It also logs a warning, once in each
+    process, and so does reading a list or a dict, because a change of it could
+    not be seen.
     """
 
-    #: The warning was logged.
-    has_warned: bool = False
+    #: The warnings that were logged.
+    given: ClassVar[set[str]] = set()
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
         member = dict.__getitem__(self, name)
@@ -37,6 +38,8 @@ class EndedSession(Session):
     # Each method that changes the session calls one of these, also one that was bound before.
 
     def note_change(self) -> NoReturn:
+        # The error of a task that is kept, as asyncio advises, is seen by nobody.
+        _warn("A session was changed after its request had ended. The change is not saved.")
         raise RequestEndedError
 
     def _check_not_started(self) -> NoReturn:
@@ -58,12 +61,20 @@ def _warning(name: str) -> Callable[..., Any]:
 
 
 def _warn_if_mutable(members: Iterable[object]) -> None:
-    if not EndedSession.has_warned and any(isinstance(each, list | dict) for each in members):
-        EndedSession.has_warned = True
-        _LOGGER.warning(
+    if any(isinstance(each, list | dict) for each in members):
+        _warn(
             "A list or dict of a session was read after its request had ended. A change of it is "
-            "not saved. Change the session before the request ends, and give a task that outlives "
-            "the request a copy of what it needs."
+            "not saved."
+        )
+
+
+def _warn(text: str) -> None:
+    if text not in EndedSession.given:
+        EndedSession.given.add(text)
+        _LOGGER.warning(
+            "%s Change the session before the request ends, and give a task that outlives the "
+            "request a copy of what it needs.",
+            text,
         )
 
 

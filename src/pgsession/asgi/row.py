@@ -71,7 +71,7 @@ class SessionRow(RowCookie):
         change = DECISIONS[outcome]
         if cross_site and change is Change.NOTHING and not is_empty and not self._lost:
             self._is_dropped = True
-            self._policy.warnings.cross_site()
+            self._policy.warnings.cross_site(self._scope)
         return change, changes, wishes
 
     async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:

@@ -1,4 +1,4 @@
-"""The cookie: its name and attributes, and how it is found, verified, signed and written.
+"""The cookie: how it is found, verified, signed and written, and when it is due again.
 
 This module reads the bytes of the Cookie header itself. It uses no cookie
 parser and does no unquoting, so the time for a hostile header is bounded by

@@ -69,7 +69,10 @@ def check_attributes(
         ),
         (
             domain is not None and _TOP_DOMAIN_OR_ADDRESS.fullmatch(domain) is not None,
-            "domain needs two names with a dot between: browsers reject others. Leave it out.",
+            (
+                "domain must be a name such as example.org: browsers set no cookie for a top-level "
+                "domain, localhost or an address. Leave it out for this host alone."
+            ),
         ),
         (
             len(name) > _MAX_PAIR - _MAX_VALUE,
