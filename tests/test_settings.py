@@ -172,7 +172,7 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"SESSION_VALUE_LIMIT": "0"}, "value_limit must", id="no byte"),
         pytest.param({"SESSION_COOKIE": f"{PRIVATE};"}, "session_cookie is", id="cookie"),
         pytest.param({"SESSION_MAX_AGE": PRIVATE}, "SESSION_MAX_AGE:", id="max_age"),
-        pytest.param({"SESSION_PATH": PRIVATE}, "path must", id="path"),
+        pytest.param({"SESSION_PATH": PRIVATE}, "path:", id="path"),
         pytest.param({"SESSION_SAME_SITE": PRIVATE}, "same_site must", id="same_site"),
         pytest.param(
             {"SESSION_SAME_SITE": "none", "SESSION_HTTPS_ONLY": "no"}, 'same_site="none"', id="none"

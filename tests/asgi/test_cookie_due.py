@@ -1,5 +1,6 @@
 """The cookie is set only if the browser must learn something."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,7 +11,7 @@ from httpx import AsyncClient, Response
 
 from pgsession import MemoryStore, PostgresStore, Session
 from pgsession.core.cookie import Cookie
-from tests.pages import NAME, fill, login, read
+from tests.pages import NAME, fill, login, logout, read
 
 Visit = Callable[..., AsyncClient]
 
@@ -135,6 +136,41 @@ async def test_failed_request(visit: Visit, secret_key: str) -> None:
 
     assert response.status_code == 500
     assert not is_set(response)
+
+
+@pytest.mark.parametrize("ending", [login, logout], ids=["login", "logout"])
+async def test_late_answer(visit: Visit, secret_key: str, ending: Any) -> None:
+    """A slow request whose cookie is due sets none after another request has renewed the session.
+
+    Its cookie would overwrite the one of the renewal.
+    """
+    store = MemoryStore()
+    key = await store.generate({"user": "visitor"})
+    behind = header(secret_key, key, timedelta(days=1))
+    client = visit(store, ending)
+
+    async def read_slowly(_session: Session) -> None:
+        await client.get(f"/{ending.__name__}", headers=behind)
+        await asyncio.sleep(0.06)  # a request that is answered at once does not ask
+
+    response = await visit(store, read_slowly).get("/read_slowly", headers=behind)
+
+    assert not is_set(response)
+
+
+async def test_late_answer_of_a_living_session(visit: Visit, secret_key: str) -> None:
+    """A slow request whose cookie is due sets it if the session lives on."""
+    store = MemoryStore()
+    key = await store.generate({"user": "ann"})
+
+    async def read_slowly(_session: Session) -> None:
+        await asyncio.sleep(0.06)
+
+    response = await visit(store, read_slowly).get(
+        "/read_slowly", headers=header(secret_key, key, timedelta(days=1))
+    )
+
+    assert is_set(response)
 
 
 async def test_old_key_after_login(visit: Visit, secret_key: str) -> None:

@@ -123,21 +123,31 @@ async def test_outside_and_forged(
     assert caplog.records == []
 
 
-async def test_deleted_by_the_handler(visit: Visit, caplog: pytest.LogCaptureFixture) -> None:
-    """A handler that also deletes the cookie itself causes no warning."""
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        pytest.param("=null; Max-Age=0", 0, id="Max-Age 0"),
+        pytest.param("=; max-age = -1", 0, id="negative"),
+        pytest.param("=; expires=Thu, 01-Jan-1970 00:00:00 GMT", 0, id="expires"),
+        pytest.param("=max-age=0", 1, id="as its value"),
+        pytest.param("=a; path=/max-age=0/; Max-Age=10", 1, id="as its path"),
+    ],
+)
+async def test_set_by_the_handler(
+    visit: Visit, caplog: pytest.LogCaptureFixture, text: str, number: int
+) -> None:
+    """A handler may delete the cookie itself; a warning is for one that sets it."""
 
     async def leave(request: Request) -> Response:
         request.session.clear()
-        response = Response()
-        response.delete_cookie("__Host-session", secure=True)
-        return response
+        return Response(headers={"set-cookie": "__Host-session" + text})
 
     client = visit(MemoryStore(), fill, routes=(Route("/leave", leave),))
     await client.get("/fill")
 
     await client.get("/leave")
 
-    assert caplog.records == []
+    assert len(caplog.records) == number
 
 
 async def test_request_within_a_request(secret_key: str, caplog: pytest.LogCaptureFixture) -> None:

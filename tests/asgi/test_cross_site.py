@@ -66,7 +66,7 @@ async def test_dropped(
 
     assert count(table) == 0
     (record,) = caplog.records
-    assert "without the session cookie" in record.message
+    assert "without the cookie of a living session" in record.message
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ async def test_changed_late(visit: Visit, caplog: pytest.LogCaptureFixture) -> N
     await client.post("/stream", headers=FORM)
 
     (record,) = caplog.records
-    assert "without the session cookie" in record.message
+    assert "without the cookie of a living session" in record.message
 
 
 async def test_planted_cookie(visit: Visit, cookie_of: Callable[[str], str]) -> None:

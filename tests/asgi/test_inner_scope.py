@@ -100,6 +100,13 @@ def test_added_outside(outer: dict[str, Any], inner: InnerScope) -> None:
     assert inner["verified"]
     assert inner.get("verified")
     assert inner.get("missing", 5) == 5
+    assert inner.pop("verified") is True
+    assert "verified" not in outer
+    outer["verified"] = True
+    del inner["verified"]
+    assert "verified" not in outer
+    with pytest.raises(KeyError, match="missing"):
+        inner.pop("missing")
     del inner["session"]
     assert "session" not in inner
     with pytest.raises(KeyError, match="session"):

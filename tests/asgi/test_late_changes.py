@@ -91,15 +91,77 @@ async def test_changed_while_saved(visit: Callable[..., AsyncClient]) -> None:
     assert await value_of(store, client) == {"user": "ann", "late": True, "later": True}
 
 
+async def test_changed_again_and_again(
+    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """If a task never stops to change the session, a warning says that the last change is lost."""
+    session: Any = None
+
+    class Store(MemoryStore):
+        async def merge(self, *arguments: Any, **keywords: Any) -> None:
+            await super().merge(*arguments, **keywords)
+            session["n"] += 1
+
+    async def change(request: Request) -> Response:
+        nonlocal session
+        session = request.session
+
+        def work() -> None:
+            session["n"] = 1
+
+        return Response(background=BackgroundTask(work))
+
+    store = Store()
+    client = visit(store, fill, routes=(Route("/change", change),))
+    await client.get("/fill")
+
+    await client.get("/change")
+
+    assert await value_of(store, client) == {"user": "ann", "n": 3}
+    (record,) = caplog.records
+    assert "the last change is lost" in record.message
+
+
+async def test_filled_while_cleared(
+    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is stored while a late logout is saved is lost, with a warning."""
+    session: Any = None
+
+    class Store(MemoryStore):
+        async def clear(self, *keys: str, only_if_empty: bool = False) -> bool:
+            session["late"] = True
+            return await super().clear(*keys, only_if_empty=only_if_empty)
+
+    async def leave(request: Request) -> Response:
+        nonlocal session
+        session = request.session
+        return Response(background=BackgroundTask(session.clear))
+
+    store = Store()
+    client = visit(store, fill, routes=(Route("/leave", leave),))
+    await client.get("/fill")
+
+    assert (await client.get("/leave")).status_code == 200
+
+    assert await value_of(store, client) is None
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
 @pytest.mark.parametrize(
     ("rule", "number"),
     [
-        pytest.param("public, max-age=60", 1, id="for everybody"),
-        pytest.param("private", 0, id="private"),
+        pytest.param({"cache-control": "public, max-age=60"}, 1, id="for everybody"),
+        pytest.param({"cache-control": "public", "vary": "Accept, cookie"}, 0, id="with Vary"),
+        pytest.param({"cache-control": "private"}, 0, id="private"),
     ],
 )
 async def test_first_read_in_the_body(
-    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture, rule: str, number: int
+    *,
+    visit: Callable[..., AsyncClient],
+    caplog: pytest.LogCaptureFixture,
+    rule: dict[str, str],
+    number: int,
 ) -> None:
     """A body that a cache may keep, and that is the first to use the session, is a warning."""
 
@@ -107,7 +169,7 @@ async def test_first_read_in_the_body(
         async def body() -> AsyncIterator[str]:
             yield f"hello {request.session['user']}"
 
-        return StreamingResponse(body(), headers={"cache-control": rule})
+        return StreamingResponse(body(), headers=rule)
 
     client = visit(MemoryStore(), fill, routes=(Route("/greet", greet),))
     await client.get("/fill")

@@ -184,6 +184,34 @@ async def test_excluded_scope_of_an_earlier_request(secret_key: str) -> None:
     await site(scope, receive, send)
 
 
+async def test_second_try(secret_key: str) -> None:
+    """A middleware that calls the application again finds the session of the last try."""
+    tries = 0
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        nonlocal tries
+        tries += 1
+        scope["session"]["try"] = tries
+        if tries == 1:
+            raise LookupError
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> Message:
+        raise NotImplementedError
+
+    async def send(_message: Message) -> None:
+        pass
+
+    site = SessionMiddleware(app, MemoryStore(), secret_key)
+    scope: Scope = {"type": "http", "path": "/", "headers": [], "method": "GET", "scheme": "https"}
+    with pytest.raises(LookupError):
+        await site(scope, receive, send)
+
+    await site(scope, receive, send)
+
+    assert scope["session"] == {"try": 2}
+
+
 async def test_route_is_known_outside(visit: Callable[..., AsyncClient]) -> None:
     """What the application puts into the scope is there for a middleware outside, as always."""
     routes: list[object] = []

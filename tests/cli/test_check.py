@@ -75,6 +75,7 @@ def test_in_order(command: Command) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert lines(done.stdout, "ok") == [
         "settings",
+        "cookie",
         "server",
         "primary",
         "encoding",
@@ -135,6 +136,10 @@ def test_remedies(command: Command, table: Connection) -> None:
         pytest.param(
             {"SESSION_SECRET_KEY": "s" * 40}, "warning", "secret +.* can be guessed", id="guessable"
         ),
+        pytest.param(
+            {"SESSION_PARTITIONED": "true"}, "warning", "cookie +.*-partitioned", id="partitioned"
+        ),
+        pytest.param({"SESSION_PATH": "/a"}, "ok", "cookie +session, Secure", id="cookie"),
         pytest.param(
             {"SESSION_DEFAULT_PERIOD": "soon"}, "wrong", "settings +SESSION_DEFAULT", id="period"
         ),

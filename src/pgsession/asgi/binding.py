@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -24,6 +25,9 @@ from pgsession.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
+
+#: A request that is answered within so many seconds is answered at once.
+_AT_ONCE: Final = 0.05
 
 #: How often the changes after a response are saved, if more are made meanwhile.
 _LATE_SAVES: Final = 3
@@ -102,7 +106,25 @@ class Binding(SessionRow):
                     return None
             if extend and self._is_behind():
                 self._cookie_due = True
-        return self._set_cookie() if self._cookie_due else None
+        if not self._cookie_due or not await self._is_still_alive():
+            return None
+        return self._set_cookie()
+
+    async def _is_still_alive(self) -> bool:
+        """Return False if another request has ended or renewed the session since it was loaded.
+
+        The browser may have the cookie of a renewal by then, and this one would
+        overwrite it. A request that is answered at once need not ask.
+        """
+        if self._key is None or time.monotonic() - self._as_of < _AT_ONCE:
+            return True
+        try:
+            is_alive = await self._policy.store.get(self._key) is not None
+        except StoreUnavailableError:
+            return False  # the next response sets the cookie
+        if not is_alive:
+            self._lose()
+        return is_alive
 
     async def _commit(self, decision: Decision, *, extend: bool) -> None:
         if self._task_lock is not None or self._is_committing:  # another task uses the store
@@ -131,21 +153,29 @@ class Binding(SessionRow):
             yield
 
     async def commit_late(self) -> None:
-        """Commit what changed after the response had started, if the session has a row."""
-        if self._discarded or self._lost or self._is_dropped or not self.session.modified:
-            return
-        if self._key is None and not self.session.is_empty:
+        """Commit what changed after the response had started, if the session has a row.
+
+        What is changed meanwhile is committed too, unless that goes on and on.
+        """
+        for _ in range(_LATE_SAVES):
+            if self._discarded or self._lost or self._is_dropped or not self.session.modified:
+                return
+            if self._key is None and not self.session.is_empty:
+                _LOGGER.warning(
+                    "A session was filled after the response had started, when its cookie could no "
+                    "longer be set: its content is lost. Fill it before the response starts."
+                )
+                return
+            try:
+                await self.save()
+            except SessionNotFoundError:
+                _LOGGER.info("A session ended before the changes of a long response were saved.")
+                return
+        if self.session.modified:
             _LOGGER.warning(
-                "A session was filled after the response had started, when its cookie could no "
-                "longer be set: its content is lost. Fill it before the response starts."
+                "A task changed a session again and again after its response: the last change is "
+                "lost. Let the request wait for the task, or call session.save() in it."
             )
-            return
-        try:
-            for _ in range(_LATE_SAVES):
-                if self.session.modified:  # also what was changed while it was saved
-                    await self.save()
-        except SessionNotFoundError:
-            _LOGGER.info("A session ended before the changes of a long response were saved.")
 
     async def save(self) -> None:
         """Commit now; see `Session.save`."""

@@ -41,6 +41,12 @@ def may_be_shared(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return status in _KEPT_STATUSES or any(name in _HINTS for name, _ in named)
 
 
+def varies(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return True if the response says that it depends on the Cookie header."""
+    named = {value.strip().lower() for name, value in headers if name.lower() == b"vary"}
+    return any(each.strip() in {b"cookie", b"*"} for value in named for each in value.split(b","))
+
+
 def without_sharing(headers: Headers) -> Headers:
     """Return `headers` with ``Cache-Control: private, no-store`` in place of every other rule."""
     kept = [

@@ -16,8 +16,6 @@ _LOGGER = logging.getLogger("pgsession")
 #: Hosts to which browsers send a Secure cookie over plain HTTP.
 _LOCAL: Final = re.compile(rb"(?:.*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\]")
 
-_DELETION: Final = re.compile(rb"max-age=0\b|expires=thu, 01 jan 1970")
-
 _PLAIN_HTTP: Final = (
     "A Secure session cookie was set over plain HTTP, so the browser will drop it. Serve "
     "the site over HTTPS. Behind a proxy that does so, make the server trust the proxy's "
@@ -29,8 +27,8 @@ _OTHER_DOMAIN: Final = (
     "make it pass the Host header on."
 )
 _CROSS_SITE: Final = (
-    "%s %r came from another site without the session cookie, so what its handler stored in the "
-    "session was dropped: a new session would take the place of the visitor's. Answer such a "
+    "%s %r came from another site without the cookie of a living session, so what its handler "
+    "stored was dropped: a new session would take the place of the visitor's. Answer such a "
     "request with a redirect (303) to a page of this site, or call session.renew() if the request "
     "signs a visitor in."
 )
@@ -81,7 +79,7 @@ class CookieWarnings:
             if (
                 value.startswith(self._set_cookie)
                 and name.lower() == b"set-cookie"
-                and not _DELETION.search(value.lower())
+                and not _deletes(value)
             ):
                 self.same_name()
 
@@ -89,6 +87,18 @@ class CookieWarnings:
         if text not in self._given:
             self._given.add(text)
             _LOGGER.warning(text, *arguments)
+
+
+def _deletes(set_cookie: bytes) -> bool:
+    """Return True if a Set-Cookie text deletes the cookie."""
+    _, *attributes = set_cookie.lower().split(b";")
+    for attribute in attributes:
+        name, _, value = (part.strip() for part in attribute.partition(b"="))
+        if name == b"max-age" and (value.startswith(b"-") or not value.strip(b"0")):
+            return True
+        if name == b"expires" and (b"1970" in value or b"1969" in value):
+            return True
+    return False
 
 
 def _is_plain_http(scope: Scope, host: bytes) -> bool:
@@ -100,4 +110,4 @@ def _is_plain_http(scope: Scope, host: bytes) -> bool:
 def _name_of(host: bytes) -> bytes:
     """Return the name in a Host header, in lower case and without the port."""
     name, _, port = host.lower().rpartition(b":")
-    return name if port.isdigit() else host.lower()
+    return (name if port.isdigit() else host.lower()).removesuffix(b".")

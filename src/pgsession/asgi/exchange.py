@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
 from pgsession.asgi.binding import Binding
-from pgsession.asgi.caching import may_be_shared
+from pgsession.asgi.caching import may_be_shared, varies
 from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
@@ -144,7 +144,8 @@ class Exchange(Binding):
         """Warn if a body that a cache may keep was the first to use the session."""
         if self.session.accessed:
             self._unused_start = None
-            if may_be_shared(start.get("status", 0), start.get("headers", ())):
+            headers = start.get("headers", ())
+            if may_be_shared(start.get("status", 0), headers) and not varies(headers):
                 self._policy.warnings.read_late()
 
     async def _drop(self, message: Message) -> None:

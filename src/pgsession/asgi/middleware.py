@@ -142,6 +142,8 @@ class SessionMiddleware:
     def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
         """Return a scope for the application, apart from the session that stands outside."""
         outer, policy = scope["session"], self._policy
+        if type(outer) is EndedSession:  # of an earlier call with the same scope
+            return scope
         if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
             exchange = outer.attachment
             is_same = isinstance(exchange, Exchange) and exchange.shares_cookie_with(policy)

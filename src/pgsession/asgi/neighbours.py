@@ -48,9 +48,7 @@ class InnerScope(dict[str, Any]):
             self._outer[name] = member
 
     def __delitem__(self, name: str) -> None:
-        super().__delitem__(name)
-        if name != _SESSION:
-            self._outer.pop(name, None)
+        self.pop(name)
 
     def __ior__(self, members: Any) -> Self:  # type: ignore[override,misc] # noqa: ANN401
         self.update(members)
@@ -61,9 +59,10 @@ class InnerScope(dict[str, Any]):
             del self[name]
 
     def pop(self, name: str, *default: Any) -> Any:  # noqa: ANN401 - as dict.pop
-        if name != _SESSION:
-            self._outer.pop(name, None)
-        return super().pop(name, *default)
+        if name == _SESSION:
+            return super().pop(name, *default)
+        outside = self._outer.pop(name, *default)
+        return super().pop(name, outside)
 
     def popitem(self) -> tuple[str, Any]:
         name = next(reversed(self))

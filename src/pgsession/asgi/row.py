@@ -148,7 +148,6 @@ class SessionRow(RowCookie):
         """
         if self._twins:
             await store.clear(*self._twins)
-            self._twins = ()
 
     def _note_new_key(self, event: str) -> None:
         """Record that the browser must learn another key, or that there is none any more."""

@@ -9,6 +9,7 @@ from typing import Final
 from pgsession.cli.findings import (
     Finding,
     Verdict,
+    check_cookie,
     check_link,
     check_record,
     check_relation,
@@ -104,7 +105,9 @@ def _examine_settings(
         remedy = "Correct it in the environment."
         return [*found, Finding("settings", Verdict.WRONG, str(error), remedy)], None
     found.append(Finding("settings", Verdict.OK, "valid"))
-    if any(map(is_guessable, settings.make_cookie().secret_keys)):
+    cookie = settings.make_cookie()
+    found.append(check_cookie(cookie))
+    if any(map(is_guessable, cookie.secret_keys)):
         text = f"{_SECRET_KEY} repeats a few characters, so it can be guessed"
         remedy = "Make one with `pgsession secret`."
         found.append(Finding("secret", Verdict.WARNING, text, remedy))

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from pgsession.cli.inspection import Relation, Sample, Server
+from pgsession.core.cookie import Cookie
 
 #: The oldest version with TID range scans, as its `server_version_num`.
 _OLDEST: Final = 140_000
@@ -45,6 +46,20 @@ class Finding:
     text: str
     #: What to do about it. Empty if there is nothing to do.
     remedy: str = ""
+
+
+def check_cookie(cookie: Cookie) -> Finding:
+    """Show the cookie; it has no effect in other sites if it is partitioned and not for them."""
+    secure = "Secure" if cookie.secure else "also over plain HTTP"
+    text = f"{cookie.name}, {secure}, SameSite={cookie.same_site}"
+    if cookie.partitioned and cookie.same_site != "none":
+        return Finding(
+            "cookie",
+            Verdict.WARNING,
+            f"{text}, partitioned: browsers drop it in other sites",
+            "Set SESSION_SAME_SITE=none, or leave SESSION_PARTITIONED out.",
+        )
+    return Finding("cookie", Verdict.OK, text)
 
 
 def check_server(server: Server) -> Iterator[Finding]:

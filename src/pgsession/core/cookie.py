@@ -52,7 +52,7 @@ _SIGNED: Final = (
     rb"(([A-Za-z0-9+/_-]{40})(?:\.\.\.([0-9]{0,12}+))?+)\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
 )
 #: What Starlette's own middleware writes: JSON in base64, a time and a signature.
-_STARLETTE: Final = rb"=[A-Za-z0-9+/=]{1,4096}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}(?![^;])"
+_STARLETTE: Final = rb"=[A-Za-z0-9+/=]{1,4096}+\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}"
 
 _NAME: Final = b"cookie"
 _NAME_SIZE: Final = len(_NAME)
@@ -138,7 +138,7 @@ class Cookie:
                 continue
             if len(text) > left:  # only whole pairs are read
                 text = text[: max(0, text.rfind(b";", 0, left + 1))]  # noqa: PLW2901
-                left = 0
+                left = len(text)
             left -= len(text)
             pair, seen = self._shape.search(text), 0
             while pair is not None:
@@ -164,7 +164,12 @@ class Cookie:
     def is_of_starlette(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return True if a cookie of this name came that Starlette's own middleware has written."""
         shape = re.compile(re.escape(self.name.encode("ascii")) + _STARLETTE)
-        return any(shape.search(text) for header, text in headers if header.lower() == _NAME)
+        return any(
+            shape.fullmatch(pair.strip(b" \t"))
+            for header, text in headers
+            if header.lower() == _NAME
+            for pair in text[:_MAX_HEADER].split(b";")
+        )
 
     def write(self, key: str, max_age: timedelta | None) -> bytes:
         """Return the Set-Cookie text for `key`.

@@ -57,11 +57,11 @@ def check_attributes(
         ),
         (
             _PATH.fullmatch(path) is None,
-            "path must start with a slash and be written as in a request, without a query.",
+            "path: write it as in a request, such as /app or /a%20b: no blank, query or pattern.",
         ),
         (
             _DOTS.search(path) is not None,
-            "path must not hold the names . and .., which no request has.",
+            "path: leave the names . and .. out, as browsers do in a request.",
         ),
         (
             domain is not None and _DOMAIN.fullmatch(domain) is None,

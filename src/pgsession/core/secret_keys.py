@@ -20,7 +20,7 @@ MIN_SECRET_BYTES: Final = 32
 #: A variable that nothing has replaced by its value: ${NAME} anywhere in a text; or a text that
 #: is $NAME, ${NAME, $(command), {{ name }}, %(name)s, %NAME% or <name> as a whole.
 _PLACEHOLDER: Final = re.compile(
-    r".*\$\{[A-Za-z_]\w*[^{}]*\}.*"
+    r".*\$\{[A-Za-z_][^{}]*\}.*"
     r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*",
     re.DOTALL,
 )

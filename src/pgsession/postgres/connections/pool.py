@@ -163,6 +163,10 @@ class Pool:
         else:
             self._begin(self._put_back(connection))
 
+    def note_write(self) -> None:
+        """Record that the server takes writes, so that further connections of no use are rare."""
+        self._stale = 0
+
     def may_replace(self) -> bool:
         """Return True if one more connection of no use may be replaced in this second.
 

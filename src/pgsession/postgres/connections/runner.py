@@ -72,10 +72,11 @@ class Runner:
                         if not connection.autocommit:
                             await connection.commit()
                     except psycopg.Error as error:
-                        verdict, failure = judge(error), translated(error)
-                        if verdict is Verdict.STALE and connection is not None:
-                            verdict = self._drop(connection)
+                        failure = translated(error)
+                        verdict = self._judge(error, connection)
                     else:
+                        if not idempotent:
+                            pool.note_write()
                         return answer
                     finally:
                         if connection is not None:
@@ -94,16 +95,18 @@ class Runner:
         # Not while the driver's error is handled, nor caused by it: it quotes parameters.
         raise failure
 
-    def _drop(self, connection: Connection) -> Verdict:
-        """Close a connection of no use, so that no caller gets it, unless all were closed just now.
+    def _judge(self, error: psycopg.Error, connection: Connection | None) -> Verdict:
+        """Return what to do, and close a connection of no use, so that no caller gets it.
 
-        In that case the server itself takes no writes, and another connection
-        would be of no use either.
+        If all were closed just now, the server itself takes no writes, and another
+        connection would be of no use either.
         """
-        if not self._pool.may_replace():
-            return Verdict.UNAVAILABLE
-        connection.pgconn.finish()
-        return Verdict.STALE
+        verdict = judge(error)
+        if verdict is Verdict.STALE and connection is not None:
+            if not self._pool.may_replace():
+                return Verdict.UNAVAILABLE
+            connection.pgconn.finish()
+        return verdict
 
     async def _recover(self, verdict: Verdict, retries: Retries) -> bool:
         """Prepare the retry after a failure, and wait before it; return False if there is none."""
