@@ -408,6 +408,27 @@ async def test_failed_commit(database_url: str, migrated_schema: str, work: Work
         assert await witness.values() == [{"user": "ann", "after": 1}]
 
 
+async def test_logout_after_failed_commit(database_url: str, migrated_schema: str) -> None:
+    """A logout ends the session of a second cookie, even if a renewal was rolled back before."""
+    store = PostgresStore(database_url, schema=migrated_schema)
+    async with store, Witness.on(database_url, migrated_schema) as witness:
+        cookies = [
+            (await visit(application(store, filling(user=user)))).cookie for user in ("eve", "ann")
+        ]
+        await witness.execute(FAILING_COMMIT)
+
+        async def leave(session: Session) -> None:
+            with suppress(StoreUnavailableError):
+                async with session.exclusive():
+                    session.renew()
+            await witness.execute("DROP TRIGGER fail ON session")
+            session.clear()
+
+        assert (await visit(application(store, leave), "; ".join(cookies))).status == 200
+
+        assert await witness.values() == []
+
+
 async def test_reload_beside_renewal(database_url: str, migrated_schema: str) -> None:
     """A reload while a renewal is in flight waits for its commit, and then reads the new key."""
     named = make_conninfo(database_url, application_name=f"{migrated_schema}_store")
