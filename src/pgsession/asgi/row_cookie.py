@@ -71,9 +71,16 @@ class RowCookie:
         A response that should have set it was lost, another request has changed
         the period, or the secret is a new one.
         """
-        if self._found is None or self._key is None:
+        found = self._found
+        if found is None or self._key is None:
             return False
-        return self._differs(self._found) and all(map(self._differs, self._copies))
+        _, until, is_current = found
+        if is_current and until is not None and self._policy.max_age is not None:
+            # Nearly always the cookie and the row's expiry are from one response.
+            end = time.time() + self._remaining.total_seconds()
+            if -ROUNDING < end - until < ROUNDING:
+                return False
+        return self._differs(found) and all(map(self._differs, self._copies))
 
     def _differs(self, found: FoundCookie) -> bool:
         """Return True if a cookie is not what it should be."""
@@ -81,10 +88,6 @@ class RowCookie:
             return True
         if self._ends_with_browser():
             return found.until is not None
-        if found.until is not None:  # nearly always both are from one response
-            end = time.time() + self._remaining.total_seconds()
-            if -ROUNDING < end - found.until < ROUNDING:
-                return False
         return cookie_due(
             until=found.until,
             now=time.time(),
