@@ -61,8 +61,10 @@ class InnerScope(dict[str, Any]):
     def pop(self, name: str, *default: Any) -> Any:  # noqa: ANN401 - as dict.pop
         if name == _SESSION:
             return super().pop(name, *default)
-        outside = self._outer.pop(name, *default)
-        return super().pop(name, outside)
+        if super().__contains__(name):
+            self._outer.pop(name, None)
+            return super().pop(name)
+        return self._outer.pop(name, *default)
 
     def popitem(self) -> tuple[str, Any]:
         name = next(reversed(self))
