@@ -9,11 +9,14 @@ from httpx import ASGITransport, AsyncClient
 from itsdangerous import TimestampSigner
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware as StarletteSessionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Message
+from starsessions import InMemoryStore
+from starsessions import SessionMiddleware as StarsessionsMiddleware
 
 from pgsession import MemoryStore, SessionMiddleware
 from tests.applications import SECRET
@@ -101,6 +104,37 @@ async def test_outside(
         await client.get("/read", headers={"cookie": f"{name}={THEIRS}"})
 
     assert [record.args for record in caplog.records] == [("session",)] * number
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        pytest.param(
+            Middleware(StarletteSessionMiddleware, secret_key=SECRET, session_cookie="sid"),
+            id="Starlette",
+        ),
+        pytest.param(
+            Middleware(StarsessionsMiddleware, store=InMemoryStore(), cookie_name="sid"),
+            id="starsessions",
+        ),
+        pytest.param(
+            Middleware(
+                SessionMiddleware, store=MemoryStore(), secret_key=SECRET, session_cookie="sid"
+            ),
+            id="pgsession",
+        ),
+    ],
+)
+def test_stacked(secret_key: str, caplog: pytest.LogCaptureFixture, inside: Middleware) -> None:
+    """A middleware stacked inside with the same name causes the warning at the start."""
+    outside = Middleware(
+        SessionMiddleware, store=MemoryStore(), secret_key=secret_key, session_cookie="sid"
+    )
+    plain = Middleware(GZipMiddleware)
+
+    Starlette(middleware=[outside, plain, inside]).build_middleware_stack()
+
+    assert [record.args for record in caplog.records] == [("sid",)]
 
 
 @pytest.mark.parametrize(

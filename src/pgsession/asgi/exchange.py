@@ -69,9 +69,10 @@ class Exchange(Binding):
         self._scope = scope
         self._send = send
 
-    def shares_cookie_with(self, policy: Policy) -> bool:
-        """Return True if another middleware, of this policy, uses the same cookie name."""
-        return policy is not self._policy and policy.cookie.name == self._policy.cookie.name
+    def check_neighbour(self, policy: Policy) -> None:
+        """Warn, once, if another middleware inside, of this policy, uses the same cookie name."""
+        if policy is not self._policy and policy.cookie.name == self._policy.cookie.name:
+            self._policy.warnings.same_name()
 
     async def look_up(self, cookies: Sequence[FoundCookie]) -> bool:
         """Load the session of the cookies that came. Return False if a 503 was sent instead.

@@ -13,7 +13,7 @@ from pgsession.asgi.ended import EndedSession
 from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange
 from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
-from pgsession.asgi.neighbours import InnerScope
+from pgsession.asgi.neighbours import InnerScope, cookie_names
 from pgsession.asgi.policy import Policy
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
@@ -112,6 +112,10 @@ class SessionMiddleware:
             self._is_excluded = matcher(settings.exclude) if settings.exclude else None
             self._policy = Policy.from_settings(settings, store)
             self._find = self._policy.cookie.find
+            #: The name of the cookie, as in Starlette's class.
+            self.session_cookie: str = self._policy.cookie.name
+            if self.session_cookie in cookie_names(app):
+                self._policy.warnings.same_name()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or WebSocket, or the lifespan."""
@@ -145,12 +149,11 @@ class SessionMiddleware:
         if type(outer) is EndedSession:  # of an earlier call with the same scope
             return scope
         if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
-            exchange = outer.attachment
-            is_same = isinstance(exchange, Exchange) and exchange.shares_cookie_with(policy)
-        else:  # its name is not known, but the form of its cookie is
-            is_same = not cookies and policy.cookie.is_of_starlette(scope["headers"])
-        if is_same:
-            self._policy.warnings.same_name()
+            if isinstance(outer.attachment, Exchange):
+                outer.attachment.check_neighbour(policy)
+        # The name of another's cookie is not known, but its form is.
+        elif not cookies and policy.cookie.is_of_starlette(scope["headers"]):
+            policy.warnings.same_name()
         return InnerScope(scope)
 
     async def _serve_without(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,6 +7,26 @@ from typing import Any, Final, Self
 
 _SESSION: Final = "session"
 
+#: Where Starlette's middleware and ours, and that of starsessions, keep the name of their cookie.
+_NAMES: Final = ("session_cookie", "cookie_name")
+
+#: So many middlewares around an application are looked at.
+_MOST_STACKED: Final = 50
+
+
+def cookie_names(app: object) -> set[str]:
+    """Return the cookie names of the session middlewares that are stacked around `app`.
+
+    Those of mounted applications, and of a middleware outside, are not known.
+    """
+    names = set()
+    for _ in range(_MOST_STACKED):
+        for attribute in _NAMES:
+            if isinstance(name := getattr(app, attribute, None), str):
+                names.add(name)
+        app = getattr(app, "app", None)
+    return names
+
 
 class InnerScope(dict[str, Any]):
     """The ASGI scope for the application, inside of another session middleware.
