@@ -36,6 +36,8 @@ class Proxy:
         #: How many more bytes from the server pass until its connection is cut, once;
         #: None: never.
         self.fuse: int | None = None
+        #: How many chunks of each connection's answers pass; None: all.
+        self.answers_each: int | None = None
         self.port = 0
         #: Connections with a lower number than this pass no bytes, in any mode.
         self._oldest = 0
@@ -79,8 +81,12 @@ class Proxy:
         *,
         is_answer: bool,
     ) -> None:
+        passed = 0
         while piece := await reader.read(_CHUNK):
             self.answers += is_answer
+            passed += is_answer
+            if self.answers_each is not None and passed > self.answers_each:
+                continue
             if self.delay:
                 await asyncio.sleep(self.delay)
             if number < self._oldest or self._loses(is_answer=is_answer):

@@ -16,6 +16,7 @@ from pgsession.postgres.connections.connection import (
     OwnConnection,
     ending_if_cancelled,
 )
+from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import unreachable
 from pgsession.postgres.connections.pooler import is_pooled
 
@@ -71,6 +72,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         #: Every connection that was made here and is in use somewhere.
         self.made: WeakSet[OwnConnection] = WeakSet()
         self._prepared = settings.prepared
+        self._limit = settings.timeout
         self._pause = _SHORTEST
         self._timer: asyncio.TimerHandle | None = None
         #: Why and when the last attempt to connect failed, and since when they all fail.
@@ -141,11 +143,18 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self.made.add(connection)
         self._pause = _SHORTEST
         self._failure = None
-        with ending_if_cancelled():
-            if not await is_pooled(connection):  # a pooler would pass the settings on to others
-                await connection.execute(_CONFIGURE)
-            elif not self._prepared:
-                connection.prepare_threshold = None
+        try:
+            with ending_if_cancelled(), Deadline(self._limit):
+                if not await is_pooled(connection):  # a pooler would pass the settings on to others
+                    await connection.execute(_CONFIGURE)
+                elif not self._prepared:
+                    connection.prepare_threshold = None
+        except TimeoutError:
+            # Else the pool would wait for this connection for ever, and make no other.
+            connection.pgconn.finish()
+            failure = OperationalError("the server did not answer a new connection in time")
+            self._note_failure(failure)
+            raise failure from None
         if self._prepared is False:
             connection.prepare_threshold = None
 
