@@ -53,6 +53,24 @@ async def test_expiry_stays(store: PostgresStore, witness: Witness, work: Work, 
     assert row.remaining == pytest.approx(7 * 86_400 - 3600, abs=SLACK)
 
 
+async def test_expiry_stays_until_the_response(store: PostgresStore, witness: Witness) -> None:
+    """Saving does not extend the expiry, even if that is due: the response does, and says so."""
+    first = await visit(application(store, filling(user="ann")))
+    await witness.age(first.key, timedelta(days=1))
+    remaining: list[float] = []
+
+    async def save_and_look(session: Session) -> None:
+        await save(session)
+        row = await witness.row(first.key)
+        assert row is not None
+        remaining.append(row.remaining)
+
+    answer = await visit(application(store, save_and_look), first.cookie)
+
+    assert remaining == [pytest.approx(6 * 86_400, abs=SLACK)]
+    assert answer.max_age == 7 * 86_400
+
+
 async def test_take_expired(store: PostgresStore) -> None:
     """Nothing can be taken from an expired session."""
     key = await store.generate({"state": "x"}, period=-1)

@@ -114,7 +114,7 @@ REQUESTS: Final = (
         ("tests/faults/test_network.py::test_dead_connections_live_network",),
     ),
     Mutant(
-        "a late merge extends the expiry",
+        "saving extends the expiry",
         (
             Edit(
                 "asgi/binding.py",
@@ -122,7 +122,7 @@ REQUESTS: Final = (
                 "await self._execute(decision, store, extend=True)",
             ),
         ),
-        ("tests/concurrency/test_laws.py::test_expiry_stays",),
+        ("tests/concurrency/test_laws.py::test_expiry_stays_until_the_response",),
     ),
     Mutant(
         "exclusive takes no lock",
