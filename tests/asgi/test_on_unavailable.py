@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from pgsession import (
+    MemoryStore,
     PostgresStore,
     Session,
     SessionMiddleware,
@@ -27,7 +28,7 @@ from pgsession import (
 )
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.unavailable import INTERVAL, OutageLog
+from pgsession.asgi.unavailable import INTERVAL, ExtensionPause, OutageLog
 from pgsession.core.cookie import Cookie, FoundCookie
 from pgsession.core.hidden import Hidden
 from tests.pages import fill, read
@@ -224,6 +225,46 @@ async def test_one_line(
     await asyncio.gather(*(client.get("/read", headers=headers) for _ in range(50)))
 
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_no_writes(
+    visit: Callable[..., AsyncClient],
+    caplog: pytest.LogCaptureFixture,
+    cookie_of: Callable[[str], str],
+) -> None:
+    """While a server takes no writes, reads go on, and do not all try to extend their sessions."""
+    tries = 0
+
+    class ReadOnlyStore(MemoryStore):
+        async def touch(self, *_: Any, **__: Any) -> None:
+            nonlocal tries
+            tries += 1
+            raise StoreUnavailableError
+
+    store = ReadOnlyStore()
+    header = {"cookie": cookie_of(await store.generate({"user": "ann"}, period=60))}
+    client = visit(store, read)
+
+    for _ in range(5):
+        assert (await client.get("/read", headers=header)).json() == {"user": "ann"}
+
+    assert tries == 1
+    (record,) = caplog.records
+    assert "could not be extended" in record.message
+
+
+def test_extension_pause() -> None:
+    """A pause ends by itself."""
+    now = 0.0
+    pause = ExtensionPause(clock=lambda: now)
+    assert not pause.is_on()
+
+    pause.begin(StoreUnavailableError())
+
+    now = INTERVAL - 1
+    assert pause.is_on()
+    now = INTERVAL
+    assert not pause.is_on()
 
 
 async def test_counted_once(gone: PostgresStore, caplog: pytest.LogCaptureFixture) -> None:

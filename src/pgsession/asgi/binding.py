@@ -32,6 +32,9 @@ _AT_ONCE: Final = 0.05
 #: How often the changes after a response are saved, if more are made meanwhile.
 _LATE_SAVES: Final = 3
 
+#: What a save records, and what is undone if its transaction is rolled back.
+_UNDONE: Final = ("_key", "_cookie_due", "_has_new_key", "_remaining", "_lifetime", "_as_of")
+
 _LOGGER = logging.getLogger("pgsession")
 
 
@@ -243,14 +246,7 @@ class Binding(SessionRow):
 
         If another request has ended the session, that stays recorded.
         """
-        noted = (
-            self._key,
-            self._cookie_due,
-            self._has_new_key,
-            self._remaining,
-            self._lifetime,
-            self._as_of,
-        )
+        noted = [(name, getattr(self, name)) for name in _UNDONE]
         stored = self.session.stored
         is_committed = False
         try:
@@ -258,14 +254,8 @@ class Binding(SessionRow):
             is_committed = True
         finally:
             if not is_committed and not self._lost:
-                (
-                    self._key,
-                    self._cookie_due,
-                    self._has_new_key,
-                    self._remaining,
-                    self._lifetime,
-                    self._as_of,
-                ) = noted
+                for name, value in noted:
+                    setattr(self, name, value)
                 self.session.stored = stored
                 self.session.is_new = False
 

@@ -200,12 +200,16 @@ class Exchange(Binding):
             await self._replace(error)
             return
         self.started = True
-        self._unused_start = None if session.accessed else dict(message, headers=headers)
         if cookie is not None or self._scope.get("session") is not session:
             self._policy.warnings.check_neighbour(headers)
-        cookies = () if cookie is None else (*self._twin_deletions(), cookie)
+        cookies: Sequence[bytes] = ()
+        if cookie is not None:
+            self._policy.warnings.check_cookie(self._scope)
+            cookies = (*self._twin_deletions(), cookie)
         headers = session_headers(headers, session=session, cookies=cookies)
-        await self._send({**message, "headers": headers})
+        start = {**message, "headers": headers}
+        self._unused_start = None if session.accessed else start
+        await self._send(start)
 
     def _twin_deletions(self) -> Sequence[bytes]:
         """Return Set-Cookie texts that delete the browser's other cookies of our name.
@@ -214,7 +218,6 @@ class Exchange(Binding):
         name that came are ours: else one may be another application's.
         """
         cookie, scope = self._policy.cookie, self._scope
-        self._policy.warnings.check_cookie(scope)
         if not self._has_new_key or self._found is None:
             return ()
         came = cookie.count(scope["headers"])

@@ -6,12 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Final, NoReturn
 
 from starlette.types import Scope, Send
 
-from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.errors import StoreUnavailableError
 
@@ -42,52 +40,15 @@ class UnavailableSession(Session):
 
     is_unavailable = True
 
-    def __setitem__(self, *_: object) -> NoReturn:
+    # Each method that changes a session, or needs the store, calls one of these.
+
+    def note_change(self) -> NoReturn:
         _reject_change()
 
-    def __delitem__(self, *_: object) -> NoReturn:
+    def _check_not_started(self) -> NoReturn:
         _reject_change()
 
-    def __ior__(self, *_: object) -> NoReturn:  # type: ignore[misc] # it takes nothing
-        _reject_change()
-
-    def clear(self) -> NoReturn:
-        _reject_change()
-
-    def pop(self, *_: object) -> NoReturn:
-        _reject_change()
-
-    def popitem(self) -> NoReturn:
-        _reject_change()
-
-    def setdefault(self, *_: object) -> NoReturn:
-        _reject_change()
-
-    def update(self, *_: object, **__: object) -> NoReturn:
-        _reject_change()
-
-    def renew(self) -> NoReturn:
-        _reject_change()
-
-    @property
-    def period(self) -> timedelta:
-        """How long a session lives after its last use."""
-        return super().period
-
-    @period.setter
-    def period(self, period: Period | None) -> NoReturn:  # noqa: ARG002 - as the property says
-        _reject_change()
-
-    async def save(self) -> NoReturn:
-        _reject_change()
-
-    async def reload(self) -> NoReturn:
-        _reject_change()
-
-    def exclusive(self, *_: object, **__: object) -> NoReturn:
-        _reject_change()
-
-    async def take(self, *_: object, **__: object) -> NoReturn:
+    def _attached(self) -> NoReturn:
         _reject_change()
 
 

@@ -52,7 +52,7 @@ _SIGNED: Final = (
     rb"(([A-Za-z0-9+/_-]{40})(?:\.\.\.([0-9]{0,12}+))?+)\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
 )
 #: What Starlette's own middleware writes: JSON in base64, a time and a signature.
-_STARLETTE: Final = rb"=[A-Za-z0-9+/=]{1,4096}+\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}"
+_STARLETTE: Final = rb"[A-Za-z0-9+/=]{1,4096}+\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}"
 
 _NAME: Final = b"cookie"
 _NAME_SIZE: Final = len(_NAME)
@@ -101,6 +101,7 @@ class Cookie:
     partitioned: bool = False
     _signers: tuple[CookieSigner, ...] = field(init=False, repr=False, compare=False)
     _shape: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
+    _starlette: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     _attributes: str = field(init=False, repr=False, compare=False)
     _has_own_name: bool = field(init=False, repr=False, compare=False)
 
@@ -120,6 +121,7 @@ class Cookie:
         object.__setattr__(self, "_signers", signers(self.secret_keys, name))
         prefix = re.escape(name.encode("ascii") + b"=")
         object.__setattr__(self, "_shape", re.compile(prefix + _SIGNED))
+        object.__setattr__(self, "_starlette", re.compile(prefix + _STARLETTE))
         attributes = self._format_attributes(self.domain, partitioned=self.partitioned)
         object.__setattr__(self, "_attributes", attributes)
 
@@ -163,9 +165,8 @@ class Cookie:
 
     def is_of_starlette(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return True if a cookie of this name came that Starlette's own middleware has written."""
-        shape = re.compile(re.escape(self.name.encode("ascii")) + _STARLETTE)
         return any(
-            shape.fullmatch(pair.strip(b" \t"))
+            self._starlette.fullmatch(pair.strip(b" \t"))
             for header, text in headers
             if header.lower() == _NAME
             for pair in text[:_MAX_HEADER].split(b";")
