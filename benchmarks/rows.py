@@ -2,7 +2,7 @@
 
 from psycopg import AsyncConnection
 
-from pgsession.core.store import digest
+from pgsession.core.keys import digest
 
 BY_NUMBER = """
 INSERT INTO session (session_key, session_data, expire_date)

@@ -17,7 +17,7 @@ from benchmarks.rows import fill, grow, key
 from benchmarks.servers import Places, schema, settle
 from benchmarks.values import VALUE, padded
 from pgsession import Changes, PostgresStore
-from pgsession.core.store import new_key
+from pgsession.core.keys import new_key
 from pgsession.postgres.rows import Edit
 from pgsession.postgres.statements import Table
 

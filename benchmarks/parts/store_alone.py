@@ -18,7 +18,7 @@ from benchmarks.rows import fill
 from benchmarks.servers import Places
 from benchmarks.values import VALUE
 from pgsession import Changes, PostgresStore
-from pgsession.core.store import digest, new_key
+from pgsession.core.keys import digest, new_key
 
 LOADS = (1, 64, 256)
 TITLES = {

@@ -19,7 +19,7 @@ from benchmarks.peers.naive import GENERATE, GET, NaiveStore
 from benchmarks.servers import Places
 from benchmarks.values import SECRET, VALUE
 from pgsession import PostgresStore, SessionMiddleware
-from pgsession.core.store import new_key
+from pgsession.core.keys import new_key
 from pgsession.core.value import encode_value
 
 #: What a request does with its session.

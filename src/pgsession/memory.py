@@ -13,6 +13,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from pgsession.core.hidden import hidden
+from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
@@ -20,9 +21,8 @@ from pgsession.core.store import (
     Changes,
     Entry,
     Store,
+    Written,
     check_alone,
-    digest,
-    new_key,
 )
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
@@ -41,11 +41,18 @@ class _Row:
     """What the table would hold. Times are seconds of this process's monotonic clock."""
 
     text: bytes | None = field(repr=False)
-    expire_at: float
-    final_at: float | None
-    granted: timedelta | None
     #: Which of the sessions of this store it is: the later, the larger.
-    number: int
+    place: int
+    created_at: float
+    #: When it was generated or last extended.
+    seen_at: float
+    expire_at: float
+    granted: timedelta | None = None
+    #: The digest of the verifier, once the session was renewed.
+    verifier: str | None = None
+    #: The number that the cookie carries, and when the browser first showed it.
+    number: int = 0
+    shown_at: float | None = None
 
 
 class MemoryStore(Limits, Store):
@@ -61,10 +68,14 @@ class MemoryStore(Limits, Store):
         *,
         default_period: Period = DEFAULT_PERIOD,
         max_lifetime: Period | None = None,
+        max_inactivity: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
     ) -> None:
         super().__init__(
-            default_period=default_period, max_lifetime=max_lifetime, value_limit=value_limit
+            default_period=default_period,
+            max_lifetime=max_lifetime,
+            max_inactivity=max_inactivity,
+            value_limit=value_limit,
         )
         self._rows: dict[str, _Row] = {}
         self._generated = 0
@@ -87,9 +98,8 @@ class MemoryStore(Limits, Store):
         granted: bool = False,
     ) -> str:
         now = time.monotonic()
-        final_at = None if self.max_lifetime is None else now + self.max_lifetime.total_seconds()
         text, self._generated = self._encoded(value), self._generated + 1
-        row = _Row(text, expire_at=now, final_at=final_at, granted=None, number=self._generated)
+        row = _Row(text, place=self._generated, created_at=now, seen_at=now, expire_at=now)
         key = new_key()
         row = self._extended(row, period=period, granted=granted)
         self._make_room()
@@ -101,16 +111,16 @@ class MemoryStore(Limits, Store):
         row = self._living(key)
         if row is None:
             return None
-        return _entry(row)
+        return self._entry(row)
 
     async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
         keys = hidden(tuple(keys))
         rows = {key: self._living(key) for key in keys}
-        living = [(row.number, key, row) for key, row in rows.items() if row is not None]
+        living = [(row.place, key, row) for key, row in rows.items() if row is not None]
         if not living:
             return None
         _, key, row = max(living, key=itemgetter(0))
-        return key, _entry(row)
+        return key, self._entry(row)
 
     async def set(
         self,
@@ -119,11 +129,11 @@ class MemoryStore(Limits, Store):
         *,
         period: Period | None = None,
         granted: bool | None = None,
-    ) -> None:
+    ) -> Written:
         key = hidden(key)
         text = self._encoded(value)
         row = replace(self._living_or_raise(key), text=text)
-        self._rows[digest(key)] = self._extended(row, period=period, granted=granted)
+        return self._keep(key, self._extended(row, period=period, granted=granted))
 
     async def merge(
         self,
@@ -132,19 +142,19 @@ class MemoryStore(Limits, Store):
         *,
         period: Period | None = None,
         granted: bool | None = None,
-    ) -> None:
+    ) -> Written:
         key = hidden(key)
         row = self._merged(self._living_or_raise(key), changes)
         if period is not None:
             row = self._extended(row, period=period, granted=granted)
-        self._rows[digest(key)] = row
+        return self._keep(key, row)
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
-    ) -> None:
+    ) -> Written:
         key = hidden(key)
         row = self._living_or_raise(key)
-        self._rows[digest(key)] = self._extended(row, period=period, granted=granted)
+        return self._keep(key, self._extended(row, period=period, granted=granted))
 
     async def renew(
         self,
@@ -160,9 +170,9 @@ class MemoryStore(Limits, Store):
             row = self._merged(row, changes)
         if period is not None:
             row = self._extended(row, period=period, granted=granted)
-        heir = new_key()
-        del self._rows[digest(key)]
-        self._rows[digest(heir)] = row
+        heir = renewed_key(key)
+        verifier = key_digest(heir).verifier
+        self._rows[digest(key)] = replace(row, verifier=verifier, number=0, shown_at=None)
         return heir
 
     async def take(self, key: str, name: str, default: JSON = None) -> JSON:
@@ -203,21 +213,36 @@ class MemoryStore(Limits, Store):
             if row.text is not None and decode_value(row.text):
                 return False
         for each in (key, *more):
-            self._rows.pop(digest(each), None)
+            if self._living(each) is not None:
+                del self._rows[digest(each)]
         return True
 
     def _make_room(self) -> None:
         if len(self._rows) >= self._room:
             now = time.monotonic()
-            self._rows = {key: row for key, row in self._rows.items() if row.expire_at > now}
+            self._rows = {key: row for key, row in self._rows.items() if self._end(row) > now}
             self._room = max(_ROOM, 2 * len(self._rows))
 
+    def _keep(self, key: str, row: _Row) -> Written:
+        self._rows[digest(key)] = row
+        return Written(self._capped(row.granted), row.number)
+
+    def _end(self, row: _Row) -> float:
+        """Return when the session ends, if nothing extends it."""
+        ends = [row.expire_at]
+        if self.max_lifetime is not None:
+            ends.append(row.created_at + self.max_lifetime.total_seconds())
+        if self.max_inactivity is not None:
+            ends.append(row.seen_at + self.max_inactivity.total_seconds())
+        return min(ends)
+
     def _living(self, key: str) -> _Row | None:
-        row = self._rows.get(digest(key))
-        if row is not None and row.expire_at <= time.monotonic():
-            del self._rows[digest(key)]
+        selector, verifier = key_digest(key)
+        row = self._rows.get(selector)
+        if row is not None and self._end(row) <= time.monotonic():
+            del self._rows[selector]
             return None
-        return row
+        return None if row is None or row.verifier != verifier else row
 
     def _living_or_raise(self, key: str) -> _Row:
         row = self._living(key)
@@ -235,19 +260,45 @@ class MemoryStore(Limits, Store):
         return replace(row, text=self._encoded(kept | changed))
 
     def _extended(self, row: _Row, *, period: Period | None, granted: bool | None) -> _Row:
-        length = self._period(period)
-        expire_at = time.monotonic() + length.total_seconds()
-        if row.final_at is not None:
-            expire_at = min(expire_at, row.final_at)
-        own = row.granted if granted is None else length if granted else None
-        return replace(row, expire_at=expire_at, granted=own)
+        """Return the row with a new expiry. An own period counts if `granted` is left out."""
+        length, own, now = self._period(period), row.granted, time.monotonic()
+        if granted is not None:
+            own = length if granted else None
+        elif own is not None and length > timedelta(0):
+            length = own
+        return replace(row, expire_at=now + length.total_seconds(), seen_at=now, granted=own)
 
+    def _entry(self, row: _Row) -> Entry:
+        now = time.monotonic()
+        final_at = None
+        if self.max_lifetime is not None:
+            final_at = row.created_at + self.max_lifetime.total_seconds()
+        return Entry(
+            value=None if row.text is None else decode_value(row.text),
+            period=timedelta(seconds=self._end(row) - now),
+            granted=self._capped(row.granted),
+            lifetime=None if final_at is None else timedelta(seconds=final_at - now),
+            number=row.number,
+            shown_for=None if row.shown_at is None else timedelta(seconds=now - row.shown_at),
+            idle=timedelta(seconds=now - row.seen_at),
+        )
 
-def _entry(row: _Row) -> Entry:
-    now = time.monotonic()
-    return Entry(
-        value=None if row.text is None else decode_value(row.text),
-        period=timedelta(seconds=row.expire_at - now),
-        granted=row.granted,
-        lifetime=None if row.final_at is None else timedelta(seconds=row.final_at - now),
-    )
+    async def rotate(self, key: str, number: int, *, grace: Period) -> int:
+        key = hidden(key)
+        row, settled = (
+            self._living_or_raise(key),
+            time.monotonic() - as_period(grace).total_seconds(),
+        )
+        is_shown = row.shown_at is not None and row.shown_at < settled
+        if row.number == number and is_shown and row.seen_at < settled:
+            row = replace(row, number=number + 1, shown_at=None)
+        return self._keep(key, row).number
+
+    async def show(self, key: str, number: int) -> None:
+        key = hidden(key)
+        row = self._living(key)
+        if row is not None and (row.number, row.shown_at) in {
+            (number, None),
+            (number - 1, row.shown_at),
+        }:
+            self._keep(key, replace(row, number=number, shown_at=time.monotonic()))

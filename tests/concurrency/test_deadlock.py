@@ -7,7 +7,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from pgsession import Changes, PostgresStore
-from pgsession.core.store import digest
+from pgsession.core.keys import digest
 from tests.concurrency.witness import LOCK, Witness
 
 FREE = "SELECT FROM session WHERE session_key = %s FOR UPDATE SKIP LOCKED"

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from pgsession.core.store import digest
+from pgsession.core.keys import digest
 
 TIMEOUT: Final = 20.0
 

@@ -10,7 +10,7 @@ import psycopg
 from pgsession import Store
 from pgsession.asgi.policy import Policy
 from pgsession.core.cookie import Cookie
-from pgsession.core.store import digest
+from pgsession.core.keys import digest
 from tests.concurrency.visits import SECRET
 
 _T = TypeVar("_T")

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import pytest
 
 from pgsession import Changes, SessionNotFoundError, Store
-from pgsession.core.store import new_key
+from pgsession.core.keys import new_key
 
 Writer: TypeAlias = Callable[[Store, str], Awaitable[object]]
 

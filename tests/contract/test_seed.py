@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from pgsession import Store
-from pgsession.core.store import new_key
+from pgsession.core.keys import new_key
 
 
 async def test_no_duplicate_keys(store: Store) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pgsession.core.store import Changes, Entry, digest, new_key
+from pgsession.core.keys import digest, new_key
+from pgsession.core.store import Changes, Entry
 from pgsession.errors import InvalidValueError, ValueTooLargeError
 
 PRIVATE = "hunter2"

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import PostgresStore, StoreUnavailableError
-from pgsession.core.store import digest
+from pgsession.core.keys import digest
 from tests.faults.conftest import Report
 from tests.faults.servers import Server, new_server
 from tests.faults.site import HEALING, Writers, opened_site

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from pgsession import InvalidValueError, PostgresStore, Session
-from pgsession.core.store import digest
+from pgsession.core.keys import digest
 from tests.hostile.values import KEPT, REFUSED, Text
 from tests.pages import count, fill, key_of, read, value_of
 

@@ -22,7 +22,7 @@ from pgsession import (
     Store,
     StoreUnavailableError,
 )
-from pgsession.core.store import digest
+from pgsession.core.keys import digest
 from pgsession.postgres.schema import migrate
 
 

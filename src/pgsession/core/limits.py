@@ -15,10 +15,13 @@ class Limits:
     - `default_period`: how long a session lives after its last use, if nothing else is said;
       a week.
     - `max_lifetime`: how long it lives at most after it was generated, however often it is
-      used; None for no such limit. It applies to sessions generated from now on.
+      used; None for no such limit.
+    - `max_inactivity`: how long it lives at most after it was last extended, even with a longer
+      period of its own; None for no such limit.
     - `value_limit`: the largest value, in bytes of its JSON text.
 
-    Raises `InvalidPeriodError` for a period that cannot be one.
+    Both limits hold for all sessions, also for those from before the limit was set. Raises
+    `InvalidPeriodError` for a period that cannot be one.
     """
 
     def __init__(
@@ -26,10 +29,12 @@ class Limits:
         *,
         default_period: Period = DEFAULT_PERIOD,
         max_lifetime: Period | None = None,
+        max_inactivity: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
     ) -> None:
         self._default_period = as_period(default_period)
         self._max_lifetime = None if max_lifetime is None else as_period(max_lifetime)
+        self._max_inactivity = None if max_inactivity is None else as_period(max_inactivity)
         self._value_limit = value_limit
 
     @property
@@ -50,6 +55,17 @@ class Limits:
     def max_lifetime(self) -> timedelta | None:
         """How long a session lives at most after it was generated; None without such a limit."""
         return self._max_lifetime
+
+    @property
+    def max_inactivity(self) -> timedelta | None:
+        """How long it lives at most after it was last extended; None without such a limit."""
+        return self._max_inactivity
+
+    def _capped(self, granted: timedelta | None) -> timedelta | None:
+        """Return a session's own period, as far as `max_inactivity` allows it."""
+        if granted is None or self._max_inactivity is None:
+            return granted
+        return min(granted, self._max_inactivity)
 
     def _period(self, period: Period | None) -> timedelta:
         """Return `period` as a `timedelta`, or the default period."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from binascii import b2a_base64
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -12,29 +9,11 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from pgsession.core.hidden import Hidden
 from pgsession.core.period import Period
 from pgsession.core.value import JSON, encode_value
 
-_KEY_BYTES: Final = 30
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-
 #: How long to wait for a session's lock, unless something else is said.
 DEFAULT_EXCLUSIVE_TIMEOUT: Final = timedelta(seconds=5)
-
-
-def new_key() -> Hidden:
-    """Return a new key: 40 url-safe characters, 240 bits from the system's random source."""
-    return Hidden(secrets.token_urlsafe(_KEY_BYTES))
-
-
-def digest(key: str) -> str:
-    """Return what a store keeps in place of `key`: 40 characters that do not reveal the key.
-
-    Every string has a digest, so a garbage key is simply not found.
-    """
-    hashed = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    return b2a_base64(hashed[:_KEY_BYTES], newline=False).translate(_URL_SAFE).decode("ascii")
 
 
 def check_alone(more: Sequence[str]) -> None:
@@ -57,11 +36,26 @@ class Entry(NamedTuple):
     granted: timedelta | None = None
     #: How long it can live at most, however often it is used; None without such a limit.
     lifetime: timedelta | None = None
+    #: The number that the session's cookie carries; see `Store.rotate`.
+    number: int = 0
+    #: How long ago the browser first showed that number, or None if it has not shown it yet.
+    shown_for: timedelta | None = None
+    #: How long ago the session was generated or last extended.
+    idle: timedelta = timedelta(0)
 
     def __repr__(self) -> str:
         return (
             f"Entry(period={self.period!r}, granted={self.granted!r}, lifetime={self.lifetime!r})"
         )
+
+
+class Written(NamedTuple):
+    """What a store tells of a session that it has just changed."""
+
+    #: The period granted to this session alone, or None if it follows the store's default.
+    granted: timedelta | None = None
+    #: The number that the session's cookie carries; see `Store.rotate`.
+    number: int = 0
 
 
 class Changes(msgspec.Struct, frozen=True, eq=False):
@@ -103,9 +97,15 @@ class Changes(msgspec.Struct, frozen=True, eq=False):
 class Store(Protocol):
     """Sessions by key. `PostgresStore` and `MemoryStore` are two stores; you can write a third.
 
-    A *dead* key is unknown, cleared, renewed or expired. All dead keys look
-    alike, and a dead key never lives again: only `generate` and `renew` create
-    a key, and each makes its own.
+    A key is a *selector* and, once the session was renewed, a dot and a
+    *verifier*. Only the key that was made last opens a session. A *dead* key is
+    unknown, cleared, renewed or expired. All dead keys look alike, and a dead
+    key never lives again: only `generate` and `renew` create a key, and each
+    makes its own.
+
+    A session has ended when it was not extended for its period, or for
+    `max_inactivity`, or when it is older than `max_lifetime`. Both limits hold
+    for the sessions of today, not only for new ones.
 
     A coroutine may raise `StoreUnavailableError` if the store cannot answer now;
     the operation may then have taken effect or not. Methods with a `value` or
@@ -114,7 +114,9 @@ class Store(Protocol):
 
     With `granted=True`, `period` becomes the session's own and is returned as
     `Entry.granted` ("remember me"). With `granted=False` the session has no
-    period of its own any more. If `granted` is left out, that stays as it is.
+    period of its own any more. If `granted` is left out, that stays as it is,
+    and a period of its own counts instead of a positive `period`: so a request
+    that did not set the period never undoes one that did.
     """
 
     @property
@@ -135,6 +137,11 @@ class Store(Protocol):
         """How long a session lives at most after it was generated; None without such a limit."""
         ...
 
+    @property
+    def max_inactivity(self) -> timedelta | None:
+        """How long it lives at most after it was last extended; None without such a limit."""
+        ...
+
     async def open(self) -> bool:
         """Connect, and check that sessions can be kept. Return whether the store was closed."""
         ...
@@ -150,7 +157,7 @@ class Store(Protocol):
         period: Period | None = None,
         granted: bool = False,
     ) -> str:
-        """Make a new session and return its key: 40 url-safe characters.
+        """Make a new session and return its key: 40 url-safe characters, the selector.
 
         It expires `period` from now, or after the default period.
         """
@@ -174,7 +181,7 @@ class Store(Protocol):
         *,
         period: Period | None = None,
         granted: bool | None = None,
-    ) -> None:
+    ) -> Written:
         """Store the whole value. It expires `period` from now, or after the default period.
 
         Raises `SessionNotFoundError` for a dead key.
@@ -188,7 +195,7 @@ class Store(Protocol):
         *,
         period: Period | None = None,
         granted: bool | None = None,
-    ) -> None:
+    ) -> Written:
         """Apply `changes` to what is stored now, top-level key by key.
 
         Keys that `changes` does not name stay as they are (unless it says
@@ -199,7 +206,7 @@ class Store(Protocol):
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
-    ) -> None:
+    ) -> Written:
         """Extend the expiry to `period` from now, or the default period. The value stays.
 
         Raises `SessionNotFoundError` for a dead key.
@@ -216,9 +223,28 @@ class Store(Protocol):
     ) -> str:
         """Give the session a new key and return it. The old key is dead at once.
 
-        `changes` are applied and the period is set in the same step. Without
-        `period` the expiry stays as it is. Raises `SessionNotFoundError` for a
-        dead key; so does the second of two renewals of one key.
+        The new key has the same selector and another verifier, and its number
+        is 0. `changes` are applied and the period is set in the same step.
+        Without `period` the expiry stays as it is. Raises `SessionNotFoundError`
+        for a dead key; so does the second of two renewals of one key.
+        """
+        ...
+
+    async def rotate(self, key: str, number: int, *, grace: Period) -> int:
+        """Raise the session's number from `number` by one, if nothing speaks against it.
+
+        It is raised if it is still `number`, the browser showed it more than
+        `grace` ago, and the session was not extended within the last `grace`.
+        The new number counts as not shown. The key stays the same. Return the
+        session's number now. Raises `SessionNotFoundError` for a dead key.
+        """
+        ...
+
+    async def show(self, key: str, number: int) -> None:
+        """Record that the browser has shown `number`, if it had not before.
+
+        A number that is one ahead becomes the session's: a failover lost the
+        commit that raised it. Any other number, and a dead key, changes nothing.
         """
         ...
 

@@ -1,0 +1,77 @@
+"""Keys: a selector, which finds the row, and once the session was renewed a verifier.
+
+The row is found by the selector's digest for life. A renewal replaces the
+verifier, and only the key with the row's verifier opens the session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from binascii import b2a_base64
+from typing import Final, NamedTuple
+
+from pgsession.core.hidden import Hidden, hidden
+
+#: Characters of a selector: 240 random bits.
+SELECTOR_LENGTH: Final = 40
+
+#: Characters of a verifier: 192 random bits.
+VERIFIER_LENGTH: Final = 32
+
+_SELECTOR_BYTES: Final = 30
+_VERIFIER_BYTES: Final = 24
+_DIGEST_BYTES: Final = 30
+_FULL_LENGTH: Final = SELECTOR_LENGTH + 1 + VERIFIER_LENGTH
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+class KeyDigest(NamedTuple):
+    """What a store keeps in place of a key. Two keys of one session have the same selector."""
+
+    #: The digest of the selector: the row's ``session_key``.
+    selector: str
+    #: The digest of the verifier, or None for a key without one.
+    verifier: str | None
+
+
+def new_key() -> Hidden:
+    """Return a new key without a verifier: 40 url-safe characters from the system's random source.
+
+    As no other key has its selector, it finds a row of its own.
+    """
+    return Hidden(secrets.token_urlsafe(_SELECTOR_BYTES))
+
+
+def renewed_key(key: str) -> Hidden:
+    """Return another key of the same session: the selector of `key`, a dot and a new verifier."""
+    selector, _ = _split(hidden(key))
+    return Hidden(f"{selector}.{secrets.token_urlsafe(_VERIFIER_BYTES)}")
+
+
+def digest(key: str) -> str:
+    """Return the digest of the selector of `key`: 40 characters that do not reveal it.
+
+    Every string has a digest, so a garbage key is simply not found.
+    """
+    return _digest(_split(key)[0])
+
+
+def key_digest(key: str) -> KeyDigest:
+    """Return the digests of the selector and of the verifier of `key`."""
+    if len(key) <= SELECTOR_LENGTH:  # nearly always
+        return KeyDigest(_digest(key), None)
+    selector, verifier = _split(key)
+    return KeyDigest(_digest(selector), None if verifier is None else _digest(verifier))
+
+
+def _split(key: str) -> tuple[str, str | None]:
+    """Split a key into selector and verifier. A text of another form is a selector as a whole."""
+    if len(key) == _FULL_LENGTH and key[SELECTOR_LENGTH] == ".":
+        return Hidden(key[:SELECTOR_LENGTH]), Hidden(key[SELECTOR_LENGTH + 1 :])
+    return key, None
+
+
+def _digest(text: str) -> str:
+    hashed = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return b2a_base64(hashed[:_DIGEST_BYTES], newline=False).translate(_URL_SAFE).decode("ascii")
