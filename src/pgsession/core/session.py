@@ -80,7 +80,7 @@ class Session(SessionState):
         if entry is not None:
             if isinstance(entry, dict):
                 entry = Entry(entry, self._default_period)
-            value, _, granted, _ = entry
+            value, _, granted, *_ = entry
             self.is_new = False
             if granted is not None:
                 self._granted = granted

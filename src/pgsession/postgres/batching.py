@@ -1,4 +1,4 @@
-"""How the table's statements are called: in batches, or one by one within a transaction."""
+"""How the statements are called: in batches, or one by one within a transaction."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from psycopg.errors import UniqueViolation
 
+from pgsession.core.keys import KeyDigest
+from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.dedicated import Dedicated
+from pgsession.postgres.connections.failures import LockedRowError
 from pgsession.postgres.connections.runner import Runner
-from pgsession.postgres.rows import Draft, Edit, Row
-from pgsession.postgres.statements import Table
+from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
+from pgsession.postgres.rows import Draft, Edit, Edited, Row
+from pgsession.postgres.statements.numbering import Showing
+from pgsession.postgres.statements.table import Table
 
 #: Statements of one kind under way at once. Two keep the server busy while the answers to one are
 #: read here; more would only make the batches smaller.
@@ -31,65 +36,135 @@ _LEAST: Final = 32
 _MOST_WAITING: Final = 4_096
 
 _CallT = TypeVar("_CallT")
+_CallT_contra = TypeVar("_CallT_contra", contravariant=True)
 _AnswerT = TypeVar("_AnswerT")
+_AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
 
 _Call: TypeAlias = Callable[[_CallT], Awaitable[_AnswerT]]
 _Work: TypeAlias = Callable[[Connection, Sequence[_CallT]], Awaitable[Sequence[_AnswerT]]]
+_Answers: TypeAlias = Sequence[_AnswerT | Locked | SessionError]
+
+
+class _LockingWork(Protocol[_CallT_contra, _AnswerT_co]):
+    """Statements that may find rows locked: they wait for them for a moment, or skip them."""
+
+    def __call__(
+        self, connection: Connection, calls: Sequence[_CallT_contra], /, *, skipping: bool = False
+    ) -> Awaitable[Sequence[_AnswerT_co | Locked | SessionError]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
     """The statements of `Table`, each for one caller. Keys are digests."""
 
-    fetch: _Call[str, Row | None]
-    fetch_newest: _Call[tuple[str, ...], Row | None]
+    fetch: _Call[KeyDigest, Row | None]
+    fetch_newest: _Call[tuple[KeyDigest, ...], Row | None]
     insert: _Call[Draft, None]
-    edit: _Call[Edit, bool]
-    renew: _Call[Edit, bool]
-    delete: _Call[str, None]
-    delete_together: _Call[tuple[str, ...], None]
-    take: _Call[tuple[str, str], str | None]
-    delete_empty: _Call[str, bool | None]
+    edit: _Call[Edit, Edited | None]
+    renumber: _Call[Showing, int | None]
+    delete: _Call[KeyDigest, None]
+    delete_together: _Call[tuple[KeyDigest, ...], None]
+    take: _Call[tuple[KeyDigest, str], str | None]
+    delete_empty: _Call[KeyDigest, bool | None]
 
 
 class Batches:
     """Sends all waiting calls of one kind in one statement.
+
+    A call whose row another transaction holds is answered once that is over,
+    and meanwhile delays no other: see `Coalescer`.
 
     Calls that must not run twice are made with ``idempotent=False``: an edit
     that runs again could undo what others did in between.
     """
 
     def __init__(self, table: Table, runner: Runner, *, timeout: float) -> None:
+        self._table = table
         self._runner = runner
         self._timeout = timeout
+        self._locked_rows = LockedRows()
         self._coalescers: list[Coalescer[Any, Any]] = []
+        reading, removing = table.reading, table.removing
         self.calls: Calls = Calls(
-            fetch=self._batched(table.fetch, idempotent=True),
-            fetch_newest=self._batched(table.fetch_newest, idempotent=True, size=1),
-            insert=self._coalesced(lambda drafts: runner.run(_Insertion(table), drafts)),
-            edit=self._batched(table.update, idempotent=False),
-            renew=self._batched(table.renew, idempotent=False),
-            delete=self._batched(table.delete, idempotent=True),
-            delete_together=self._batched(table.delete_together, idempotent=True, size=1),
-            take=self._batched(table.take, idempotent=False, size=1),
-            delete_empty=self._batched(table.delete_empty, idempotent=False, size=1),
+            fetch=self._reading(reading.fetch),
+            fetch_newest=self._reading(reading.fetch_newest, size=1),
+            insert=self._coalesced(self._insert),
+            edit=self._locking(table.editing.edit, idempotent=False),
+            renumber=self._reading(table.numbering.renumber, size=1, idempotent=False),
+            delete=self._locking(removing.delete, idempotent=True),
+            delete_together=self._locking(removing.delete_together, idempotent=True, size=1),
+            take=self._locking(removing.take, idempotent=False, size=1),
+            delete_empty=self._locking(removing.delete_empty, idempotent=False, size=1),
         )
 
     async def close(self) -> None:
         """Reject further calls; return when all are answered."""
         await asyncio.gather(*(coalescer.close() for coalescer in self._coalescers))
 
-    def _batched(
-        self, work: _Work[_CallT, _AnswerT], *, idempotent: bool, size: int = _SIZE
+    def _reading(
+        self, work: _Work[_CallT, _AnswerT], *, size: int = _SIZE, idempotent: bool = True
     ) -> _Call[_CallT, _AnswerT]:
+        """Return the call of a statement that waits for no other transaction."""
         runner = self._runner
-        return self._coalesced(
-            lambda calls: runner.run(work, calls, idempotent=idempotent), size=size
-        )
+
+        def send(calls: Sequence[_CallT], _: bool) -> Awaitable[Sequence[_AnswerT]]:  # noqa: FBT001
+            return runner.run(work, calls, idempotent=idempotent)
+
+        return self._coalesced(send, size=size)
+
+    def _locking(
+        self, work: _LockingWork[_CallT, _AnswerT], *, idempotent: bool, size: int = _SIZE
+    ) -> _Call[_CallT, _AnswerT]:
+        return self._coalesced(partial(self._send, work, idempotent), size=size)
+
+    async def _insert(self, drafts: Sequence[Draft], skipping: bool) -> _Answers[None]:  # noqa: FBT001
+        return await self._send(_Insertion(self._table), True, drafts, skipping)  # noqa: FBT003
+
+    async def _send(
+        self,
+        work: _LockingWork[_CallT, _AnswerT],
+        idempotent: bool,  # noqa: FBT001 - bound by position
+        calls: Sequence[_CallT],
+        skipping: bool,  # noqa: FBT001 - bound by position
+    ) -> _Answers[_AnswerT]:
+        """Send a batch that waits for locked rows for a moment, and if need be one that skips them.
+
+        The first has changed nothing then.
+        """
+        if not skipping:
+            try:
+                return await self._runner.run(work, calls, idempotent=idempotent)
+            except LockedRowError:
+                pass
+        return await self._send_skipping(work, calls, idempotent=idempotent)
+
+    async def _send_skipping(
+        self, work: _LockingWork[_CallT, _AnswerT], calls: Sequence[_CallT], *, idempotent: bool
+    ) -> _Answers[_AnswerT]:
+        """Send a batch that skips locked rows. What has to wait nevertheless is sent alone.
+
+        So is each call on a distributed table, which can skip only single rows.
+        """
+        if len(calls) == 1 or not self._table.is_distributed:
+            try:
+                skip = partial(work, skipping=True)
+                return await self._runner.run(skip, calls, idempotent=idempotent)
+            except LockedRowError:
+                if len(calls) == 1:
+                    return [LOCKED]
+        answers: list[_AnswerT | Locked | SessionError] = []
+        for call in calls:
+            try:
+                answers += await self._send_skipping(work, [call], idempotent=idempotent)
+            except StoreUnavailableError:
+                raise
+            except SessionError as error:
+                answers.append(error)
+        return answers
 
     def _coalesced(
         self,
-        send: Callable[[Sequence[_CallT]], Awaitable[Sequence[_AnswerT]]],
+        send: Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]],
         *,
         size: int = _SIZE,
     ) -> _Call[_CallT, _AnswerT]:
@@ -100,6 +175,7 @@ class Batches:
             least=_LEAST,
             most_waiting=_MOST_WAITING,
             timeout=self._timeout,
+            locked_rows=self._locked_rows,
         )
         self._coalescers.append(coalescer)
         return coalescer.call
@@ -107,23 +183,27 @@ class Batches:
 
 def single_calls(table: Table, connection: Dedicated) -> Calls:
     """Return calls that run one by one on a connection, in its transaction."""
+    call, removing = partial(_call_alone, connection), table.removing
     return Calls(
-        fetch=partial(_call_alone, connection, table.fetch),
-        fetch_newest=partial(_call_alone, connection, table.fetch_newest),
-        insert=partial(_call_alone, connection, table.insert),
-        edit=partial(_call_alone, connection, table.update),
-        renew=partial(_call_alone, connection, table.renew),
-        delete=partial(_call_alone, connection, table.delete),
-        delete_together=partial(_call_alone, connection, table.delete_together),
-        take=partial(_call_alone, connection, table.take),
-        delete_empty=partial(_call_alone, connection, table.delete_empty),
+        fetch=partial(call, table.reading.fetch),
+        fetch_newest=partial(call, table.reading.fetch_newest),
+        insert=partial(call, table.inserting.insert),
+        edit=partial(call, table.editing.edit),
+        renumber=partial(call, table.numbering.renumber),
+        delete=partial(call, removing.delete),
+        delete_together=partial(call, removing.delete_together),
+        take=partial(call, removing.take),
+        delete_empty=partial(call, removing.delete_empty),
     )
 
 
-async def _call_alone(
-    connection: Dedicated, work: _Work[_CallT, _AnswerT], call: _CallT
-) -> _AnswerT:
-    return (await connection.run(work, [call]))[0]
+async def _call_alone(connection: Dedicated, work: _Work[Any, Any], call: object) -> Any:  # noqa: ANN401 - the answer of any statement
+    [answer] = await connection.run(work, [call])
+    if isinstance(answer, SessionError):
+        raise answer
+    if answer is LOCKED:
+        raise StoreUnavailableError("The session is being changed by others. Try again.")
+    return answer
 
 
 class _Insertion:
@@ -137,12 +217,14 @@ class _Insertion:
         self._table = table
         self._is_second = False
 
-    async def __call__(self, connection: Connection, drafts: Sequence[Draft]) -> Sequence[None]:
+    async def __call__(
+        self, connection: Connection, calls: Sequence[Draft], *, skipping: bool = False
+    ) -> Sequence[None]:
         try:
-            return await self._table.insert(connection, drafts)
+            return await self._table.inserting.insert(connection, calls, skipping=skipping)
         except UniqueViolation:
             if not self._is_second:
                 raise
-            return [None] * len(drafts)
+            return [None] * len(calls)
         finally:
             self._is_second = True

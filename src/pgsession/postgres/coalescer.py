@@ -3,6 +3,9 @@
 A lane is a task that sends one batch at a time. If a lane is free, a call leaves at
 once, so nothing is delayed. If all lanes are busy, calls wait, and leave together.
 So a batch is as large as the load makes it, and holds one call where there is none.
+
+Calls whose rows other transactions hold wait apart, and are sent again by a lane of
+their own.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from pgsession.errors import (
     SessionError,
@@ -21,6 +24,10 @@ from pgsession.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
+from pgsession.postgres.locked_rows import Locked, LockedRows
+
+#: Seconds between two attempts to make the calls that wait for locked rows.
+_RETRY_EVERY: Final = 0.05
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -34,9 +41,14 @@ _Waiting: TypeAlias = tuple[CallT, asyncio.Future[AnswerT], float]
 class Coalescer(Generic[CallT, AnswerT]):
     """Sends calls in batches through a few lanes, each of which sends one batch at a time.
 
-    `send` takes at most `size` calls and returns an answer for each, in order.
+    `send` takes at most `size` calls, and whether to skip locked rows at once. It
+    returns an answer for each, in order, or an error that is this call's alone.
     A lane takes its share of the waiting calls, at least `least`, so that the
     answers to one batch can be read while another is under way.
+
+    A call that is answered with `LOCKED` is sent again every `_RETRY_EVERY`
+    seconds until it has another answer. Meanwhile it holds neither a lane nor a
+    connection, and all batches skip locked rows at once.
 
     If `send` raises `StoreUnavailableError`, every caller in the batch gets
     that. If it raises another error, one call of the batch caused it: each call
@@ -53,15 +65,19 @@ class Coalescer(Generic[CallT, AnswerT]):
 
     def __init__(
         self,
-        send: Callable[[Sequence[CallT]], Awaitable[Sequence[AnswerT]]],
+        send: Callable[
+            [Sequence[CallT], bool], Awaitable[Sequence[AnswerT | Locked | SessionError]]
+        ],
         *,
         lanes: int,
         size: int,
         least: int,
         most_waiting: int,
         timeout: float,
+        locked_rows: LockedRows,
     ) -> None:
         self._send = send
+        self._locked_rows = locked_rows
         self._lanes = lanes
         self._size = size
         self._least = least
@@ -73,6 +89,9 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._busy: set[asyncio.Task[None]] = set()
         #: The batches under way, by their own identity.
         self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
+        #: The calls that wait for locked rows, and the lane that sends them again.
+        self._apart: list[_Waiting[CallT, AnswerT]] = []
+        self._apart_lane: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def call(self, call: CallT) -> asyncio.Future[AnswerT]:
@@ -98,8 +117,8 @@ class Coalescer(Generic[CallT, AnswerT]):
     async def close(self) -> None:
         """Reject further calls; return when all calls are answered and no task is left."""
         self._is_closed = True
-        while self._busy:
-            await asyncio.wait(set(self._busy))
+        while lanes := {*self._busy, *([self._apart_lane] if self._apart_lane else ())}:
+            await asyncio.wait(lanes)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -141,9 +160,11 @@ class Coalescer(Generic[CallT, AnswerT]):
         loop = self._loop
         oldest = loop.time() - self._timeout
         late = StoreUnavailableError("The database did not answer in time. Try again.")
+        held = StoreBusyError("Another transaction held the session for too long. Try again.")
         busy = StoreBusyError("The database was busy for too long. Try again.")
         left: list[float] = []
         for waiting, error in (
+            *((waiting, held) for waiting in self._apart),
             *((waiting, late) for batch in self._sent.values() for waiting in batch),
             *((waiting, busy) for waiting in self._waiting),
         ):
@@ -156,10 +177,13 @@ class Coalescer(Generic[CallT, AnswerT]):
         if left:
             self._timer = loop.call_at(min(left) + self._timeout, self._end_late_calls)
 
-    async def _answer(self, batch: Sequence[_Waiting[CallT, AnswerT]]) -> None:
+    async def _answer(
+        self, batch: Sequence[_Waiting[CallT, AnswerT]], *, skipping: bool = False
+    ) -> None:
         """Send a batch, and give each caller its answer or its error."""
+        skipping = skipping or self._locked_rows.waiting > 0
         try:
-            answers = await self._send([call for call, _, _ in batch])
+            answers = await self._send([call for call, _, _ in batch], skipping)
         except asyncio.CancelledError:
             for _, answer, _ in batch:
                 answer.cancel()
@@ -172,8 +196,15 @@ class Coalescer(Generic[CallT, AnswerT]):
                 _LOGGER.exception("A batch failed unexpectedly.")
             await self._answer_singly(batch, error)
         else:
-            for (_, answer, _), found in zip(batch, answers, strict=True):
-                if not answer.done():
+            for waiting, found in zip(batch, answers, strict=True):
+                answer = waiting[1]
+                if answer.done():
+                    continue
+                if isinstance(found, Locked):
+                    self._set_apart(waiting)
+                elif isinstance(found, SessionError):
+                    answer.set_exception(found)
+                else:
                     answer.set_result(found)
 
     async def _answer_singly(
@@ -183,13 +214,48 @@ class Coalescer(Generic[CallT, AnswerT]):
         if len(batch) == 1:
             _fail(batch[0][1], error)
             return
+        left = deque(batch)
         try:
-            for waiting in batch:
+            while left:
+                waiting = left.popleft()
                 if not waiting[1].done():
                     await self._answer([waiting])
         finally:
-            for _, answer, _ in batch:
-                answer.cancel()  # those that are left if this lane was cancelled
+            for _, answer, _ in left:
+                answer.cancel()  # if this lane was cancelled
+
+    def _set_apart(self, waiting: _Waiting[CallT, AnswerT]) -> None:
+        """Let a call wait for its row, and send it again in a while."""
+        self._apart.append(waiting)
+        self._locked_rows.waiting += 1
+        if self._apart_lane is None:
+            self._apart_lane = self._loop.create_task(self._run_apart(), context=Context())
+
+    async def _run_apart(self) -> None:
+        """Send the calls that wait for locked rows again and again."""
+        try:
+            while self._apart:
+                await asyncio.sleep(_RETRY_EVERY)
+                apart, self._apart = self._apart, []
+                try:
+                    await self._retry([waiting for waiting in apart if not waiting[1].done()])
+                finally:
+                    self._locked_rows.waiting -= len(apart)  # those set apart again count twice
+        finally:
+            self._apart_lane = None
+            self._locked_rows.waiting -= len(self._apart)
+            for _, answer, _ in self._apart:  # if this lane was cancelled
+                _fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
+            self._apart = []
+
+    async def _retry(self, apart: Sequence[_Waiting[CallT, AnswerT]]) -> None:
+        for first in range(0, len(apart), self._size):
+            batch = list(apart[first : first + self._size])
+            self._sent[id(batch)] = batch
+            try:
+                await self._answer(batch, skipping=True)
+            finally:
+                del self._sent[id(batch)]
 
 
 def _fail(answer: asyncio.Future[AnswerT], error: Exception) -> None:

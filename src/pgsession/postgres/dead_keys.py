@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pgsession.core.keys import KeyDigest
+
 #: Seconds for which a key is known to be dead. A dead key never lives again, but a key may look
 #: dead while another process makes or extends its session in a transaction not yet committed.
 REMEMBERED: Final = 2.0
@@ -15,7 +17,7 @@ MOST_REMEMBERED: Final = 10_000
 
 
 class DeadKeys:
-    """Remembers digests for `REMEMBERED` seconds, `MOST_REMEMBERED` at most.
+    """Remembers keys, by their digests, for `REMEMBERED` seconds, `MOST_REMEMBERED` at most.
 
     `changes` counts the moments at which a key that looked dead may have come
     to life. If it has grown since a SELECT was sent, do not add the keys that
@@ -24,32 +26,32 @@ class DeadKeys:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._forgotten_at: dict[str, float] = {}  # in the order of these times
+        self._forgotten_at: dict[KeyDigest, float] = {}  # in the order of these times
         self.changes: int = 0
 
     def __len__(self) -> int:
         return len(self._forgotten_at)
 
-    def __contains__(self, digest: object) -> bool:
-        if digest not in self._forgotten_at:  # nearly always
+    def __contains__(self, key: object) -> bool:
+        if key not in self._forgotten_at:  # nearly always
             return False
         self._forget()
-        return digest in self._forgotten_at
+        return key in self._forgotten_at
 
-    def add(self, digest: str) -> None:
-        """Remember that the key of `digest` was found dead just now."""
-        self._forgotten_at.pop(digest, None)
-        self._forgotten_at[digest] = self._clock() + REMEMBERED
+    def add(self, key: KeyDigest) -> None:
+        """Remember that `key` was found dead just now."""
+        self._forgotten_at.pop(key, None)
+        self._forgotten_at[key] = self._clock() + REMEMBERED
         if len(self._forgotten_at) > MOST_REMEMBERED:
             del self._forgotten_at[next(iter(self._forgotten_at))]
 
-    def forget(self, digest: str | None = None) -> None:
-        """Forget a digest that is known to live, or all, as some may live now."""
-        if digest is None:
+    def forget(self, key: KeyDigest | None = None) -> None:
+        """Forget a key that is known to live, or all, as some may live now."""
+        if key is None:
             self.changes += 1
             self._forgotten_at.clear()
         else:
-            self._forgotten_at.pop(digest, None)
+            self._forgotten_at.pop(key, None)
 
     def _forget(self) -> None:
         now = self._clock()

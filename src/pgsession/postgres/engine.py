@@ -12,7 +12,7 @@ from pgsession.postgres.connections.locks import Locks
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Check, DriverPool, Pool
 from pgsession.postgres.connections.runner import Runner
-from pgsession.postgres.statements import Table
+from pgsession.postgres.statements.table import Table
 
 
 class Engine:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from pgsession.core.keys import KeyDigest
 from pgsession.core.store import Entry
 from pgsession.core.value import decode_members, decode_value, encode_text
 from pgsession.errors import InvalidValueError
@@ -19,49 +20,60 @@ _LOGGER = logging.getLogger("pgsession")
 class Draft(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A new row, as the INSERT reads it. The repr shows nothing of it.
 
-    `session_key` is a digest, `session_data` JSON text; periods are seconds.
+    `session_key` is a digest, `session_data` JSON text; the period is seconds.
     """
 
     session_key: str
     session_data: msgspec.Raw | None
     seconds: float
     granted: bool = False
-    lifetime: float | None = None
+    #: No fewer bytes than PostgreSQL prints of the value.
+    size: int = 0
 
     def __repr__(self) -> str:
         return "<Draft>"
 
 
 class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A change to a living row, as the UPDATE or the renewal reads it. The repr shows nothing.
+    """A change to a living row, as the UPDATE reads it. The repr shows nothing of it.
 
-    `session_key` and `heir` are digests, `changed` is JSON text. None leaves
-    things as they are.
+    `session_key`, `verifier` and `heir` are digests, `changed` is JSON text. None
+    leaves things as they are, except that the verifier must be the row's.
     """
 
     session_key: str
+    verifier: str | None = None
     changed: msgspec.Raw | None = None
     removed: tuple[str, ...] = ()
     replaced: bool = False
-    #: The seconds that the session lives from now on.
+    #: How many bytes `changed` adds to what PostgreSQL prints of the value, at most.
+    size: int = 0
+    #: The seconds that the session lives from now on, unless it has a period of its own.
     seconds: float | None = None
     #: True if `own` becomes the session's own period, None for no such period.
     granted: bool = False
     own: float | None = None
+    #: The verifier of the next key: this edit is a renewal.
     heir: str | None = None
 
     def __repr__(self) -> str:
         return "<Edit>"
 
     @property
-    def ends(self) -> bool:
-        """True if the session has expired after this edit, so that no other can follow."""
-        return self.seconds is not None and self.seconds <= 0
+    def key(self) -> KeyDigest:
+        """The key of the session, as digests."""
+        return KeyDigest(self.session_key, self.verifier)
+
+    @property
+    def is_last(self) -> bool:
+        """True if the key is dead after this edit, so that no other can follow."""
+        return self.heir is not None or (self.seconds is not None and self.seconds <= 0)
 
     def then(self, later: Edit) -> Edit:
         """Return one edit that does what this one and then `later`, of the same key, would do."""
         granting = later if later.granted else self
         changed, removed, replaced = self.changed, frozenset(self.removed), self.replaced
+        size = self.size + later.size
         if later.changed is not None:
             members = {} if changed is None or later.replaced else decode_members(changed)
             for name in later.removed:
@@ -70,34 +82,65 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             changed = msgspec.Raw(encode_text(members | added))
             removed = (removed | frozenset(later.removed)) - added.keys()
             replaced = replaced or later.replaced
+            size = later.size if later.replaced else size
         return Edit(
             self.session_key,
+            self.verifier,
             changed=changed,
             removed=tuple(removed),
             replaced=replaced,
-            seconds=self.seconds if later.seconds is None else later.seconds,
+            size=size,
+            seconds=self._seconds_after(later),
             granted=granting.granted,
             own=granting.own,
-            heir=self.heir,
+            heir=later.heir,
         )
+
+    def _seconds_after(self, later: Edit) -> float | None:
+        """Return how long the session lives after this edit and then `later`."""
+        if later.seconds is None:
+            return self.seconds
+        if later.granted or later.seconds <= 0 or self.own is None:
+            return later.seconds
+        return self.own  # `later` extends the session by the period that this edit has granted
+
+
+class Edited(NamedTuple):
+    """What an edit tells of the row that it has changed."""
+
+    #: The row's own period, in microseconds.
+    granted: int | None
+    number: int
 
 
 class Row(NamedTuple):
     """The row of a living session, with its value as text. The repr shows no part of the value."""
 
     session_key: str
+    verifier: str | None
     text: str | None
-    #: These three are microseconds.
+    #: These are microseconds: until it expires, its own period, and its ages since it was
+    #: generated, last extended, and since its number was first shown.
     remaining: int
     granted: int | None
-    lifetime: int | None
+    age: int
+    idle: int
+    shown_for: int | None
+    number: int
 
     def __repr__(self) -> str:
         return f"Row(remaining={self.remaining})"
 
-    def entry(self) -> Entry | None:
+    @property
+    def key(self) -> KeyDigest:
+        """The key of the session, as digests."""
+        return KeyDigest(self.session_key, self.verifier)
+
+    def entry(
+        self, *, max_lifetime: timedelta | None = None, max_inactivity: timedelta | None = None
+    ) -> Entry | None:
         """Return a new entry; or None, and log an error, if the text cannot be read."""
-        _, text, remaining, granted, lifetime = self
+        _, _, text, remaining, granted, age, idle, shown_for, number = self
         try:
             value = None if text is None else decode_value(text)
         except InvalidValueError:
@@ -106,14 +149,20 @@ class Row(NamedTuple):
                 "A stored session cannot be read. It is treated as not found; its row is kept."
             )
             return None
-        return _entry(
-            (
-                value,
-                timedelta(0, 0, remaining),
-                None if granted is None else timedelta(0, 0, granted),
-                None if lifetime is None else timedelta(0, 0, lifetime),
-            )
+        period, own, lifetime, unused = (
+            timedelta(0, 0, remaining),
+            None if granted is None else timedelta(0, 0, granted),
+            None,
+            timedelta(0, 0, idle),
         )
+        if max_lifetime is not None:
+            lifetime = max_lifetime - timedelta(0, 0, age)
+            period = min(period, lifetime)
+        if max_inactivity is not None:
+            period = min(period, max_inactivity - unused)
+            own = None if own is None else min(own, max_inactivity)
+        shown = None if shown_for is None else timedelta(0, 0, shown_for)
+        return _entry((value, period, own, lifetime, number, shown, unused))
 
 
 #: As `Entry._make`, but faster: it runs once for each session that is read.

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from psycopg import AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.core.hidden import HiddenDict, hidden
+from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
@@ -23,9 +25,8 @@ from pgsession.core.store import (
     Changes,
     Entry,
     Store,
+    Written,
     check_alone,
-    digest,
-    new_key,
 )
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
@@ -33,6 +34,7 @@ from pgsession.core.value import (
     checked_names,
     decode_member,
     is_name,
+    printed_bound,
 )
 from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.postgres.batching import Calls, single_calls
@@ -44,13 +46,16 @@ from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.dead_keys import DeadKeys
+from pgsession.postgres.distribution import is_distributed
 from pgsession.postgres.engine import Engine
-from pgsession.postgres.rows import Draft, Edit
-from pgsession.postgres.statements import Table
+from pgsession.postgres.rows import Draft, Edit, Row
+from pgsession.postgres.statements.numbering import Showing
+from pgsession.postgres.statements.table import Table
+from pgsession.postgres.statements.text import Wording
 from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import Swept, sweep
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
-from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
+from pgsession.postgres.table_name import DEFAULT_TABLE, TableName, find
 from pgsession.postgres.validation import validate
 
 _LOGGER = logging.getLogger("pgsession")
@@ -71,8 +76,10 @@ class PostgresStore(Limits, Store):
 
     - `default_period`: how long a session lives after its last use; a week.
     - `max_lifetime`: how long a session lives at most after it was generated,
-      however often it is used. It applies to sessions generated from now on.
-    - `value_limit`: the largest session, in bytes of its JSON text.
+      however often it is used.
+    - `max_inactivity`: how long it lives at most after it was last extended, even
+      with a longer period of its own. Both limits hold for all sessions in the table.
+    - `value_limit`: the largest session, in bytes of its JSON text as PostgreSQL prints it.
     - `schema`: where the table is; None leaves it to the search_path.
     - `table`: its name, if it is not ``session``: lower-case letters, digits and underscores.
     - `pool_size`: connections at most. Ignored with a pool of yours.
@@ -94,6 +101,7 @@ class PostgresStore(Limits, Store):
         *,
         default_period: Period = DEFAULT_PERIOD,
         max_lifetime: Period | None = None,
+        max_inactivity: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
         schema: str | None = None,
         table: str = DEFAULT_TABLE,
@@ -106,7 +114,10 @@ class PostgresStore(Limits, Store):
         source = hidden(source)
         libpq = HiddenDict(libpq)
         super().__init__(
-            default_period=default_period, max_lifetime=max_lifetime, value_limit=value_limit
+            default_period=default_period,
+            max_lifetime=max_lifetime,
+            max_inactivity=max_inactivity,
+            value_limit=value_limit,
         )
         self._timeout = timeout
         if isinstance(source, AsyncConnectionPool):
@@ -122,9 +133,17 @@ class PostgresStore(Limits, Store):
             )
         self._name = TableName(schema, table)
         self._prepared = prepared
-        self._table = Table(self._name)
-        self._held_table = Table(self._name, clock="statement_timestamp")
-        self._expired = Expired(self._name)
+        wording = Wording(
+            self._name,
+            max_lifetime=self.max_lifetime,
+            max_inactivity=self.max_inactivity,
+            value_limit=value_limit,
+        )
+        self._table = Table(replace(wording, is_patient=True))
+        self._held_table = Table(replace(wording, clock="statement_timestamp"))
+        self._expired = Expired(
+            self._name, max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity
+        )
         self._sweeper = None if sweep_every is None else self._make_sweeper(sweep_every)
         self._dead = DeadKeys()
         #: What is used in the event loop that uses the store, whether it is open or not.
@@ -175,41 +194,41 @@ class PostgresStore(Limits, Store):
         period: Period | None = None,
         granted: bool = False,
     ) -> str:
-        key = new_key()
+        key, text = new_key(), self._encoded(value)
         draft = Draft(
             digest(key),
-            self._raw(value),
+            None if text is None else Raw(text),
             self._period(period).total_seconds(),
             granted,
-            None if self.max_lifetime is None else self.max_lifetime.total_seconds(),
+            0 if text is None else printed_bound(text),
         )
         await self._calls().insert(draft)
         return key
 
     async def get(self, key: str) -> Entry | None:
         key = hidden(key)
-        wanted, dead, is_held = digest(key), self._dead, self._held is not None
+        wanted, dead, is_held = key_digest(key), self._dead, self._held is not None
         if wanted in dead and not is_held:
             return None
         changes = dead.changes
         row = await self._calls().fetch(wanted)
         if row is not None:
-            return row.entry()
+            return self._entry(row)
         if dead.changes == changes and not is_held:
             dead.add(wanted)
         return None
 
     async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
         keys, dead, is_held = hidden(tuple(keys)), self._dead, self._held is not None
-        by_digest = {digest(key): key for key in keys}
+        by_digest = {key_digest(key): key for key in keys}
         wanted = tuple(it for it in by_digest if is_held or it not in dead)
         if not wanted:
             return None
         changes = dead.changes
         row = await self._calls().fetch_newest(wanted)
         if row is not None:
-            entry = row.entry()
-            return None if entry is None else (by_digest[row.session_key], entry)
+            entry = self._entry(row)
+            return None if entry is None else (by_digest[row.key], entry)
         if dead.changes == changes and not is_held:
             for each in wanted:
                 dead.add(each)
@@ -222,11 +241,12 @@ class PostgresStore(Limits, Store):
         *,
         period: Period | None = None,
         granted: bool | None = None,
-    ) -> None:
+    ) -> Written:
         key = hidden(key)
-        seconds = self._period(period).total_seconds()
-        changed = self._raw(value)
-        await self._apply(_edit(key, seconds, granted=granted, changed=changed, replaced=True))
+        everything = Changes(value, replaced=True)
+        return await self._apply(
+            self._merging(key, everything, self._period(period), granted=granted)
+        )
 
     async def merge(
         self,
@@ -235,15 +255,15 @@ class PostgresStore(Limits, Store):
         *,
         period: Period | None = None,
         granted: bool | None = None,
-    ) -> None:
+    ) -> Written:
         key = hidden(key)
-        await self._apply(self._merging(key, changes, period, granted=granted))
+        return await self._apply(self._merging(key, changes, period, granted=granted))
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
-    ) -> None:
+    ) -> Written:
         key = hidden(key)
-        await self._apply(_edit(key, self._period(period).total_seconds(), granted=granted))
+        return await self._apply(self._merging(key, None, self._period(period), granted=granted))
 
     async def renew(
         self,
@@ -254,17 +274,29 @@ class PostgresStore(Limits, Store):
         granted: bool | None = None,
     ) -> str:
         key = hidden(key)
-        heir = new_key()
-        edit = self._merging(key, changes, period, granted=granted, heir=digest(heir))
-        if not await self._calls().renew(edit):
-            raise SessionNotFoundError
+        heir = renewed_key(key)
+        await self._apply(
+            self._merging(key, changes, period, granted=granted, heir=key_digest(heir).verifier)
+        )
         return heir
+
+    async def rotate(self, key: str, number: int, *, grace: Period) -> int:
+        key = hidden(key)
+        seconds = as_period(grace).total_seconds()
+        current = await self._calls().renumber(Showing(key_digest(key), number, seconds))
+        if current is None:
+            raise SessionNotFoundError
+        return current
+
+    async def show(self, key: str, number: int) -> None:
+        key = hidden(key)
+        await self._calls().renumber(Showing(key_digest(key), number))
 
     async def take(self, key: str, name: str, default: JSON = None) -> JSON:
         key = hidden(key)
         if not is_name(name):
             return default
-        taken = await self._calls().take((digest(key), name))
+        taken = await self._calls().take((key_digest(key), name))
         return default if taken is None else decode_member(taken)
 
     @asynccontextmanager
@@ -291,11 +323,11 @@ class PostgresStore(Limits, Store):
 
     async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
         key, more = hidden(key), hidden(more)
-        calls, gone = self._calls(), digest(key)
+        calls, gone = self._calls(), key_digest(key)
         if only_if_empty:
             check_alone(more)
         if more:
-            await calls.delete_together((gone, *map(digest, more)))
+            await calls.delete_together((gone, *map(key_digest, more)))
             return True
         if not only_if_empty:
             await calls.delete(gone)
@@ -368,6 +400,9 @@ class PostgresStore(Limits, Store):
                     "max_prepared_statements in PgBouncer 1.21 or later."
                 )
         self._table.prepared = self._held_table.prepared = prepared
+        found = await find(connection, self._name)
+        distributed = found is not None and await is_distributed(connection, found)
+        self._table.is_distributed = self._held_table.is_distributed = distributed
 
     async def _inspect(self, connection: Connection) -> None:
         """Find out whether to prepare statements on a new connection of the caller's pool.
@@ -400,11 +435,18 @@ class PostgresStore(Limits, Store):
         if self._sweeper is not None and not self._here().is_closed:
             self._sweeper.start()
 
-    async def _apply(self, edit: Edit) -> None:
+    def _entry(self, row: Row) -> Entry | None:
+        return row.entry(max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity)
+
+    async def _apply(self, edit: Edit) -> Written:
         """Apply an edit. If it succeeds, the key is not dead."""
-        if not await self._calls().edit(edit):
+        edited = await self._calls().edit(edit)
+        if edited is None:
             raise SessionNotFoundError
-        self._dead.forget(edit.session_key)
+        self._dead.forget(edit.key)
+        granted, number = edited
+        own = None if granted is None else timedelta(0, 0, granted)
+        return Written(self._capped(own), number)
 
     def _merging(
         self,
@@ -416,22 +458,18 @@ class PostgresStore(Limits, Store):
         heir: str | None = None,
     ) -> Edit:
         """Return the edit for `changes`, encoded now, as the caller may alter the values later."""
+        selector, verifier = key_digest(key)
         seconds = None if period is None else as_period(period).total_seconds()
-        if not changes:
-            return _edit(key, seconds, granted=granted, heir=heir)
-        return _edit(
-            key,
-            seconds,
-            granted=granted,
-            changed=Raw(changes.encode(limit=self.value_limit)),
-            removed=checked_names(changes.removed) if changes.removed else (),
-            replaced=changes.replaced,
+        given = _edited(changes, limit=self.value_limit) if changes else {}
+        return Edit(
+            selector,
+            verifier,
+            seconds=seconds,
+            granted=seconds is not None and granted is not None,
+            own=seconds if granted else None,
             heir=heir,
+            **given,
         )
-
-    def _raw(self, value: Mapping[str, JSON] | None) -> Raw | None:
-        text = self._encoded(value)
-        return None if text is None else Raw(text)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
@@ -445,17 +483,12 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     )
 
 
-def _edit(
-    key: str,
-    seconds: float | None,
-    *,
-    granted: bool | None,
-    changed: Raw | None = None,
-    removed: tuple[str, ...] = (),
-    replaced: bool = False,
-    heir: str | None = None,
-) -> Edit:
-    """Return an edit. `granted` means what the contract of `Store` says."""
-    grants = seconds is not None and granted is not None
-    own = seconds if granted else None
-    return Edit(digest(key), changed, removed, replaced, seconds, grants, own, heir)
+def _edited(changes: Changes, *, limit: int) -> dict[str, Any]:
+    """Return what an edit has of changes."""
+    text = changes.encode(limit=limit)
+    return {
+        "changed": Raw(text),
+        "removed": checked_names(changes.removed) if changes.removed else (),
+        "replaced": changes.replaced,
+        "size": printed_bound(text) if changes.set or changes.replaced else 0,
+    }

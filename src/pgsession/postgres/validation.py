@@ -19,15 +19,19 @@ COLUMNS: Final = {
     "expire_date": "timestamptz",
     "created_on": "timestamptz",
     "period": "interval",
-    "final_date": "timestamptz",
     "user_id": "text",
+    "verifier": "text",
+    "number": "int4",
+    "shown_on": "timestamptz",
+    "seen_on": "timestamptz",
+    "size_bound": "int4",
 }
 
 #: The columns that the table of an older application has. One without them is another table.
 ADOPTED: Final = frozenset({"session_key", "expire_date", "session_data"})
 
-#: Migration 0002 adds this column. (It also adds user_id, but an older table may have its own.)
-NEWEST: Final = "final_date"
+#: The newest migration adds this column, which no older application has.
+NEWEST: Final = "size_bound"
 
 _COLUMNS: Final = """
 SELECT

@@ -64,6 +64,33 @@ VERDICTS: Final = {
 #: Seconds at most before each retry of what was rolled back.
 _PAUSES: Final = (0.05, 0.2, 0.8)
 
+
+class LockedRowError(StoreBusyError):
+    """Another transaction held a row, or the table, for longer than the statement waits.
+
+    The statement has changed nothing.
+    """
+
+
+#: By SQLSTATE: our error, and its text, where the server cannot answer now.
+_REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
+    "25006": (
+        StoreUnavailableError,
+        "The database takes no writes now: it is a standby, or read-only (SQLSTATE 25006).",
+    ),
+    "55P03": (
+        LockedRowError,
+        "Another transaction held the session for too long (SQLSTATE 55P03). Try again.",
+    ),
+    "57014": (
+        StoreUnavailableError,
+        (
+            "The database canceled a statement, probably because of a statement_timeout that the "
+            "role, the database or the server sets (SQLSTATE 57014)."
+        ),
+    ),
+}
+
 _NO_PRIVILEGE: Final = "42501"
 
 #: SQLSTATEs that mean that the table is not as it should be.
@@ -153,10 +180,6 @@ def translated(error: psycopg.Error) -> SessionError:
         return SessionError(f"The driver refused a statement: {type(error).__name__}.")
     if state == "0A000":  # on a fresh connection too, so it is not about a cached plan
         return _wrong(state, error)
-    if state == "25006":
-        return StoreUnavailableError(
-            "The database takes no writes now: it is a standby, or read-only (SQLSTATE 25006)."
-        )
     if verdict is Verdict.ASTRAY:
         return SessionError(
             f"A prepared statement went astray (SQLSTATE {state}, {type(error).__name__}): if a "
@@ -164,12 +187,10 @@ def translated(error: psycopg.Error) -> SessionError:
         )
     if verdict is Verdict.WRONG:
         return _wrong(state, error)
-    if state == "57014":
-        return StoreUnavailableError(
-            "The database canceled a statement, probably because of a statement_timeout that the "
-            "role, the database or the server sets (SQLSTATE 57014)."
-        )
-    return StoreUnavailableError(f"The database cannot answer now (SQLSTATE {state}).")
+    kind, reason = _REASONS.get(
+        state, (StoreUnavailableError, f"The database cannot answer now (SQLSTATE {state}).")
+    )
+    return kind(reason)
 
 
 def _wrong(state: str, error: psycopg.Error) -> SessionError:

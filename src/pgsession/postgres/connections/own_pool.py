@@ -36,15 +36,19 @@ _LONGEST: Final = 0.5
 _RESTARTING: Final = 1.0
 
 #: Rows are looked up by key and locked in the order of the batch, so two batches never deadlock.
-#: That leaves one plan, which need not be made again for each batch. Each statement sees what is
-#: committed when it runs.
+#: That leaves one plan, which need not be made again for each batch; Citus needs a plan of its own
+#: for each. Each statement sees what is committed when it runs.
 _CONFIGURE: Final = """
 SELECT
     pg_catalog.set_config('enable_seqscan', 'off', false),
     pg_catalog.set_config('enable_bitmapscan', 'off', false),
     pg_catalog.set_config('enable_hashjoin', 'off', false),
     pg_catalog.set_config('enable_mergejoin', 'off', false),
-    pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false),
+    pg_catalog.set_config('plan_cache_mode', CASE
+        WHEN pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NULL
+        THEN 'force_generic_plan'
+        ELSE 'auto'
+    END, false),
     pg_catalog.set_config('default_transaction_isolation', 'read committed', false)
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, LiteralString
 
 from psycopg import AsyncCursor, errors, sql
@@ -15,6 +16,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from pgsession.errors import SchemaError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.distribution import is_distributed
 from pgsession.postgres.table_name import TableName, catalog_cursor, find
 
 #: The first half of a sweep's lock number: the bytes "pgss". The table's oid is the second.
@@ -31,18 +33,10 @@ SELECT
         WHEN c.relkind = 'r' AND a.amname = 'heap'
         THEN pg_relation_size(c.oid) / current_setting('block_size')::int8
     END,
-    to_regclass(%(citus)s::text) IS NOT NULL,
     current_setting('transaction_read_only')::boolean
 FROM pg_class AS c
 LEFT JOIN pg_am AS a ON a.oid = c.relam
-WHERE c.oid = %(oid)s::int8::oid
-"""
-
-# Citus keeps its catalog in pg_catalog, and the local table of a distributed one, which may still
-# hold older rows.
-_CITUS: Final = "pg_catalog.pg_dist_partition"
-_FIND_DISTRIBUTED: Final[LiteralString] = """
-SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid::oid = %s::int8::oid)
+WHERE c.oid = %s::int8::oid
 """
 
 # In one message, which costs one round trip. Under a stricter isolation level a concurrent touch
@@ -81,7 +75,7 @@ WITH gone AS (
     DELETE FROM {table}
     WHERE ctid OPERATOR(pg_catalog.>=) {first}::pg_catalog.tid
       AND ctid OPERATOR(pg_catalog.<) {end}::pg_catalog.tid
-      AND expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()
+      AND {expired}
     RETURNING 1
 )
 SELECT
@@ -97,11 +91,20 @@ DELETE FROM {table}
 WHERE session_key OPERATOR(pg_catalog.=) ANY (
     SELECT session_key
     FROM {table}
-    WHERE expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()
+    WHERE {expired}
     LIMIT {rows}
 )
-  AND expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()
+  AND {expired}
 """)
+
+
+_EXPIRED: Final[LiteralString] = "expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()"
+
+_OLDER: Final[LiteralString] = """
+    OR {column} OPERATOR(pg_catalog.<=) (
+        pg_catalog.now() OPERATOR(pg_catalog.-)
+            pg_catalog.make_interval(secs => {seconds}::pg_catalog.float8)
+    )"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class Batch:
 
 
 class Expired:
-    """The expired rows of one session table.
+    """The expired rows of one session table, with these limits.
 
     Each removal is a transaction that holds an advisory lock, so that only one
     process at a time removes rows, and neither a crash nor a pooler can leave
@@ -122,9 +125,17 @@ class Expired:
     it is.
     """
 
-    def __init__(self, name: TableName, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+    def __init__(
+        self,
+        name: TableName,
+        *,
+        max_lifetime: timedelta | None = None,
+        max_inactivity: timedelta | None = None,
+        lock_timeout: float = LOCK_TIMEOUT,
+    ) -> None:
         self._name = name
         self._table = name.identifier
+        self._expired = _expired(created_on=max_lifetime, seen_on=max_inactivity)
         self._acquire = _ACQUIRE.format(
             locks=sql.Literal(_LOCKS),
             schema=sql.Literal(name.schema),
@@ -141,17 +152,16 @@ class Expired:
         if found is None:
             raise SchemaError(f"There is no table {self._name} to sweep; run `pgsession migrate`.")
         async with catalog_cursor(connection, tuple_row) as cursor:
-            await cursor.execute(_FIND, {"oid": found.oid, "citus": _CITUS}, prepare=False)
-            [(pages, has_citus, is_read_only)] = await cursor.fetchall()
-            if has_citus:
-                await cursor.execute(_FIND_DISTRIBUTED, (found.oid,), prepare=False)
-                [(is_distributed,)] = await cursor.fetchall()
-                pages = None if is_distributed else pages
+            await cursor.execute(_FIND, (found.oid,), prepare=False)
+            [(pages, is_read_only)] = await cursor.fetchall()
         if is_read_only:
             raise StoreUnavailableError(
                 "The database is a standby, or read-only: nothing can be swept there."
             )
-        return None if pages is None else int(pages)
+        # The local table of a distributed one may still hold older rows.
+        if pages is None or await is_distributed(connection, found):
+            return None
+        return int(pages)
 
     async def remove_from(self, connection: Connection, first: int, end: int) -> Batch | None:
         """Remove the expired rows of the pages from `first` up to, but without, `end`."""
@@ -160,17 +170,32 @@ class Expired:
 
     async def remove_some(self, connection: Connection, rows: int) -> Batch | None:
         """Remove at most `rows` expired rows, wherever they are."""
-        statement = _DELETE_ROWS.format(table=self._table, rows=sql.Literal(rows))
+        statement = _DELETE_ROWS.format(
+            table=self._table, expired=self._expired, rows=sql.Literal(rows)
+        )
         return await _remove(connection, self._acquire, statement)
 
     def removal(self, first: int, end: int) -> tuple[sql.Composed, sql.Composed]:
         """Return the statement that acquires the lock, and the one that removes from some pages."""
         statement = _DELETE_PAGES.format(
             table=self._table,
+            expired=self._expired,
             first=sql.Literal(f"({first},0)"),
             end=sql.Literal(f"({end},0)"),
         )
         return self._acquire + _ONLY_WALK, statement
+
+
+def _expired(**limits: timedelta | None) -> sql.Composed:
+    """Return the condition for an expired row, with a limit for the age of some columns."""
+    older = sql.SQL("").join(
+        sql.SQL(_OLDER).format(
+            column=sql.Identifier(column), seconds=sql.Literal(limit.total_seconds())
+        )
+        for column, limit in limits.items()
+        if limit is not None
+    )
+    return sql.SQL("({})").format(sql.SQL(_EXPIRED) + older)
 
 
 async def _remove(

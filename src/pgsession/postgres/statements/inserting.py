@@ -1,0 +1,71 @@
+"""The statements that make sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pgsession.errors import SchemaError
+from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.rows import Draft
+from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, batch, single
+
+_INSERT: Final = """
+INSERT INTO {table} (session_key, session_data, expire_date, period, size_bound)
+SELECT
+    d.session_key,
+    d.session_data,
+    pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => d.seconds),
+    CASE WHEN d.granted THEN pg_catalog.make_interval(secs => d.seconds) END,
+    coalesce(d.size, 0)
+FROM {drafts}
+WHERE {patiently}
+"""
+
+# A batch is one JSON text, whose records leave out what stays as it is. A single row is passed as
+# parameters: such a statement is planned once, and costs half as much as a batch of one.
+_DRAFTS: Final = """pg_catalog.jsonb_to_recordset(%s::pg_catalog.jsonb) AS d (
+    session_key pg_catalog.text,
+    session_data pg_catalog.jsonb,
+    seconds pg_catalog.float8,
+    granted pg_catalog.bool,
+    size pg_catalog.int4
+)"""
+
+_DRAFT: Final = """(
+    SELECT
+        %(session_key)s::pg_catalog.text AS session_key,
+        %(session_data)s::pg_catalog.jsonb AS session_data,
+        %(seconds)s::pg_catalog.float8 AS seconds,
+        %(granted)s::pg_catalog.bool AS granted,
+        %(size)s::pg_catalog.int4 AS size
+) AS d"""
+
+
+class Inserting(Statements):
+    """Makes rows. A foreign key of the table's may make it wait for another transaction."""
+
+    def reword(self, wording: Wording) -> None:
+        super().reword(wording)
+        patiently, briefly = wording.patiently(), wording.patiently(SHORT_PATIENCE)
+        self._insert = wording.write(_INSERT, drafts=_DRAFTS, patiently=patiently)
+        self._insert_one = wording.write(_INSERT, drafts=_DRAFT, patiently=patiently)
+        self._insert_briefly = wording.write(_INSERT, drafts=_DRAFTS, patiently=briefly)
+        self._insert_one_briefly = wording.write(_INSERT, drafts=_DRAFT, patiently=briefly)
+
+    async def insert(
+        self, connection: Connection, drafts: Sequence[Draft], *, skipping: bool = False
+    ) -> Sequence[None]:
+        """Make rows. All are made or none. With `skipping` it hardly waits for a lock."""
+        if len(drafts) == 1:
+            statement = self._insert_one_briefly if skipping else self._insert_one
+            cursor = await self._locking(connection, statement, single(drafts[0]))
+        else:
+            statement = self._insert_briefly if skipping else self._insert
+            cursor = await self._locking(connection, statement, (batch(drafts),))
+        if cursor.rowcount != len(drafts):
+            raise SchemaError(
+                "A new session could not be stored: a trigger or a rule on the table keeps its row "
+                "out; drop it."
+            )
+        return [None] * len(drafts)

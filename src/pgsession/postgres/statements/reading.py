@@ -1,0 +1,100 @@
+"""The statements that read sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Final
+
+from psycopg.rows import TupleRow
+
+from pgsession.core.keys import KeyDigest
+from pgsession.core.period import MAX_PERIOD
+from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.rows import Row
+from pgsession.postgres.statements.text import Statements, Wording
+
+# Periods are read as whole microseconds: how a float is written depends on extra_float_digits.
+# The expiry is limited before the subtraction, which 'infinity' does not allow.
+_SELECT: Final = """
+SELECT
+    s.session_key::pg_catalog.text,
+    s.verifier::pg_catalog.text,
+    s.session_data::pg_catalog.text,
+    {remaining},
+    {granted},
+    {age},
+    {idle},
+    CASE WHEN s.shown_on IS NOT NULL THEN {shown_for} END,
+    s.number::pg_catalog.int4
+FROM {table} AS s
+WHERE s.session_key {is_wanted}
+  AND {living}
+"""
+
+# Of several sessions, the one that was created last comes first.
+_SELECT_NEWEST: Final = _SELECT + "ORDER BY s.created_on DESC NULLS LAST, s.session_key\n"
+
+_MICROSECONDS: Final = """(pg_catalog.date_part('epoch', {interval})
+        OPERATOR(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.int8"""
+
+_REMAINING: Final = """least(
+            s.expire_date,
+            pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {farthest})
+        ) OPERATOR(pg_catalog.-) pg_catalog.now()"""
+
+_AMONG: Final = "OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))"
+_EQUAL: Final = "OPERATOR(pg_catalog.=) %s::pg_catalog.text"
+
+
+class Reading(Statements):
+    """Reads rows. It waits for no other transaction."""
+
+    def reword(self, wording: Wording) -> None:
+        super().reword(wording)
+        write = partial(
+            wording.write,
+            remaining=_microseconds(_REMAINING),
+            granted=_microseconds("s.period"),
+            age=_microseconds("pg_catalog.now() OPERATOR(pg_catalog.-) s.created_on"),
+            idle=_microseconds("pg_catalog.now() OPERATOR(pg_catalog.-) s.seen_on"),
+            shown_for=_microseconds("pg_catalog.now() OPERATOR(pg_catalog.-) s.shown_on"),
+            farthest=str(MAX_PERIOD.total_seconds()),
+        )
+        self._select = write(_SELECT, is_wanted=_AMONG)
+        self._select_one = write(_SELECT, is_wanted=_EQUAL)
+        self._select_newest = write(_SELECT_NEWEST, is_wanted=_AMONG)
+
+    async def fetch(
+        self, connection: Connection, keys: Sequence[KeyDigest]
+    ) -> Sequence[Row | None]:
+        """Return the row of each key that is alive. Equal selectors are fetched once."""
+        if len(keys) == 1:
+            selector, verifier = keys[0]
+            rows = await self._rows(connection, self._select_one, (selector,))
+            return [_row(rows[0]) if rows and rows[0][1] == verifier else None]
+        wanted = ",".join(dict.fromkeys(selector for selector, _ in keys))
+        rows = await self._rows(connection, self._select, (wanted,))
+        found = {(row[0], row[1]): _row(row) for row in rows}
+        return list(map(found.get, keys))
+
+    async def fetch_newest(
+        self, connection: Connection, groups: Sequence[tuple[KeyDigest, ...]]
+    ) -> Sequence[Row | None]:
+        """Return, of one group of keys, the row of the living session that was created last."""
+        (keys,) = groups
+        wanted = ",".join(selector for selector, _ in keys)
+        rows = await self._rows(connection, self._select_newest, (wanted,))
+        return [next(_of(keys, rows), None)]
+
+
+def _of(keys: Collection[tuple[str, str | None]], rows: Iterable[TupleRow]) -> Iterator[Row]:
+    return (_row(row) for row in rows if (row[0], row[1]) in keys)
+
+
+#: As `Row._make`, but faster: it runs once for each session that is read.
+_row: Final = partial(tuple.__new__, Row)
+
+
+def _microseconds(interval: str) -> str:
+    return _MICROSECONDS.replace("{interval}", interval)

@@ -1,0 +1,179 @@
+"""How the statements are written: for one table, and with the limits of one store.
+
+Each statement is keyed by ``session_key``, names its columns with casts, asks for a
+living row where it means a living session, and lets the database compute times, in
+seconds. None is an upsert, and none updates ``session_key``.
+
+Functions, operators and types are named with their schema: another role may have
+put some of the same name into a schema of the search_path (CVE-2018-1058).
+
+On a distributed table (Citus) each statement also compares the key directly where
+it means one row, returns no result of a function that is not immutable, and puts
+none into a CASE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from psycopg import AsyncCursor, sql
+from psycopg.errors import LockNotAvailable
+from psycopg.rows import TupleRow
+
+from pgsession.core.value import DEFAULT_VALUE_LIMIT, encode_text
+from pgsession.errors import SchemaError
+from pgsession.postgres.connections.connection import Connection, cursor_of
+from pgsession.postgres.rows import Draft, Edit
+from pgsession.postgres.table_name import TableName
+
+#: Seconds that a statement waits for a row that another transaction has locked. It is far less
+#: than deadlock_timeout, so two batches that wait for each other are both free again before.
+PATIENCE: Final = 0.1
+
+#: The same where a statement skips locked rows. A foreign key may still make it wait.
+SHORT_PATIENCE: Final = 0.01
+
+# A limit of the role's or the database's does not count. It ends with the statement.
+_PATIENTLY: Final = (
+    """pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true) IS NOT NULL"""
+)
+
+_LIVING: Final = """{row}.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()"""
+
+_YOUNGER: Final = """
+  AND {row}.{column} OPERATOR(pg_catalog.>) (
+      pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {seconds})
+  )"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What the statements on a table depend on."""
+
+    name: TableName
+    max_lifetime: timedelta | None = None
+    max_inactivity: timedelta | None = None
+    value_limit: int = DEFAULT_VALUE_LIMIT
+    #: In a transaction ``now()`` is when it began, which may be long ago: there, it is
+    #: "statement_timestamp".
+    clock: str = "now"
+    #: Whether a statement stops waiting for a locked row after `PATIENCE` seconds.
+    is_patient: bool = False
+    #: Whether the table is a distributed one, of Citus.
+    is_distributed: bool = False
+
+    def living(self, row: str) -> str:
+        """Return the condition that a row, by its name in the statement, is of a living session."""
+        condition = _LIVING.format(row=row)
+        for column, limit in (
+            ("created_on", self.max_lifetime),
+            ("seen_on", self.max_inactivity),
+        ):
+            if limit is not None:
+                condition += _YOUNGER.format(
+                    row=row, column=column, seconds=_literal(limit.total_seconds())
+                )
+        return condition
+
+    def patiently(self, seconds: float = PATIENCE) -> str:
+        """Return a condition that is true, and limits the time to wait for a lock."""
+        if not self.is_patient or self.is_distributed:
+            return "true"
+        return _PATIENTLY.format(milliseconds=round(seconds * 1000))
+
+    def write(self, statement: str, **parts: str) -> bytes:
+        """Return a statement with its parts filled in: constants, and what the methods return.
+
+        A part may contain the name of a later one.
+        """
+        parts |= {"living": self.living("s"), "limit": str(self.value_limit)}
+        for part, text in parts.items():
+            statement = statement.replace("{" + part + "}", text)
+        statement = statement.replace("pg_catalog.now()", f"pg_catalog.{self.clock}()")
+        # The name comes last, as it may hold anything, and in one pass. A % in it must not start
+        # a parameter.
+        name = self.name.identifier.as_string()
+        names = {"{table}": name, "{name}": sql.Literal(name).as_string()}
+        written = re.sub(
+            r"\{table\}|\{name\}", lambda match: names[match[0]].replace("%", "%%"), statement
+        )
+        return written.encode()
+
+
+class Statements:
+    """Statements of one kind, on one table."""
+
+    def __init__(self, wording: Wording) -> None:
+        #: Whether they are prepared on connections that allow it.
+        self.prepared: bool = True
+        self.reword(wording)
+
+    def reword(self, wording: Wording) -> None:
+        """Write the statements, again if it turns out that something else is needed."""
+        # The workers of a distributed table know nothing of a setting.
+        is_limited_here = wording.is_patient and wording.is_distributed
+        self._patience: float | None = PATIENCE if is_limited_here else None
+
+    async def _rows(
+        self,
+        connection: Connection,
+        statement: bytes,
+        arguments: Sequence[object] | Mapping[str, object],
+    ) -> list[TupleRow]:
+        """Execute a statement that waits for no other transaction; return what it found."""
+        cursor = cursor_of(connection)
+        await cursor.execute(statement, arguments, prepare=self.prepared)
+        return await cursor.fetchall()
+
+    async def _locking(
+        self,
+        connection: Connection,
+        statement: bytes,
+        arguments: Sequence[object] | Mapping[str, object],
+    ) -> AsyncCursor[TupleRow]:
+        """Execute a statement that may have to wait for other transactions.
+
+        Raises `LockNotAvailable` if it had to wait for too long.
+        """
+        cursor = cursor_of(connection)
+        try:
+            async with asyncio.timeout(self._patience):
+                await cursor.execute(statement, arguments, prepare=self.prepared)
+        except TimeoutError:
+            raise LockNotAvailable from None
+        return cursor
+
+
+def batch(records: Sequence[Draft] | Sequence[Edit]) -> str:
+    """Write records as one JSON text, in key order, so that all batches lock rows alike."""
+    ordered = sorted(records, key=lambda record: record.session_key)
+    return encode_text(ordered).decode("utf-8")
+
+
+def single(record: Draft | Edit) -> dict[str, object]:
+    """Return a record as parameters. JSON is passed as text: bytes would become bytea."""
+    parameters = msgspec.structs.asdict(record)
+    for name, part in parameters.items():
+        if isinstance(part, msgspec.Raw):
+            parameters[name] = bytes(part).decode("utf-8")
+        elif isinstance(part, tuple):
+            parameters[name] = list(part)
+    return parameters
+
+
+def kept() -> SchemaError:
+    """Return the error for a row that is still there after it was removed."""
+    return SchemaError(
+        "A session could not be removed: row security, a trigger or a rule on the table keeps its "
+        "row; drop it."
+    )
+
+
+def _literal(number: float) -> str:
+    return f"{number!r}::pg_catalog.float8"
