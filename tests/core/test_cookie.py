@@ -23,6 +23,7 @@ SECRET = "one-secret-that-is-long-enough-for-it"
 OTHER = "another-secret-that-is-long-enough-too"
 KEY = "Zm9vYmFyLV9mb29iYXItX2Zvb2Jhci1fZm9vYmFy"
 SECOND_KEY = "k" * 40
+RENEWED = KEY + "." + "v" * 32
 
 cookie = Cookie(secret_keys=[SECRET], name="session")
 
@@ -47,6 +48,7 @@ def found_all(*headers: bytes) -> list[str]:
 
 
 GOOD = b"session=" + signed()
+TURNED = cookie.write(RENEWED, None, number=7).partition(b";")[0]
 FORGED = GOOD[:-10] + b"forgedsig_"
 
 
@@ -95,12 +97,63 @@ def test_until_is_signed() -> None:
     assert found(b"session=" + KEY.encode() + b"." + signature) is None
 
 
-def test_verifier() -> None:
-    """A cookie that names more than the key is of a later version, and ignored."""
-    (signer,) = cookie._signers  # noqa: SLF001 - to sign what this version never writes
-    text = KEY.encode() + b"." + b"v" * 32 + b".1.1800000000"
+@pytest.mark.parametrize(
+    ("key", "number", "text"),
+    [
+        pytest.param(KEY, 0, f"{KEY}...", id="generated"),
+        pytest.param(KEY, 7, f"{KEY}..7.", id="generated and rotated"),
+        pytest.param(RENEWED, 0, f"{RENEWED}..", id="renewed"),
+        pytest.param(RENEWED, 999_999_999, f"{RENEWED}.999999999.", id="renewed and rotated"),
+    ],
+)
+@pytest.mark.parametrize("max_age", [None, timedelta(hours=1)], ids=["browser", "an hour"])
+def test_number(key: str, number: int, text: str, max_age: timedelta | None) -> None:
+    """The text holds the key, with its verifier, and the number, and zero is left out."""
+    pair, _, _ = cookie.write(key, max_age, number=number).partition(b";")
+    (only,) = cookie.find([(b"cookie", b"a=b; " + pair + b"; c=d")])
 
-    assert found(b"session=" + text + b"." + signer.sign(text)) is None
+    assert pair.startswith(b"session=" + text.encode())
+    assert (only.key, only.number, only.is_current) == (key, number, True)
+    assert (only.until is None) is (max_age is None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"{KEY}..0.", id="zero"),
+        pytest.param(f"{KEY}..07.", id="leading zero"),
+        pytest.param(f"{KEY}..+7.", id="plus"),
+        pytest.param(f"{KEY}..-7.", id="minus"),
+        pytest.param(f"{KEY}..7_0.", id="underscore"),
+        pytest.param(f"{KEY}..1000000000.", id="ten digits"),
+        pytest.param(f"{KEY}..\u0667.".encode().decode("latin-1"), id="other digits"),
+        pytest.param(f"{KEY}..7", id="no end"),
+        pytest.param(f"{KEY}..7..", id="a dot more"),
+        pytest.param(f"{KEY}.{'v' * 31}..", id="short verifier"),
+        pytest.param(f"{KEY}.{'v' * 33}..", id="long verifier"),
+        pytest.param(f"{KEY}.{'+' * 32}..", id="verifier in the other alphabet"),
+        pytest.param(RENEWED, id="verifier in the older text"),
+        pytest.param(f"{RENEWED}.7", id="number in the older text"),
+        pytest.param(f"{RENEWED}.{'v' * 32}..", id="two verifiers"),
+    ],
+)
+def test_shape_of_text(text: str) -> None:
+    """A text in a form that `write` never gives is rejected even if its signature is valid."""
+    (signer,) = cookie._signers  # noqa: SLF001 - to sign what this version never writes
+    raw = text.encode("latin-1")
+
+    assert found(b"session=" + raw + b"." + signer.sign(raw)) is None
+
+
+def test_number_is_signed() -> None:
+    """Nobody can change the number or the verifier of a cookie, or leave them out."""
+    pair, _, _ = cookie.write(RENEWED, None, number=7).partition(b";")
+
+    assert found(pair) == RENEWED
+    for forged in (b".8.", b".6.", b".77.", b"..", b"."):
+        assert found(pair.replace(b".7.", forged)) is None
+    assert found(pair.replace(b"." + b"v" * 32, b".")) is None
+    assert found(pair.replace(b"v" * 32, b"w" * 32)) is None
 
 
 @pytest.mark.parametrize(
@@ -400,15 +453,28 @@ def test_other_token(token: bytes) -> None:
     assert found(b"session=" + token) is None
 
 
-def test_malleable() -> None:
-    """Several last letters of a signature may verify; all of them give the same key."""
-    alphabet = string.ascii_letters + string.digits + "-_"
-    spellings = [GOOD[:-1] + letter.encode() for letter in alphabet]
+FORMS = [
+    pytest.param(KEY, 0, id="generated"),
+    pytest.param(KEY, 12, id="rotated"),
+    pytest.param(RENEWED, 0, id="renewed"),
+    pytest.param(RENEWED, 12, id="renewed and rotated"),
+]
 
-    keys = [key for spelling in spellings if (key := found(spelling)) is not None]
 
-    assert set(keys) == {KEY}
-    assert len(keys) <= 4
+@pytest.mark.parametrize(("key", "number"), FORMS)
+@pytest.mark.parametrize("max_age", [None, timedelta(hours=1)], ids=["browser", "an hour"])
+def test_malleable(key: str, number: int, max_age: timedelta | None) -> None:
+    """No other byte in any place of a cookie verifies: each has exactly one spelling."""
+    pair, _, _ = cookie.write(key, max_age, number=number).partition(b";")
+    alphabet = (string.ascii_letters + string.digits + "-_.+/=").encode()
+    spellings = {
+        pair[:place] + bytes([letter]) + pair[place + 1 :]
+        for place in range(len(b"session="), len(pair))
+        for letter in alphabet
+    }
+    cut = {pair[:place] + pair[place + 1 :] for place in range(len(b"session="), len(pair))}
+
+    assert [each for each in spellings | cut if found(each) is not None] == [pair]
 
 
 @given(
@@ -419,6 +485,7 @@ def test_malleable() -> None:
                 st.sampled_from(
                     [b"session", b"=", b";", b".", b" ", b'"', b"\\", GOOD, signed(), KEY.encode()]
                 )
+                | st.sampled_from([TURNED, b".7.", b"v" * 32, RENEWED.encode()])
                 | st.binary()
             ).map(b"".join),
         )
@@ -427,8 +494,10 @@ def test_malleable() -> None:
 @example([(b"cookie", b"session=" + b"\xff" * 84)])
 @settings(deadline=None)
 def test_fuzz(headers: list[tuple[bytes, bytes]]) -> None:
-    """Any headers give either the key that we signed or none."""
-    assert {each.key for each in cookie.find(headers)} <= {KEY}
+    """Any headers give either a key and a number that we signed or none."""
+    found = {(each.key, each.number) for each in cookie.find(headers)}
+
+    assert found <= {(KEY, 0), (RENEWED, 7)}
 
 
 @pytest.mark.parametrize(

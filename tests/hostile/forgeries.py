@@ -16,9 +16,10 @@ PREFIX: Final = NAME.encode() + b"="
 KEY: Final = "Zm9vYmFyLV9mb29iYXItX2Zvb2Jhci1fZm9vYmFy"
 
 
-def signed(key: str = KEY, *, secret: str = SECRET, name: str = NAME) -> bytes:
+def signed(key: str = KEY, *, number: int = 0, secret: str = SECRET, name: str = NAME) -> bytes:
     """Return the cookie value for `key`, signed with this secret and for this cookie name."""
-    pair, _, _ = Cookie(secret_keys=[secret], name=name).write(key, None).partition(b";")
+    cookie = Cookie(secret_keys=[secret], name=name)
+    pair, _, _ = cookie.write(key, None, number=number).partition(b";")
     return pair.partition(b"=")[2]
 
 
@@ -44,6 +45,8 @@ FORGERIES: Final[dict[str, Forgery]] = {
     "03-a.b.c": _holding(lambda _: b"a.b.c"),
     "03-signed-and-more": _holding(lambda good: good + b".c"),
     "03-verifier": _holding(lambda good: good.replace(b"...", b"." + b"v" * 32 + b"..")),
+    "03-number": _holding(lambda good: good.replace(b"...", b"..1.")),
+    "03-verifier-and-number": _holding(lambda good: good.replace(b"...", b".%b.1." % (b"v" * 32))),
     "13-other-time": _holding(lambda good: b"%b...1999999999.%b" % (good[:40], good[-43:])),
     "13-older-text": _holding(lambda good: b"%b.%b" % (good[:40], good[-43:])),
     "04-long": _holding(lambda _: b"x" * 100_000),
@@ -93,6 +96,11 @@ FORGERIES: Final[dict[str, Forgery]] = {
     "29-blank-at-the-end": _holding(lambda _: signed("k" * 39 + " ")),
     "29-other-letter": _holding(lambda _: signed("k" * 39 + "~")),
     "29-empty-key": _holding(lambda _: signed("")),
+    "29-short-verifier": _holding(lambda good: signed(good[:40].decode() + "." + "v" * 31)),
+    "29-long-verifier": _holding(lambda good: signed(good[:40].decode() + "." + "v" * 33)),
+    "29-two-verifiers": _holding(lambda good: signed(good[:40].decode() + 2 * ("." + "v" * 32))),
+    "29-negative-number": _holding(lambda good: signed(good[:40].decode(), number=-1)),
+    "29-number-of-ten-digits": _holding(lambda good: signed(good[:40].decode(), number=10**9)),
     "30-quote": _holding(lambda _: b"1' OR '1'='1"),
     "30-signed-quote": _holding(lambda _: signed("k" * 28 + "' OR '1'='1'")),
     "30-signed-wildcards": _holding(lambda _: signed("%_" * 19 + "\\%")),

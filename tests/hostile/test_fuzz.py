@@ -51,11 +51,17 @@ BOB: Final = "bob"
 #: A value signed with a foreign secret.
 FOREIGN: Final = signed("f" * 40, secret="a secret of somebody else, just as long")
 
+#: The same in its longest form.
+FOREIGN_RENEWED: Final = signed(
+    "f" * 40 + "." + "v" * 32, number=7, secret="a secret of somebody else, just as long"
+)
+
 GARBAGE = (
     st.sampled_from([b";", b"; ", b" ", b"\t", b"=", b".", b",", b'"', b"\\", b"\\000", b"\0"])
     | st.sampled_from([b"\r\n", b"\xff", b"a=b", b"x" * 50_000, b";" * 5_000, b'\\"' * 5_000])
     | st.sampled_from([PREFIX, PREFIX[:-1], PREFIX.upper(), FOREIGN, PREFIX + FOREIGN[:-1]])
     | st.sampled_from([b"".join(forge(FOREIGN)) for forge in FORGERIES.values()])
+    | st.sampled_from([FOREIGN_RENEWED, PREFIX + FOREIGN_RENEWED, b"..7.", b"." + b"v" * 32])
     | st.binary(max_size=100)
 )
 PIECES = st.lists(GARBAGE | st.sampled_from([EVE, BOB, EVE, BOB, b"; "]), max_size=6)

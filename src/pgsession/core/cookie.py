@@ -6,8 +6,10 @@ its length.
 
 The text of a cookie is ``selector.verifier.number.until.signature``:
 
-- the selector is the key of the session, 40 characters;
-- the verifier and the number are reserved for renewals, and still empty;
+- the selector, 40 characters, is the key of the session as it was generated;
+- the verifier, 32 characters, is empty until the session is renewed. After that
+  the key is both, with the dot between them;
+- the number counts the rotations of the key. Zero is left out;
 - `until` is when the browser drops the cookie, in Unix seconds, or empty if
   that is when the browser closes. It only says when to send the cookie again:
   the database alone decides whether a session has expired;
@@ -46,11 +48,15 @@ MaxAge: TypeAlias = timedelta | Literal["default"] | None
 #: Browsers keep no cookie longer than this (RFC 6265bis, section 5.5).
 MAX_AGE: Final = timedelta(days=400)
 
-# The text, the signature and the end of the pair. The key may use either base64 alphabet, because
-# keys of older applications do. The possessive quantifiers prevent backtracking.
+# The text, the signature and the end of the pair. The selector may use either base64 alphabet,
+# because keys of older applications do. The possessive quantifiers prevent backtracking.
 _SIGNED: Final = (
-    rb"(([A-Za-z0-9+/_-]{40})(?:\.\.\.([0-9]{0,12}+))?+)\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
+    rb"(([A-Za-z0-9+/_-]{40})"
+    rb"(?:\.([A-Za-z0-9_-]{32})?+\.([1-9][0-9]{0,8}+)?+\.([0-9]{0,12}+))?+)"
+    rb"\.([A-Za-z0-9_-]{43})[ \t]*+(?![^;])"
 )
+#: The length of a key with a verifier.
+_RENEWED: Final = 73
 #: What Starlette's own middleware writes: JSON in base64, a time and a signature.
 _STARLETTE: Final = rb"[A-Za-z0-9+/=]{1,4096}+\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}"
 
@@ -75,6 +81,8 @@ class FoundCookie(NamedTuple):
     #: False if `Cookie.write` would write it otherwise: another secret has signed it, or its text
     #: is the older one.
     is_current: bool
+    #: How often the key was rotated, as far as this cookie knows.
+    number: int = 0
 
 
 #: As `FoundCookie._make`, but faster: it runs once for each request with a session.
@@ -172,8 +180,8 @@ class Cookie:
             for pair in text[:_MAX_HEADER].split(b";")
         )
 
-    def write(self, key: str, max_age: timedelta | None) -> bytes:
-        """Return the Set-Cookie text for `key`.
+    def write(self, key: str, max_age: timedelta | None, *, number: int = 0) -> bytes:
+        """Return the Set-Cookie text for `key`, which was rotated `number` times.
 
         `max_age` is rounded up to seconds and limited to 400 days. With None,
         the browser keeps the cookie until it closes.
@@ -183,7 +191,8 @@ class Cookie:
         else:
             seconds = _seconds(max_age)
             until, expiry = str(math.ceil(time.time()) + seconds), f"Max-Age={seconds}; "
-        signed = f"{key}...{until}"
+        verifier = "" if "." in key else "."  # a key that was renewed has its verifier
+        signed = f"{key}{verifier}.{number or ''}.{until}"
         signature = self._signers[0].sign(signed.encode("ascii")).decode("ascii")
         return _set_cookie_text(
             self.name, f"{signed}.{signature}", self.path, expiry + self._attributes
@@ -221,12 +230,15 @@ class Cookie:
 
     def _verify(self, pair: re.Match[bytes]) -> FoundCookie | None:
         """Return the cookie if one of the secrets gives exactly this signature for its text."""
-        signed, key, until, signature = pair.groups()
+        signed, key, verifier, number, until, signature = pair.groups()
+        if verifier:
+            key = signed[:_RENEWED]
         is_current = until is not None
         for signer in self._signers:
             if hmac.compare_digest(signer.sign(signed), signature):
                 ends = int(until) if until else None
-                return _found((Hidden(key, "ascii"), ends, is_current))
+                count = int(number) if number else 0
+                return _found((Hidden(key, "ascii"), ends, is_current, count))
             is_current = False
         return None
 
