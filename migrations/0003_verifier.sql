@@ -20,14 +20,19 @@ SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);
 
 INSERT INTO session_migration (name) VALUES ('0003_verifier');
 
--- Nobody knows when the sessions of today were last extended: they count as extended now.
-ALTER TABLE session
-    DROP COLUMN final_date,
-    ADD COLUMN verifier pg_catalog.text COLLATE pg_catalog."C",
-    ADD COLUMN number pg_catalog.int4 NOT NULL DEFAULT 0,
-    ADD COLUMN shown_on timestamp with time zone,
-    ADD COLUMN seen_on timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
-    ADD COLUMN size_bound pg_catalog.int4;
+-- When the sessions of today were last extended is not known: they count as extended now.
+-- In a block, as Citus passes a bare ALTER TABLE on to its nodes with all of this message.
+DO $$
+BEGIN
+    ALTER TABLE session
+        DROP COLUMN final_date,
+        ADD COLUMN verifier pg_catalog.text COLLATE pg_catalog."C",
+        ADD COLUMN number pg_catalog.int4 NOT NULL DEFAULT 0,
+        ADD COLUMN shown_on timestamp with time zone,
+        ADD COLUMN seen_on timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
+        ADD COLUMN size_bound pg_catalog.int4;
+END
+$$;
 
 COMMENT ON COLUMN session.verifier IS 'the same of the verifier; NULL: never renewed';
 COMMENT ON COLUMN session.number IS 'the number that the cookie carries';
