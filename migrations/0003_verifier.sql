@@ -10,9 +10,9 @@
 -- Beside: no. Stop old processes first: they would open a session with the key from before
 --         its login. Their statements fail on this table, as final_date is gone. The way
 --         back is a backup.
--- Fails:  and changes nothing, where session has a column named verifier, number, shown_on,
---         seen_on or size_bound already, or where a view needs final_date. Rename or drop
---         these first.
+-- Fails:  and changes nothing, where session has a column named verifier, key_number,
+--         shown_on, seen_on or size_bound already, or where a view needs final_date. Rename
+--         or drop these first.
 
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
@@ -27,7 +27,7 @@ BEGIN
     ALTER TABLE session
         DROP COLUMN final_date,
         ADD COLUMN verifier pg_catalog.text COLLATE pg_catalog."C",
-        ADD COLUMN number pg_catalog.int4 NOT NULL DEFAULT 0,
+        ADD COLUMN key_number pg_catalog.int4 NOT NULL DEFAULT 0,
         ADD COLUMN shown_on timestamp with time zone,
         ADD COLUMN seen_on timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
         ADD COLUMN size_bound pg_catalog.int4;
@@ -35,7 +35,7 @@ END
 $$;
 
 COMMENT ON COLUMN session.verifier IS 'the same of the verifier; NULL: never renewed';
-COMMENT ON COLUMN session.number IS 'the number that the cookie carries';
+COMMENT ON COLUMN session.key_number IS 'the number that the cookie carries';
 COMMENT ON COLUMN session.shown_on IS 'when the browser first showed it; NULL: not yet';
 COMMENT ON COLUMN session.seen_on IS 'when the session was generated or last extended';
 COMMENT ON COLUMN session.size_bound IS 'session_data has no more bytes as text; NULL: unknown';

@@ -21,7 +21,7 @@ COLUMNS: Final = {
     "period": "interval",
     "user_id": "text",
     "verifier": "text",
-    "number": "int4",
+    "key_number": "int4",
     "shown_on": "timestamptz",
     "seen_on": "timestamptz",
     "size_bound": "int4",

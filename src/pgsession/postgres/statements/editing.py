@@ -96,7 +96,7 @@ SET session_data = {merged},
     period = CASE WHEN o.granted THEN o.period ELSE s.period END,
     size_bound = {new_bound},
     verifier = coalesce(o.heir, s.verifier),
-    number = CASE WHEN o.heir IS NULL THEN s.number ELSE 0 END,
+    key_number = CASE WHEN o.heir IS NULL THEN s.key_number ELSE 0 END,
     shown_on = CASE WHEN o.heir IS NULL THEN s.shown_on END"""
 
 _MATCHING: Final = """s.session_key OPERATOR(pg_catalog.=) o.session_key
@@ -108,7 +108,7 @@ RETURNING
     s.session_key::pg_catalog.text,
     (pg_catalog.date_part('epoch', s.period)
         OPERATOR(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.int8,
-    s.number::pg_catalog.int4
+    s.key_number::pg_catalog.int4
 """
 
 _UPDATE: Final = """{offered}

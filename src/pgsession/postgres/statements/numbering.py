@@ -39,25 +39,25 @@ FROM offered AS o
 JOIN free AS f ON f.session_key OPERATOR(pg_catalog.=) o.session_key
 WHERE {matching}
   AND {is_due}
-RETURNING s.number::pg_catalog.int4
+RETURNING s.key_number::pg_catalog.int4
 """
 
-_ROTATION: Final = "number = s.number OPERATOR(pg_catalog.+) 1, shown_on = NULL"
+_ROTATION: Final = "key_number = s.key_number OPERATOR(pg_catalog.+) 1, shown_on = NULL"
 
-_ROTATION_IS_DUE: Final = """s.number OPERATOR(pg_catalog.=) o.number
+_ROTATION_IS_DUE: Final = """s.key_number OPERATOR(pg_catalog.=) o.number
   AND s.shown_on OPERATOR(pg_catalog.<) o.settled_on
   AND s.seen_on OPERATOR(pg_catalog.<) o.settled_on"""
 
-_SHOWING: Final = "number = o.number, shown_on = o.shown_on"
+_SHOWING: Final = "key_number = o.number, shown_on = o.shown_on"
 
 # A number that is one ahead was given out, and a failover has lost the commit.
 _SHOWING_IS_DUE: Final = """(
-      s.number OPERATOR(pg_catalog.=) o.number AND s.shown_on IS NULL
-      OR s.number OPERATOR(pg_catalog.=) (o.number OPERATOR(pg_catalog.-) 1)
+      s.key_number OPERATOR(pg_catalog.=) o.number AND s.shown_on IS NULL
+      OR s.key_number OPERATOR(pg_catalog.=) (o.number OPERATOR(pg_catalog.-) 1)
   )"""
 
 _CURRENT: Final = """{offered}
-SELECT s.number::pg_catalog.int4
+SELECT s.key_number::pg_catalog.int4
 FROM {table} AS s
 JOIN offered AS o ON {matching}
 """

@@ -26,7 +26,7 @@ SELECT
     {age},
     {idle},
     CASE WHEN s.shown_on IS NOT NULL THEN {shown_for} END,
-    s.number::pg_catalog.int4
+    s.key_number::pg_catalog.int4
 FROM {table} AS s
 WHERE s.session_key {is_wanted}
   AND {living}
