@@ -460,15 +460,21 @@ class PostgresStore(Limits, Store):
         """Return the edit for `changes`, encoded now, as the caller may alter the values later."""
         selector, verifier = key_digest(key)
         seconds = None if period is None else as_period(period).total_seconds()
-        given = _edited(changes, limit=self.value_limit) if changes else {}
+        grants, own = seconds is not None and granted is not None, seconds if granted else None
+        if not changes:
+            return Edit(selector, verifier, seconds=seconds, granted=grants, own=own, heir=heir)
+        text = changes.encode(limit=self.value_limit)
         return Edit(
             selector,
             verifier,
-            seconds=seconds,
-            granted=seconds is not None and granted is not None,
-            own=seconds if granted else None,
-            heir=heir,
-            **given,
+            Raw(text),
+            checked_names(changes.removed) if changes.removed else (),
+            changes.replaced,
+            printed_bound(text) if changes.set or changes.replaced else 0,
+            seconds,
+            grants,
+            own,
+            heir,
         )
 
 
@@ -481,14 +487,3 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         "PostgresStore needs asyncio, and this is another event loop: run the server with asyncio "
         "or uvloop, not with trio."
     )
-
-
-def _edited(changes: Changes, *, limit: int) -> dict[str, Any]:
-    """Return what an edit has of changes."""
-    text = changes.encode(limit=limit)
-    return {
-        "changed": Raw(text),
-        "removed": checked_names(changes.removed) if changes.removed else (),
-        "replaced": changes.replaced,
-        "size": printed_bound(text) if changes.set or changes.replaced else 0,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
@@ -205,32 +206,44 @@ class Editing(Statements):
         are left out, and answered with `LOCKED`.
         """
         groups = _grouped(edits)
-        answers: dict[str, list[_Answer]] = {}
-        composed = [_composed(group) for group in groups.values()]
+        composed = edits if len(groups) == len(edits) else list(map(_composed, groups.values()))
         written = await self._update_all(connection, composed, skipping=skipping)
-        open_ = [
-            edit
-            for edit in composed
-            if edit.session_key not in written and (skipping or edit.size)  # else it is dead
-        ]
-        standing = await self._stand(connection, open_) if open_ else {}
-        for selector, group in groups.items():
-            fits = standing.get(selector)
-            if fits is not None and not fits[0]:
-                answers[selector] = await self._edit_singly(connection, group, skipping=skipping)
-            else:
-                answer = written.get(selector) if fits is None else LOCKED
-                answers[selector] = [
-                    None if answer is not LOCKED and comes_late else answer
-                    for comes_late in _late(group)
-                ]
-        rest = {selector: iter(group) for selector, group in answers.items()}
+        if len(written) == len(edits):  # nearly always
+            return [written[edit.session_key] for edit in edits]
+        answers = await self._answers(connection, groups, written, skipping=skipping)
         return [
-            next(rest[edit.session_key])
+            answers[edit.session_key].popleft()
             if edit.verifier == groups[edit.session_key][0].verifier
             else LOCKED
             for edit in edits
         ]
+
+    async def _answers(
+        self,
+        connection: Connection,
+        groups: dict[str, list[Edit]],
+        written: dict[str, Edited],
+        *,
+        skipping: bool,
+    ) -> dict[str, deque[_Answer]]:
+        """Return the answers to the edits of each selector, given those that were written."""
+        left = [
+            _composed(group) for group in groups.values() if group[0].session_key not in written
+        ]
+        asked = [edit for edit in left if skipping or edit.size]  # of the others the key is dead
+        standing = await self._stand(connection, asked) if asked else {}
+        answers: dict[str, deque[_Answer]] = {}
+        for selector, group in groups.items():
+            fits = standing.get(selector)
+            if fits is None:
+                answer = written.get(selector)
+                answers[selector] = deque(None if late else answer for late in _late(group))
+            elif fits[0]:
+                answers[selector] = deque([LOCKED] * len(group))
+            else:
+                singly = await self._edit_singly(connection, group, skipping=skipping)
+                answers[selector] = deque(singly)
+        return answers
 
     async def _update_all(
         self, connection: Connection, edits: Sequence[Edit], *, skipping: bool

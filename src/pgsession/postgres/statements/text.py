@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -152,7 +153,7 @@ class Statements:
 
 def batch(records: Sequence[Draft] | Sequence[Edit]) -> str:
     """Write records as one JSON text, in key order, so that all batches lock rows alike."""
-    ordered = sorted(records, key=lambda record: record.session_key)
+    ordered = sorted(records, key=attrgetter("session_key"))
     return encode_text(ordered).decode("utf-8")
 
 
