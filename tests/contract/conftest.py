@@ -1,5 +1,6 @@
 """The stores that the contract tests run against."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -11,6 +12,9 @@ from psycopg import sql
 
 from pgsession import MemoryStore, PostgresStore, Store
 from pgsession.postgres.schema import migrate
+
+#: What the stores are told about prepared statements; by default they find out.
+PREPARED = {"": None, "true": True, "false": False}[os.environ.get("PGSESSION_TEST_PREPARED", "")]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +38,13 @@ async def make_store(
             store: Store = (
                 MemoryStore(**settings)
                 if request.param == "memory"
-                else PostgresStore(database_url, schema=contract_schema, pool_size=1, **settings)
+                else PostgresStore(
+                    database_url,
+                    schema=contract_schema,
+                    pool_size=1,
+                    prepared=PREPARED,
+                    **settings,
+                )
             )
             stack.push_async_callback(store.close)
             return store

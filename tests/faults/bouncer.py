@@ -1,4 +1,4 @@
-"""A PgBouncer in transaction mode, started by the tests."""
+"""A PgBouncer, started by the tests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,21 @@ from pathlib import Path
 
 from tests.faults.servers import Server, free_port, prepared_folder
 
+#: The variable that names another program than the installed one.
+VARIABLE = "PGSESSION_TEST_PGBOUNCER"
+
 #: Debian installs it in a folder that only root has in its PATH.
-PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+PROGRAM = (
+    os.environ.get(VARIABLE)
+    or shutil.which("pgbouncer")
+    or shutil.which("pgbouncer", path="/usr/sbin")
+)
 
 #: From this version on a setting says how many prepared statements it supports.
 MEASURED = (1, 21)
+
+#: How many connections to the server it keeps. In session mode each client holds one.
+SIZES = {"session": 30, "transaction": 3}
 
 _CONFIGURATION = """
 [databases]
@@ -29,40 +39,54 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = trust
 auth_file = {folder}/users
-pool_mode = transaction
-default_pool_size = 3
+pool_mode = {mode}
+default_pool_size = {size}
 max_client_conn = 200
 logfile = {folder}/log
 {more}
 """
 
 
-def version() -> tuple[int, ...]:
-    """Return the version of the installed program."""
-    assert PROGRAM is not None
-    said = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True)
+def version(program: str | Path | None = PROGRAM) -> tuple[int, ...]:
+    """Return the version of a program."""
+    assert program is not None
+    said = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
     match = re.search(r"(\d+)\.(\d+)", said.stdout)
     assert match is not None
     return tuple(map(int, match.groups()))
 
 
 @contextmanager
-def bouncer(server: Server, folder: Path, *, prepared: bool) -> Iterator[str]:
+def bouncer(
+    server: Server,
+    folder: Path,
+    *,
+    prepared: bool,
+    program: str | Path | None = PROGRAM,
+    mode: str = "transaction",
+) -> Iterator[str]:
     """Run a PgBouncer in front of a server; yield its conninfo."""
-    assert PROGRAM is not None
+    assert program is not None
     prepared_folder(folder)
     port = free_port()
     more = ""
-    if version() >= MEASURED:
+    if version(program) >= MEASURED:
         more = f"max_prepared_statements = {100 if prepared else 0}"
     configuration = folder / "pgbouncer.ini"
     (folder / "users").write_text('"postgres" ""')
     configuration.write_text(
-        _CONFIGURATION.format(server=server.port, port=port, folder=folder, more=more)
+        _CONFIGURATION.format(
+            server=server.port,
+            port=port,
+            mode=mode,
+            size=SIZES[mode],
+            folder=folder,
+            more=more,
+        )
     )
     owner, is_root = folder.stat(), os.geteuid() == 0
     with subprocess.Popen(
-        [PROGRAM, "-q", configuration],
+        [program, "-q", configuration],
         stderr=subprocess.DEVNULL,
         user=owner.st_uid if is_root else None,
         group=owner.st_gid if is_root else None,

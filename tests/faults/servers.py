@@ -38,6 +38,8 @@ class Server:
 
     folder: Path
     port: int
+    #: The folder of its programs; None: those of the embedded server.
+    binaries: Path | None = None
 
     @property
     def data(self) -> Path:
@@ -70,7 +72,8 @@ class Server:
 
     def run(self, program: str, *arguments: str | Path) -> None:
         """Run a PostgreSQL program as the server's account."""
-        embedded._run(self.folder, embedded._binaries() / program, *arguments)  # noqa: SLF001
+        binaries = self.binaries or embedded._binaries()  # noqa: SLF001
+        embedded._run(self.folder, binaries / program, *arguments)  # noqa: SLF001
 
     def execute(self, statement: str, *arguments: object) -> list[tuple[object, ...]]:
         """Run a statement on a new connection; return its rows, if any."""
@@ -111,9 +114,9 @@ class Server:
 
 
 @contextmanager
-def new_server(folder: Path) -> Iterator[Server]:
+def new_server(folder: Path, *, binaries: Path | None = None) -> Iterator[Server]:
     """Run a server with the session table; stop it at the end, in whatever state it is."""
-    server = Server(prepared_folder(folder), free_port())
+    server = Server(prepared_folder(folder), free_port(), binaries)
     arguments = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-instructions")
     server.run("initdb", "--pgdata", server.data, "--locale=C", *arguments)
     with started(server):
