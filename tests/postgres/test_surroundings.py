@@ -127,12 +127,10 @@ def latin(database_url: str, schema: str) -> Iterator[str]:
     """The conninfo of a database that is not encoded in UTF-8."""
     name = sql.Identifier(schema)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL(
-                "CREATE DATABASE {} ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' "
-                "TEMPLATE template0"
-            ).format(name)
-        )
+        # PostgreSQL 14 has no other provider.
+        provider = "LOCALE_PROVIDER libc" if connection.info.server_version >= 150000 else ""
+        create = f"CREATE DATABASE {{}} ENCODING 'LATIN1' {provider} LOCALE 'C' TEMPLATE template0"
+        connection.execute(sql.SQL(create).format(name))
     yield make_conninfo(database_url, dbname=schema)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
