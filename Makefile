@@ -9,6 +9,7 @@ endif
 DEMO := $(VENV)-demo
 LOWEST := $(VENV)-lowest
 BENCH := $(VENV)-bench
+MATRIX := $(VENV)-matrix
 BIN := $(VENV)/bin
 
 # A lock file names a wheel for each package, so that its installation builds nothing.
@@ -16,7 +17,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest mutants bench lint lock clean
+.PHONY: help demo test test-lowest mutants matrix bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +33,9 @@ test-lowest: $(LOWEST)/installed ## Run the tests with the oldest dependencies a
 
 mutants: $(VENV)/installed ## Break each law on purpose; check that a named test fails
 	$(BIN)/python tests/mutation.py
+
+matrix: $(VENV)/installed $(MATRIX)/installed ## Try each PostgreSQL, PgBouncer, Python and web server that is here
+	$(BIN)/python -m tests.matrix --servers $(MATRIX)/bin/python $(MATRIX_OPTIONS)
 
 bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": only check that it runs)
 	$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
@@ -49,6 +53,8 @@ lock: $(VENV)/installed ## Update requirements/*.txt (UPGRADE=1: to the newest v
 		pyproject.toml -o requirements/dev.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt --extra embedded --group demo \
 		pyproject.toml -o requirements/demo.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --constraint requirements/dev.txt --extra embedded \
+		--group matrix pyproject.toml -o requirements/matrix.txt
 	$(UV_COMPILE) --no-deps --resolution lowest-direct --no-header --extra cli --extra embedded \
 		pyproject.toml -o $(VENV)/lowest-direct.txt
 	cp requirements/dev.txt requirements/lowest.txt
@@ -58,17 +64,18 @@ lock: $(VENV)/installed ## Update requirements/*.txt (UPGRADE=1: to the newest v
 		--extra embedded pyproject.toml benchmarks/requirements.in -o requirements/bench.txt
 
 clean: ## Remove environments, caches, build output and the demo's data
-	rm -rf .venv .venv-* .demo .coverage .coverage.* build dist htmlcov
+	rm -rf .venv .venv-* .demo .matrix .coverage .coverage.* build dist htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
 $(DEMO)/installed: requirements/demo.txt
+$(MATRIX)/installed: requirements/matrix.txt
 $(LOWEST)/installed: requirements/lowest.txt pyproject.toml
 $(BENCH)/installed: requirements/bench.txt pyproject.toml
 
-# Only the demo runs without installing the project.
+# The demo and the matrix run without installing the project.
 %/installed: requirements/install.py
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): name another Python, such as PYTHON=python3.12." >&2; exit 1; }
-	@$(PYTHON) requirements/install.py $* $(filter requirements/%.txt,$^) $(if $(filter %-demo,$*),,--project)
+	@$(PYTHON) requirements/install.py $* $(filter requirements/%.txt,$^) $(if $(filter %-demo %-matrix,$*),,--project)
 	@touch $@

@@ -22,6 +22,7 @@ PURPOSES: Final = {
     "demo": (("embedded",), ("demo",)),
     "dev": (("cli", "embedded"), ("dev", "demo", "neighbours")),
     "lowest": (("cli", "embedded"), ("dev", "demo", "neighbours")),
+    "matrix": (("embedded",), ("demo", "matrix")),
 }
 
 
@@ -106,7 +107,7 @@ def test_complete() -> None:
             assert pin.version in requirement.specifier, f"{lock}.txt has no {requirement}"
 
 
-@pytest.mark.parametrize("lock", ["demo", "dev", "lowest", "bench"])
+@pytest.mark.parametrize("lock", ["demo", "dev", "lowest", "bench", "matrix"])
 def test_pinned_with_hashes(lock: str) -> None:
     """Each line of a lock file is a pin, a hash or a comment, without URLs or version ranges."""
     text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
