@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.faults.servers import Server, free_port, prepared_folder
@@ -97,6 +97,9 @@ def bouncer(
             yield server.conninfo(port=port)
         finally:
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()  # from 1.23 on it waits for its clients
 
 
 def _wait_for(port: int) -> None:
