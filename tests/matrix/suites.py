@@ -30,6 +30,9 @@ TABLE: Final = ("tests/postgres", "tests/cli", "--ignore=tests/postgres/test_emb
 POOLER: Final = ("tests/faults/test_pgbouncer.py", "-k", "not [prepared]")
 POOLER_PREPARED: Final = ("tests/faults/test_pgbouncer.py", "-k", "[prepared]")
 
+#: Hypothesis tries the same examples in each cell, so that only the servers differ.
+_OPTIONS: Final = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
+
 _TIMEOUT: Final = 600.0
 _COUNTS: Final = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)")
 
@@ -38,8 +41,9 @@ def try_suite(
     python: Path, suite: Sequence[str], *, log: Path, variables: Mapping[str, str]
 ) -> Result:
     """Run tests; return how many passed."""
-    command: list[str | Path] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suite]
-    code = run(command, log=log, timeout=_TIMEOUT, variables=variables)
+    command: list[str | Path] = [python, "-m", "pytest", *_OPTIONS, *suite]
+    examples = {"HYPOTHESIS_STORAGE_DIRECTORY": str(log.with_suffix(".examples"))}
+    code = run(command, log=log, timeout=_TIMEOUT, variables={**examples, **variables})
     said = "out of time" if code is None else counted(log.read_text(errors="replace"))
     if code == 0:
         return Result(Outcome.PASSED, said)
