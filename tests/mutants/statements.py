@@ -197,7 +197,7 @@ STATEMENTS: Final = (
         "a migration adopts any table",
         (
             Edit(
-                "postgres/schema.py",
+                "postgres/trust.py",
                 "if not is_trusted:",
                 "if is_trusted is None:",
             ),

@@ -7,7 +7,7 @@ which this package does not use.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,7 +19,8 @@ from psycopg import Connection, sql
 from pgsession.errors import SchemaError, SessionError, StoreUnavailableError
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.failures import unreachable
-from pgsession.postgres.table_name import DEFAULT_TABLE, FIND, TableName
+from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
+from pgsession.postgres.trust import recheck, trusted_columns
 from pgsession.postgres.validation import check_ownership, reject_encoding
 
 # The next four are sent in one message with the migration that follows. PostgreSQL runs
@@ -55,72 +56,6 @@ SET_SCHEMA = sql.SQL("SET LOCAL search_path TO {};\n")
 
 FIND_SCHEMA = """
 SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s::pg_catalog.text)) IS NOT NULL
-"""
-
-# A table's owner can make every user of it run code, by triggers, defaults or as a view, and a
-# schema's owner can replace the tables in it. So both must be this role, one that it is a member
-# of, a superuser, or the owner of the database. A superuser counts as a member of every role. The
-# owner of a schema that was asked for by name may own the tables too.
-TRUST = """
-    pg_catalog.pg_roles AS me
-    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-    JOIN pg_catalog.pg_database AS d
-        ON d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-    CROSS JOIN LATERAL (
-        SELECT pg_catalog.array_agg(r.oid) AS oids
-        FROM pg_catalog.pg_roles AS r
-        WHERE r.oid OPERATOR(pg_catalog.=) me.oid
-           OR r.rolsuper
-           OR r.oid OPERATOR(pg_catalog.=) d.datdba
-           OR r.rolname OPERATOR(pg_catalog.=) 'pg_database_owner'
-           OR NOT me.rolsuper AND pg_catalog.pg_has_role(me.oid, r.oid, 'MEMBER')
-    ) AS trusted
-    WHERE me.rolname OPERATOR(pg_catalog.=) CURRENT_USER
-      AND (
-          c.relowner OPERATOR(pg_catalog.=) ANY (trusted.oids)
-          OR {is_named} AND c.relowner OPERATOR(pg_catalog.=) n.nspowner
-      )
-      AND ({is_named} OR n.nspowner OPERATOR(pg_catalog.=) ANY (trusted.oids))
-"""
-
-FIND_COLUMNS = """
-SELECT
-    a.attname::pg_catalog.text,
-    c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog."char"[]),
-    pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text,
-    EXISTS (SELECT FROM {trust})
-FROM pg_catalog.pg_class AS c
-LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-WHERE c.oid OPERATOR(pg_catalog.=) %s::pg_catalog.int8::pg_catalog.oid
-"""
-
-# In the transaction of each migration, under the lock: what was looked at before may have been
-# replaced meanwhile. Once the record is there, nobody else can put one in its place.
-RECHECK = """
-CREATE TABLE IF NOT EXISTS {record} (
-    name        pg_catalog.text PRIMARY KEY,
-    applied_on  timestamp with time zone NOT NULL DEFAULT pg_catalog.now()
-);
-DO $check$
-DECLARE
-    found pg_catalog.text;
-BEGIN
-    SELECT c.relname::pg_catalog.text INTO found
-    FROM pg_catalog.pg_class AS c
-    WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY[
-            pg_catalog.to_regclass('{record}')::pg_catalog.oid,
-            pg_catalog.to_regclass('{table}')::pg_catalog.oid
-        ])
-      AND (
-          c.relkind OPERATOR(pg_catalog.<>) ALL (ARRAY['r', 'p']::pg_catalog."char"[])
-          OR NOT EXISTS (SELECT FROM {trust})
-      )
-    LIMIT 1;
-    IF found IS NOT NULL THEN
-        RAISE EXCEPTION 'the table % or its schema belongs to a role that is not trusted', found;
-    END IF;
-END
-$check$;
 """
 
 #: The table's name, alone and in the names that begin with it, but not in those of its columns.
@@ -200,45 +135,14 @@ def _look(connection: Connection, table: TableName) -> tuple[bytes, set[str]]:
         if not exists:
             prelude += CREATE_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
         prelude += SET_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
-    recheck = RECHECK.format(
-        record=table.record, table=table.name, trust=_trust(is_named=bool(schema))
-    )
-    prelude += recheck.encode()
-    columns = _columns(connection, table, table.name)
+    prelude += recheck(table)
+    columns = trusted_columns(connection, table, table.name)
     if columns:
         check_ownership(columns, table=table)
-    if not _columns(connection, table, table.record):
+    if not trusted_columns(connection, table, table.record):
         return prelude, set()
     query = sql.SQL("SELECT name FROM {}").format(table.record_identifier)
     return prelude, {name for (name,) in connection.execute(query)}
-
-
-def _trust(*, is_named: bool) -> str:
-    return TRUST.format(is_named="true" if is_named else "false")
-
-
-def _columns(connection: Connection, table: TableName, name: str) -> list[str]:
-    """Return the columns of a table of ours; none if it does not exist.
-
-    Raises `SchemaError` if it is no table, or if its owner is not to be trusted.
-    """
-    found = connection.execute(FIND, {"schema": table.schema, "name": name}).fetchall()
-    if not found:
-        return []
-    [(oid, schema)] = found
-    find_columns = FIND_COLUMNS.format(trust=_trust(is_named=bool(table.schema)))
-    columns = connection.execute(find_columns.encode(), (oid,)).fetchall()
-    _, is_table, owner, is_trusted = columns[0]
-    if not is_table:
-        check_ownership((), table=replace(table, name=name), is_table=False)
-    if not is_trusted:
-        raise SchemaError(
-            f"The table {schema}.{name} belongs to the role {owner}, or its schema to another one, "
-            "whose code would run with the rights of this role. If that is to have the sessions, "
-            "migrate as that role (options=-crole=… in the URL), or name the schema; otherwise "
-            "drop the table."
-        )
-    return [column for column, *_ in columns]
 
 
 def _reject_newer(recorded: set[str], known: tuple[Migration, ...]) -> None:
