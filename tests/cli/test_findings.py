@@ -16,6 +16,7 @@ from pgsession.cli.findings import (
     check_server,
 )
 from pgsession.cli.inspection import Relation, Sample, Server
+from pgsession.postgres.record import Record
 
 SERVER = Server(
     version=180_004,
@@ -124,15 +125,29 @@ def test_sample_of_cron() -> None:
 @pytest.mark.parametrize(
     ("record", "verdict", "said"),
     [
-        pytest.param({"0001", "0002"}, Verdict.OK, "0002", id="complete"),
+        pytest.param({"0001": None, "0002": None}, Verdict.OK, "it, 0002", id="complete"),
         pytest.param(None, Verdict.OK, "needs", id="not to be read"),
-        pytest.param({"0001"}, Verdict.WRONG, "lacks the migration 0002", id="older"),
-        pytest.param({"0001", "0002", "0003"}, Verdict.WRONG, "0003", id="newer"),
+        pytest.param({"0001": None}, Verdict.WRONG, "lacks the migration 0002", id="older"),
+        pytest.param(
+            {"0001": None, "0002": None, "0003": "may run"},
+            Verdict.OK,
+            "newer migration 0003, and this version may run",
+            id="newer",
+        ),
+        pytest.param(
+            {"0001": None, "0002": None, "0003": "must not run: keys differ", "0004": "may run"},
+            Verdict.WRONG,
+            "0003, and older versions must not run: keys differ",
+            id="too new",
+        ),
+        pytest.param(
+            {"0001": None, "0003": "may run"}, Verdict.WRONG, "lacks the migration 0002", id="gap"
+        ),
     ],
 )
-def test_record(record: set[str] | None, verdict: Verdict, said: str) -> None:
-    """The recorded migrations must be the ones that this version knows."""
-    finding = check_record(record, {"0001", "0002"})
+def test_record(record: dict[str, str | None] | None, verdict: Verdict, said: str) -> None:
+    """The recorded migrations must be those that this version knows, or let it run beside them."""
+    finding = check_record(None if record is None else Record(record), ["0001", "0002"])
 
     assert finding.verdict is verdict
     assert said in finding.text

@@ -1,10 +1,7 @@
 """Migrations are applied once, completely, by one process, and never over a newer version."""
 
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -16,20 +13,19 @@ from pgsession.errors import SchemaError, SettingsError, StoreUnavailableError
 from pgsession.postgres.schema import Migration, migrate, migrations
 from pgsession.postgres.table_name import TableName
 from pgsession.postgres.validation import validate
+from tests.migrating import (
+    SEED,
+    TIMEOUT,
+    backends,
+    contents,
+    recorded,
+    search,
+    start,
+    wait_until,
+)
 
 ALL = ["0001_session", "0002_digest_and_jsonb"]
 FIRST, SECOND = migrations()[:2]
-
-SEED = b"""
-CREATE TABLE session (
-  session_key   char(40),
-  expire_date   timestamp (2) with time zone,
-  session_data  text
-);
-INSERT INTO session VALUES ('a key', now() + interval '1 day', '{"user": "ann"}');
-"""
-
-TIMEOUT = 20.0
 
 
 @pytest.fixture
@@ -53,51 +49,6 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
     for process in started:
         with process:
             process.kill()
-
-
-def search(database_url: str, schema: str) -> str:
-    return make_conninfo(database_url, options=f"-csearch_path={schema}")
-
-
-def start(database_url: str, schema: str) -> subprocess.Popen[str]:
-    """Run `pgsession migrate` in another process; its application name is the schema's name."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pgsession", "migrate"],
-        env={
-            **os.environ,
-            "SESSION_DATABASE_URL": make_conninfo(database_url, application_name=schema),
-            "SESSION_SCHEMA": schema,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-def backends(database: Connection, schema: str, waiting: str = "%") -> list[int]:
-    """Return the PIDs of the backends of `start`; with waiting="Lock", those that
-    wait for a lock.
-    """
-    query = """
-        SELECT pid FROM pg_stat_activity
-        WHERE application_name = %s AND coalesce(wait_event_type, '') LIKE %s
-    """
-    return [pid for (pid,) in database.execute(query, (schema, waiting))]
-
-
-def recorded(database: Connection) -> list[str]:
-    return [name for (name,) in database.execute("SELECT name FROM session_migration ORDER BY 1")]
-
-
-def contents(database: Connection) -> list[tuple[object, ...]]:
-    return database.execute("SELECT session::text FROM session ORDER BY 1").fetchall()
 
 
 def test_empty_database(database: Connection, database_url: str, schema: str) -> None:
@@ -165,7 +116,7 @@ def test_newer_database(database: Connection, database_url: str, schema: str) ->
     database.execute(FIRST.sql.encode())
     database.execute("INSERT INTO session_migration VALUES ('9999_from_the_future')")
 
-    with pytest.raises(SchemaError, match=r"9999_from_the_future.*install the newer version"):
+    with pytest.raises(SchemaError, match=r"9999_from_the_future.*Install the newer version"):
         migrate(database_url, schema=schema)
 
     assert recorded(database) == ["0001_session", "9999_from_the_future"]
@@ -217,7 +168,7 @@ def test_killed_half_way(
     database.execute(SEED)
     before = contents(database)
     other.execute("LOCK TABLE session IN ACCESS SHARE MODE")
-    processes.append(start(database_url, schema))
+    processes.append(start(database_url, schema, "--lock-timeout", str(TIMEOUT)))
     wait_until(lambda: len(backends(database, schema, waiting="Lock")) == 1)
 
     processes[0].kill()
@@ -240,7 +191,8 @@ def test_two_at_once(
     """Two processes that migrate at once both succeed, and each migration is applied once."""
     database.execute(SEED)
     other.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
-    processes += [start(database_url, schema), start(database_url, schema)]
+    patient = "--lock-timeout", str(TIMEOUT)
+    processes += [start(database_url, schema, *patient) for _ in range(2)]
     wait_until(lambda: len(backends(database, schema, waiting="Lock")) == 2)
 
     other.rollback()

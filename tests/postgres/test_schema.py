@@ -27,8 +27,30 @@ def test_self_contained(migration: schema.Migration) -> None:
     assert statements[0].startswith("BEGIN")
     assert statements[1] == "SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);"
     assert statements[-1] == "COMMIT;"
-    record = next(line for line in statements if line.startswith("INSERT INTO session_migration"))
-    assert record.endswith(f"('{migration.name}');")
+    first = next(line for line in statements[2:] if not line.startswith((" ", ")")))
+    assert re.match(r"(CREATE|ALTER|INSERT INTO|LOCK) (TABLE .*)?session_migration\b", first)
+    assert re.search(
+        rf"^INSERT INTO session_migration \(name.*\)\s+VALUES \('{migration.name}'",
+        migration.sql,
+        re.MULTILINE,
+    )
+
+
+@pytest.mark.parametrize("migration", migrations()[2:], ids=lambda migration: migration.name)
+def test_older_code(migration: schema.Migration) -> None:
+    """A migration from 0003 on records whether older code may run, and if not, the reason.
+
+    The reason does not hold the table's name, which another name would replace.
+    """
+    recorded = re.search(
+        r"^INSERT INTO session_migration \(name, older_code\)\s+VALUES \('\w+',\s+'(.+?)'\);",
+        migration.sql,
+        re.MULTILINE | re.DOTALL,
+    )
+
+    assert recorded is not None
+    assert re.fullmatch(r"may run|must not run: .+", recorded[1])
+    assert not re.search(r"\bsession\b", recorded[1])
 
 
 def test_wheel_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

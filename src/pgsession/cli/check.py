@@ -25,7 +25,13 @@ from pgsession.cli.inspection import (
     read_server,
 )
 from pgsession.core.secret_keys import is_guessable
-from pgsession.errors import SchemaError, SessionError, SettingsError, StoreUnavailableError
+from pgsession.errors import (
+    SchemaError,
+    SessionError,
+    SettingsError,
+    StoreRejectedError,
+    StoreUnavailableError,
+)
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
@@ -62,7 +68,8 @@ async def examine(
     except StoreUnavailableError as error:
         is_reached = "cannot be reached" not in str(error)
         remedy = "" if is_reached else "Start the server, or correct SESSION_DATABASE_URL."
-        found.append(Finding("database", Verdict.WRONG, str(error), remedy))
+        may_pass = not isinstance(error, StoreRejectedError)
+        found.append(Finding("database", Verdict.WRONG, str(error), remedy, may_pass=may_pass))
     except SessionError as error:
         found.append(Finding("database", Verdict.WRONG, str(error)))
     return found
@@ -77,9 +84,14 @@ async def _examine(
     is_mixed_up = pooled and prepares is True and not await connection.run(keeps_statements_apart)
     yield [check_link(is_pooled=pooled, is_mixed_up=is_mixed_up)]
     yield [check_schemas(await connection.run(read_open_schemas))]
-    await connection.run(validate_table, table)
+    known = [migration.name for migration in migrations()]
     record = await connection.run(partial(read_record, table=table))
-    yield [check_record(record, {migration.name for migration in migrations()})]
+    recorded = check_record(record, known)
+    if record is not None and record.objection(known):
+        yield [recorded]
+        return  # This version would misjudge the table.
+    await connection.run(validate_table, table)
+    yield [recorded]
     found = await connection.run(find, table)
     if found is None:  # dropped just now
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from pgsession.cli.inspection import Relation, Sample, Server
 from pgsession.core.cookie import Cookie
+from pgsession.postgres.record import Record
 
 #: The oldest version with TID range scans, as its `server_version_num`.
 _OLDEST: Final = 140_000
@@ -46,6 +47,8 @@ class Finding:
     text: str
     #: What to do about it. Empty if there is nothing to do.
     remedy: str = ""
+    #: True if it may pass by itself: the database cannot be reached now.
+    may_pass: bool = False
 
 
 def check_cookie(cookie: Cookie) -> Finding:
@@ -139,17 +142,21 @@ def check_schemas(names: list[str]) -> Finding:
     )
 
 
-def check_record(record: set[str] | None, known: set[str]) -> Finding:
-    """Check the names of the migrations in `record`. None: this role cannot read them."""
+def check_record(record: Record | None, known: Collection[str]) -> Finding:
+    """Check the recorded migrations. None: this role cannot read them."""
     if record is None:
         return Finding("table", Verdict.OK, "as this version needs it")
-    if newer := record - known:
+    if objection := record.objection(known):
         remedy = "Install the newer version of pgsession."
-        return Finding("table", Verdict.WRONG, f"has the newer migration {max(newer)}", remedy)
-    if lacking := known - record:
-        text = f"lacks the migration {min(lacking)}"
-        return Finding("table", Verdict.WRONG, text, "Run `pgsession migrate`.")
-    return Finding("table", Verdict.OK, f"as this version needs it, {max(record)}")
+        return Finding("table", Verdict.WRONG, objection, remedy)
+    newest = record.newest_unknown(known)
+    if lacking := record.lacking(known):
+        remedy = f"Run `pgsession migrate`{' of the newer version' if newest else ''}."
+        return Finding("table", Verdict.WRONG, f"lacks the migration {lacking[0]}", remedy)
+    if newest:
+        text = f"has the newer migration {newest}, and this version may run on it"
+        return Finding("table", Verdict.OK, text)
+    return Finding("table", Verdict.OK, f"as this version needs it, {max(known)}")
 
 
 def check_relation(relation: Relation, server: Server) -> Iterator[Finding]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from psycopg import sql
-from psycopg.rows import class_row, dict_row, scalar_row
+from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.record import Record, read_query
 from pgsession.postgres.table_name import Found, TableName, catalog_cursor, find
 
 _SERVER: Final[LiteralString] = """
@@ -77,10 +78,15 @@ WHERE n.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(false))
 ORDER BY n.nspname
 """
 
-# The owner of the table may not have granted this role access to the record.
-_MAY_READ_RECORD: Final[LiteralString] = "SELECT has_table_privilege(%s::int8::oid, 'SELECT')"
-
-_RECORD = sql.SQL("SELECT name FROM {record}")
+# The owner of the table may not have granted this role access to the record. Reading a view or
+# a table with row security could run code of its owner.
+_INSPECT_RECORD: Final[LiteralString] = """
+SELECT
+    has_table_privilege(c.oid, 'SELECT') AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity,
+    EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'older_code')
+FROM pg_class AS c
+WHERE c.oid = %s::int8::oid
+"""
 
 # Reads about a thousand pages of a large table, and all pages of a small one.
 _SAMPLE = sql.SQL("""
@@ -154,18 +160,19 @@ async def read_open_schemas(connection: Connection) -> list[str]:
         return await cursor.fetchall()
 
 
-async def read_record(connection: Connection, *, table: TableName) -> set[str] | None:
-    """Return the names of the recorded migrations, or None if this role cannot read them."""
+async def read_record(connection: Connection, *, table: TableName) -> Record | None:
+    """Return the recorded migrations, or None if this role cannot read them."""
     found = await find(connection, table, name=table.record)
     if found is None:
         return None
-    async with catalog_cursor(connection, scalar_row) as cursor:
-        await cursor.execute(_MAY_READ_RECORD, (found.oid,))
-        if not await cursor.fetchone():
+    async with catalog_cursor(connection, tuple_row) as cursor:
+        await cursor.execute(_INSPECT_RECORD, (found.oid,))
+        [(is_readable, has_older_code)] = await cursor.fetchall()
+        if not is_readable:
             return None
         record = sql.Identifier(found.schema, table.record)
-        await cursor.execute(_RECORD.format(record=record))
-        return set(await cursor.fetchall())
+        await cursor.execute(read_query(record, has_older_code=has_older_code))
+        return Record(dict(await cursor.fetchall()))
 
 
 async def read_relation(connection: Connection, *, found: Found) -> Relation:

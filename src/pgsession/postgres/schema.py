@@ -6,7 +6,9 @@ but not recorded, and its lock is a row that survives the kill. Alembic needs SQ
 which this package does not use.
 """
 
+import logging
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -17,11 +19,15 @@ import psycopg
 from psycopg import Connection, sql
 
 from pgsession.errors import SchemaError, SessionError, StoreUnavailableError
-from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
-from pgsession.postgres.connections.failures import unreachable
+from pgsession.postgres.attempts import LOCK_TIMEOUT, TRIES, Attempts
+from pgsession.postgres.connections.conninfo import as_url
+from pgsession.postgres.connections.startup import Report, connect
+from pgsession.postgres.record import Record, read_query
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 from pgsession.postgres.trust import recheck, trusted_columns
 from pgsession.postgres.validation import check_ownership, reject_encoding
+
+_LOGGER: Final = logging.getLogger("pgsession")
 
 # The next four are sent in one message with the migration that follows. PostgreSQL runs
 # what stands before BEGIN in the same transaction, so that behind a pooler all of it runs
@@ -74,7 +80,16 @@ class Migration:
         return _NAMES.sub(table.name, self.sql)
 
 
-def migrate(conninfo: str, *, schema: str | None = None, table: str = DEFAULT_TABLE) -> list[str]:
+def migrate(
+    conninfo: str,
+    *,
+    schema: str | None = None,
+    table: str = DEFAULT_TABLE,
+    lock_timeout: float = LOCK_TIMEOUT,
+    tries: int = TRIES,
+    wait: float = 0.0,
+    report: Report = _LOGGER.warning,
+) -> list[str]:
     """Apply the migrations that the database lacks, and return their names.
 
     Each is one transaction that also records it, so a kill at any moment leaves it
@@ -82,20 +97,39 @@ def migrate(conninfo: str, *, schema: str | None = None, table: str = DEFAULT_TA
     them applies it. `schema` is created if it is missing; None leaves the place to the
     search_path.
 
-    Raises `SettingsError` for a conninfo or a table's name that cannot work,
-    `StoreUnavailableError` if the database cannot be reached, and `SchemaError` if the
-    table belongs to something else, or a migration fails; then nothing was changed.
+    While a migration waits for a lock, all statements on the table wait behind it. So it
+    waits for `lock_timeout` seconds at most, and then gives way for twice as long before
+    the next of its `tries`. It waits without a limit only for another migration.
+
+    A newer database is left alone if its migrations say that this version may run on it.
+    If the server cannot be reached, connecting is tried again for `wait` seconds. `report`
+    gets a line for each try after the first, and for a newer database.
+
+    Raises `SettingsError` for a conninfo, a table's name or a number that cannot work,
+    `StoreUnavailableError` if the database cannot be reached, `StoreBusyError` if the
+    table was in use during each try, and `SchemaError` if the table belongs to something
+    else or is too new, or a migration fails; then nothing was changed.
     """
     conninfo = as_url(conninfo)
-    known, name = migrations(), TableName(schema, table)
-    with _connect(conninfo) as connection:
+    known, name = {each.name: each for each in migrations()}, TableName(schema, table)
+    attempts = Attempts(lock_timeout, tries, report)
+    with connect(conninfo, wait=wait, report=report) as connection:
         try:
-            prelude, recorded = _look(connection, name)
-            _reject_newer(recorded, known)
-            pending = [migration for migration in known if migration.name not in recorded]
-            return [each.name for each in pending if _apply(connection, prelude, each, name)]
+            pending = _pending(_look(connection, name), known, report)
+            prelude = _prelude(connection, name, attempts.limit) if pending else b""
+            applied = [
+                each
+                for each in pending
+                if attempts.apply(
+                    connection, name, each, prelude + known[each].sql_for(name).encode()
+                )
+            ]
+            if applied != pending:  # The faster process may be one of a newer version.
+                _pending(_look(connection, name), known, report)
         except psycopg.Error as error:
             failure = _translated(error, connection)
+        else:
+            return applied
         # Not while the driver's error is handled: its details quote rows.
         raise failure
 
@@ -108,61 +142,55 @@ def migrations() -> tuple[Migration, ...]:
     raise SchemaError("The migrations are missing from this installation; install pgsession again.")
 
 
-#: Seconds that connecting may take, unless the conninfo says otherwise.
-_TIMEOUT: Final = 5.0
-
-
-def _connect(conninfo: str) -> Connection:
-    try:
-        return psycopg.connect(complete_conninfo(conninfo, {}, timeout=_TIMEOUT), autocommit=True)
-    except psycopg.OperationalError as error:
-        failure = unreachable(error)
-    # Not while the driver's error is handled: it holds the conninfo, password and all.
-    raise failure
-
-
-def _look(connection: Connection, table: TableName) -> tuple[bytes, set[str]]:
-    """Return what to send before each migration, and the names that are recorded already.
+def _look(connection: Connection, table: TableName) -> Record:
+    """Return what is recorded already.
 
     Raises `SchemaError` if the table belongs to something else, or if the
     database is not encoded in UTF-8.
     """
     reject_encoding(connection.info.parameter_status("server_encoding"))
-    schema = table.schema
-    prelude = PREPARE + LOCK
-    if schema:
+    columns = trusted_columns(connection, table, table.name)
+    if columns:
+        check_ownership(columns, table=table)
+    columns = trusted_columns(connection, table, table.record)
+    if not columns:
+        return Record({})
+    query = read_query(table.record_identifier, has_older_code="older_code" in columns)
+    return Record(dict(connection.execute(query)))
+
+
+def _pending(record: Record, known: Collection[str], report: Report) -> list[str]:
+    """Return the names of the migrations to apply.
+
+    Raises `SchemaError` if the database has migrations that exclude this version, or if
+    it has newer ones but lacks others.
+    """
+    lacking, newest = record.lacking(known), record.newest_unknown(known)
+    if newest is None:
+        return lacking
+    if objection := record.objection(known):
+        raise SchemaError(
+            f"The database {objection}. Install the newer version of pgsession. "
+            "Nothing was changed."
+        )
+    if lacking:
+        raise SchemaError(
+            f"The database has the migration {newest} of a newer version, but lacks {lacking[0]}; "
+            "run `pgsession migrate` of the newer version. Nothing was changed."
+        )
+    report(f"The database has the newer migration {newest}, and this version may run on it.")
+    return []
+
+
+def _prelude(connection: Connection, table: TableName, limit: bytes) -> bytes:
+    """Return what to send before each migration; `limit` is for all locks but the first."""
+    prelude = PREPARE + LOCK + limit
+    if schema := table.schema:
         [(exists,)] = connection.execute(FIND_SCHEMA, (schema,)).fetchall()
         if not exists:
             prelude += CREATE_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
         prelude += SET_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
-    prelude += recheck(table)
-    columns = trusted_columns(connection, table, table.name)
-    if columns:
-        check_ownership(columns, table=table)
-    if not trusted_columns(connection, table, table.record):
-        return prelude, set()
-    query = sql.SQL("SELECT name FROM {}").format(table.record_identifier)
-    return prelude, {name for (name,) in connection.execute(query)}
-
-
-def _reject_newer(recorded: set[str], known: tuple[Migration, ...]) -> None:
-    if newer := recorded - {migration.name for migration in known}:
-        raise SchemaError(
-            f"The database has the migration {max(newer)}, which this version of pgsession "
-            "does not know; install the newer version. Nothing was changed."
-        )
-
-
-def _apply(connection: Connection, prelude: bytes, migration: Migration, table: TableName) -> bool:
-    """Apply a migration; return False if another process was faster."""
-    try:
-        connection.execute(prelude + migration.sql_for(table).encode())
-    except psycopg.errors.UniqueViolation as error:
-        if error.diag.table_name != table.record:
-            raise
-        connection.rollback()
-        return False
-    return True
+    return prelude + recheck(table)
 
 
 def _translated(error: psycopg.Error, connection: Connection) -> SessionError:
