@@ -18,7 +18,13 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 
 SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);
 
-INSERT INTO session_migration (name) VALUES ('0003_verifier');
+ALTER TABLE session_migration ADD COLUMN IF NOT EXISTS older_code pg_catalog.text;
+
+INSERT INTO session_migration (name, older_code)
+VALUES ('0003_verifier', 'must not run: they would accept a key that a login has retired');
+
+COMMENT ON COLUMN session_migration.older_code IS
+    'whether versions that do not know this migration may run on the table';
 
 -- When the sessions of today were last extended is not known: they count as extended now.
 -- In a block, as Citus passes a bare ALTER TABLE on to its nodes with all of this message.
