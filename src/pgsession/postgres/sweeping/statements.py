@@ -86,6 +86,13 @@ SELECT
 FROM gone
 """)
 
+# Rows are locked where they are. Citus passes a lock_timeout on to its nodes if it is told to do so
+# and if SET LOCAL sets it, alone in its message. Elsewhere this has no effect.
+_TELL_NODES = sql.SQL("""
+    , pg_catalog.set_config('citus.propagate_set_commands', 'local', true)
+""")
+_LIMIT_NODES = sql.SQL("SET LOCAL lock_timeout = {lock_timeout}")
+
 _DELETE_ROWS = sql.SQL("""
 DELETE FROM {table}
 WHERE session_key OPERATOR(pg_catalog.=) ANY (
@@ -136,11 +143,12 @@ class Expired:
         self._name = name
         self._table = name.identifier
         self._expired = _expired(created_on=max_lifetime, seen_on=max_inactivity)
+        self._lock_timeout = sql.Literal(f"{lock_timeout * 1000:.0f}ms")
         self._acquire = _ACQUIRE.format(
             locks=sql.Literal(_LOCKS),
             schema=sql.Literal(name.schema),
             name=sql.Literal(name.name),
-            lock_timeout=sql.Literal(f"{lock_timeout * 1000:.0f}ms"),
+            lock_timeout=self._lock_timeout,
         )
 
     async def pages(self, connection: Connection) -> int | None:
@@ -170,10 +178,11 @@ class Expired:
 
     async def remove_some(self, connection: Connection, rows: int) -> Batch | None:
         """Remove at most `rows` expired rows, wherever they are."""
+        limit = _LIMIT_NODES.format(lock_timeout=self._lock_timeout)
         statement = _DELETE_ROWS.format(
             table=self._table, expired=self._expired, rows=sql.Literal(rows)
         )
-        return await _remove(connection, self._acquire, statement)
+        return await _remove(connection, self._acquire + _TELL_NODES, limit, statement)
 
     def removal(self, first: int, end: int) -> tuple[sql.Composed, sql.Composed]:
         """Return the statement that acquires the lock, and the one that removes from some pages."""
@@ -199,14 +208,15 @@ def _expired(**limits: timedelta | None) -> sql.Composed:
 
 
 async def _remove(
-    connection: Connection, acquire: sql.Composed, statement: sql.Composed
+    connection: Connection, acquire: sql.Composed, *statements: sql.Composed
 ) -> Batch | None:
     begin = time.monotonic()
     try:
         async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
             if not await _has_lock(cursor, acquire):
                 return None
-            await cursor.execute(statement, prepare=False)
+            for statement in statements:
+                await cursor.execute(statement, prepare=False)
             rows, told = cursor.rowcount, None
             if cursor.description:
                 [(rows, told)] = await cursor.fetchall()
