@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, LiteralString
+from typing import Any, ClassVar, Final, LiteralString, Self
 
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, dict_row
 
 from pgsession.core.keys import digest
 
@@ -39,11 +39,20 @@ WHERE application_name = %s
   AND (state LIKE 'idle in transaction%%' OR wait_event_type = 'Lock')
 """
 
+# In two statements, as Citus rejects an UPDATE that subtracts from a column's time.
+AGED = """
+SELECT
+    expire_date - %(by)s::interval AS expire_date,
+    final_date - %(by)s::interval AS final_date,
+    created_on - %(by)s::interval AS created_on
+FROM session
+WHERE session_key = %(digest)s
+"""
 AGE = """
 UPDATE session
-SET expire_date = expire_date - %(by)s::interval,
-    final_date = final_date - %(by)s::interval,
-    created_on = created_on - %(by)s::interval
+SET expire_date = %(expire_date)s,
+    final_date = %(final_date)s,
+    created_on = %(created_on)s
 WHERE session_key = %(digest)s
 """
 
@@ -65,6 +74,9 @@ class Witness:
     under test.
     """
 
+    #: How to count the connections with an application_name that wait for a lock.
+    waits: ClassVar[LiteralString] = WAITING
+
     def __init__(self, conninfo: str, connection: AsyncConnection[TupleRow], name: str) -> None:
         self.conninfo = conninfo
         self._connection = connection
@@ -72,7 +84,7 @@ class Witness:
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, database_url: str, schema: str) -> AsyncIterator["Witness"]:
+    async def on(cls, database_url: str, schema: str) -> AsyncIterator[Self]:
         """Empty the table in `schema`, and observe it."""
         conninfo = make_conninfo(database_url, options=f"-csearch_path={schema}")
         async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
@@ -103,7 +115,11 @@ class Witness:
 
     async def age(self, key: str, by: timedelta) -> None:
         """Make a row older."""
-        await self._connection.execute(AGE, {"by": by, "digest": digest(key)})
+        row = {"by": by, "digest": digest(key)}
+        async with self._connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(AGED, row)
+            async for aged in cursor:
+                await self._connection.execute(AGE, row | aged)
 
     @asynccontextmanager
     async def holding(self, statement: LiteralString, *arguments: object) -> AsyncIterator[int]:
@@ -130,7 +146,7 @@ class Witness:
 
     async def kill(self, pid: int) -> None:
         """Terminate a connection's backend, and wait until it has ended."""
-        await self._connection.execute("SELECT pg_terminate_backend(%s, 20000)", (pid,))
+        await self._connection.execute("SELECT pg_terminate_backend(%s::int4, 20000)", (pid,))
 
     async def race(
         self, key: str, first: Coroutine[Any, Any, object], second: Coroutine[Any, Any, object]
@@ -148,7 +164,7 @@ class Witness:
         return [racer.result() for racer in racers]
 
     async def _is_waiting(self, count: int) -> bool:
-        found = await (await self._connection.execute(WAITING, (self.name,))).fetchone()
+        found = await (await self._connection.execute(self.waits, (self.name,))).fetchone()
         return found == (count,)
 
 
