@@ -52,3 +52,9 @@ async def make_store(
 def store(make_store: Callable[..., PostgresStore]) -> PostgresStore:
     """A store with default settings."""
     return make_store()
+
+
+@pytest.fixture
+def hammer_options() -> list[str]:
+    """More options for `hammer.py`."""
+    return []

@@ -9,7 +9,8 @@ must equal the number of its acknowledged steps, and no session that was renewed
 logged out may be found under its old key. The exit status is 1 if anything is lost.
 
 The tables are in a separate schema, on the server of --database-url, of
-SESSION_DATABASE_URL, or on an embedded server.
+SESSION_DATABASE_URL, or on an embedded server. With --distributed the server is the
+coordinator of a Citus cluster, which distributes the table.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from tests.concurrency.hammered_app import GONE, call, make_app
 #: Longer than the longest cookie.
 _ROOM = 512
 
+_DISTRIBUTE = sql.SQL("SELECT create_distributed_table({table}, 'session_key')")
+
 _shared: list[SynchronizedString] = []
 
 
@@ -59,7 +62,10 @@ def main() -> None:
         renewals=arguments.renewals,
         logouts=arguments.logouts,
     )
-    with _server(arguments.database_url) as database_url, _schema(database_url) as schema:
+    with (
+        _server(arguments.database_url) as database_url,
+        _schema(database_url, distributed=arguments.distributed) as schema,
+    ):
         losses = _run(database_url, schema, scale)
     for loss in losses[:20]:
         print(loss)
@@ -72,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=8, help="tasks in each process")
     parser.add_argument("--sessions", type=int, default=6, help="sessions that all tasks share")
+    parser.add_argument("--distributed", action="store_true", help="let Citus distribute the table")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--changes", type=int, default=30, help="changes by each task")
     length.add_argument("--seconds", type=float, help="run this long instead")
@@ -93,12 +100,15 @@ def _server(url: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def _schema(database_url: str) -> Iterator[str]:
+def _schema(database_url: str, *, distributed: bool) -> Iterator[str]:
     name = f"pgsession_hammer_{secrets.token_hex(8)}"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
         try:
             migrate(database_url, schema=name)
+            if distributed:
+                table = sql.Literal(f"{name}.session")
+                connection.execute(_DISTRIBUTE.format(table=table))
             yield name
         finally:
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))

@@ -16,11 +16,12 @@ HAMMER = Path(__file__).with_name("hammer.py")
         pytest.param(["--renewals", "--logouts"], id="renewals and logouts"),
     ],
 )
-def test_nothing_is_lost(database_url: str, mode: list[str]) -> None:
+def test_nothing_is_lost(database_url: str, hammer_options: list[str], mode: list[str]) -> None:
     """Several processes that share sessions lose no acknowledged change."""
     scale = ["--processes", "3", "--tasks", "8", "--sessions", "6", "--changes", "30"]
+    options = ["--database-url", database_url, *hammer_options]
     hammered = subprocess.run(
-        [sys.executable, HAMMER, "--database-url", database_url, *scale, *mode],
+        [sys.executable, HAMMER, *options, *scale, *mode],
         check=False,
         capture_output=True,
         text=True,
