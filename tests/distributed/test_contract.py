@@ -1,0 +1,26 @@
+"""The laws of the contract on a distributed table."""
+
+from tests.contract import (
+    test_clear,
+    test_dead_keys,
+    test_lifetime,
+    test_merge,
+    test_newest,
+    test_periods,
+    test_renew,
+    test_seed,
+    test_values,
+)
+
+#: Modules whose tests are collected here once more, with the fixtures of this directory.
+__all__ = [
+    "test_clear",
+    "test_dead_keys",
+    "test_lifetime",
+    "test_merge",
+    "test_newest",
+    "test_periods",
+    "test_renew",
+    "test_seed",
+    "test_values",
+]
