@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     number: int = 0
     #: How long ago the browser first showed that number, or None if it has not shown it yet.
     shown_for: timedelta | None = None
-    #: How long ago the session was generated or last extended.
+    #: How long ago the session was generated or last extended, where `shown_for` is known.
     idle: timedelta = timedelta(0)
 
     def __repr__(self) -> str:

@@ -108,6 +108,7 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Edited(NamedTuple):
     """What an edit tells of the row that it has changed."""
 
+    session_key: str
     #: The row's own period, in microseconds.
     granted: int | None
     number: int
@@ -119,12 +120,13 @@ class Row(NamedTuple):
     session_key: str
     verifier: str | None
     text: str | None
-    #: These are microseconds: until it expires, its own period, and its ages since it was
-    #: generated, last extended, and since its number was first shown.
+    #: These are microseconds: until it expires, and its own period.
     remaining: int
     granted: int | None
-    age: int
-    idle: int
+    #: Since it was generated, if that is limited; since it was last extended, if that is limited
+    #: or its number was shown; and since that.
+    age: int | None
+    idle: int | None
     shown_for: int | None
     number: int
 
@@ -149,13 +151,10 @@ class Row(NamedTuple):
                 "A stored session cannot be read. It is treated as not found; its row is kept."
             )
             return None
-        period, own, lifetime, unused = (
-            timedelta(0, 0, remaining),
-            None if granted is None else timedelta(0, 0, granted),
-            None,
-            timedelta(0, 0, idle),
-        )
-        if max_lifetime is not None:
+        period, lifetime = timedelta(0, 0, remaining), None
+        own = None if granted is None else timedelta(0, 0, granted)
+        unused = _NOTHING if idle is None else timedelta(0, 0, idle)
+        if max_lifetime is not None and age is not None:
             lifetime = max_lifetime - timedelta(0, 0, age)
             period = min(period, lifetime)
         if max_inactivity is not None:
@@ -164,6 +163,8 @@ class Row(NamedTuple):
         shown = None if shown_for is None else timedelta(0, 0, shown_for)
         return _entry((value, period, own, lifetime, number, shown, unused))
 
+
+_NOTHING: Final = timedelta(0)
 
 #: As `Entry._make`, but faster: it runs once for each session that is read.
 _entry: Final = partial(tuple.__new__, Entry)

@@ -443,10 +443,11 @@ class PostgresStore(Limits, Store):
         edited = await self._calls().edit(edit)
         if edited is None:
             raise SessionNotFoundError
-        self._dead.forget(edit.key)
-        granted, number = edited
-        own = None if granted is None else timedelta(0, 0, granted)
-        return Written(self._capped(own), number)
+        if self._dead:
+            self._dead.forget(edit.key)
+        _, granted, number = edited
+        own = None if granted is None else self._capped(timedelta(0, 0, granted))
+        return Written(own, number)
 
     def _merging(
         self,

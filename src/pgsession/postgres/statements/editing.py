@@ -205,11 +205,15 @@ class Editing(Statements):
         `ValueTooLargeError` as its answer. With `skipping` rows that are locked
         are left out, and answered with `LOCKED`.
         """
-        groups = _grouped(edits)
-        composed = edits if len(groups) == len(edits) else list(map(_composed, groups.values()))
-        written = await self._update_all(connection, composed, skipping=skipping)
-        if len(written) == len(edits):  # nearly always
-            return [written[edit.session_key] for edit in edits]
+        if len({edit.session_key for edit in edits}) == len(edits):  # nearly always
+            written = await self._update_all(connection, edits, skipping=skipping)
+            if len(written) == len(edits):
+                return [written[edit.session_key] for edit in edits]
+            groups = {edit.session_key: [edit] for edit in edits}
+        else:
+            groups = _grouped(edits)
+            composed = list(map(_composed, groups.values()))
+            written = await self._update_all(connection, composed, skipping=skipping)
         answers = await self._answers(connection, groups, written, skipping=skipping)
         return [
             answers[edit.session_key].popleft()
@@ -255,7 +259,7 @@ class Editing(Statements):
             statement = self._update_free if skipping else self._update
             cursor = await self._locking(connection, statement, (batch(edits),))
         rows = await cursor.fetchall()
-        return {selector: Edited(granted, number) for selector, granted, number in rows}
+        return {row[0]: _edited(row) for row in rows}
 
     async def _stand(
         self, connection: Connection, edits: Sequence[Edit]
@@ -290,13 +294,15 @@ class Editing(Statements):
         statement = self._update_measured_free if skipping else self._update_measured
         cursor = await self._locking(connection, statement, single(edit))
         if row := await cursor.fetchone():
-            _, granted, number = row
-            return Edited(granted, number)
+            return _edited(row)
         fits = (await self._stand(connection, [edit])).get(edit.session_key)
         if fits is None:
             return None
         return LOCKED if fits[1] else ValueTooLargeError(_TOO_LARGE)
 
+
+#: As `Edited._make`, but faster: it runs once for each session that is changed.
+_edited: Final = partial(tuple.__new__, Edited)
 
 _TOO_LARGE: Final = (
     "The session would be larger than value_limit, as other requests have added to it. Keep large "
