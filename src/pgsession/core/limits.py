@@ -39,8 +39,13 @@ class Limits:
 
     @property
     def default_period(self) -> timedelta:
-        """The period where none is given. Setting it affects future operations only."""
-        return self._default_period
+        """The period where none is given. Setting it affects future operations only.
+
+        It is no longer than `max_inactivity`.
+        """
+        if self._max_inactivity is None:
+            return self._default_period
+        return min(self._default_period, self._max_inactivity)
 
     @default_period.setter
     def default_period(self, period: Period) -> None:
@@ -69,7 +74,7 @@ class Limits:
 
     def _period(self, period: Period | None) -> timedelta:
         """Return `period` as a `timedelta`, or the default period."""
-        return self._default_period if period is None else as_period(period)
+        return self.default_period if period is None else as_period(period)
 
     def _encoded(self, value: Mapping[str, JSON] | None) -> bytes | None:
         """Return the JSON text of a value. Raises as `encode_value` does."""
