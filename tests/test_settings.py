@@ -63,6 +63,14 @@ VARIABLES = [
         "SESSION_ON_UNAVAILABLE", "Anonymous", "on_unavailable", "anonymous", id="on_unavailable"
     ),
     pytest.param("SESSION_STRICT_START", "true", "strict_start", True, id="strict_start"),
+    pytest.param(
+        "SESSION_ROTATE_EVERY", "15m", "rotate_every", timedelta(minutes=15), id="rotate_every"
+    ),
+    pytest.param("SESSION_ROTATE_EVERY", "none", "rotate_every", None, id="never rotates"),
+    pytest.param(
+        "SESSION_ROTATION_GRACE", "2m", "rotation_grace", timedelta(minutes=2), id="rotation_grace"
+    ),
+    pytest.param("SESSION_END_ON_REUSE", "yes", "end_on_reuse", True, id="end_on_reuse"),
     pytest.param("SESSION_SCHEMA", "web", "schema", "web", id="schema"),
     pytest.param("SESSION_TABLE", "web_session", "table", "web_session", id="table"),
     pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),
@@ -164,6 +172,11 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"SESSION_TOUCH_AFTER": PRIVATE}, "SESSION_TOUCH_AFTER:", id="touch_after"),
         pytest.param({"SESSION_SWEEP_EVERY": PRIVATE}, "SESSION_SWEEP_EVERY:", id="sweep_every"),
         pytest.param({"SESSION_SWEEP_EVERY": "0"}, "sweep_every must", id="sweeps all the time"),
+        pytest.param({"SESSION_ROTATE_EVERY": PRIVATE}, "SESSION_ROTATE_EVERY:", id="rotate"),
+        pytest.param({"SESSION_ROTATE_EVERY": "0"}, "rotate_every must", id="rotates always"),
+        pytest.param({"SESSION_ROTATION_GRACE": PRIVATE}, "SESSION_ROTATION_GRACE:", id="grace"),
+        pytest.param({"SESSION_ROTATION_GRACE": "0"}, "rotation_grace must", id="no grace"),
+        pytest.param({"SESSION_END_ON_REUSE": PRIVATE}, "SESSION_END_ON_REUSE:", id="reuse"),
         pytest.param({"SESSION_ASSURANCE_LEVEL": PRIVATE}, "SESSION_ASSURANCE_LEVEL:", id="level"),
         pytest.param({"SESSION_ASSURANCE_LEVEL": "4"}, "assurance_level must", id="no such level"),
         pytest.param({"SESSION_VALUE_LIMIT": PRIVATE}, "SESSION_VALUE_LIMIT:", id="limit"),

@@ -18,6 +18,7 @@ from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
 from pgsession.core.period import Period, as_period
+from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.core.store import Store
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
@@ -91,6 +92,13 @@ class SessionSettings:
     #: True stops the start of an application while the database cannot answer. Otherwise it
     #: starts, and requests get what `on_unavailable` says until the database answers.
     strict_start: bool = False
+    #: About how often a response gives the browser's cookie another number, so that a copy of the
+    #: cookie grows old. None: never.
+    rotate_every: Period | None = None
+    #: How long the cookie before stays good once the browser has sent the new one.
+    rotation_grace: Period = DEFAULT_GRACE
+    #: True ends the session if a cookie comes that was replaced long ago: somebody has a copy.
+    end_on_reuse: bool = False
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
@@ -110,6 +118,8 @@ class SessionSettings:
             ("default_period", self.default_period),
             ("max_lifetime", self.max_lifetime),
             ("touch_after", self.touch_after),
+            ("rotate_every", self.rotate_every),
+            ("rotation_grace", self.rotation_grace),
             ("sweep_every", self.sweep_every),
             ("max_age", None if self.max_age == "default" else self.max_age),
         ):
@@ -119,8 +129,15 @@ class SessionSettings:
             period = getattr(self, name)
             if period is not None and as_period(period) <= timedelta(0):
                 raise SettingsError(f"{name} must be positive: sessions would expire at once.")
-        if self.sweep_every is not None and as_period(self.sweep_every) <= timedelta(0):
-            raise SettingsError("sweep_every must be a positive period or None.")
+        for name in ("rotate_every", "sweep_every"):
+            period = getattr(self, name)
+            if period is not None and as_period(period) <= timedelta(0):
+                raise SettingsError(f"{name} must be a positive period or None.")
+        if as_period(self.rotation_grace) <= timedelta(0):
+            raise SettingsError(
+                "rotation_grace must be positive: requests that the browser sends at the same time "
+                "would end each other's session."
+            )
         self._check_level()
         if self.database_url is not None:
             read_setting("database_url", _checked_conninfo, self.database_url)
@@ -144,8 +161,8 @@ class SessionSettings:
         A variable is called ``SESSION_`` and the name of the setting in
         capitals, except ``SESSION_COOKIE`` for `session_cookie`. Write a period
         as ``90s``, ``15m``, ``12h``, ``7d`` or a number of seconds, and a list
-        with commas. ``SESSION_MAX_AGE`` and ``SESSION_SWEEP_EVERY`` can also be
-        ``none``.
+        with commas. ``SESSION_MAX_AGE``, ``SESSION_ROTATE_EVERY`` and
+        ``SESSION_SWEEP_EVERY`` can also be ``none``.
 
         `env_file` is a file of ``NAME=value`` lines. The variables in
         `environment` override it. An empty variable counts as not set.
@@ -168,6 +185,14 @@ class SessionSettings:
             secure=self.https_only,
             same_site=self.same_site,
             partitioned=self.partitioned,
+        )
+
+    def make_rotation(self) -> Rotation:
+        """Return the rules of rotation in these settings."""
+        return Rotation(
+            every=self._given_period("rotate_every"),
+            grace=as_period(self.rotation_grace),
+            ends_on_reuse=self.end_on_reuse,
         )
 
     def make_store(self) -> PostgresStore:

@@ -31,6 +31,7 @@ SAMPLES = {
     "SESSION_EXCLUDE": "/static,/health",
     "SESSION_ON_UNAVAILABLE": "anonymous",
     "SESSION_PREPARED": "no",
+    "SESSION_END_ON_REUSE": "yes",
 }
 
 
