@@ -61,7 +61,8 @@ def visit(secret_key: str) -> Callable[..., AsyncClient]:
         raises: bool = True,
         **keywords: Any,
     ) -> AsyncClient:
-        keywords.setdefault("secret_key", secret_key)
+        if "settings" not in keywords:
+            keywords.setdefault("secret_key", secret_key)
         middleware = Middleware(SessionMiddleware, store=store, **keywords)
         app = Starlette(
             routes=[*map(_page, actions), *routes], middleware=[*outside, middleware, *inside]

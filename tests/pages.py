@@ -46,7 +46,13 @@ def fail(session: Session) -> None:
 
 
 def key_of(client: AsyncClient) -> str:
-    return client.cookies[NAME].partition(".")[0]
+    return key_in(client.cookies[NAME])
+
+
+def key_in(cookie: str) -> str:
+    """Return the key in the value of a cookie: the selector, and the verifier if there is one."""
+    selector, verifier, *_ = cookie.split(".")
+    return f"{selector}.{verifier}" if verifier else selector
 
 
 async def value_of(store: Store, key: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from pgsession import Changes, MemoryStore, Store
+from pgsession.core.store import Written
 from tests.pages import NAME, fill
 
 
@@ -69,9 +70,10 @@ async def test_changed_while_saved(visit: Callable[..., AsyncClient]) -> None:
     session: Any = None
 
     class Store(MemoryStore):
-        async def merge(self, *arguments: Any, **keywords: Any) -> None:
-            await super().merge(*arguments, **keywords)
+        async def merge(self, *arguments: Any, **keywords: Any) -> Written:
+            written = await super().merge(*arguments, **keywords)
             session.setdefault("later", True)
+            return written
 
     async def change(request: Request) -> Response:
         nonlocal session
@@ -98,9 +100,10 @@ async def test_changed_again_and_again(
     session: Any = None
 
     class Store(MemoryStore):
-        async def merge(self, *arguments: Any, **keywords: Any) -> None:
-            await super().merge(*arguments, **keywords)
+        async def merge(self, *arguments: Any, **keywords: Any) -> Written:
+            written = await super().merge(*arguments, **keywords)
             session["n"] += 1
+            return written
 
     async def change(request: Request) -> Response:
         nonlocal session

@@ -31,6 +31,7 @@ from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import INTERVAL, ExtensionPause, OutageLog
 from pgsession.core.cookie import Cookie, FoundCookie
 from pgsession.core.hidden import Hidden
+from pgsession.core.store import Written
 from tests.pages import fill, read
 
 KEY = "k" * 40
@@ -236,7 +237,7 @@ async def test_no_writes(
     tries = 0
 
     class ReadOnlyStore(MemoryStore):
-        async def touch(self, *_: Any, **__: Any) -> None:
+        async def touch(self, *_: Any, **__: Any) -> Written:
             nonlocal tries
             tries += 1
             raise StoreUnavailableError

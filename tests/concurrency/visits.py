@@ -79,7 +79,8 @@ class Answer:
 
 def key_in(cookie: str) -> str:
     """Return the store's key in a cookie."""
-    return cookie.partition("=")[2].partition(".")[0]
+    selector, verifier, *_ = cookie.partition("=")[2].split(".")
+    return f"{selector}.{verifier}" if verifier else selector
 
 
 async def visit(

@@ -18,6 +18,7 @@ from pgsession import PostgresStore, SessionError, SessionMiddleware, SessionSet
 from pgsession.cli.commands import command as cli
 from pgsession.core.cookie import Cookie
 from pgsession.core.hidden import Hidden, HiddenBytes, HiddenDict, hidden
+from pgsession.core.store import Written
 
 PACKAGE = str(Path(pgsession.__file__).parent)
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
@@ -125,7 +126,7 @@ def test_request(page: str) -> None:
                 raise ApplicationError
             return pgsession.Entry({"a": 1}, self.default_period / 2)
 
-        async def touch(self, key: str, **_: Any) -> None:  # noqa: ARG002 - as above
+        async def touch(self, key: str, **_: Any) -> Written:  # noqa: ARG002 - as above
             raise ApplicationError
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:

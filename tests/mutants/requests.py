@@ -239,8 +239,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/row_cookie.py",
-                "return cookie.write(self._key, remaining)",
-                "return cookie.write(self._key, self.session.period)",
+                "return cookie.write(self._key, remaining, number=self._number)",
+                "return cookie.write(self._key, self.session.period, number=self._number)",
             ),
         ),
         ("tests/asgi/test_periods.py::test_lifetime",),

@@ -13,7 +13,8 @@ from typing import Any, Final
 from starlette.types import Scope
 
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.row import Decision, SessionRow
+from pgsession.asgi.rotating import RotatingRow
+from pgsession.asgi.row import Decision
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.session import Session
@@ -33,12 +34,20 @@ _AT_ONCE: Final = 0.05
 _LATE_SAVES: Final = 3
 
 #: What a save records, and what is undone if its transaction is rolled back.
-_UNDONE: Final = ("_key", "_cookie_due", "_has_new_key", "_remaining", "_lifetime", "_as_of")
+_UNDONE: Final = (
+    "_key",
+    "_number",
+    "_cookie_due",
+    "_has_new_key",
+    "_remaining",
+    "_lifetime",
+    "_as_of",
+)
 
 _LOGGER = logging.getLogger("pgsession")
 
 
-class Binding(SessionRow):
+class Binding(RotatingRow):
     """One request's session, bound to its row.
 
     Changes are committed when the response starts (`commit`), when the
@@ -122,12 +131,14 @@ class Binding(SessionRow):
         if self._key is None or time.monotonic() - self._as_of < _AT_ONCE:
             return True
         try:
-            is_alive = await self._policy.store.get(self._key) is not None
+            entry = await self._policy.store.get(self._key)
         except StoreUnavailableError:
             return False  # the next response sets the cookie
-        if not is_alive:
+        if entry is None:
             self._lose()
-        return is_alive
+            return False
+        self._note_number(entry.number)
+        return True
 
     async def _commit(self, decision: Decision, *, extend: bool) -> None:
         if self._task_lock is not None or self._is_committing:  # another task uses the store

@@ -6,13 +6,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
 from pgsession.asgi.binding import Binding
-from pgsession.asgi.caching import may_be_shared, varies
+from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
@@ -85,6 +86,8 @@ class Exchange(Binding):
         try:
             if len(cookies) == 1:
                 entry = await policy.store.get(found.key)
+                if entry is not None and (found.number or entry.number or policy.is_rotating):
+                    entry = await self.admit(found, entry)
             else:
                 found, entry = await self._look_up_twins(cookies)
         except StoreUnavailableError as error:
@@ -112,8 +115,12 @@ class Exchange(Binding):
             entry = await store.get(key)
         else:
             key, entry = await store.get_newest(tuple(keys)) or (key, None)
-        found, *self._copies = (cookie for cookie in cookies if cookie.key == key)
+        copies = (cookie for cookie in cookies if cookie.key == key)
+        found, *self._copies = sorted(copies, key=attrgetter("number"), reverse=True)
         self._twins = tuple(each for each in keys if each != key)
+        if entry is not None and (entry := await self.admit(found, entry)) is None and self._twins:
+            others = [cookie for cookie in cookies if cookie.key != key]
+            return await self._look_up_twins(others)  # without the one that is too old
         return found, entry
 
     def is_finished(self) -> bool:
@@ -191,6 +198,8 @@ class Exchange(Binding):
             if status == _SERVER_ERROR and self._failure is not None:
                 raise self._failure  # a mounted application has turned it into its own 500
             # A page that used no session may be one for everybody.
+            if self._is_rotation_due and self._may_rotate(status, headers):
+                await self.rotate()
             extend = session.accessed or (
                 self._is_extension_due() and not may_be_shared(status, headers)
             )
@@ -210,6 +219,11 @@ class Exchange(Binding):
         start = {**message, "headers": headers}
         self._unused_start = None if session.accessed else start
         await self._send(start)
+
+    def _may_rotate(self, status: int, headers: Headers) -> bool:
+        """Return True if the browser surely keeps a cookie of this response, and no cache does."""
+        is_page = self._scope["type"] == "http" and status < _SERVER_ERROR
+        return is_page and not may_be_shared(status, headers)
 
     def _twin_deletions(self) -> Sequence[bytes]:
         """Return Set-Cookie texts that delete the browser's other cookies of our name.

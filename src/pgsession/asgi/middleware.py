@@ -40,6 +40,8 @@ _STORE_METHODS: Final = (
     "merge",
     "touch",
     "renew",
+    "rotate",
+    "show",
     "take",
     "exclusive",
     "clear",

@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import Any, Self
 
 from pgsession.asgi.cookie_warnings import CookieWarnings
+from pgsession.asgi.reuse import ReuseLog
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.period import as_period
+from pgsession.core.rotation import Rotation
 from pgsession.core.secret_keys import is_guessable
 from pgsession.core.store import Store
 from pgsession.settings import SessionSettings
@@ -27,15 +29,21 @@ class Policy:
     cookie: Cookie
     max_age: MaxAge
     touch_after: timedelta | None
+    rotation: Rotation = field(default_factory=Rotation)
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
     is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
     #: An application does not start while its database cannot answer.
     is_strict: bool = False
     outage_log: OutageLog = field(default_factory=OutageLog)
     extension_pause: ExtensionPause = field(default_factory=ExtensionPause)
+    reuse_log: ReuseLog = field(default_factory=ReuseLog)
     warnings: CookieWarnings = field(init=False)
 
+    #: This process rotates keys, so it looks at the number of each cookie.
+    is_rotating: bool = field(init=False)
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "is_rotating", self.rotation.every is not None)
         object.__setattr__(self, "warnings", CookieWarnings(self.cookie))
 
     @classmethod
@@ -68,6 +76,7 @@ class Policy:
             cookie=cookie,
             max_age=settings.cookie_max_age(),
             touch_after=None if touch_after is None else as_period(touch_after),
+            rotation=settings.make_rotation(),
             is_anonymous=settings.is_anonymous,
             is_strict=settings.strict_start,
         )

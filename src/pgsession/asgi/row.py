@@ -109,12 +109,15 @@ class SessionRow(RowCookie):
         granted = has_own_period if session.period_changed else None
         match change:
             case Change.MERGE:
-                await store.merge(key, changes, period=period, granted=granted)
+                written = await store.merge(key, changes, period=period, granted=granted)
+                self._note_number(written.number)
             case Change.REPLACE:
                 await self._clear_twins(store)
-                await store.merge(key, changes, period=period, granted=granted)
+                written = await store.merge(key, changes, period=period, granted=granted)
+                self._note_number(written.number)
             case Change.TOUCH:
-                await store.touch(key, period=session.period, granted=granted)
+                written = await store.touch(key, period=session.period, granted=granted)
+                self._note_number(written.number)
             case Change.CREATE:
                 self._key = await store.generate(changes.set, period=period, granted=has_own_period)
                 self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
@@ -126,7 +129,8 @@ class SessionRow(RowCookie):
                 self._note_new_key("A session got a new key.")
             case Change.DRAIN:
                 await self._clear_twins(store)
-                await store.merge(key, changes, period=period, granted=granted)
+                written = await store.merge(key, changes, period=period, granted=granted)
+                self._note_number(written.number)
                 if await store.clear(key, only_if_empty=True):
                     self._end()
             case Change.DESTROY:
@@ -152,6 +156,7 @@ class SessionRow(RowCookie):
     def _note_new_key(self, event: str) -> None:
         """Record that the browser must learn another key, or that there is none any more."""
         _LOGGER.debug(event)
+        self._number = 0
         self._cookie_due = self._has_new_key = True
         self._is_dropped = False
 
@@ -168,6 +173,7 @@ class SessionRow(RowCookie):
 
     def _note_entry(self, entry: Entry) -> None:
         self._remaining, self._lifetime = entry.period, entry.lifetime
+        self._note_number(entry.number)
         self._as_of = time.monotonic()
 
     def _note_extended(self, period: timedelta) -> None:

@@ -33,6 +33,8 @@ class RowCookie:
     _came_alive: bool = False
     #: The response must set or delete the cookie.
     _cookie_due: bool = False
+    #: The highest number of the session's key that this request knows of.
+    _number: int = 0
     #: This request has begun, renewed or ended the session.
     _has_new_key: bool = False
     #: The row's remaining period and lifetime, as of the time `_as_of` of the monotonic clock.
@@ -61,20 +63,21 @@ class RowCookie:
         if self._key is None:
             return cookie.delete()
         if self._ends_with_browser():
-            return cookie.write(self._key, None)
+            return cookie.write(self._key, None, number=self._number)
         remaining = self._remaining_now()
-        return cookie.write(self._key, remaining)
+        return cookie.write(self._key, remaining, number=self._number)
 
     def _is_behind(self) -> bool:
         """Return True if the cookie in the browser is not what it should be.
 
         A response that should have set it was lost, another request has changed
-        the period, or the secret is a new one.
+        the period or raised the number, or the secret is a new one.
         """
         found = self._found
         if found is None or self._key is None:
             return False
-        _, until, is_current = found
+        _, until, is_current, number = found
+        is_current = is_current and number >= self._number
         if is_current and until is not None and self._policy.max_age is not None:
             # Nearly always the cookie and the row's expiry are from one response.
             end = time.time() + self._remaining.total_seconds()
@@ -84,7 +87,7 @@ class RowCookie:
 
     def _differs(self, found: FoundCookie) -> bool:
         """Return True if a cookie is not what it should be."""
-        if not found.is_current:
+        if not found.is_current or found.number < self._number:
             return True
         if self._ends_with_browser():
             return found.until is not None
@@ -95,6 +98,10 @@ class RowCookie:
             period=self.session.period,
             touch_after=self._policy.touch_after,
         )
+
+    def _note_number(self, number: int) -> None:
+        """Record the number of the session's row. No cookie carries a lower one."""
+        self._number = max(number, self._number)
 
     def _ends_with_browser(self) -> bool:
         """Return True if the browser drops the cookie when it closes."""

@@ -77,7 +77,7 @@ async def send_unavailable(scope: Scope, send: Send) -> None:
 
 
 class ExtensionPause:
-    """Stops extending expiries for `INTERVAL` seconds after the database could not do it.
+    """Stops extending expiries and rotating for `INTERVAL` seconds after the database failed at it.
 
     A server that takes no writes, such as one with a full disk, still answers
     reads: the request goes on, and its session keeps the expiry that it has.
@@ -96,7 +96,8 @@ class ExtensionPause:
         if not self.is_on():
             self._until = self._clock() + INTERVAL
             _LOGGER.warning(
-                "The expiry of a session could not be extended; none is for %g seconds: %s",
+                "The expiry of a session could not be extended or its key not rotated; "
+                "none is for %g seconds: %s",
                 INTERVAL,
                 error,
             )
