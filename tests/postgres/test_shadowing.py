@@ -18,6 +18,9 @@ from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
 
 from pgsession import Changes, PostgresStore
+from pgsession.core.keys import digest
+from pgsession.core.store import Written
+from pgsession.errors import ValueTooLargeError
 from pgsession.postgres.schema import migrate
 from tests.programs import environment
 
@@ -185,9 +188,44 @@ async def test_shadowed(url: str, schema: str, named: bool) -> None:
         await store.generate(period=-1)
         assert (await store.sweep()).rows == 1
         await store.clear(heir)
+        with psycopg.connect(url) as holding:
+            await beside_a_locked_row(store, holding, schema)
+    async with PostgresStore(url, schema=where, value_limit=100) as store:
+        await past_the_limit(store)
 
     for name in ("check", "sweep"):
         await asyncio.to_thread(command, name, url, where)
+
+
+async def beside_a_locked_row(store: PostgresStore, holding: Connection, schema: str) -> None:
+    """Do everything that skips locked rows."""
+    held, *keys = [await store.generate({"n": n}) for n in range(6)]
+    lock = sql.SQL(
+        "SELECT FROM {}.session WHERE session_key OPERATOR(pg_catalog.=) %s FOR UPDATE"
+    ).format(sql.Identifier(schema))
+    holding.execute(lock, (digest(held),))
+    waiting = asyncio.ensure_future(store.touch(held))
+    await asyncio.gather(*map(store.touch, keys))  # in the same batch
+    await gathered(store, keys[:2])
+    assert await store.take(keys[0], "n") == 1
+    assert not await store.clear(keys[0], only_if_empty=True)
+    await asyncio.gather(*(store.clear(key) for key in keys[:2]))
+    await store.show(keys[2], 0)
+    assert await store.rotate(keys[2], 0, grace=-60) == 1
+    assert await store.get_newest(keys) is not None
+    await store.clear(keys[2])
+    await store.clear(*keys[3:])
+    holding.rollback()
+    await waiting
+
+
+async def past_the_limit(store: PostgresStore) -> None:
+    """Do everything that measures values, and remove many members."""
+    key = await store.generate({str(n): 1 for n in range(9)})
+    merges = (store.merge(key, Changes(set={str(n): "x" * 20})) for n in range(9))
+    results = await asyncio.gather(*merges, return_exceptions=True)
+    assert {type(result) for result in results} == {Written, ValueTooLargeError}
+    await store.merge(key, Changes(removed=[str(n) for n in range(200)]))
 
 
 def command(name: str, url: str, schema: str | None) -> None:

@@ -101,7 +101,7 @@ SET session_data = {merged},
     shown_on = CASE WHEN o.heir IS NULL THEN s.shown_on END"""
 
 _MATCHING: Final = """s.session_key OPERATOR(pg_catalog.=) o.session_key
-  AND NOT (s.verifier IS DISTINCT FROM o.verifier)
+  AND coalesce(s.verifier, '') OPERATOR(pg_catalog.=) coalesce(o.verifier, '')
   AND {living}"""
 
 _WRITTEN: Final = """

@@ -23,7 +23,7 @@ WITH offered AS MATERIALIZED (
 
 _MATCHING: Final = """s.session_key OPERATOR(pg_catalog.=) o.session_key
   AND s.session_key OPERATOR(pg_catalog.=) %(selector)s::pg_catalog.text
-  AND NOT (s.verifier IS DISTINCT FROM o.verifier)
+  AND coalesce(s.verifier, '') OPERATOR(pg_catalog.=) coalesce(o.verifier, '')
   AND {living}"""
 
 # A row that another transaction holds is left as it is: the next request tries again.

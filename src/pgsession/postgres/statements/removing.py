@@ -34,7 +34,7 @@ WHERE {wanted}
 _DELETE_FREE: Final = """
 DELETE FROM {table} AS s
 WHERE {wanted}
-  AND s.session_key IN (
+  AND s.session_key OPERATOR(pg_catalog.=) ANY (
       SELECT s.session_key
       FROM {table} AS s
       WHERE {wanted}
