@@ -13,6 +13,7 @@ from pgsession import (
     StoreUnavailableError,
 )
 from pgsession.postgres.coalescer import Coalescer
+from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
 
 
 class Wire:
@@ -23,16 +24,33 @@ class Wire:
         self.gate = asyncio.Event()
         self.gate.set()
         self.under_way = asyncio.Event()
+        #: Whole batches with these calls fail.
         self.refusals: dict[int, Exception] = {}
+        #: These calls alone are answered with an error, or that their rows are locked.
+        self.errors: dict[int, SessionError] = {}
+        self.locked: set[int] = set()
+        #: Whether each batch was to skip locked rows.
+        self.skipping: list[bool] = []
+        self.locked_rows = LockedRows()
 
-    async def send(self, calls: Sequence[int]) -> list[int]:
+    async def send(
+        self,
+        calls: Sequence[int],
+        skipping: bool,  # noqa: FBT001 - as the coalescer calls it
+    ) -> list[int | Locked | SessionError]:
         self.batches.append(list(calls))
+        self.skipping.append(skipping)
         self.under_way.set()
         await self.gate.wait()
         for call in calls:
             if call in self.refusals:
                 raise self.refusals[call]
-        return [call * 10 for call in calls]
+        return [self.answer(call) for call in calls]
+
+    def answer(self, call: int) -> int | Locked | SessionError:
+        if call in self.errors:
+            return self.errors[call]
+        return LOCKED if call in self.locked else call * 10
 
     def coalescer(
         self,
@@ -50,6 +68,7 @@ class Wire:
             least=least,
             most_waiting=most_waiting,
             timeout=timeout,
+            locked_rows=self.locked_rows,
         )
 
 

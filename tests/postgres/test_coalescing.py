@@ -9,6 +9,7 @@ import pytest
 from psycopg import Connection
 
 from pgsession import Changes, Entry, PostgresStore, SessionError, SessionNotFoundError
+from pgsession.core.store import Written
 
 
 async def keys_of(store: PostgresStore, count: int) -> list[str]:
@@ -179,7 +180,7 @@ async def test_refused_by_the_database(
     )
 
     assert isinstance(results[3], SessionError)
-    assert [n for n, result in enumerate(results) if result is not None] == [3]
+    assert [n for n, result in enumerate(results) if not isinstance(result, Written)] == [3]
     for n, key in enumerate(keys):
         entry = await counted.get(key)
         assert entry is not None
@@ -208,7 +209,7 @@ async def test_cancelled(counted: PostgresStore) -> None:
                 assert entry is not None
                 assert entry.value in ({"n": n}, {"n": n, "m": 1})
         for merge in merges:
-            assert merge in cancelled or merge.result() is None
+            assert merge in cancelled or isinstance(merge.result(), Written)
 
     assert (await counted.get(keys[0])) is not None
 

@@ -24,8 +24,11 @@ from tests.migrating import (
     wait_until,
 )
 
-ALL = ["0001_session", "0002_digest_and_jsonb"]
-FIRST, SECOND = migrations()[:2]
+ALL = ["0001_session", "0002_digest_and_jsonb", "0003_verifier"]
+FIRST, SECOND, THIRD = migrations()
+
+#: The columns that the third migration adds.
+ADDED = ["verifier", "key_number", "shown_on", "seen_on", "size_bound"]
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_strict_isolation(database_url: str, schema: str) -> None:
     assert migrate(url, schema=schema) == ALL
 
 
-@pytest.mark.parametrize("migration", [FIRST, SECOND], ids=lambda migration: migration.name)
+@pytest.mark.parametrize("migration", [FIRST, SECOND, THIRD], ids=lambda migration: migration.name)
 def test_file_run_twice(
     database: Connection, database_url: str, schema: str, migration: Migration
 ) -> None:
@@ -108,7 +111,7 @@ def test_file_run_twice(
 def test_files_by_hand(database: Connection, database_url: str, schema: str) -> None:
     """The runner skips files that were run by hand."""
     database.execute(FIRST.sql.encode())
-    assert migrate(database_url, schema=schema) == ["0002_digest_and_jsonb"]
+    assert migrate(database_url, schema=schema) == ALL[1:]
 
 
 def test_newer_database(database: Connection, database_url: str, schema: str) -> None:
@@ -122,16 +125,44 @@ def test_newer_database(database: Connection, database_url: str, schema: str) ->
     assert recorded(database) == ["0001_session", "9999_from_the_future"]
 
 
-def test_failure_changes_nothing(database: Connection, database_url: str, schema: str) -> None:
+@pytest.mark.parametrize(
+    ("column", "applied"),
+    [("user_id", ALL[:1]), *((name, ALL[:2]) for name in ADDED)],
+    ids=["user_id", *ADDED],
+)
+def test_failure_changes_nothing(
+    database: Connection, database_url: str, schema: str, column: str, applied: list[str]
+) -> None:
     """A migration that fails is rolled back completely, and the error says why."""
-    database.execute(SEED + b"ALTER TABLE session ADD COLUMN user_id integer;")
+    database.execute(SEED)
+    for migration in migrations()[: len(applied)]:
+        database.execute(migration.sql.encode())
+    database.execute(f"ALTER TABLE session ADD COLUMN {column} integer".encode())
     before = contents(database)
 
-    with pytest.raises(SchemaError, match=r'changed nothing: column "user_id".*already exists'):
+    with pytest.raises(SchemaError, match=f'changed nothing: column "{column}".*already exists'):
         migrate(database_url, schema=schema)
 
     assert contents(database) == before
-    assert recorded(database) == ["0001_session"]
+    assert recorded(database) == applied
+
+
+def test_verifier(database: Connection, database_url: str, schema: str) -> None:
+    """Sessions from before have no verifier, and count as extended when the column was added."""
+    database.execute(SEED)
+    for migration in (FIRST, SECOND):
+        database.execute(migration.sql.encode())
+    database.execute("UPDATE session SET created_on = created_on - interval '9 days'")
+    [(before,)] = database.execute("SELECT now()").fetchall()
+
+    migrate(database_url, schema=schema)
+
+    [row] = database.execute(
+        "SELECT verifier, key_number, shown_on, size_bound, seen_on BETWEEN %s AND now() "
+        "FROM session",
+        (before,),
+    ).fetchall()
+    assert row == (None, 0, None, None, True)
 
 
 def test_foreign_table(database: Connection, database_url: str, schema: str) -> None:
@@ -177,7 +208,7 @@ def test_killed_half_way(
     assert contents(database) == before
     assert recorded(database) == ["0001_session"]
     other.rollback()
-    assert migrate(database_url, schema=schema) == ["0002_digest_and_jsonb"]
+    assert migrate(database_url, schema=schema) == ALL[1:]
     assert len(contents(database)) == 1
 
 
@@ -282,6 +313,10 @@ async def test_validate_older(database: Connection, database_url: str, schema: s
         database.execute(SEED)
         with pytest.raises(SchemaError, match="older version; run `pgsession migrate`"):
             await validate(connection, TableName())
+        for migration in (FIRST, SECOND):
+            database.execute(migration.sql.encode())
+            with pytest.raises(SchemaError, match="older version; run `pgsession migrate`"):
+                await validate(connection, TableName())
 
 
 @pytest.fixture
