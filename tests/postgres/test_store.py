@@ -45,14 +45,16 @@ async def test_one_statement(
 
 
 async def test_no_key_in_table(postgres: PostgresStore, table: Connection) -> None:
-    """The table holds the digest of a key, and the key itself nowhere."""
+    """The table holds the digests of both parts of a key, and the parts themselves nowhere."""
     key = await postgres.renew(await postgres.generate({"user": "ann"}, granted=True))
 
-    (row,) = table.execute("SELECT session_key, session::text FROM session").fetchall()
+    query = "SELECT session_key, verifier, session::text FROM session"
+    (row,) = table.execute(query).fetchall()
 
-    digest = urlsafe_b64encode(hashlib.sha256(key.encode()).digest()[:30]).decode()
-    assert row[0] == digest
-    assert key not in row[1]
+    parts = key.split(".")
+    digests = [hashlib.sha256(part.encode()).digest()[:30] for part in parts]
+    assert list(row[:2]) == [urlsafe_b64encode(digest).decode() for digest in digests]
+    assert not any(part in row[2] for part in parts)
 
 
 async def test_digest_is_no_key(postgres: PostgresStore, table: Connection) -> None:
@@ -97,16 +99,33 @@ async def test_past_expiry(postgres: PostgresStore, table: Connection, expiry: s
     assert await postgres.get(key) is None
 
 
-@pytest.mark.parametrize("final", ["infinity", "10000-01-01", "294276-12-31"])
-async def test_far_lifetime(postgres: PostgresStore, table: Connection, final: str) -> None:
-    """A row whose lifetime is too far for a `datetime` loads."""
+@pytest.mark.parametrize(
+    ("created", "lives"),
+    [
+        pytest.param("infinity", True, id="infinity"),
+        pytest.param("294276-12-31", True, id="far future"),
+        pytest.param("4713-01-01 BC", False, id="far past"),
+        pytest.param("-infinity", False, id="-infinity"),
+    ],
+)
+async def test_far_creation(
+    postgres: PostgresStore, database_url: str, table: Connection, created: str, lives: bool
+) -> None:
+    """A row whose creation date, as an application has set it, is too far for a `datetime` loads.
+
+    A limit of the lifetime holds for it too.
+    """
     key = await postgres.generate({"user": "ann"})
-    table.execute("UPDATE session SET final_date = %s::timestamptz", (final,))
+    table.execute("UPDATE session SET created_on = %s::timestamptz", (created,))
+    [(schema,)] = table.execute("SELECT current_schema").fetchall()
 
     entry = await postgres.get(key)
+    async with PostgresStore(database_url, schema=schema, max_lifetime=3600) as limited:
+        limited_entry = await limited.get(key)
 
     assert entry is not None
     assert entry.value == {"user": "ann"}
+    assert (limited_entry is not None) == lives
 
 
 @pytest.mark.parametrize(

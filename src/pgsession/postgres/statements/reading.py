@@ -15,7 +15,7 @@ from pgsession.postgres.rows import Row
 from pgsession.postgres.statements.text import Statements, Wording
 
 # Periods are read as whole microseconds: how a float is written depends on extra_float_digits.
-# The expiry is limited before the subtraction, which 'infinity' does not allow.
+# Dates that applications set are limited before the subtraction, which 'infinity' does not allow.
 _SELECT: Final = """
 SELECT
     s.session_key::pg_catalog.text,
@@ -43,6 +43,15 @@ _REMAINING: Final = """least(
             pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {farthest})
         ) OPERATOR(pg_catalog.-) pg_catalog.now()"""
 
+_AGE: Final = """pg_catalog.now() OPERATOR(pg_catalog.-) least(
+            pg_catalog.now(),
+            greatest(
+                s.created_on,
+                pg_catalog.now()
+                    OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {farthest})
+            )
+        )"""
+
 _AMONG: Final = "OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))"
 _EQUAL: Final = "OPERATOR(pg_catalog.=) %s::pg_catalog.text"
 
@@ -57,7 +66,7 @@ class Reading(Statements):
             remaining=_microseconds(_REMAINING),
             granted=_microseconds("s.period"),
             # Ages are computed only where they are needed: each costs a tenth of the statement.
-            age="NULL" if wording.max_lifetime is None else _age("created_on"),
+            age="NULL" if wording.max_lifetime is None else _microseconds(_AGE),
             idle=_if_shown(_age("seen_on")) if wording.max_inactivity is None else _age("seen_on"),
             shown_for=_if_shown(_age("shown_on")),
             farthest=str(MAX_PERIOD.total_seconds()),
