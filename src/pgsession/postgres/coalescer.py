@@ -236,11 +236,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         try:
             while self._apart:
                 await asyncio.sleep(_RETRY_EVERY)
-                apart, self._apart = self._apart, []
-                try:
-                    await self._retry([waiting for waiting in apart if not waiting[1].done()])
-                finally:
-                    self._locked_rows.waiting -= len(apart)  # those set apart again count twice
+                await self._retry_once()
         finally:
             self._apart_lane = None
             self._locked_rows.waiting -= len(self._apart)
@@ -248,14 +244,21 @@ class Coalescer(Generic[CallT, AnswerT]):
                 _fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
             self._apart = []
 
-    async def _retry(self, apart: Sequence[_Waiting[CallT, AnswerT]]) -> None:
-        for first in range(0, len(apart), self._size):
-            batch = list(apart[first : first + self._size])
+    async def _retry_once(self) -> None:
+        """Send each of them once. Those that are not sent yet stay apart, and may time out."""
+        left = len(self._apart)
+        while left > 0:
+            apart = self._apart[: min(left, self._size)]
+            del self._apart[: len(apart)]
+            left -= len(apart)
+            batch = [waiting for waiting in apart if not waiting[1].done()]
             self._sent[id(batch)] = batch
             try:
-                await self._answer(batch, skipping=True)
+                if batch:
+                    await self._answer(batch, skipping=True)
             finally:
                 del self._sent[id(batch)]
+                self._locked_rows.waiting -= len(apart)  # those set apart again count twice
 
 
 def _fail(answer: asyncio.Future[AnswerT], error: Exception) -> None:
