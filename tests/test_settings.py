@@ -237,6 +237,9 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("max_lifetime", math.inf, id="endless"),
         pytest.param("touch_after", "x", id="text for touch_after"),
         pytest.param("max_age", PRIVATE, id="text for max_age"),
+        pytest.param("max_age", 0, id="max_age that deletes the cookie"),
+        pytest.param("max_age", -1, id="negative max_age, as Starlette allows"),
+        pytest.param("max_age", timedelta(0), id="max_age of no time"),
         pytest.param("assurance_level", 0, id="no such level"),
         pytest.param("assurance_level", 4, id="beyond the levels"),
         pytest.param("assurance_level", True, id="bool for a level"),
@@ -309,7 +312,6 @@ def test_secret_key(secret_key: Any) -> None:
         pytest.param("default", "default", id="default"),
         pytest.param(None, None, id="dies with the browser"),
         pytest.param(60, timedelta(minutes=1), id="seconds"),
-        pytest.param(-1, timedelta(seconds=-1), id="negative, as Starlette allows"),
         pytest.param(timedelta(days=1), timedelta(days=1), id="timedelta"),
     ],
 )

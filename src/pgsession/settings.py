@@ -138,6 +138,12 @@ class SessionSettings:
                 "rotation_grace must be positive: requests that the browser sends at the same time "
                 "would end each other's session."
             )
+        max_age = self._given_period("max_age")
+        if max_age is not None and max_age <= timedelta(0):
+            raise SettingsError(
+                "max_age must be positive: browsers would delete the cookie at once. To end a "
+                "session, clear() it."
+            )
         self._check_level()
         if self.database_url is not None:
             read_setting("database_url", _checked_conninfo, self.database_url)
