@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pgsession import Changes, MemoryStore, PostgresStore, SessionMiddleware, Store
 
@@ -189,6 +189,52 @@ async def test_failing_socket(converse: Converse, secret_key: str, cookie_of: Co
     assert await value_of(store, key) == {"user": "ann"}
 
 
+LEFT = WebSocketDisconnect(1006)
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        pytest.param(LEFT, True, id="alone"),
+        pytest.param(ExceptionGroup("", [LEFT, ExceptionGroup("", [LEFT])]), True, id="tasks"),
+        pytest.param(ExceptionGroup("", [LEFT, LookupError()]), False, id="beside a failure"),
+    ],
+)
+async def test_client_left(
+    converse: Converse, secret_key: str, cookie_of: CookieOf, *, error: Exception, kept: bool
+) -> None:
+    """A WebSocket function that ends because the client left has not failed."""
+    store = MemoryStore()
+    key = await store.generate({"user": "ann"})
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({**ACCEPT})
+        scope["session"]["late"] = True
+        raise error
+
+    with pytest.raises(type(error)):
+        await converse(SessionMiddleware(app, store, secret_key), socket(cookie_of(key)), CONNECT)
+
+    assert await value_of(store, key) == {"user": "ann"} | ({"late": True} if kept else {})
+
+
+async def test_client_left_before_accept(
+    converse: Converse, secret_key: str, cookie_of: CookieOf
+) -> None:
+    """A client that leaves before the WebSocket is accepted changes nothing."""
+    store = MemoryStore()
+    key = await store.generate({"user": "ann"})
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        scope["session"]["early"] = True
+        raise LEFT
+
+    with pytest.raises(WebSocketDisconnect):
+        await converse(SessionMiddleware(app, store, secret_key), socket(cookie_of(key)), CONNECT)
+
+    assert await value_of(store, key) == {"user": "ann"}
+
+
 def site(store: Store, secret_key: str) -> ASGIApp:
     async def fill(request: Request) -> Response:
         request.session["user"] = "ann"
@@ -216,6 +262,31 @@ def test_starlette(secret_key: str) -> None:
 
     with client.websocket_connect("wss://testserver/talk") as websocket:
         assert websocket.receive_json() == {"user": "ann"}
+        websocket.send_text("hello")
+
+    assert client.get("/read").json() == {"user": "ann", "said": "hello"}
+
+
+def test_starlette_client_left(secret_key: str) -> None:
+    """What a WebSocket function stored is kept if the client leaves."""
+
+    async def listen(websocket: WebSocket) -> None:
+        await websocket.accept()
+        websocket.session["said"] = await websocket.receive_text()
+        await websocket.receive_text()
+
+    app = site(MemoryStore(), secret_key)
+    assert isinstance(app, Starlette)
+    app.router.routes.append(WebSocketRoute("/listen", listen))
+    client = TestClient(app, base_url="https://testserver")
+    client.get("/fill")
+
+    with (
+        pytest.raises(
+            WebSocketDisconnect
+        ),  # as Starlette's client shows what an application raises
+        client.websocket_connect("wss://testserver/listen") as websocket,
+    ):
         websocket.send_text("hello")
 
     assert client.get("/read").json() == {"user": "ann", "said": "hello"}

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from pgsession.asgi.binding import Binding
 from pgsession.asgi.caching import Headers, may_be_shared, varies
@@ -272,6 +273,11 @@ class Exchange(Binding):
         if not self._is_reported:
             self._is_reported = True
             self._policy.outage_log.record_failure(error)
+
+
+def has_left(error: Exception) -> bool:
+    """Return True if a WebSocket function ends with `error` only because the client left."""
+    return all(isinstance(each, WebSocketDisconnect) for each in _leaves(error))
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from pgsession.asgi.ended import EndedSession
-from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange
+from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange, has_left
 from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.neighbours import InnerScope, cookie_names
@@ -64,6 +65,7 @@ class SessionMiddleware:
       The same happens if the store cannot load it, unless `on_unavailable` is
       "anonymous".
     - If a handler raises, or answers with a status of 500 or above, nothing is saved.
+      A WebSocket function that raises `WebSocketDisconnect` has not failed: the client left.
     - An empty session gets no row and no cookie. An unchanged session is not
       written, except to extend its expiry now and then.
     - If the store is closed, the application's lifespan opens it and closes
@@ -137,7 +139,10 @@ class SessionMiddleware:
             await self.app(scope, receive, exchange.send)
             if not exchange.is_finished():
                 await exchange.finish()
-        except (*UNAVAILABLE_ERRORS, ExceptionGroup) as error:
+        except (*UNAVAILABLE_ERRORS, WebSocketDisconnect, ExceptionGroup) as error:
+            if has_left(error):
+                await exchange.finish()
+                raise
             if not await exchange.answer_error(error):
                 raise
         finally:
