@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgsession import PostgresStore
+from pgsession import MemoryStore, PostgresStore, Store
 from pgsession.postgres.schema import migrate
 from tests.concurrency.witness import Witness
 
@@ -52,6 +52,12 @@ async def make_store(
 def store(make_store: Callable[..., PostgresStore]) -> PostgresStore:
     """A store with default settings."""
     return make_store()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def either(request: pytest.FixtureRequest, store: PostgresStore) -> Store:
+    """Each of the two stores."""
+    return MemoryStore() if request.param == "memory" else store
 
 
 @pytest.fixture

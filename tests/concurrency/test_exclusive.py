@@ -11,7 +11,6 @@ from psycopg.conninfo import make_conninfo
 
 from pgsession import (
     Changes,
-    MemoryStore,
     PostgresStore,
     Session,
     SessionNotFoundError,
@@ -224,12 +223,6 @@ async def test_cancelled_waiters(
     assert await witness.in_transaction() == []
     async with asyncio.timeout(TIMEOUT), store.exclusive(keys[0]), store.exclusive(keys[1]):
         await asyncio.gather(*(store.get(key) for key in keys))
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def either(request: pytest.FixtureRequest, store: PostgresStore) -> Store:
-    """Each of the two stores."""
-    return MemoryStore() if request.param == "memory" else store
 
 
 async def test_undone(either: Store) -> None:

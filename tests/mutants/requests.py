@@ -117,7 +117,7 @@ REQUESTS: Final = (
         "saving extends the expiry",
         (
             Edit(
-                "asgi/binding.py",
+                "asgi/operations.py",
                 "await self._execute(decision, store, extend=False)",
                 "await self._execute(decision, store, extend=True)",
             ),
@@ -211,7 +211,7 @@ REQUESTS: Final = (
         "exclusive acts on what was loaded before it had the lock",
         (
             Edit(
-                "asgi/binding.py",
+                "asgi/operations.py",
                 "await self._reload(held)",
                 "pass",
             ),

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from starlette.types import Scope
 
+from pgsession.asgi.operations import Operations
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.rotating import RotatingRow
 from pgsession.asgi.row import Decision
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.session import Session
-from pgsession.core.state import Snapshot
-from pgsession.core.store import Entry, Store
-from pgsession.errors import (
-    ResponseStartedError,
-    SessionError,
-    SessionNotFoundError,
-    StoreUnavailableError,
-)
+from pgsession.core.store import Entry
+from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
 #: A request that is answered within so many seconds is answered at once.
 _AT_ONCE: Final = 0.05
@@ -33,39 +24,21 @@ _AT_ONCE: Final = 0.05
 #: How often the changes after a response are saved, if more are made meanwhile.
 _LATE_SAVES: Final = 3
 
-#: What a save records, and what is undone if its transaction is rolled back.
-_UNDONE: Final = (
-    "_key",
-    "_number",
-    "_cookie_due",
-    "_has_new_key",
-    "_remaining",
-    "_lifetime",
-    "_as_of",
-)
-
 _LOGGER = logging.getLogger("pgsession")
 
 
-class Binding(RotatingRow):
+class Binding(Operations):
     """One request's session, bound to its row.
 
     Changes are committed when the response starts (`commit`), when the
     application's call ends (`commit_late`), and when a handler asks for it
-    (`save`, `exclusive`, `take`). Tasks of one request use the store one after
-    another.
+    (`Operations`).
     """
 
     # Defaults live on the class: most requests never set them.
 
     #: The request has failed: it commits nothing any more.
     _discarded: bool = False
-    #: This request holds the session's lock.
-    _is_exclusive: bool = False
-    #: Orders the tasks of this request that use the store. A lone `commit` works without it.
-    _task_lock: asyncio.Lock | None = None
-    #: A `commit` is in flight that works without `_task_lock`.
-    _is_committing: bool = False
 
     session: Session
 
@@ -157,15 +130,6 @@ class Binding(RotatingRow):
         if self._task_lock is not None:  # made by a task that waits for `_commit`
             self._task_lock.release()
 
-    @asynccontextmanager
-    async def _hold_task_lock(self) -> AsyncIterator[None]:
-        if self._task_lock is None:
-            self._task_lock = asyncio.Lock()
-            if self._is_committing:
-                await self._task_lock.acquire()  # on behalf of `_commit`, which releases it
-        async with self._task_lock:
-            yield
-
     async def commit_late(self) -> None:
         """Commit what changed after the response had started, if the session has a row.
 
@@ -190,103 +154,3 @@ class Binding(RotatingRow):
                 "A task changed a session again and again after its response: the last change is "
                 "lost. Let the request wait for the task, or call session.save() in it."
             )
-
-    async def save(self) -> None:
-        """Commit now; see `Session.save`."""
-        async with self._hold_task_lock():
-            await self._save(self._policy.store)
-
-    async def reload(self) -> None:
-        """Read the session again; see `Session.reload`."""
-        await self._reload(self._policy.store)
-
-    @asynccontextmanager
-    async def exclusive(self, timeout: timedelta) -> AsyncIterator[None]:
-        """Hold this session's lock; see `Session.exclusive`."""
-        if self._lost:
-            raise SessionNotFoundError
-        if self._key is None:
-            with self._undo_on_error():
-                yield  # a session without a row is known to no other request: no lock is needed
-            return
-        if self._is_exclusive:
-            raise SessionError(
-                "This request already holds the session's lock. Do not nest session.exclusive()."
-            )
-        self._is_exclusive = True
-        try:
-            # The task lock is held until the transaction has ended: other tasks of this request
-            # must not use the new key of a renewal that is not committed.
-            async with AsyncExitStack() as task_lock:
-                with ExitStack() as undo:
-                    async with self._policy.store.exclusive(self._key, timeout=timeout) as held:
-                        await self._reload(held)
-                        undo.enter_context(self._undo_on_error())
-                        yield
-                        undo.enter_context(self._undo_save_on_error())
-                        await task_lock.enter_async_context(self._hold_task_lock())
-                        await self._save(held)
-        finally:
-            self._is_exclusive = False
-
-    async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
-        """Remove a member and return it, only once; see `Session.take`."""
-        session, taken = self.session, default
-        async with self._hold_task_lock():
-            if self._key is not None:
-                taken = await self._policy.store.take(self._key, name, default)
-            if session.is_unsaved(name):
-                taken = session[name]
-            session.forget(name)
-        return taken
-
-    @contextmanager
-    def _undo_on_error(self) -> Iterator[None]:
-        """Undo what the block did to the session if it raises."""
-        before: Snapshot | None = self.session.snapshot()
-        try:
-            yield
-            before = None
-        finally:
-            if before is not None:
-                self.session.restore(before)
-
-    @contextmanager
-    def _undo_save_on_error(self) -> Iterator[None]:
-        """Undo what a save recorded if its transaction is rolled back.
-
-        If another request has ended the session, that stays recorded.
-        """
-        noted = [(name, getattr(self, name)) for name in _UNDONE]
-        stored = self.session.stored
-        is_committed = False
-        try:
-            yield
-            is_committed = True
-        finally:
-            if not is_committed and not self._lost:
-                for name, value in noted:
-                    setattr(self, name, value)
-                self.session.stored = stored
-                self.session.is_new = False
-
-    async def _save(self, store: Store) -> None:
-        if self._lost:
-            raise SessionNotFoundError
-        decision = self._decide(touch=False)
-        if self.started and decision[0] is Change.CREATE:
-            raise ResponseStartedError
-        await self._execute(decision, store, extend=False)
-
-    async def _reload(self, store: Store) -> None:
-        async with self._hold_task_lock():
-            if self._lost:
-                raise SessionNotFoundError
-            if self._key is None:
-                return
-            entry = await store.get(self._key)
-            if entry is None:
-                self._lose()
-                raise SessionNotFoundError
-            self._note_entry(entry)
-            self.session.rebase(entry, self.session.changes())

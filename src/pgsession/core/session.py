@@ -160,7 +160,8 @@ class Session(SessionState):
         """Commit the changes now, not only when the response starts.
 
         Use it in a WebSocket, in a long task, or before another server reads
-        the session. The expiry stays as it is, unless `period` was set.
+        the session. The expiry stays as it is, unless `period` was set. It
+        commits at once in an `exclusive` block too.
 
         Raises `SessionNotFoundError` if the session has ended since it was
         loaded, `ResponseStartedError` if it has no row yet and the response
@@ -186,7 +187,9 @@ class Session(SessionState):
         The session is reloaded when the lock is acquired, and its changes are
         committed at the end of the block. Other requests that ask for the lock
         of this session wait; requests that do not ask never wait. If the block
-        raises, what it did to the session is undone.
+        raises, what it did to the session is undone, except what `save` and
+        `take` have committed. Blocks of one request cannot be nested; that is a
+        `SessionError`.
 
         Raises `StoreBusyError` if the lock cannot be acquired within `timeout`
         (a `timedelta` or seconds), or if too many locks of other sessions are
@@ -199,7 +202,8 @@ class Session(SessionState):
 
         If several requests take the same member, in any processes, exactly one
         gets it. Use it for OAuth states, nonces and one-time messages. It is
-        committed at once. Raises `StoreUnavailableError`.
+        committed at once, and stays so if it is called in an `exclusive` block
+        that raises. Raises `StoreUnavailableError`.
         """
         return await self._attached().take(name, default)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from pgsession.core.value import (
     differs,
     embed,
     encode_text,
-    encode_value,
     plain_member,
 )
 
@@ -34,13 +33,22 @@ _MAX_GROWTH: Final = 63
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The unsaved state of a session, for `SessionState.restore`."""
+    """What a session has that is not saved, for `SessionState.restore`."""
 
-    text: bytes = field(repr=False)
-    cleared: int
-    renewed: int
+    #: The period: the session's own, saved or not.
     granted: timedelta | None
-    period_changed: int
+    #: The members that differ from what is stored, as JSON text, and the names of those removed.
+    text: bytes = field(default=b"{}", repr=False)
+    removed: frozenset[str] = field(default=frozenset(), repr=False)
+    cleared: int = 0
+    renewed: int = 0
+    period_changed: int = 0
+
+    def without(self, name: str) -> Snapshot:
+        """Return a snapshot that does not name the member `name`."""
+        members = decode_value(self.text)
+        members.pop(name, None)
+        return replace(self, text=encode_text(members), removed=self.removed - {name})
 
 
 class SessionState(TrackedDict):
@@ -166,18 +174,23 @@ class SessionState(TrackedDict):
             self._granted = entry.granted
 
     def snapshot(self) -> Snapshot:
-        """Return the unsaved state. Raises `InvalidValueError` if it cannot be stored."""
+        """Return what is not saved. Raises `InvalidValueError` if it cannot be stored."""
+        changes = self.changes()
         return Snapshot(
-            encode_value(dict(dict.items(self)), limit=self._max_size()),
+            self._granted,
+            changes.encoded or b"{}",
+            frozenset(changes.removed),
             cleared=self._cleared,
             renewed=self._renewed,
-            granted=self._granted,
             period_changed=self._period_changed,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to the state of `snapshot`."""
-        self._replace_content(decode_value(snapshot.text))
+        """Make the content what is stored, with the changes of `snapshot` as the only unsaved."""
+        content = {} if snapshot.cleared else decode_value(self._stored.text)
+        for name in snapshot.removed:
+            content.pop(name, None)
+        self._replace_content(content | decode_value(snapshot.text))
         self._cleared, self._renewed = snapshot.cleared, snapshot.renewed
         self._granted, self._period_changed = snapshot.granted, snapshot.period_changed
 
