@@ -12,6 +12,7 @@ from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store
 from pgsession.errors import (
+    HeldTooLongError,
     InvalidPeriodError,
     InvalidValueError,
     RequestEndedError,
@@ -36,6 +37,7 @@ from pgsession.settings import SessionSettings
 __all__ = [
     "Changes",
     "Entry",
+    "HeldTooLongError",
     "InvalidPeriodError",
     "InvalidValueError",
     "MemoryStore",

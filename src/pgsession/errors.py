@@ -16,6 +16,7 @@
     ├── StoreClosedError           RuntimeError     the store was closed, or is open elsewhere
     └── StoreUnavailableError      ConnectionError  PostgreSQL cannot answer now
         ├── StoreBusyError         TimeoutError     no connection or lock was free in time
+        │   └── HeldTooLongError   TimeoutError     a block held a lock for too long
         └── StoreRejectedError     PermissionError  PostgreSQL rejects the connection
 
 No message holds a key, a cookie, a secret or a part of a value. A message may
@@ -98,6 +99,21 @@ class StoreUnavailableError(SessionError, ConnectionError):
 
 class StoreBusyError(StoreUnavailableError, TimeoutError):
     """No connection, or no lock of a session, was free in time. Retry later."""
+
+
+class HeldTooLongError(StoreBusyError):
+    """An `exclusive` block held its lock for `exclusive_limit`, and was cancelled.
+
+    Nothing of it was committed, except by `save` and `take`.
+    """
+
+    def __init__(
+        self,
+        message: str = "A block held a session's lock for longer than exclusive_limit, and was "
+        "cancelled: its changes are undone. Wait for other services before the block, not in it, "
+        "or raise exclusive_limit.",
+    ) -> None:
+        super().__init__(message)
 
 
 class StoreRejectedError(StoreUnavailableError, PermissionError):

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
 
 from pgsession import (
     Changes,
@@ -172,12 +173,18 @@ async def test_refused_request(store: PostgresStore, cookie: str) -> None:
 
 
 async def test_limit(make_store: Callable[..., PostgresStore], witness: Witness) -> None:
-    """Lock holders and waiters use at most half of the connections, however many there are."""
-    store = make_store(pool_size=4)
+    """Lock holders and waiters use at most half of a caller's pool, however many there are."""
+    named = {"autocommit": True, "application_name": witness.name}
+    pool = AsyncConnectionPool(witness.conninfo, kwargs=named, min_size=4, open=False)
+    store = PostgresStore(pool)
+    async with store:
+        await count_in_blocks(store, make_store, witness)
+
+
+async def count_in_blocks(
+    store: PostgresStore, make_store: Callable[..., PostgresStore], witness: Witness
+) -> None:
     keys = [await store.generate({"count": 0}) for _ in range(10)]
-    pool = store._here().pool  # noqa: SLF001 - so that none has to be made first
-    for connection in [await pool.acquire() for _ in range(4)]:
-        pool.release(connection)
 
     async def count(key: str) -> None:
         async with store.exclusive(key, timeout=TIMEOUT) as held:

@@ -129,8 +129,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/connections/locks.py",
-                "SELECT pg_catalog.pg_advisory_xact_lock({});",
-                "SELECT {};",
+                "SELECT pg_catalog.pg_try_advisory_xact_lock({number});",
+                "SELECT {number} IS NOT NULL;",
             ),
         ),
         ("tests/concurrency/test_exclusive.py::test_counting",),

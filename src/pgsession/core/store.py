@@ -9,17 +9,40 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from pgsession.core.period import Period
+from pgsession.core.period import Period, as_period
 from pgsession.core.value import JSON, encode_value
+from pgsession.errors import SettingsError
 
 #: How long to wait for a session's lock, unless something else is said.
 DEFAULT_EXCLUSIVE_TIMEOUT: Final = timedelta(seconds=5)
+
+#: How long a block holds a session's lock at most, unless something else is said.
+DEFAULT_EXCLUSIVE_LIMIT: Final = timedelta(seconds=30)
+
+#: What `take` says in a block whose transaction holds the row already.
+TAKEN_TOO_LATE: Final = (
+    "take() commits at once, so it must come before what its exclusive block writes to the session."
+)
+
+#: What the store of a block says once the block has ended.
+BLOCK_IS_OVER: Final = (
+    "The exclusive block that gave out this store is over. Use the store itself, or begin another "
+    "block."
+)
 
 
 def check_alone(more: Sequence[str]) -> None:
     """Raise `TypeError` if `clear(…, only_if_empty=True)` gets more than one key."""
     if more:
         raise TypeError("clear() takes one key with only_if_empty.")
+
+
+def as_limit(limit: Period) -> timedelta:
+    """Return how long a block may hold a lock. Raises `SettingsError` unless it is positive."""
+    period = as_period(limit)
+    if period <= timedelta(0):
+        raise SettingsError("exclusive_limit must be a positive period.")
+    return period
 
 
 class Entry(NamedTuple):
@@ -263,8 +286,14 @@ class Store(Protocol):
 
         Only callers that ask for the lock wait for it; all other reads and
         writes go on. What is written through `held` is committed together when
-        the block ends. Raises `StoreBusyError` if the lock is not free within
-        `timeout`.
+        the block ends; if the block raises, none of it is. Only `held.take`
+        commits at once, as what it returns must stay taken. So it raises
+        `SessionError` if the block has already written to that session.
+
+        A free lock is acquired whatever `timeout` says. Raises `StoreBusyError`
+        if it is not free within `timeout`, and `HeldTooLongError`, cancelling
+        the block, if that takes longer than the store's `exclusive_limit`. Once
+        the block is over, each use of `held` raises `SessionError`.
         """
         ...
 

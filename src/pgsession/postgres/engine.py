@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pgsession.errors import StoreClosedError
 from pgsession.postgres.batching import Batches, Calls
-from pgsession.postgres.connections.locks import Locks
+from pgsession.postgres.connections.locks import Locks, lock_pool
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Check, DriverPool, Pool
 from pgsession.postgres.connections.runner import Runner
@@ -32,6 +32,7 @@ class Engine:
         on_open: Callable[[], None],
         on_astray: Callable[[], None],
         timeout: float,
+        limit: float,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.is_closed: bool = False
@@ -40,7 +41,15 @@ class Engine:
             source, check=check, inspect=inspect, on_open=on_open, timeout=timeout
         )
         self.runner: Runner = Runner(self.pool, timeout=timeout, on_astray=on_astray)
-        self.locks: Locks = Locks(self.pool, timeout=timeout)
+        if isinstance(source, PoolSettings):
+            self.pool.companion = lock_pool(source)
+        self._lock_pool = self.pool.companion
+        self.locks: Locks = Locks(
+            self._lock_pool or self.pool,
+            is_shared=self._lock_pool is None,
+            timeout=timeout,
+            limit=limit,
+        )
         self._batches = Batches(table, self.runner, timeout=timeout)
         self.calls: Calls = self._batches.calls
 
@@ -48,6 +57,8 @@ class Engine:
         """Answer the calls under way, then close the connections, if they were opened here."""
         self.is_closed = True
         await self._batches.close()
+        if self._lock_pool is not None:
+            await self._lock_pool.close()
         await self.pool.close()
 
     def leave(self) -> None:
@@ -66,3 +77,5 @@ class Engine:
                 "The store is open in another event loop. Make one store for each event loop."
             )
         self.pool.abandon()
+        if self._lock_pool is not None:
+            self._lock_pool.abandon()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
@@ -17,15 +17,17 @@ from psycopg import AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.core.hidden import HiddenDict, hidden
-from pgsession.core.keys import digest, key_digest, new_key, renewed_key
+from pgsession.core.keys import KeyDigest, digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
+    DEFAULT_EXCLUSIVE_LIMIT,
     DEFAULT_EXCLUSIVE_TIMEOUT,
     Changes,
     Entry,
     Store,
     Written,
+    as_limit,
     check_alone,
 )
 from pgsession.core.value import (
@@ -37,7 +39,8 @@ from pgsession.core.value import (
     printed_bound,
 )
 from pgsession.errors import SessionNotFoundError, SettingsError
-from pgsession.postgres.batching import Calls, single_calls
+from pgsession.postgres.batching import Calls
+from pgsession.postgres.blocks import calls_within
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
@@ -91,6 +94,8 @@ class PostgresStore(Limits, Store):
     - `sweep_every`: about how often expired sessions are removed while the store is open; None
       for never. A sweep takes one connection more; with a pool of yours, it takes one of its
       connections for some milliseconds at a time.
+    - `exclusive_limit`: how long an `exclusive` block holds its lock at most. After that it is
+      cancelled and undone, and raises `HeldTooLongError`.
 
     Raises `SettingsError` at once for settings that cannot work.
     """
@@ -109,6 +114,7 @@ class PostgresStore(Limits, Store):
         timeout: float = DEFAULT_TIMEOUT,
         prepared: bool | None = None,
         sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
+        exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
         **libpq: str | int,
     ) -> None:
         source = hidden(source)
@@ -120,6 +126,7 @@ class PostgresStore(Limits, Store):
             value_limit=value_limit,
         )
         self._timeout = timeout
+        self._exclusive_limit = as_limit(exclusive_limit).total_seconds()
         if isinstance(source, AsyncConnectionPool):
             if libpq:
                 raise SettingsError(f"A pool takes no {', '.join(sorted(libpq))}: it has its own.")
@@ -148,8 +155,9 @@ class PostgresStore(Limits, Store):
         self._dead = DeadKeys()
         #: What is used in the event loop that uses the store, whether it is open or not.
         self._engine: Engine | None = None
-        #: What is used instead within `exclusive`.
+        #: What is used instead within `exclusive`, and what says that the block is over.
         self._held: Calls | None = None
+        self._block: Dedicated | None = None
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -305,21 +313,38 @@ class PostgresStore(Limits, Store):
     ) -> AsyncIterator[Store]:
         """Hold the session's lock in a transaction: ``async with store.exclusive(key) as held: …``.
 
-        The transaction holds a connection while the block runs. At most half of
-        the pool's connections, and at least one, serve locks.
+        The transaction holds a connection while the block runs, beside those of
+        `pool_size`: 16 at most serve locks, and as many blocks in other blocks.
+        Of a pool of yours, at most half of the connections do, and at least one.
         """
         key = hidden(key)
         seconds = as_period(timeout).total_seconds()
+        if self._block is not None:
+            self._block.check()
         engine = self._here()
         await engine.pool.open()
+        written: set[KeyDigest] = set()
         try:
             async with engine.locks.hold(lock_number(digest(key)), seconds) as connection:
                 held = Dedicated(connection, timeout=self._timeout)
                 within = copy(self)
-                within._held = single_calls(self._held_table, held)  # noqa: SLF001 - a copy
-                yield within
+                within._block = held  # noqa: SLF001 - a copy
+                within._held = calls_within(  # noqa: SLF001 - a copy
+                    self._held_table, held, engine.calls, written
+                )
+                try:
+                    yield within
+                finally:
+                    await held.end()
         finally:
-            self._dead.forget()  # the transaction may have made or extended any session
+            self._forget(written)
+
+    def _forget(self, written: Collection[KeyDigest]) -> None:
+        """Forget that keys were dead which a transaction may have made or extended."""
+        for each in written:
+            self._dead.forget(each)
+        if written:
+            self._dead.changes += 1  # a SELECT under way may not have seen the commit
 
     async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
         key, more = hidden(key), hidden(more)
@@ -371,6 +396,7 @@ class PostgresStore(Limits, Store):
             on_open=self._start_sweeping,
             on_astray=self._stop_preparing,
             timeout=self._timeout,
+            limit=self._exclusive_limit,
         )
         return engine
 

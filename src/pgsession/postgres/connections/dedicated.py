@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar, TypeVarTuple
@@ -10,31 +11,63 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 
+from pgsession.core.store import BLOCK_IS_OVER
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.deadline import Deadline
-from pgsession.postgres.connections.failures import translated, unreachable
+from pgsession.postgres.connections.failures import Verdict, judge, translated, unreachable
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 
 class Dedicated:
-    """Runs work on one connection, each piece once and for `timeout` seconds at most."""
+    """Runs work on one connection, each piece once and for `timeout` seconds at most.
+
+    Pieces of work run one after another, and none after `end`.
+    """
 
     def __init__(self, connection: Connection, *, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
+        self._order = asyncio.Lock()
+        self._is_over = False
+
+    def check(self) -> None:
+        """Raise `SessionError` after `end`: the connection may be another's."""
+        if self._is_over:
+            raise SessionError(BLOCK_IS_OVER)
+
+    async def end(self) -> None:
+        """Reject further work, and wait for the piece under way, even if cancelled meanwhile.
+
+        What follows on the connection, a commit or another's work, must not come
+        between its statements.
+        """
+        self._is_over = True
+        cancelled: asyncio.CancelledError | None = None
+        while self._order.locked():
+            try:
+                async with self._order:
+                    pass
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     async def run(self, work: Callable[[Connection, *_Ts], Awaitable[_T]], *arguments: *_Ts) -> _T:
         """Return what ``work(connection, *arguments)`` returns. Raises our error for the driver's.
 
         It commits nothing: in a transaction, that is its owner's business.
+        Raises `SessionError` after `end`.
         """
+        self.check()
         deadline = Deadline(self._timeout)
         try:
             with deadline:
-                return await work(self._connection, *arguments)
+                async with self._order:
+                    self.check()
+                    return await work(self._connection, *arguments)
         except TimeoutError:
             if not deadline.interruptions:
                 raise
@@ -43,6 +76,8 @@ class Dedicated:
             )
         except psycopg.Error as error:
             failure = translated(error)
+            if judge(error) is Verdict.STALE:
+                self._connection.pgconn.finish()  # so that no other caller gets it
         raise failure
 
 

@@ -63,12 +63,16 @@ class PoolSettings:
     timeout: float
     #: Whether statements are prepared; None: only on direct connections.
     prepared: bool | None
+    #: How many connections are kept, however long they are idle.
+    least: int = 1
+    #: Seconds after which others are closed, one at a time.
+    idle: float = 600.0
 
 
 class OwnPool(AsyncConnectionPool[OwnConnection]):
     """A pool of connections in autocommit, as each operation is one statement.
 
-    It starts with one connection. After a failure to connect it retries, first
+    It starts with its `least` number of connections. After a failure to connect it retries, first
     after `_SHORTEST` and then up to `_LONGEST` seconds, as long as callers wait.
     """
 
@@ -90,8 +94,9 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             connection_class=OwnConnection,
             open=False,
             configure=self._set_up,
-            min_size=1,
+            min_size=settings.least,
             max_size=settings.size,
+            max_idle=settings.idle,
             timeout=settings.timeout,
             max_waiting=settings.size * _WAITING_EACH,
             reconnect_timeout=_GIVING_UP,

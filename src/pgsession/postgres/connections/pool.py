@@ -79,6 +79,8 @@ class Pool:
         self._stale, self._stale_since = 0, -math.inf
         self._returning: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        #: A second pool to the same server: if all connections are replaced here, so are its own.
+        self.companion: Pool | None = None
 
     @property
     def size(self) -> int:
@@ -184,6 +186,8 @@ class Pool:
         Those in use are replaced when they are released. A caller's pool is left
         to its owner.
         """
+        if self.companion is not None:
+            await self.companion.replace_all()
         now = time.monotonic()
         if not isinstance(self._pool, OwnPool) or now - self._replaced_at < _REPLACING:
             return
@@ -313,7 +317,7 @@ class Pool:
         raise failure
 
     async def _open_ours(self, settings: PoolSettings) -> DriverPool:
-        if failure := await self._try(settings):
+        if settings.least and (failure := await self._try(settings)):
             raise failure
         pool = OwnPool(settings)
         try:
