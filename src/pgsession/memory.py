@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from itertools import count
 from operator import itemgetter
 from typing import Final
 from weakref import WeakValueDictionary
@@ -17,11 +20,13 @@ from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
+    DEFAULT_EXCLUSIVE_LIMIT,
     DEFAULT_EXCLUSIVE_TIMEOUT,
     Changes,
     Entry,
     Store,
     Written,
+    as_limit,
     check_alone,
 )
 from pgsession.core.value import (
@@ -29,8 +34,11 @@ from pgsession.core.value import (
     JSON,
     checked_names,
     decode_value,
+    differs,
+    encode_text,
 )
-from pgsession.errors import SessionNotFoundError, StoreBusyError
+from pgsession.errors import HeldTooLongError, SessionNotFoundError, StoreBusyError
+from pgsession.uncommitted import Uncommitted
 
 #: How many sessions are kept before the expired ones are first removed.
 _ROOM: Final = 1024
@@ -53,6 +61,8 @@ class _Row:
     #: The number that the cookie carries, and when the browser first showed it.
     number: int = 0
     shown_at: float | None = None
+    #: How often the whole value was replaced.
+    replaced: int = 0
 
 
 class MemoryStore(Limits, Store):
@@ -70,6 +80,7 @@ class MemoryStore(Limits, Store):
         max_lifetime: Period | None = None,
         max_inactivity: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
+        exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
     ) -> None:
         super().__init__(
             default_period=default_period,
@@ -77,9 +88,12 @@ class MemoryStore(Limits, Store):
             max_inactivity=max_inactivity,
             value_limit=value_limit,
         )
-        self._rows: dict[str, _Row] = {}
-        self._generated = 0
-        self._room = _ROOM
+        self._exclusive_limit = as_limit(exclusive_limit).total_seconds()
+        self._rows: MutableMapping[str, _Row] = {}
+        self._numbers = count(1)
+        self._room: float = _ROOM
+        #: Within `exclusive`: the store that the block locks, and the rows that it sees.
+        self._block: tuple[MemoryStore, Uncommitted[_Row]] | None = None
         # A lock exists as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -98,8 +112,8 @@ class MemoryStore(Limits, Store):
         granted: bool = False,
     ) -> str:
         now = time.monotonic()
-        text, self._generated = self._encoded(value), self._generated + 1
-        row = _Row(text, place=self._generated, created_at=now, seen_at=now, expire_at=now)
+        text = self._encoded(value)
+        row = _Row(text, place=next(self._numbers), created_at=now, seen_at=now, expire_at=now)
         key = new_key()
         row = self._extended(row, period=period, granted=granted)
         self._make_room()
@@ -132,7 +146,8 @@ class MemoryStore(Limits, Store):
     ) -> Written:
         key = hidden(key)
         text = self._encoded(value)
-        row = replace(self._living_or_raise(key), text=text)
+        row = self._living_or_raise(key)
+        row = replace(row, text=text, replaced=row.replaced + 1)
         return self._keep(key, self._extended(row, period=period, granted=granted))
 
     async def merge(
@@ -175,10 +190,31 @@ class MemoryStore(Limits, Store):
         self._rows[digest(key)] = replace(row, verifier=verifier, number=0, shown_at=None)
         return heir
 
-    async def take(self, key: str, name: str, default: JSON = None) -> JSON:
+    async def rotate(self, key: str, number: int, *, grace: Period) -> int:
+        key = hidden(key)
+        row, settled_at = self._living_or_raise(key), time.monotonic() - _seconds(grace)
+        is_shown = row.shown_at is not None and row.shown_at < settled_at
+        if row.number == number and is_shown and row.seen_at < settled_at:
+            row = replace(row, number=number + 1, shown_at=None)
+        return self._keep(key, row).number
+
+    async def show(self, key: str, number: int) -> None:
         key = hidden(key)
         row = self._living(key)
-        members = {} if row is None or row.text is None else decode_value(row.text)
+        if row is None:
+            return
+        is_new = row.number == number and row.shown_at is None
+        if is_new or row.number == number - 1:
+            self._keep(key, replace(row, number=number, shown_at=time.monotonic()))
+
+    async def take(self, key: str, name: str, default: JSON = None) -> JSON:
+        key = hidden(key)
+        if self._block is not None:
+            store, rows = self._block
+            rows.check_unwritten(digest(key))
+            return await store.take(key, name, default)  # at once, so that it stays taken
+        row = self._living(key)
+        members = {} if row is None else _members(row)
         if row is None or name not in members:
             return default
         taken = members.pop(name)
@@ -189,21 +225,40 @@ class MemoryStore(Limits, Store):
     async def exclusive(
         self, key: str, *, timeout: Period = DEFAULT_EXCLUSIVE_TIMEOUT
     ) -> AsyncIterator[Store]:
-        """Hold the session's lock: ``async with store.exclusive(key) as held: …``.
-
-        Unlike in PostgreSQL, what the block wrote stays if it raises.
-        """
+        """Hold the session's lock: ``async with store.exclusive(key) as held: …``."""
         key = hidden(key)
+        store = self
+        if self._block is not None:
+            store, rows = self._block
+            rows.check()
         lock = self._locks.setdefault(digest(key), asyncio.Lock())
         try:
             async with asyncio.timeout(as_period(timeout).total_seconds()):
                 await lock.acquire()
         except TimeoutError:
             raise StoreBusyError("The session's lock was not free in time. Try again.") from None
+        rows = Uncommitted(lambda: store._rows, _rebased)  # noqa: SLF001 - another MemoryStore
+        limit = asyncio.timeout(self._exclusive_limit)
         try:
-            yield self
+            async with limit:
+                yield store._within(rows)  # noqa: SLF001 - another MemoryStore
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        else:
+            if not limit.expired():
+                rows.commit()
         finally:
+            rows.end()
             lock.release()
+        if limit.expired():
+            raise HeldTooLongError
+
+    def _within(self, rows: Uncommitted[_Row]) -> MemoryStore:
+        """Return the store that a block writes to."""
+        within = copy(self)
+        within._rows, within._block, within._room = rows, (self, rows), math.inf  # noqa: SLF001 - a copy
+        return within
 
     async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
         key, more = hidden(key), hidden(more)
@@ -257,7 +312,8 @@ class MemoryStore(Limits, Store):
         kept = {} if changes.replaced or row.text is None else decode_value(row.text)
         for name in checked_names(changes.removed):
             kept.pop(name, None)
-        return replace(row, text=self._encoded(kept | changed))
+        replaced = row.replaced + changes.replaced
+        return replace(row, text=self._encoded(kept | changed), replaced=replaced)
 
     def _extended(self, row: _Row, *, period: Period | None, granted: bool | None) -> _Row:
         """Return the row with a new expiry. An own period counts if `granted` is left out."""
@@ -283,22 +339,25 @@ class MemoryStore(Limits, Store):
             idle=timedelta(seconds=now - row.seen_at),
         )
 
-    async def rotate(self, key: str, number: int, *, grace: Period) -> int:
-        key = hidden(key)
-        row, settled = (
-            self._living_or_raise(key),
-            time.monotonic() - as_period(grace).total_seconds(),
-        )
-        is_shown = row.shown_at is not None and row.shown_at < settled
-        if row.number == number and is_shown and row.seen_at < settled:
-            row = replace(row, number=number + 1, shown_at=None)
-        return self._keep(key, row).number
 
-    async def show(self, key: str, number: int) -> None:
-        key = hidden(key)
-        row = self._living(key)
-        if row is not None and (row.number, row.shown_at) in {
-            (number, None),
-            (number - 1, row.shown_at),
-        }:
-            self._keep(key, replace(row, number=number, shown_at=time.monotonic()))
+def _rebased(row: _Row, before: _Row, now: _Row) -> _Row:
+    """Return `now` with the changes that led from `before` to `row`."""
+    mine = {each.name: getattr(row, each.name) for each in fields(row)}
+    changed = {name: it for name, it in mine.items() if it != getattr(before, name)}
+    if "text" in changed and "replaced" not in changed:
+        kept, found, members = (_members(each) for each in (now, before, row))
+        for name in found.keys() - members.keys():
+            kept.pop(name, None)
+        for name, member in members.items():
+            if name not in found or differs(name, member, found[name]):
+                kept[name] = member
+        changed["text"] = encode_text(kept)
+    return replace(now, **changed)
+
+
+def _members(row: _Row) -> dict[str, JSON]:
+    return {} if row.text is None else decode_value(row.text)
+
+
+def _seconds(period: Period) -> float:
+    return as_period(period).total_seconds()
