@@ -78,6 +78,9 @@ VARIABLES = [
     pytest.param("SESSION_PREPARED", "no", "prepared", False, id="prepared"),
     pytest.param("SESSION_SWEEP_EVERY", "1h", "sweep_every", timedelta(hours=1), id="sweep_every"),
     pytest.param("SESSION_SWEEP_EVERY", "none", "sweep_every", None, id="never sweeps"),
+    pytest.param(
+        "SESSION_EXCLUSIVE_LIMIT", "2s", "exclusive_limit", timedelta(seconds=2), id="exclusive"
+    ),
 ]
 
 
@@ -237,6 +240,8 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("max_lifetime", math.inf, id="endless"),
         pytest.param("touch_after", "x", id="text for touch_after"),
         pytest.param("max_age", PRIVATE, id="text for max_age"),
+        pytest.param("exclusive_limit", 0, id="no time for a block"),
+        pytest.param("exclusive_limit", None, id="no limit for a block"),
         pytest.param("max_age", 0, id="max_age that deletes the cookie"),
         pytest.param("max_age", -1, id="negative max_age, as Starlette allows"),
         pytest.param("max_age", timedelta(0), id="max_age of no time"),

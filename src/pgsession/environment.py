@@ -94,6 +94,7 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "database_url": ("SESSION_DATABASE_URL", Hidden),
     "default_period": ("SESSION_DEFAULT_PERIOD", parse_period),
     "max_lifetime": ("SESSION_MAX_LIFETIME", parse_period),
+    "max_inactivity": ("SESSION_MAX_INACTIVITY", parse_period),
     "touch_after": ("SESSION_TOUCH_AFTER", parse_period),
     "assurance_level": ("SESSION_ASSURANCE_LEVEL", _read_number),
     "value_limit": ("SESSION_VALUE_LIMIT", _read_number),
@@ -116,4 +117,5 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "timeout": ("SESSION_TIMEOUT", _read_seconds),
     "prepared": ("SESSION_PREPARED", _read_switch),
     "sweep_every": ("SESSION_SWEEP_EVERY", _read_period_or_none),
+    "exclusive_limit": ("SESSION_EXCLUSIVE_LIMIT", parse_period),
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import wraps
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from starlette.config import environ
 from starlette.datastructures import Secret
@@ -20,7 +20,7 @@ from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
 from pgsession.core.period import Period, as_period
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
-from pgsession.core.store import Store
+from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
@@ -44,6 +44,19 @@ OnUnavailable: TypeAlias = (
 )
 
 
+#: The settings that must be positive periods, and why.
+_POSITIVE: Final = {
+    "default_period": "sessions would expire at once",
+    "max_lifetime": "sessions would expire at once",
+    "max_inactivity": "sessions would expire at once",
+    "max_age": "browsers would delete the cookie at once. To end a session, clear() it",
+    "rotate_every": "to rotate nothing, leave it out",
+    "rotation_grace": "parallel requests of a browser would end its session",
+    "exclusive_limit": "blocks would be cancelled at once",
+    "sweep_every": "to sweep nothing, set it to None",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
     """All settings. A period is a `timedelta` or a number of seconds.
@@ -61,6 +74,9 @@ class SessionSettings:
     #: How long a session lives after it was created, however often it is used. None: the limit
     #: of `assurance_level`, or no limit.
     max_lifetime: Period | None = None
+    #: How long a session lives after its last use at most, even if it has a longer period of its
+    #: own. None: the limit of `assurance_level`, or no limit.
+    max_inactivity: Period | None = None
     #: A request that only reads extends the expiry if at least this much of the period is
     #: used up. None: a tenth of the period.
     touch_after: Period | None = None
@@ -111,39 +127,12 @@ class SessionSettings:
     prepared: bool | None = None
     #: About how often each process removes expired sessions. None: it removes none.
     sweep_every: Period | None = DEFAULT_SWEEP_EVERY
+    #: How long an `exclusive` block holds its lock at most. After that it is cancelled.
+    exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT
 
     def __post_init__(self) -> None:
         self.make_cookie()
-        for name, period in (
-            ("default_period", self.default_period),
-            ("max_lifetime", self.max_lifetime),
-            ("touch_after", self.touch_after),
-            ("rotate_every", self.rotate_every),
-            ("rotation_grace", self.rotation_grace),
-            ("sweep_every", self.sweep_every),
-            ("max_age", None if self.max_age == "default" else self.max_age),
-        ):
-            if period is not None:
-                read_setting(name, as_period, period)
-        for name in ("default_period", "max_lifetime"):
-            period = getattr(self, name)
-            if period is not None and as_period(period) <= timedelta(0):
-                raise SettingsError(f"{name} must be positive: sessions would expire at once.")
-        for name in ("rotate_every", "sweep_every"):
-            period = getattr(self, name)
-            if period is not None and as_period(period) <= timedelta(0):
-                raise SettingsError(f"{name} must be a positive period or None.")
-        if as_period(self.rotation_grace) <= timedelta(0):
-            raise SettingsError(
-                "rotation_grace must be positive: requests that the browser sends at the same time "
-                "would end each other's session."
-            )
-        max_age = self._given_period("max_age")
-        if max_age is not None and max_age <= timedelta(0):
-            raise SettingsError(
-                "max_age must be positive: browsers would delete the cookie at once. To end a "
-                "session, clear() it."
-            )
+        self._check_periods()
         self._check_level()
         if self.database_url is not None:
             read_setting("database_url", _checked_conninfo, self.database_url)
@@ -213,6 +202,7 @@ class SessionSettings:
             self.database_url,
             default_period=self._given_period("default_period") or level.default_period,
             max_lifetime=self._given_period("max_lifetime") or level.overall,
+            max_inactivity=self._given_period("max_inactivity") or level.inactivity,
             value_limit=self.value_limit,
             schema=self.schema,
             table=self.table,
@@ -220,6 +210,7 @@ class SessionSettings:
             timeout=self.timeout,
             prepared=self.prepared,
             sweep_every=self.sweep_every,
+            exclusive_limit=self.exclusive_limit,
         )
 
     def is_anonymous(self, scope: Scope) -> bool:
@@ -233,6 +224,7 @@ class SessionSettings:
         if not isinstance(self.cookie_max_age(), timedelta):  # else it is the period
             level.check_period(store.default_period, named="The store's default_period")
         level.check_lifetime(store.max_lifetime, named="The store's max_lifetime")
+        level.check_inactivity(store.max_inactivity, named="The store's max_inactivity")
 
     def cookie_max_age(self) -> MaxAge:
         """Return `max_age` as a `timedelta`, None or "default"."""
@@ -242,6 +234,21 @@ class SessionSettings:
             return "default"
         return as_period(self.max_age)
 
+    def _check_periods(self) -> None:
+        for name in ("touch_after", *_POSITIVE):
+            given = getattr(self, name)
+            if given is not None and given != "default":
+                read_setting(name, as_period, given)
+        for name, reason in _POSITIVE.items():
+            period = self._given_period(name)
+            if period is not None and period <= timedelta(0):
+                raise SettingsError(f"{name} must be positive: {reason}.")
+        if self.max_inactivity is not None:
+            longest = as_period(self.max_inactivity)
+            for name in ("default_period", "max_age"):
+                if (period := self._given_period(name)) is not None and period > longest:
+                    raise SettingsError(f"{name} is longer than max_inactivity: shorten it.")
+
     def _check_level(self) -> None:
         level = Assurance.of(self.assurance_level)
         for name in ("default_period", "max_age"):
@@ -249,6 +256,8 @@ class SessionSettings:
                 level.check_period(period, named=name)
         if (lifetime := self._given_period("max_lifetime")) is not None:
             level.check_lifetime(lifetime, named="max_lifetime")
+        if (inactivity := self._given_period("max_inactivity")) is not None:
+            level.check_period(inactivity, named="max_inactivity")
 
     def _given_period(self, name: str) -> timedelta | None:
         """Return a setting as a `timedelta`, or None if it is not given."""

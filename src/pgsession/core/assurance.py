@@ -62,6 +62,18 @@ class Assurance:
                 f"Set it to {_format(self.overall)} or less."
             )
 
+    def check_inactivity(self, inactivity: timedelta | None, *, named: str) -> None:
+        """Raise `SettingsError`, with the name of the setting, if `inactivity` exceeds the limit.
+
+        None is no limit at all, so it exceeds one.
+        """
+        if self.inactivity is not None and (inactivity is None or inactivity > self.inactivity):
+            raise SettingsError(
+                f"{named} is {'missing' if inactivity is None else 'too long'}: assurance_level "
+                f"{self.level} allows at most {_format(self.inactivity)} after the last use, even "
+                f"for a session with a longer period. Set it to {_format(self.inactivity)} or less."
+            )
+
 
 _LEVELS: Final[Mapping[int, Assurance]] = {
     1: Assurance(level=1, overall=timedelta(days=30)),
