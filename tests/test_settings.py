@@ -41,6 +41,9 @@ VARIABLES = [
     pytest.param(
         "SESSION_MAX_LIFETIME", "26w", "max_lifetime", timedelta(weeks=26), id="max_lifetime"
     ),
+    pytest.param(
+        "SESSION_MAX_INACTIVITY", "30d", "max_inactivity", timedelta(days=30), id="max_inactivity"
+    ),
     pytest.param("SESSION_TOUCH_AFTER", "15m", "touch_after", timedelta(minutes=15), id="touch"),
     pytest.param("SESSION_TOUCH_AFTER", "0", "touch_after", timedelta(0), id="touch always"),
     pytest.param("SESSION_ASSURANCE_LEVEL", "2", "assurance_level", 2, id="assurance_level"),
@@ -239,6 +242,7 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("default_period", 10**400, id="huge"),
         pytest.param("max_lifetime", math.inf, id="endless"),
         pytest.param("touch_after", "x", id="text for touch_after"),
+        pytest.param("max_inactivity", 0, id="no inactivity"),
         pytest.param("max_age", PRIVATE, id="text for max_age"),
         pytest.param("exclusive_limit", 0, id="no time for a block"),
         pytest.param("exclusive_limit", None, id="no limit for a block"),
@@ -528,6 +532,16 @@ def test_longer_than_level(given: dict[str, Any], named: str) -> None:
         pytest.param(
             MemoryStore(default_period=60, max_lifetime=43_201), "max_lifetime is too", id="overall"
         ),
+        pytest.param(
+            MemoryStore(default_period=60, max_lifetime=60),
+            "max_inactivity is missing",
+            id="unlimited inactivity",
+        ),
+        pytest.param(
+            MemoryStore(default_period=60, max_lifetime=60, max_inactivity=901),
+            "max_inactivity is too",
+            id="long inactivity",
+        ),
     ],
 )
 def test_store_beyond_level(store: MemoryStore, named: str) -> None:
@@ -543,10 +557,14 @@ def test_store_beyond_level(store: MemoryStore, named: str) -> None:
     [
         pytest.param(MemoryStore(), {}, id="no level"),
         pytest.param(
-            MemoryStore(default_period=900, max_lifetime=43_200), {"assurance_level": 3}, id="AAL3"
+            MemoryStore(default_period=900, max_lifetime=43_200, max_inactivity=900),
+            {"assurance_level": 3},
+            id="AAL3",
         ),
         pytest.param(
-            MemoryStore(max_lifetime=60), {"assurance_level": 3, "max_age": 900}, id="by max_age"
+            MemoryStore(max_lifetime=60, max_inactivity=900),
+            {"assurance_level": 3, "max_age": 900},
+            id="by max_age",
         ),
     ],
 )

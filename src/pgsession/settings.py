@@ -57,6 +57,10 @@ _POSITIVE: Final = {
 }
 
 
+#: The periods that cannot be None.
+_REQUIRED: Final = frozenset({"rotation_grace", "exclusive_limit"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
     """All settings. A period is a `timedelta` or a number of seconds.
@@ -237,8 +241,9 @@ class SessionSettings:
     def _check_periods(self) -> None:
         for name in ("touch_after", *_POSITIVE):
             given = getattr(self, name)
-            if given is not None and given != "default":
-                read_setting(name, as_period, given)
+            if given is None and name not in _REQUIRED or (name, given) == ("max_age", "default"):
+                continue
+            read_setting(name, as_period, given)
         for name, reason in _POSITIVE.items():
             period = self._given_period(name)
             if period is not None and period <= timedelta(0):

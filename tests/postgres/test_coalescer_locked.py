@@ -14,7 +14,9 @@ async def wire() -> Wire:
     return Wire()
 
 
-async def set_apart(wire: Wire, coalescer: Coalescer[int, int], *calls: int) -> list[asyncio.Future[int]]:
+async def set_apart(
+    wire: Wire, coalescer: Coalescer[int, int], *calls: int
+) -> list[asyncio.Future[int]]:
     """Make calls whose rows are locked, and return once they wait apart."""
     wire.locked.update(calls)
     answers = [coalescer.call(call) for call in calls]
