@@ -45,7 +45,7 @@ class UnsupportedTypeError(InvalidValueError, TypeError):
 
 
 class ValueTooLargeError(InvalidValueError):
-    """A session value is larger than the limit, in bytes of its JSON text."""
+    """A session value is larger than the limit, in bytes of the text that PostgreSQL prints."""
 
 
 class SessionNotFoundError(SessionError, LookupError):

@@ -241,7 +241,7 @@ class SessionSettings:
     def _check_periods(self) -> None:
         for name in ("touch_after", *_POSITIVE):
             given = getattr(self, name)
-            if given is None and name not in _REQUIRED or (name, given) == ("max_age", "default"):
+            if (given is None and name not in _REQUIRED) or (name, given) == ("max_age", "default"):
                 continue
             read_setting(name, as_period, given)
         for name, reason in _POSITIVE.items():

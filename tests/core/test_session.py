@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry
-from pgsession.core.value import decode_value, encode_value
+from pgsession.core.value import decode_value, encode_value, printed_size
 from pgsession.errors import (
     InvalidPeriodError,
     InvalidValueError,
@@ -275,7 +275,7 @@ BAD: list[Any] = [
     ),
     pytest.param(math.nan, InvalidValueError, r'session\["bad"\] is NaN', id="NaN"),
     pytest.param("\0", InvalidValueError, r'session\["bad"\] has a NUL', id="NUL"),
-    pytest.param("x" * 300, ValueTooLargeError, "the limit is 200", id="too large"),
+    pytest.param("x" * 300, ValueTooLargeError, "more than 200 bytes", id="too large"),
 ]
 
 
@@ -340,9 +340,9 @@ def test_limit_counts_the_rest() -> None:
     ids=["one", "beyond ASCII", "escapes", "many", "str subclass"],
 )
 def test_exact_limit(names: list[str]) -> None:
-    """The whole JSON text of a session may have exactly as many bytes as the limit."""
+    """The text that PostgreSQL prints may have exactly as many bytes as the limit."""
     stored: dict[str, Any] = dict.fromkeys(names, "x")
-    size = len(encode_value({**stored, "new": (1, "ü")}, limit=10_000))
+    size = printed_size(encode_value({**stored, "new": (1, "ü")}, limit=10_000))
 
     for limit in (size, size - 1):
         session = Session(Entry(dict(stored), period=DAY), limit=limit)
@@ -357,7 +357,7 @@ def test_exact_limit(names: list[str]) -> None:
 @pytest.mark.parametrize("odd", [1.7e308, -0.0, Markup("x"), [Markup("x")]], ids=repr)
 def test_limit_counts_what_is_stored(odd: Any) -> None:
     """An unchanged member counts with the size of its stored text: floats with all their digits."""
-    size = len(encode_value({"odd": odd, "new": 1}, limit=10_000))
+    size = printed_size(encode_value({"odd": odd, "new": 1}, limit=10_000))
 
     for limit in (size, size - 1):
         stored = decode_value(encode_value({"odd": odd}, limit=size))
@@ -378,6 +378,49 @@ def test_shrinking_below_a_new_limit() -> None:
     del session["c"]
 
     assert session.changes() == Changes(removed={"c"})
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda it: it.update(n=9), id="as large as before"),
+        pytest.param(lambda it: it["list"].reverse(), id="another order"),
+        pytest.param(lambda it: it["list"].pop(), id="a smaller member"),
+        pytest.param(lambda it: it.update(m=it.pop("n")), id="another name"),
+        pytest.param(lambda it: (it.pop("n"), it.update(x=2)), id="one for another"),
+        pytest.param(lambda it: (it.clear(), it.update(a="x" * 90)), id="replaced by less"),
+        pytest.param(lambda it: (it.clear(), it.update(n=1)), id="replaced by much less"),
+    ],
+)
+def test_changes_over_the_limit(edit: Callable[[Session], object]) -> None:
+    """A session larger than a lowered limit takes changes that do not make it larger."""
+    session = Session(Entry({"a": "x" * 90, "list": ["ü", 2], "n": 1}, period=DAY), limit=50)
+
+    edit(session)
+
+    assert session.changes()
+    session.restore(session.snapshot())
+    assert session.changes()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda it: it.update(n=10), id="one digit more"),
+        pytest.param(lambda it: it["list"].append(1), id="a larger member"),
+        pytest.param(lambda it: it.update(m=None), id="a new member"),
+        pytest.param(lambda it: (it.pop("n"), it.update(m=22)), id="one for a larger one"),
+        pytest.param(lambda it: (it.clear(), it.update(a="x" * 200)), id="replaced by more"),
+    ],
+)
+def test_growth_over_the_limit(edit: Callable[[Session], object]) -> None:
+    """A session larger than a lowered limit takes no change that makes it larger by one byte."""
+    session = Session(Entry({"a": "x" * 90, "list": ["ü", 2], "n": 1}, period=DAY), limit=50)
+
+    edit(session)
+
+    with pytest.raises(ValueTooLargeError):
+        session.changes()
 
 
 def test_over_the_limit_unchanged() -> None:

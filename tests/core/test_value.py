@@ -17,16 +17,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pgsession.core.plain import MAX_DEPTH, MAX_INTEGER_BITS, Budget
 from pgsession.core.value import (
-    MAX_DEPTH,
-    MAX_INTEGER_BITS,
+    checked_member,
     decode_value,
     differs,
     embed,
     encode_member,
     encode_text,
     encode_value,
-    plain_member,
+    printed_size,
     same,
 )
 from pgsession.errors import InvalidValueError, UnsupportedTypeError, ValueTooLargeError
@@ -295,7 +295,7 @@ def test_round_trip(value: dict[str, Any]) -> None:
 @settings(deadline=None)
 def test_float_in_jsonb(number: float) -> None:
     """A float is unchanged by jsonb, which writes every number as a plain decimal."""
-    written = Decimal(encode_member("n", number).decode())
+    written = Decimal(encode_member("n", number, Budget()).decode())
 
     read = decode_value(f'{{"n": {written:f}}}')["n"]
 
@@ -355,8 +355,8 @@ def test_untouched() -> None:
 
 def test_canonical() -> None:
     """Members that are equal as JSON have equal texts, whatever the order of their names."""
-    one = encode_member("m", {"b": (1, 2), "a": {"d": 1, "c": 2}})
-    other = encode_member("m", {"a": {"c": 2, "d": 1}, "b": [1, 2]})
+    one = encode_member("m", {"b": (1, 2), "a": {"d": 1, "c": 2}}, Budget())
+    other = encode_member("m", {"a": {"c": 2, "d": 1}, "b": [1, 2]}, Budget())
 
     assert one == other == b'{"a":{"c":2,"d":1},"b":[1,2]}'
 
@@ -364,14 +364,15 @@ def test_canonical() -> None:
 @pytest.mark.parametrize(
     ("text", "limit"),
     [
-        pytest.param("x" * 92, 100, id="ASCII"),
-        pytest.param("é" * 46, 100, id="bytes, not letters"),
-        pytest.param("\n" * 46, 100, id="escapes count"),
+        pytest.param("x" * 91, 100, id="ASCII"),
+        pytest.param("é" * 45 + "x", 100, id="bytes, not letters"),
+        pytest.param("\n" * 45 + "x", 100, id="escapes count"),
+        pytest.param(", : " * 22 + "xxx", 100, id="punctuation in a text"),
     ],
 )
 def test_size_limit(text: str, limit: int) -> None:
-    """A value may have as many bytes of JSON text as the limit, and no more."""
-    assert len(encode_value({"a": text}, limit=limit)) == limit
+    """PostgreSQL may print as many bytes as the limit, blanks included, and no more."""
+    assert printed_size(encode_value({"a": text}, limit=limit)) == limit
 
     with pytest.raises(ValueTooLargeError, match="is 100 bytes of JSON and the limit is 99"):
         encode_value({"a": text}, limit=limit - 1)
@@ -390,7 +391,7 @@ def test_plain_members() -> None:
     """Members encoded one by one give the same text as the whole value."""
     value = {"b": [1], "a": {"d": 1e16, "c": "ü"}}
 
-    members = {name: plain_member(name, member) for name, member in value.items()}
+    members = {name: checked_member(name, member, Budget()) for name, member in value.items()}
 
     assert encode_text(members) == encode_value(value, limit=LIMIT)
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -12,8 +14,20 @@ from starlette.routing import Route
 
 from pgsession import InvalidValueError, PostgresStore, Session
 from pgsession.core.keys import digest
+from pgsession.core.value import encode_value, printed_bound, printed_size
 from tests.hostile.values import KEPT, REFUSED, Text
 from tests.pages import count, fill, key_of, read, value_of
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+NODES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**80), 10**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXTS | st.text(',:"\\'), inner),
+    max_leaves=20,
+)
 
 
 @pytest.fixture
@@ -185,6 +199,28 @@ async def test_unreadable_row(
     assert key_of(client) != key
     assert await value_of(counted, key_of(client)) == {"user": "bob"}
     assert count(table) == 2
+
+
+def printed_by(table: Connection, text: bytes) -> int:
+    """Return how many bytes PostgreSQL prints for JSON text."""
+    query = "SELECT octet_length(%s::jsonb::text)"
+    row = table.execute(query, (text.decode(),)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(TEXTS, NODES, max_size=5))
+@example({"n": [1e-300, 5e-324, -1e-5, 1e-4, 1e5, 1e15, 1e16, 1e22, -1.7e308, -0.0, 0.1, 1e-7]})
+@example({"n": [10**3900, -(2**64), 0, True, None, False]})
+@example({"t": [', : " \\ \\" , :', '"', "\\", '\\"', "\\\\", "a,b:c", "\x01\x1f\x7f\b\f\n\r\t/"]})
+@example({'":,': {'\\",:': [[], {}, [[]], [{}], {"": ""}]}, "": "", "é🗝\u2028": ["\U0010ffff"]})
+@example({})
+def test_printed_size(table: Connection, value: dict[str, Any]) -> None:
+    """The size of a value is that of the text that PostgreSQL prints, to the byte."""
+    text = encode_value(value, limit=10**7)
+
+    assert printed_size(text) == printed_by(table, text) <= printed_bound(text)
 
 
 async def test_duplicate_names(counted: PostgresStore, table: Connection) -> None:

@@ -29,13 +29,13 @@ REQUESTS: Final = (
         (
             Edit(
                 "core/state.py",
-                "written = self._written_members(before)",
-                "written = self._written_members({})",
+                "written = before.written(content, budget)",
+                "written = _EMPTY.written(content, budget)",
             ),
             Edit(
                 "core/state.py",
-                "            before.keys() - dict.keys(self),\n            replaced,\n",
-                "            before.keys() - dict.keys(self),\n            True,\n",
+                "if name in written}, removed, replaced, text\n",
+                "if name in written}, removed, True, text\n",
             ),
         ),
         (
@@ -155,7 +155,7 @@ REQUESTS: Final = (
         (
             Edit(
                 "core/state.py",
-                "            self._stored = Baseline.of(stored)\n",
+                "            self._stored = before.changed(changes.removed, text)\n",
                 "            self._stored = Baseline(encode_text(dict(self)))\n",
             ),
         ),

@@ -28,7 +28,7 @@ class Wire:
     async def send(
         self,
         calls: Sequence[int],
-        skipping: bool,  # noqa: FBT001 - as the coalescer calls it
+        skipping: bool,
     ) -> list[int | Locked | SessionError]:
         self.batches.append(list(calls))
         self.skipping.append(skipping)

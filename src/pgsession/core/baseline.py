@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Collection, ItemsView, KeysView
+from typing import Any, Final, Self
 
-from pgsession.core.value import decode_value, encode_text, same_content
+from pgsession.core.plain import Budget
+from pgsession.core.value import (
+    ATOMS,
+    changed_text,
+    checked_member,
+    checked_members,
+    decode_value,
+    differs,
+    embed,
+    encode_text,
+    printed_size,
+    same_content,
+)
+
+#: PostgreSQL prints at most so many times the bytes of a text that msgspec has written: a float
+#: like 1e308 is printed with all its digits.
+_MAX_GROWTH: Final = 63
 
 
 class Baseline:
@@ -13,11 +30,12 @@ class Baseline:
     It is kept as JSON text, and also as a value once it is compared.
     """
 
-    __slots__ = ("_text", "_value")
+    __slots__ = ("_size", "_text", "_value")
 
     def __init__(self, text: bytes) -> None:
         self._text: bytes | None = text
         self._value: dict[str, Any] | None = None
+        self._size: int | None = None
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> Self:
@@ -27,19 +45,83 @@ class Baseline:
         return baseline
 
     @property
-    def text(self) -> bytes:
-        """The JSON text of the value."""
+    def _encoded(self) -> bytes:
         if self._text is None:
             self._text = encode_text(self._value)
         return self._text
 
     @property
-    def value(self) -> dict[str, Any]:
-        """The value. Do not change it."""
+    def _decoded(self) -> dict[str, Any]:
         if self._value is None:
-            self._value = decode_value(self.text)
+            self._value = decode_value(self._encoded)
         return self._value
+
+    @property
+    def names(self) -> KeysView[str]:
+        """The names of the members."""
+        return self._decoded.keys()
+
+    @property
+    def size(self) -> int:
+        """How many bytes PostgreSQL prints, or 0 if there are no members."""
+        if self._size is None:
+            self._size = self.size_of(self.names)
+        return self._size
+
+    @property
+    def size_bound(self) -> int:
+        """At least `size`, and cheap."""
+        return len(self._encoded) * _MAX_GROWTH
+
+    def size_of(self, names: Collection[str]) -> int:
+        """Return how many bytes of the printed value the members `names` take, with `names`."""
+        return members_size({name: self._decoded[name] for name in names})
+
+    def content(self) -> dict[str, Any]:
+        """Return a new copy of the value."""
+        return decode_value(self._encoded)
 
     def is_same(self, content: dict[str, Any]) -> bool:
         """Return True if `content` is the same JSON. This is a fast check: False may be wrong."""
-        return same_content(content, self.value, text=self.text)
+        text = self._encoded if self._text is None else self._text
+        value = self._decoded if self._value is None else self._value
+        return same_content(content, value, text=text)
+
+    def differs(self, name: str, member: Any) -> bool:  # noqa: ANN401 - JSON
+        """Return True if ``session[name]``, a member that is stored, is not the same JSON."""
+        return differs(name, member, self._decoded[name])
+
+    def written(self, content: ItemsView[str, Any], budget: Budget) -> dict[str, Any]:
+        """Return the members of `content` that differ, checked, for `encode_text`."""
+        before = self._decoded if self._value is None else self._value
+        written: dict[str, Any] = {}
+        for name, member in content:
+            if name not in before:
+                written[name] = checked_member(name, member, budget)
+                continue
+            stored = before[name]
+            if type(member) in ATOMS and type(member) is type(stored):
+                if member != stored:  # the same result as `changed_text`, but cheaper
+                    written[name] = checked_member(name, member, budget)
+            elif (text := changed_text(name, member, stored, budget)) is not None:
+                written[name] = embed(text)
+        return written
+
+    def changed(self, removed: Collection[str], text: bytes) -> Baseline:
+        """Return the baseline without the members `removed`, with those in the JSON `text`."""
+        value = self._decoded.copy()
+        for name in removed:
+            value.pop(name, None)
+        value.update(decode_value(text))
+        return Baseline.of(value)
+
+
+def members_size(members: dict[str, Any]) -> int:
+    """Return how many bytes these plain members take in the value that PostgreSQL prints."""
+    text = encode_text(checked_members(members, limit=float("inf")))
+    return printed_size(text) if members else 0  # two brackets, or the ", " before a member
+
+
+def text_size(text: bytes) -> int:
+    """Return the same of the members in a JSON text."""
+    return 0 if text == b"{}" else printed_size(text)

@@ -18,7 +18,7 @@ class Limits:
       used; None for no such limit.
     - `max_inactivity`: how long it lives at most after it was last extended, even with a longer
       period of its own; None for no such limit.
-    - `value_limit`: the largest value, in bytes of its JSON text.
+    - `value_limit`: the largest value, in bytes of the text that PostgreSQL prints.
 
     Both limits hold for all sessions, also for those from before the limit was set. Raises
     `InvalidPeriodError` for a period that cannot be one.
@@ -53,7 +53,7 @@ class Limits:
 
     @property
     def value_limit(self) -> int:
-        """The largest value, in bytes of its JSON text."""
+        """The largest value, in bytes of the text that PostgreSQL prints."""
         return self._value_limit
 
     @property

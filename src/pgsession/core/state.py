@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from pgsession.core.baseline import Baseline
+from pgsession.core.baseline import Baseline, text_size
+from pgsession.core.plain import Budget
 from pgsession.core.store import Changes, Entry
 from pgsession.core.tracked import TrackedDict
 from pgsession.core.value import (
-    ATOMS,
     DEFAULT_VALUE_LIMIT,
-    changed_text,
     check_size,
     decode_value,
-    differs,
-    embed,
     encode_text,
-    plain_member,
 )
 
 _EMPTY: Final = Baseline(b"{}")
 
 #: `SessionState.changes` returns this object if nothing differs.
 UNCHANGED: Final = Changes()
-
-#: A whole session is at most this many times as long as the texts that it is made from: a float
-#: like 1e308 is written with all its digits.
-_MAX_GROWTH: Final = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +76,9 @@ class SessionState(TrackedDict):
             return True
         if self.is_unchanged:
             return False
-        before = self._stored.value
-        return dict.keys(self) != before.keys() or any(
-            differs(name, member, before[name]) for name, member in dict.items(self)
+        stored = self._stored
+        return dict.keys(self) != stored.names or any(
+            stored.differs(name, member) for name, member in dict.items(self)
         )
 
     @property
@@ -116,22 +109,24 @@ class SessionState(TrackedDict):
     def changes(self) -> Changes:
         """Return the difference from what is stored, checked and encoded.
 
-        Raises `InvalidValueError` for a value that cannot be stored.
+        Raises `InvalidValueError` for a value that cannot be stored. A session
+        that is larger than the limit, which was lowered since, takes changes
+        that do not make it larger.
         """
         if self.is_unchanged:
             return UNCHANGED
+        stored, content = self._stored, dict.items(self)
         replaced = self._cleared > 0
-        before = {} if replaced else self._stored.value
-        written = self._written_members(before)
+        before = _EMPTY if replaced else stored
+        limit, bound = self._max_size(), stored.size_bound
+        budget = Budget(limit if bound <= limit else max(limit, stored.size))
+        written = before.written(content, budget)
+        removed = before.names - dict.keys(self)
         text = encode_text(written)
-        if written:  # a session may always shrink, even if it is above a limit lowered since
-            self._check_size(written, text)
-        content = dict.items(self)
+        if bound + 2 * len(text) > limit and written:  # without these, it has shrunk
+            self._check_size(before, removed, written, text)
         return Changes(
-            {name: member for name, member in content if name in written},
-            before.keys() - dict.keys(self),
-            replaced,
-            text,
+            {name: member for name, member in content if name in written}, removed, replaced, text
         )
 
     @property
@@ -147,11 +142,11 @@ class SessionState(TrackedDict):
         Changes and wishes that came after these were read stay pending.
         """
         if changes:
-            stored = {} if changes.replaced else self._stored.value.copy()
-            for name in changes.removed:
-                stored.pop(name, None)
-            stored.update(decode_value(changes.encoded or changes.encode(limit=self._max_size())))
-            self._stored = Baseline.of(stored)
+            before = _EMPTY if changes.replaced else self._stored
+            text = changes.encoded
+            if text is None:
+                text = changes.encode(limit=self._max_size_now())
+            self._stored = before.changed(changes.removed, text)
         cleared, renewed, period_changed = self.wishes if wishes is None else wishes
         if changes.replaced and self._cleared == cleared:
             self._cleared = 0
@@ -187,7 +182,7 @@ class SessionState(TrackedDict):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Make the content what is stored, with the changes of `snapshot` as the only unsaved."""
-        content = {} if snapshot.cleared else decode_value(self._stored.text)
+        content = {} if snapshot.cleared else self._stored.content()
         for name in snapshot.removed:
             content.pop(name, None)
         self._replace_content(content | decode_value(snapshot.text))
@@ -205,49 +200,33 @@ class SessionState(TrackedDict):
 
     def is_unsaved(self, name: str) -> bool:
         """Return True if there is a member `name` that differs from what is stored."""
-        stored, nothing = self._stored.value, object()
+        stored, nothing = self._stored, object()
         member = dict.get(self, name, nothing)
-        return member is not nothing and (name not in stored or differs(name, member, stored[name]))
+        return member is not nothing and (name not in stored.names or stored.differs(name, member))
 
     def forget(self, name: str) -> None:
         """Remove the member `name` from the content and from what is stored: it is no change."""
-        stored = self._stored.value
-        if name in stored:
-            self._stored = Baseline.of({it: stored[it] for it in stored if it != name})
+        if name in self._stored.names:
+            self._stored = self._stored.changed((name,), b"{}")
         dict.pop(self, name, None)
 
     def _max_size(self) -> int:
-        """Return the largest value, in bytes of its JSON text."""
+        """Return the largest value, in bytes."""
         return self._limit
+
+    def _max_size_now(self) -> int:
+        """Return the same, or the size of what is stored if that is larger."""
+        limit = self._max_size()
+        return limit if self._stored.size_bound <= limit else max(limit, self._stored.size)
 
     def _replace_content(self, content: dict[str, Any]) -> None:
         dict.clear(self)
         dict.update(self, content)
 
-    def _written_members(self, before: dict[str, Any]) -> dict[str, Any]:
-        """Return the members that differ from `before`, checked, for `encode_text`."""
-        written: dict[str, Any] = {}
-        for name, member in dict.items(self):
-            if name not in before:
-                written[name] = plain_member(name, member)
-                continue
-            stored = before[name]
-            if type(member) in ATOMS and type(member) is type(stored):
-                if member != stored:  # the same result as `changed_text`, but cheaper
-                    written[name] = plain_member(name, member)
-            elif (text := changed_text(name, member, stored)) is not None:
-                written[name] = embed(text)
-        return written
-
-    def _check_size(self, written: dict[str, Any], text: bytes) -> None:
-        """Raise `ValueTooLargeError` if the whole session is larger than the limit.
-
-        The session is encoded for this only if a cheap upper bound exceeds the limit.
-        """
-        limit = self._max_size()
-        if (len(self._stored.text) + len(text)) * _MAX_GROWTH > limit:
-            whole = {
-                name: written[name] if name in written else plain_member(name, member)
-                for name, member in dict.items(self)
-            }
-            check_size(len(encode_text(whole)), limit=limit)
+    def _check_size(
+        self, before: Baseline, removed: AbstractSet[str], written: dict[str, Any], text: bytes
+    ) -> None:
+        """Raise `ValueTooLargeError` if the session grows, and beyond the limit."""
+        replaced = removed | (before.names & written.keys())
+        size = before.size - before.size_of(replaced) + text_size(text)
+        check_size(size, limit=self._max_size(), before=self._stored.size)

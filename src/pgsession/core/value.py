@@ -1,48 +1,41 @@
 """Session values: JSON objects that PostgreSQL returns exactly as they were stored.
 
-`plain_member` converts an object to *plain* JSON, or raises an error that names
-the path; `encode_text` writes plain JSON as text. Some objects are rejected
-before any SQL runs: those that msgspec would convert silently (sets, bytes,
-datetimes, NaN) and those that ``jsonb`` cannot hold (NUL, lone surrogates).
-Large floats are written without an exponent, because ``jsonb`` would return
-``1e16`` as an integer.
+`checked_members` and `encode_member` check an object, or raise an error that
+names the path; `encode_text` writes plain JSON as text. Some objects are
+rejected before any SQL runs: those that msgspec would convert silently (sets,
+bytes, datetimes, NaN) and those that ``jsonb`` cannot hold (NUL, lone
+surrogates). Numbers are written in full, without an exponent, as ``jsonb``
+prints them: it would return ``1e16`` as an integer, and ``1e-300`` with 302
+characters.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from pgsession.core.paths import checked_name, is_text
+from pgsession.core.plain import MAX_DEPTH, Budget, as_plain, is_plain
 from pgsession.errors import InvalidValueError, UnsupportedTypeError, ValueTooLargeError
 
 #: A JSON value. It is ``Any`` because callers would need casts with a recursive type.
 JSON: TypeAlias = Any
 
-#: The default limit of a session value, in bytes of its JSON text.
+#: The default limit of a session value, in bytes of the text that PostgreSQL prints.
 DEFAULT_VALUE_LIMIT: Final = 1_000_000
-
-#: How deep lists and objects may nest inside a session.
-MAX_DEPTH: Final = 100
-
-#: The largest integer, some 3,900 digits. Python reads no more than 4,300 digits back.
-MAX_INTEGER_BITS: Final = 13_000
-
-# Python writes floats from here on with an exponent, and jsonb returns these as integers.
-_EXPONENT_FROM: Final = 1e16
-
-# Error messages show at most this many characters of a name.
-_MAX_SHOWN: Final = 40
-
-# At most so many levels appear in a path.
-_MAX_SEGMENTS: Final = 8
 
 #: If two values have the same type, one of these, ``==`` is enough to compare them as JSON.
 ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 
-_Path: TypeAlias = "tuple[_Path | None, str | int]"
+# The integers of a machine word.
+_WORD: Final = 2**63
+
+#: From so many bytes on, the garbage collector would take most of the time of decoding.
+_LARGE_TEXT: Final = 65_536
 
 _encoder = msgspec.json.Encoder()
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
@@ -50,35 +43,81 @@ _splitter = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def encode_value(value: Mapping[str, JSON], *, limit: int) -> bytes:
+def encode_value(value: Mapping[str, JSON], *, limit: float) -> bytes:
     """Return the JSON text of a whole session value.
 
     Raises `UnsupportedTypeError` or `InvalidValueError`, with the path, for a
-    value that cannot be stored, and `ValueTooLargeError` for more than `limit`
-    bytes.
+    value that cannot be stored, and `ValueTooLargeError` if PostgreSQL would
+    print more than `limit` bytes.
     """
     if not isinstance(value, Mapping):
         raise UnsupportedTypeError(
             f"A session value must be a dict with string keys, not {type(value).__name__}."
         )
-    text = encode_text({name: plain_member(name, value[name]) for name in value})
-    check_size(len(text), limit=limit)
+    text = encode_text(checked_members(value, limit=limit))
+    if printed_bound(text) > limit:
+        check_size(printed_size(text), limit=limit)
     return text
 
 
-def plain_member(name: str, member: JSON) -> JSON:
-    """Return a copy of ``session[name]`` as plain JSON. Raises as `encode_value` does."""
-    return _plain(member, (None, _checked_name(name, None)), depth=1, above=())
+def checked_members(value: Mapping[str, JSON], *, limit: float) -> Mapping[str, JSON]:
+    """Return `value`, or a copy of it, as `encode_text` takes it.
+
+    Raises as `encode_value` does, but finds only a part of the values that are too large.
+    """
+    if type(value) is dict and is_plain(value, Budget(limit), depth=MAX_DEPTH + 1):
+        return value
+    budget, members = Budget(limit), {}
+    for name in value:
+        members[checked_name(name, None)] = checked_member(name, value[name], budget)
+    return members
 
 
-def encode_member(name: str, member: JSON) -> bytes:
-    """Return the canonical JSON text of ``session[name]``. Values are equal if their texts are."""
-    return _sorted_encoder.encode(plain_member(name, member))
+def encode_member(name: str, member: JSON, budget: Budget) -> bytes:
+    """Return the canonical JSON text of ``session[name]``. Values are equal if their texts are.
+
+    Raises as `checked_member` does.
+    """
+    return _sorted_encoder.encode(checked_member(name, member, budget))
 
 
-def check_size(size: int, *, limit: int) -> None:
-    """Raise `ValueTooLargeError` if `size` bytes of JSON are more than `limit`."""
-    if size > limit:
+def checked_member(name: str, member: JSON, budget: Budget) -> JSON:
+    """Return ``session[name]``, or a copy of it, as `encode_text` takes it.
+
+    Raises as `checked_members` does, if the member has more bytes than the `budget`.
+    """
+    checked_name(name, None)
+    if type(member) in ATOMS:
+        if member is None or (type(member) is int and -_WORD < member < _WORD):
+            return member  # the same result, but cheaper
+        return as_plain(member, (None, name), budget)
+    left = budget.left
+    if is_plain(member, budget, depth=MAX_DEPTH):
+        return member
+    budget.left = left
+    return as_plain(member, (None, name), budget)
+
+
+def printed_bound(text: bytes) -> int:
+    """Return at least `printed_size` of a text from here, in far less time."""
+    return len(text) + text.count(b",") + text.count(b":")
+
+
+def printed_size(text: bytes) -> int:
+    """Return how many bytes ``session_data::text`` has if `text`, from here, is stored.
+
+    PostgreSQL prints a blank after each comma and each colon that is not in a string.
+    """
+    outside = b"".join(text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+    return len(text) + outside.count(b",") + outside.count(b":")
+
+
+def check_size(size: int, *, limit: float, before: int = 0) -> None:
+    """Raise `ValueTooLargeError` if `size` bytes are more than `limit` and more than `before`.
+
+    A value that is over a limit lowered since may shrink.
+    """
+    if size > limit and size > before:
         raise ValueTooLargeError(
             f"The session is {size:,} bytes of JSON and the limit is {limit:,}. "
             "Keep large data in a table of its own and its key in the session."
@@ -90,14 +129,6 @@ def encode_text(document: JSON) -> bytes:
     return _encoder.encode(document)
 
 
-def printed_bound(text: bytes) -> int:
-    """Return no fewer bytes than PostgreSQL prints for a JSON text that was encoded here.
-
-    It prints a blank behind each comma and colon. Those in strings are counted too.
-    """
-    return len(text) + text.count(b",") + text.count(b":")
-
-
 def embed(text: bytes) -> JSON:
     """Return JSON text in a form that `encode_text` inserts unchanged."""
     return msgspec.Raw(text)
@@ -106,11 +137,46 @@ def embed(text: bytes) -> JSON:
 def decode_value(text: str | bytes) -> dict[str, JSON]:
     """Read a session value from its JSON text, or raise `InvalidValueError`."""
     try:
-        return _decoder.decode(text)
+        if len(text) < _LARGE_TEXT:
+            return _decoder.decode(text)
+        with _without_collector():
+            return _decoder.decode(text)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         # Raise outside of this block: the cause and the context would hold the text.
         pass
     raise InvalidValueError("A stored session value is not a JSON object that Python can hold.")
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the garbage collector: it would look at all that is decoded again and again.
+
+    A megabyte of lists is decoded in 30 ms so, and in 370 ms otherwise.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def compact(text: bytes | msgspec.Raw) -> bytes:
+    """Return JSON text without the blanks between its parts."""
+    return msgspec.json.format(bytes(text), indent=-1)
+
+
+def is_written_as(member: JSON, text: bytes) -> bool:
+    """Return True if `text`, which is compact, is the JSON text of `member`. False may be wrong.
+
+    Nothing is decoded for this, and no object of a handler is called.
+    """
+    try:
+        plain = is_plain(member, Budget(printed_bound(text)), depth=MAX_DEPTH)
+    except ValueTooLargeError:
+        return False
+    return plain and _encoder.encode(member) == text
 
 
 def decode_members(text: bytes | msgspec.Raw) -> dict[str, JSON]:
@@ -125,12 +191,12 @@ def decode_member(text: str | bytes) -> JSON:
 
 def checked_names(names: Iterable[object]) -> tuple[str, ...]:
     """Return `names` as a tuple, or raise `InvalidValueError` if one cannot be a name."""
-    return tuple(_checked_name(name, None) for name in names)
+    return tuple(checked_name(name, None) for name in names)
 
 
 def is_name(text: str) -> bool:
     """Return True if `text` can be the name of a member."""
-    return "\0" not in text and not _has_surrogates(text)
+    return is_text(text)
 
 
 def same(one: JSON, other: JSON) -> bool:
@@ -159,14 +225,18 @@ def same_content(content: dict[str, JSON], stored: dict[str, JSON], *, text: byt
         return False
 
 
-def changed_text(name: str, member: JSON, stored: JSON) -> bytes | None:
+def changed_text(name: str, member: JSON, stored: JSON, budget: Budget) -> bytes | None:
     """Return the `encode_member` text of ``session[name]``, or None if it equals `stored`."""
     if same(member, stored):
         return None
-    text = encode_member(name, member)
-    if _are_atoms(member, stored) or text != encode_member(name, stored):
-        return text
-    return None
+    checked = checked_member(name, member, budget)
+    text = _sorted_encoder.encode(checked)
+    if not _are_atoms(member, stored):
+        # What is written as it is has no numbers that must be written in full.
+        other = stored if checked is member else checked_member(name, stored, Budget())
+        if text == _sorted_encoder.encode(other):
+            return None
+    return text
 
 
 def differs(name: str, member: JSON, stored: JSON) -> bool:
@@ -174,8 +244,11 @@ def differs(name: str, member: JSON, stored: JSON) -> bool:
 
     A member that cannot be stored always differs.
     """
+    if same(member, stored):
+        return False
+    limit = printed_bound(encode_member(name, stored, Budget()))
     try:
-        return changed_text(name, member, stored) is not None
+        return changed_text(name, member, stored, Budget(limit)) is not None
     except InvalidValueError:
         return True
 
@@ -183,94 +256,3 @@ def differs(name: str, member: JSON, stored: JSON) -> bool:
 def _are_atoms(one: object, other: object) -> bool:
     """Return True if ``==`` is enough to compare the two values as JSON."""
     return type(one) is type(other) and type(one) in ATOMS
-
-
-def _plain(node: object, path: _Path, *, depth: int, above: tuple[int, ...]) -> JSON:
-    """Return a copy of `node` as plain JSON. `above` holds the ids of the objects around it."""
-    if node is None or node is True or node is False:
-        return node
-    if isinstance(node, str):
-        return _checked_text(str.__str__(node), path)
-    if isinstance(node, int):
-        return _checked_integer(int.__int__(node), path)
-    if isinstance(node, float):
-        return _plain_float(float.__float__(node), path)
-    if not isinstance(node, dict | list | tuple):
-        raise UnsupportedTypeError(
-            f"{_format_path(path)} is of type {type(node).__name__}, which JSON cannot hold. "
-            "Convert it to str, int, float, bool, None, a list or a dict."
-        )
-    if id(node) in above:
-        raise InvalidValueError(f"{_format_path(path)} contains itself, which JSON cannot hold.")
-    if depth > MAX_DEPTH:
-        raise InvalidValueError(
-            f"{_format_path(path)} is nested more than {MAX_DEPTH} levels deep."
-        )
-    above = (*above, id(node))
-    if isinstance(node, dict):
-        return {
-            _checked_name(name, path): _plain(child, (path, name), depth=depth + 1, above=above)
-            for name, child in node.items()
-        }
-    return [
-        _plain(child, (path, index), depth=depth + 1, above=above)
-        for index, child in enumerate(node)
-    ]
-
-
-def _checked_name(name: object, path: _Path | None) -> str:
-    if isinstance(name, str):
-        return _checked_text(str.__str__(name), (path, name))
-    raise UnsupportedTypeError(
-        f"{_format_path(path)} has a key of type {type(name).__name__}; JSON keys are strings."
-    )
-
-
-def _checked_text(text: str, path: _Path) -> str:
-    if "\0" in text:
-        raise InvalidValueError(
-            f"{_format_path(path)} has a NUL character, which PostgreSQL cannot store."
-        )
-    if _has_surrogates(text):
-        raise InvalidValueError(
-            f"{_format_path(path)} has a lone surrogate, which is not Unicode text."
-        )
-    return text
-
-
-def _has_surrogates(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _checked_integer(number: int, path: _Path) -> int:
-    if number.bit_length() > MAX_INTEGER_BITS:
-        raise InvalidValueError(
-            f"{_format_path(path)} is an integer of thousands of digits, which is too large."
-        )
-    return number
-
-
-def _plain_float(number: float, path: _Path) -> JSON:
-    if not math.isfinite(number):
-        raise InvalidValueError(f"{_format_path(path)} is NaN or infinite, which JSON cannot hold.")
-    if abs(number) >= _EXPONENT_FROM:
-        return msgspec.Raw(f"{number:.1f}".encode())
-    return number or 0.0  # jsonb does not store a negative zero
-
-
-def _format_path(path: _Path | None) -> str:
-    segments: list[str] = []
-    while path is not None:
-        path, segment = path
-        segments.append(
-            f"[{segment!a}]" if isinstance(segment, int) else f'["{_shorten(segment)}"]'
-        )
-    segments.reverse()
-    if len(segments) > _MAX_SEGMENTS:
-        segments = [*segments[:_MAX_SEGMENTS], f"… ({len(segments) - _MAX_SEGMENTS} levels more)"]
-    return "session" + "".join(segments)
-
-
-def _shorten(name: str) -> str:
-    text = str.__str__(name)  # a StrEnum has another repr
-    return ascii(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")[1:-1]
