@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
@@ -256,6 +257,25 @@ def test_removing_all_is_no_clear() -> None:
 
     assert not session.cleared
     assert session.changes() == Changes(removed={"n"})
+
+
+def test_many_removed() -> None:
+    """The time to remove members is linear in their number.
+
+    This needs a clock: functions that are written in C cannot be counted. It is generous: if each
+    member were compared with each other one, this would take minutes.
+    """
+    session = loaded(**{f"m{number}": number for number in range(60_000)})
+    before = time.thread_time()
+
+    for name in list(session)[1:]:
+        del session[name]
+    changes = session.changes()
+    session.acknowledge(changes, is_new=False)
+
+    assert len(changes.removed) == 59_999
+    assert not session.modified
+    assert time.thread_time() - before < 5
 
 
 def test_entry_apart() -> None:
