@@ -24,7 +24,7 @@ from tests.migrating import (
     wait_until,
 )
 
-ALL = ["0001_session", "0002_digest_and_jsonb", "0003_verifier"]
+ALL = [each.name for each in migrations()]
 FIRST, SECOND, THIRD = migrations()
 
 #: The columns that the third migration adds.
@@ -91,7 +91,7 @@ def test_strict_isolation(database_url: str, schema: str) -> None:
     assert migrate(url, schema=schema) == ALL
 
 
-@pytest.mark.parametrize("migration", [FIRST, SECOND, THIRD], ids=lambda migration: migration.name)
+@pytest.mark.parametrize("migration", migrations(), ids=lambda migration: migration.name)
 def test_file_run_twice(
     database: Connection, database_url: str, schema: str, migration: Migration
 ) -> None:

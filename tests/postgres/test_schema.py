@@ -30,7 +30,7 @@ def test_self_contained(migration: schema.Migration) -> None:
     first = next(line for line in statements[2:] if not line.startswith((" ", ")")))
     assert re.match(r"(CREATE|ALTER|INSERT INTO|LOCK) (TABLE .*)?session_migration\b", first)
     assert re.search(
-        rf"^INSERT INTO session_migration \(name.*\)\s+VALUES \('{migration.name}'",
+        rf"^INSERT INTO session_migration \(name.*\)\s+VALUES \(\s*'{migration.name}'",
         migration.sql,
         re.MULTILINE,
     )
@@ -43,7 +43,7 @@ def test_older_code(migration: schema.Migration) -> None:
     The reason does not hold the table's name, which another name would replace.
     """
     recorded = re.search(
-        r"^INSERT INTO session_migration \(name, older_code\)\s+VALUES \('\w+',\s+'(.+?)'\);",
+        r"^INSERT INTO session_migration \(name, older_code\)\s+VALUES \(\s*'\w+',\s+'(.+?)'\s*\);",
         migration.sql,
         re.MULTILINE | re.DOTALL,
     )
