@@ -26,6 +26,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pgsession.postgres.embedded import embedded_server
+from tests.mutants.blocks import BLOCKS
 from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
 from tests.mutants.statements import STATEMENTS
@@ -52,7 +53,9 @@ def main() -> None:
     """Run the mutants whose names contain one of the arguments, or all mutants."""
     wanted = sys.argv[1:] or [""]
     mutants = [
-        mutant for mutant in STATEMENTS + REQUESTS if any(part in mutant.name for part in wanted)
+        mutant
+        for mutant in STATEMENTS + REQUESTS + BLOCKS
+        if any(part in mutant.name for part in wanted)
     ]
     with _server() as database_url:
         _require_health(mutants, database_url)
