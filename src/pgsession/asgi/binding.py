@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
 from typing import Final
 
 from starlette.types import Scope
@@ -53,12 +52,6 @@ class Binding(Operations):
             self._key = found.key
             self.session = Session(entry, attachment=self)
             self._note_entry(entry)
-
-    @property
-    def default_period(self) -> timedelta:
-        """The period of a session that has none of its own."""
-        max_age = self._policy.max_age
-        return max_age if isinstance(max_age, timedelta) else self._policy.store.default_period
 
     @property
     def value_limit(self) -> int:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, assert_never
 from pgsession.asgi.row_cookie import RowCookie
 from pgsession.core.decision import DECISIONS, Change, touch_due
 from pgsession.core.state import UNCHANGED
-from pgsession.core.store import Changes, Entry, Store
+from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.errors import SessionNotFoundError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -42,6 +42,12 @@ class SessionRow(RowCookie):
     _is_dropped: bool = False
     #: True once the response has started: no cookie can be set any more.
     started: bool = False
+
+    @property
+    def default_period(self) -> timedelta:
+        """The period of a session that has none of its own."""
+        max_age = self._policy.max_age
+        return max_age if isinstance(max_age, timedelta) else self._policy.store.default_period
 
     def _decide(self, *, touch: bool = True) -> Decision:
         """Compare the session with what was loaded, and return what to do about it.
@@ -90,34 +96,36 @@ class SessionRow(RowCookie):
         if change in _CHANGES_OF_VALUE:
             extend = extend and self._touch_due()
         extend = extend or session.period_changed or change is Change.CREATE
-        period = session.period if extend else None
+        # A period of its own that the handler did not set may have changed in the row since.
+        is_ours = session.period_changed or change is Change.CREATE
+        period = (session.period if is_ours else self.default_period) if extend else None
         try:
-            await self._call(store, change, changes, period)
+            written = await self._call(store, change, changes, period)
         except SessionNotFoundError:
             self._lose()
             raise
+        if written is not None:
+            self._note_number(written.number)
+            session.note_granted(written.granted)
         if period is not None and self._key is not None:
-            self._note_extended(period)
+            self._note_extended(session.granted or period)
         session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
 
     async def _call(
         self, store: Store, change: Change, changes: Changes, period: timedelta | None
-    ) -> None:
-        """Call the method of the store that makes the change."""
+    ) -> Written | None:
+        """Call the method of the store that makes the change; return what it tells of the row."""
         session, key = self.session, self._key or ""
-        has_own_period = session.granted is not None
+        has_own_period, written = session.granted is not None, None
         granted = has_own_period if session.period_changed else None
         match change:
             case Change.MERGE:
-                written = await store.merge(key, changes, period=period, granted=granted)
-                self._note_number(written.number)
+                return await store.merge(key, changes, period=period, granted=granted)
             case Change.REPLACE:
                 await self._clear_twins(store)
-                written = await store.merge(key, changes, period=period, granted=granted)
-                self._note_number(written.number)
+                return await store.merge(key, changes, period=period, granted=granted)
             case Change.TOUCH:
-                written = await store.touch(key, period=session.period, granted=granted)
-                self._note_number(written.number)
+                return await store.touch(key, period=period, granted=granted)
             case Change.CREATE:
                 self._key = await store.generate(changes.set, period=period, granted=has_own_period)
                 self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
@@ -130,7 +138,6 @@ class SessionRow(RowCookie):
             case Change.DRAIN:
                 await self._clear_twins(store)
                 written = await store.merge(key, changes, period=period, granted=granted)
-                self._note_number(written.number)
                 if await store.clear(key, only_if_empty=True):
                     self._end()
             case Change.DESTROY:
@@ -142,6 +149,7 @@ class SessionRow(RowCookie):
                 pass
             case _:
                 assert_never(change)
+        return written
 
     async def _clear_twins(self, store: Store) -> None:
         """End the sessions of the browser's other cookies of our name, if there are any.

@@ -165,8 +165,12 @@ class SessionState(TrackedDict):
         self._stored = Baseline(encode_text(stored))
         unsaved = {name: dict.__getitem__(self, name) for name in changes.set}
         self._replace_content(content | unsaved)
+        self.note_granted(entry.granted)
+
+    def note_granted(self, granted: timedelta | None) -> None:
+        """Record the session's own period in the row, unless the handler has set another one."""
         if not self._period_changed:
-            self._granted = entry.granted
+            self._granted = granted
 
     def snapshot(self) -> Snapshot:
         """Return what is not saved. Raises `InvalidValueError` if it cannot be stored."""
