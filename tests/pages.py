@@ -1,8 +1,9 @@
 """Handlers for small pages, and functions that look up the results."""
 
+import re
 from typing import Any
 
-from httpx import AsyncClient
+from httpx import AsyncClient, Response
 from psycopg import Connection
 
 from pgsession import Session, Store
@@ -63,3 +64,8 @@ async def value_of(store: Store, key: str) -> dict[str, Any] | None:
 def count(table: Connection) -> int:
     ((rows,),) = table.execute("SELECT count(*) FROM session").fetchall()
     return int(rows)
+
+
+def max_age(response: Response) -> int | None:
+    found = re.search(r"Max-Age=(\d+)", response.headers["set-cookie"])
+    return None if found is None else int(found[1])

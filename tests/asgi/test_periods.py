@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from httpx import AsyncClient, Response
+from httpx import AsyncClient
 from psycopg import Connection
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from pgsession import MemoryStore, PostgresStore, Session, SessionMiddleware, SettingsError
-from tests.pages import NAME, fill, read
+from tests.pages import NAME, fill, max_age, read
 
 WEEK = 7 * 86_400
 
@@ -28,11 +28,6 @@ def remember(session: Session) -> None:
 
 def forget_me(session: Session) -> None:
     session.period = None
-
-
-def max_age(response: Response) -> int | None:
-    found = re.search(r"Max-Age=(\d+)", response.headers["set-cookie"])
-    return None if found is None else int(found[1])
 
 
 def remaining(table: Connection) -> float:
