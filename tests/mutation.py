@@ -29,6 +29,7 @@ from pgsession.postgres.embedded import embedded_server
 from tests.mutants.blocks import BLOCKS
 from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
+from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
 
 ROOT: Final = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def main() -> None:
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant
-        for mutant in STATEMENTS + REQUESTS + BLOCKS
+        for mutant in STATEMENTS + REQUESTS + BLOCKS + ROTATION
         if any(part in mutant.name for part in wanted)
     ]
     with _server() as database_url:

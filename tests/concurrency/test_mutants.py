@@ -7,12 +7,15 @@ import pytest
 from tests.mutants.blocks import BLOCKS
 from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
+from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("mutant", STATEMENTS + REQUESTS + BLOCKS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize(
+    "mutant", STATEMENTS + REQUESTS + BLOCKS + ROTATION, ids=lambda mutant: mutant.name
+)
 def test_fits(mutant: Mutant) -> None:
     """Each text to replace occurs once in the source, and each test that must fail exists."""
     for edit in mutant.edits:

@@ -23,7 +23,10 @@ DAYS = 14
 #: As in `Binding`: after so many seconds a response asks again before it sets a cookie.
 AT_ONCE = 0.05
 
-RULES = Rotation(every=timedelta(minutes=15), ends_on_reuse=True)
+#: Many responses extend the expiry, and so set a cookie.
+TOUCH_AFTER = timedelta(seconds=5)
+
+RULES = Rotation(every=timedelta(minutes=5), ends_on_reuse=True)
 
 
 def done(work: Coroutine[Any, Any, _T]) -> _T:
@@ -87,8 +90,12 @@ class RotatingSite:
         elif must_set and self.web.now - known.arrived_at > AT_ONCE:
             entry = done(self.store.get(key))
             number = max(number, 0 if entry is None else entry.number)
-        period = self.store.default_period
-        if touch_due(remaining=known.entry.period, period=period, lifetime=None, touch_after=None):
+        if touch_due(
+            remaining=known.entry.period,
+            period=self.store.default_period,
+            lifetime=None,
+            touch_after=TOUCH_AFTER,
+        ):
             number, must_set = max(number, done(self.store.touch(key)).number), True
         return (key, number) if must_set else None
 
@@ -153,7 +160,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     def make(kind: type[RotatingSite], seed: int) -> RotatingSite:
         web = Web(seed)
         monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: web.now))
-        return kind(web, MemoryStore())
+        return kind(web, MemoryStore(default_period=timedelta(days=DAYS)))
 
     return make
 

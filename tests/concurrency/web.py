@@ -54,8 +54,8 @@ class Web:
         return self.dice.random() < chance
 
     def delay(self) -> float:
-        """Return how long a response is on its way: one in fifty is very late."""
-        return self.dice.uniform(5, 40) if self.happens(0.02) else self.dice.uniform(0.01, 0.5)
+        """Return how long a response is on its way: one in twenty is very late."""
+        return self.dice.uniform(5, 40) if self.happens(0.05) else self.dice.uniform(0.01, 0.5)
 
 
 @dataclass
@@ -66,8 +66,8 @@ class Browser:
     site: Site
     jar: Cookie
     #: The mean time between two visits, and the number of pages of the longest one.
-    pause: float = 10 * HOUR
-    pages: int = 6
+    pause: float = 16 * HOUR
+    pages: int = 24
     #: How often it is killed during a visit.
     mortality: float = 0.1
     #: It may be killed with a cookie that it has sent and not yet written.
@@ -90,9 +90,9 @@ class Browser:
         killed, when = self._killed, 0.0
         for _ in range(self.web.dice.randint(1, self.pages)):
             self.web.after(when, self._open_page, killed)
-            when += self.web.dice.expovariate(1 / 15)
+            when += self.web.dice.expovariate(1 / 30)
         if self.web.happens(self.mortality):
-            self.web.after(self.web.dice.uniform(0, FLUSH), self._crash, killed)
+            self.web.after(self.web.dice.uniform(0, 10 * MINUTE), self._crash, killed)
         self.web.after(self.web.dice.expovariate(1 / self.pause), self._come_again, killed)
 
     def kill(self) -> None:
@@ -118,7 +118,7 @@ class Browser:
     def _open_page(self, killed: int, tries: int = 5) -> None:
         """Request a page. If no response comes, reload it."""
         if killed == self._killed:
-            self._send(self.web.dice.randint(0, 3), tries)
+            self._send(self.web.dice.randint(0, 2), tries)
 
     def _send(self, parts: int = 0, tries: int = 0) -> None:
         self.sent = max(self.sent, self.jar[1])
@@ -134,7 +134,7 @@ class Browser:
             self.refused_at = self.refused_at or self.web.now
             return
         self.used_at = self.used_at or self.web.now
-        takes = self.web.dice.uniform(1, 30) if self.web.happens(0.02) else 0.02
+        takes = self.web.dice.uniform(1, 30) if self.web.happens(0.05) else 0.02
         self.web.after(takes, self._answer, known, killed, parts, tries)
 
     def _answer(self, known: Any, killed: int, parts: int, tries: int) -> None:
