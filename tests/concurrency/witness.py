@@ -43,16 +43,16 @@ WHERE application_name = %s
 AGED = """
 SELECT
     expire_date - %(by)s::interval AS expire_date,
-    final_date - %(by)s::interval AS final_date,
-    created_on - %(by)s::interval AS created_on
+    created_on - %(by)s::interval AS created_on,
+    seen_on - %(by)s::interval AS seen_on
 FROM session
 WHERE session_key = %(digest)s
 """
 AGE = """
 UPDATE session
 SET expire_date = %(expire_date)s,
-    final_date = %(final_date)s,
-    created_on = %(created_on)s
+    created_on = %(created_on)s,
+    seen_on = %(seen_on)s
 WHERE session_key = %(digest)s
 """
 
