@@ -1,5 +1,6 @@
 """Changes that other requests make to a session during a request."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from pgsession import (
     Session,
     Store,
 )
-from tests.pages import DELETED, count, fill, key_of, max_age, value_of
+from tests.pages import DELETED, count, fill, key_of, max_age, pop, value_of
 
 
 async def test_drained_meanwhile_filled(
@@ -172,3 +173,25 @@ async def test_period_taken_back_meanwhile(
     entry = await store.get(key)
     assert entry is not None
     assert entry.period <= timedelta(days=7)
+
+
+class NeverClearing(MemoryStore):
+    """A store that never answers `clear`."""
+
+    @property
+    def timeout(self) -> float:
+        return 0.05
+
+    async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+
+async def test_drained_in_time(visit: Callable[..., AsyncClient]) -> None:
+    """Removing the last member takes the time of one operation at most, though it is two."""
+    client = visit(NeverClearing(), fill, pop)
+    await client.get("/fill")
+
+    response = await client.get("/pop")
+
+    assert response.status_code == 503

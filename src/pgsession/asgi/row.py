@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, TypeAlias, assert_never
 
@@ -12,7 +14,7 @@ from pgsession.asgi.row_cookie import RowCookie
 from pgsession.core.decision import DECISIONS, Change, touch_due
 from pgsession.core.state import UNCHANGED
 from pgsession.core.store import Changes, Entry, Store, Written
-from pgsession.errors import SessionNotFoundError
+from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -137,9 +139,10 @@ class SessionRow(RowCookie):
                 self._note_new_key("A session got a new key.")
             case Change.DRAIN:
                 await self._clear_twins(store)
-                written = await store.merge(key, changes, period=period, granted=granted)
-                if await store.clear(key, only_if_empty=True):
-                    self._end()
+                async with _in_time(store):
+                    written = await store.merge(key, changes, period=period, granted=granted)
+                    if await store.clear(key, only_if_empty=True):
+                        self._end()
             case Change.DESTROY:
                 await store.clear(key, *self._twins)
                 self._end()
@@ -205,3 +208,17 @@ class SessionRow(RowCookie):
             lifetime=self._lifetime,
             touch_after=self._policy.touch_after,
         )
+
+
+@asynccontextmanager
+async def _in_time(store: Store) -> AsyncIterator[None]:
+    """Give several operations the time of one. Raises `StoreUnavailableError` after that."""
+    limit = asyncio.timeout(store.timeout)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    if limit.expired():
+        raise StoreUnavailableError("The database did not answer in time. Try again.")

@@ -165,6 +165,11 @@ class Store(Protocol):
         """How long it lives at most after it was last extended; None without such a limit."""
         ...
 
+    @property
+    def timeout(self) -> float | None:
+        """How many seconds an operation may take at most; None without such a limit."""
+        return None
+
     async def open(self) -> bool:
         """Connect, and check that sessions can be kept. Return whether the store was closed."""
         ...

@@ -171,6 +171,11 @@ class PostgresStore(Limits, Store):
     ) -> None:
         await self.close()
 
+    @property
+    def timeout(self) -> float:
+        """How many seconds an operation may take at most, with the wait for a connection."""
+        return self._timeout
+
     async def open(self) -> bool:
         """Connect, and check the table. Return whether the store was closed.
 
