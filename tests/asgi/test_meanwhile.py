@@ -184,7 +184,7 @@ class NeverClearing(MemoryStore):
 
     async def clear(self, key: str, *more: str, only_if_empty: bool = False) -> bool:
         await asyncio.Event().wait()
-        return True
+        return await super().clear(key, *more, only_if_empty=only_if_empty)
 
 
 async def test_drained_in_time(visit: Callable[..., AsyncClient]) -> None:
