@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Final
 from weakref import WeakValueDictionary
 
+from pgsession.core.comparison import differs
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
@@ -34,7 +35,6 @@ from pgsession.core.value import (
     JSON,
     checked_names,
     decode_value,
-    differs,
     encode_text,
 )
 from pgsession.errors import HeldTooLongError, SessionNotFoundError, StoreBusyError

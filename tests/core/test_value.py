@@ -17,17 +17,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pgsession.core.comparison import differs, same
 from pgsession.core.plain import MAX_DEPTH, MAX_INTEGER_BITS, Budget
 from pgsession.core.value import (
     checked_member,
     decode_value,
-    differs,
     embed,
     encode_member,
     encode_text,
     encode_value,
     printed_size,
-    same,
 )
 from pgsession.errors import InvalidValueError, UnsupportedTypeError, ValueTooLargeError
 

@@ -155,7 +155,7 @@ REQUESTS: Final = (
         (
             Edit(
                 "core/state.py",
-                "            self._stored = before.changed(changes.removed, text)\n",
+                "            self._stored = before.changed(frozenset(changes.removed), text)\n",
                 "            self._stored = Baseline(encode_text(dict(self)))\n",
             ),
         ),

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ClassVar, NoReturn
 
 from pgsession.core.session import Session
+from pgsession.core.undecoded import UndecodedMembers, undecoded_class
 from pgsession.errors import RequestEndedError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -47,6 +48,14 @@ class EndedSession(Session):
 
     def _attached(self) -> NoReturn:
         raise RequestEndedError
+
+
+def end(session: Session) -> None:
+    """Make `session` one whose request is over."""
+    if isinstance(session, UndecodedMembers):
+        session.__class__ = undecoded_class(EndedSession)
+    else:
+        session.__class__ = EndedSession
 
 
 def _warning(name: str) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from pgsession.asgi.ended import EndedSession
+from pgsession.asgi.ended import EndedSession, end
 from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange, has_left
 from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
@@ -148,12 +148,12 @@ class SessionMiddleware:
         finally:
             session.attachment = None
             if not session.is_unavailable:
-                session.__class__ = EndedSession
+                end(session)
 
     def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
         """Return a scope for the application, apart from the session that stands outside."""
         outer, policy = scope["session"], self._policy
-        if type(outer) is EndedSession:  # of an earlier call with the same scope
+        if issubclass(type(outer), EndedSession):  # of an earlier call with the same scope
             return scope
         if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
             if isinstance(outer.attachment, Exchange):
@@ -171,7 +171,7 @@ class SessionMiddleware:
             return
         if scope["type"] in _SESSION_SCOPES:
             outer = scope.get("session")
-            if outer is None or type(outer) is EndedSession:  # of an earlier request
+            if outer is None or issubclass(type(outer), EndedSession):  # of an earlier request
                 scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
 

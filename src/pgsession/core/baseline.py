@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, ItemsView, KeysView
+from collections.abc import ItemsView
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Self
 
+from pgsession.core.comparison import changed_text, differs, same_content
 from pgsession.core.plain import Budget
 from pgsession.core.value import (
     ATOMS,
-    changed_text,
     checked_member,
     checked_members,
     decode_value,
-    differs,
     embed,
     encode_text,
     printed_size,
-    same_content,
 )
 
 #: PostgreSQL prints at most so many times the bytes of a text that msgspec has written: a float
@@ -45,21 +44,23 @@ class Baseline:
         return baseline
 
     @property
-    def _encoded(self) -> bytes:
+    def text(self) -> bytes:
+        """The JSON text of the value. Large numbers may have exponents."""
         if self._text is None:
             self._text = encode_text(self._value)
         return self._text
 
     @property
-    def _decoded(self) -> dict[str, Any]:
+    def value(self) -> dict[str, Any]:
+        """The value. Do not change it."""
         if self._value is None:
-            self._value = decode_value(self._encoded)
+            self._value = decode_value(self.text)
         return self._value
 
     @property
-    def names(self) -> KeysView[str]:
+    def names(self) -> AbstractSet[str]:
         """The names of the members."""
-        return self._decoded.keys()
+        return self.value.keys()
 
     @property
     def size(self) -> int:
@@ -71,29 +72,25 @@ class Baseline:
     @property
     def size_bound(self) -> int:
         """At least `size`, and cheap."""
-        return len(self._encoded) * _MAX_GROWTH
+        return len(self.text) * _MAX_GROWTH
 
-    def size_of(self, names: Collection[str]) -> int:
+    def size_of(self, names: AbstractSet[str]) -> int:
         """Return how many bytes of the printed value the members `names` take, with `names`."""
-        return members_size({name: self._decoded[name] for name in names})
-
-    def content(self) -> dict[str, Any]:
-        """Return a new copy of the value."""
-        return decode_value(self._encoded)
+        return members_size({name: self.value[name] for name in names})
 
     def is_same(self, content: dict[str, Any]) -> bool:
         """Return True if `content` is the same JSON. This is a fast check: False may be wrong."""
-        text = self._encoded if self._text is None else self._text
-        value = self._decoded if self._value is None else self._value
+        text = self.text if self._text is None else self._text
+        value = self.value if self._value is None else self._value
         return same_content(content, value, text=text)
 
     def differs(self, name: str, member: Any) -> bool:  # noqa: ANN401 - JSON
         """Return True if ``session[name]``, a member that is stored, is not the same JSON."""
-        return differs(name, member, self._decoded[name])
+        return differs(name, member, self.value[name])
 
     def written(self, content: ItemsView[str, Any], budget: Budget) -> dict[str, Any]:
         """Return the members of `content` that differ, checked, for `encode_text`."""
-        before = self._decoded if self._value is None else self._value
+        before = self.value if self._value is None else self._value
         written: dict[str, Any] = {}
         for name, member in content:
             if name not in before:
@@ -107,9 +104,9 @@ class Baseline:
                 written[name] = embed(text)
         return written
 
-    def changed(self, removed: Collection[str], text: bytes) -> Baseline:
+    def changed(self, removed: AbstractSet[str], text: bytes) -> Baseline:
         """Return the baseline without the members `removed`, with those in the JSON `text`."""
-        value = self._decoded.copy()
+        value = self.value.copy()
         for name in removed:
             value.pop(name, None)
         value.update(decode_value(text))

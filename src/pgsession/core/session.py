@@ -85,8 +85,12 @@ class Session(SessionState):
             if granted is not None:
                 self._granted = granted
             if value:
-                dict.update(self, value)
-                self._stored = Baseline(encode_text(value))
+                if type(value) is dict:
+                    dict.update(self, value)
+                    self._stored = Baseline(encode_text(value))
+                else:
+                    dict.update(self, dict.items(value))
+                    self._stored = self._baseline_of(value)
         if attachment is not None:
             self.attachment = attachment
         if default_period is not None:

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pgsession.core.baseline import Baseline, text_size
+from pgsession.core.large import LARGE_VALUE, LargeValue, as_large, read_value
 from pgsession.core.plain import Budget
 from pgsession.core.store import Changes, Entry
 from pgsession.core.tracked import TrackedDict
+from pgsession.core.undecoded import undecoded_class
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     check_size,
@@ -146,7 +148,9 @@ class SessionState(TrackedDict):
             text = changes.encoded
             if text is None:
                 text = changes.encode(limit=self._max_size_now())
-            self._stored = before.changed(changes.removed, text)
+            if len(text) >= LARGE_VALUE:
+                before = as_large(before)
+            self._stored = before.changed(frozenset(changes.removed), text)
         cleared, renewed, period_changed = self.wishes if wishes is None else wishes
         if changes.replaced and self._cleared == cleared:
             self._cleared = 0
@@ -159,10 +163,10 @@ class SessionState(TrackedDict):
     def rebase(self, entry: Entry, changes: Changes) -> None:
         """Record `entry` as what is stored, and apply the unsaved `changes` to it."""
         stored = entry.value or {}
-        content = {} if changes.replaced else dict(stored)
+        content = {} if changes.replaced else dict(dict.items(stored))
         for name in changes.removed:
             content.pop(name, None)
-        self._stored = Baseline(encode_text(stored))
+        self._stored = self._baseline_of(stored)
         unsaved = {name: dict.__getitem__(self, name) for name in changes.set}
         self._replace_content(content | unsaved)
         self.note_granted(entry.granted)
@@ -186,7 +190,11 @@ class SessionState(TrackedDict):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Make the content what is stored, with the changes of `snapshot` as the only unsaved."""
-        content = {} if snapshot.cleared else self._stored.content()
+        content: dict[str, Any] = {}
+        if not snapshot.cleared:
+            stored = read_value(self._stored.text)
+            self._stored = self._baseline_of(stored)
+            content.update(dict.items(stored))
         for name in snapshot.removed:
             content.pop(name, None)
         self._replace_content(content | decode_value(snapshot.text))
@@ -211,7 +219,7 @@ class SessionState(TrackedDict):
     def forget(self, name: str) -> None:
         """Remove the member `name` from the content and from what is stored: it is no change."""
         if name in self._stored.names:
-            self._stored = self._stored.changed((name,), b"{}")
+            self._stored = self._stored.changed({name}, b"{}")
         dict.pop(self, name, None)
 
     def _max_size(self) -> int:
@@ -222,6 +230,13 @@ class SessionState(TrackedDict):
         """Return the same, or the size of what is stored if that is larger."""
         limit = self._max_size()
         return limit if self._stored.size_bound <= limit else max(limit, self._stored.size)
+
+    def _baseline_of(self, value: dict[str, Any]) -> Baseline:
+        """Return the baseline of a value that was loaded, and whose members are the content."""
+        if isinstance(value, LargeValue):
+            self.__class__ = undecoded_class(type(self))
+            return value.baseline
+        return Baseline(encode_text(value))
 
     def _replace_content(self, content: dict[str, Any]) -> None:
         dict.clear(self)

@@ -37,6 +37,12 @@ _WORD: Final = 2**63
 #: From so many bytes on, the garbage collector would take most of the time of decoding.
 _LARGE_TEXT: Final = 65_536
 
+_UNREADABLE: Final = "A stored session value is not a JSON object that Python can hold."
+
+# Numbers beyond a float have so many digits in jsonb.
+_LONG_NUMBER: Final = b"0" * 309
+_DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
+
 _encoder = msgspec.json.Encoder()
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 _splitter = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -78,7 +84,7 @@ def encode_member(name: str, member: JSON, budget: Budget) -> bytes:
 
     Raises as `checked_member` does.
     """
-    return _sorted_encoder.encode(checked_member(name, member, budget))
+    return canonical_text(checked_member(name, member, budget))
 
 
 def checked_member(name: str, member: JSON, budget: Budget) -> JSON:
@@ -129,6 +135,11 @@ def encode_text(document: JSON) -> bytes:
     return _encoder.encode(document)
 
 
+def canonical_text(document: JSON) -> bytes:
+    """Return the same with the names of each object in order."""
+    return _sorted_encoder.encode(document)
+
+
 def embed(text: bytes) -> JSON:
     """Return JSON text in a form that `encode_text` inserts unchanged."""
     return msgspec.Raw(text)
@@ -144,7 +155,7 @@ def decode_value(text: str | bytes) -> dict[str, JSON]:
     except (msgspec.MsgspecError, RecursionError, ValueError):
         # Raise outside of this block: the cause and the context would hold the text.
         pass
-    raise InvalidValueError("A stored session value is not a JSON object that Python can hold.")
+    raise InvalidValueError(_UNREADABLE)
 
 
 @contextmanager
@@ -167,21 +178,26 @@ def compact(text: bytes | msgspec.Raw) -> bytes:
     return msgspec.json.format(bytes(text), indent=-1)
 
 
-def is_written_as(member: JSON, text: bytes) -> bool:
-    """Return True if `text`, which is compact, is the JSON text of `member`. False may be wrong.
-
-    Nothing is decoded for this, and no object of a handler is called.
-    """
-    try:
-        plain = is_plain(member, Budget(printed_bound(text)), depth=MAX_DEPTH)
-    except ValueTooLargeError:
-        return False
-    return plain and _encoder.encode(member) == text
-
-
 def decode_members(text: bytes | msgspec.Raw) -> dict[str, JSON]:
     """Split the JSON text of an object into undecoded members, for `encode_text`."""
     return _splitter.decode(text)
+
+
+def split_members(text: bytes) -> dict[str, msgspec.Raw]:
+    """Split the JSON text of a stored value into undecoded members.
+
+    Raises `InvalidValueError`. Numbers in the members are not looked at.
+    """
+    try:
+        return _splitter.decode(text)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        pass  # as in `decode_value`
+    raise InvalidValueError(_UNREADABLE)
+
+
+def has_long_number(text: bytes) -> bool:
+    """Return True if `text` may have a number that Python cannot read: it has 309 digits."""
+    return _LONG_NUMBER in text.translate(_DIGITS)
 
 
 def decode_member(text: str | bytes) -> JSON:
@@ -197,62 +213,3 @@ def checked_names(names: Iterable[object]) -> tuple[str, ...]:
 def is_name(text: str) -> bool:
     """Return True if `text` can be the name of a member."""
     return is_text(text)
-
-
-def same(one: JSON, other: JSON) -> bool:
-    """Return True if two values are the same JSON. This is a fast check: False may be wrong.
-
-    `other` must be plain. Both checks are needed: ``==`` does not distinguish
-    True from 1, and the text does not distinguish a set from a list or NaN from
-    null.
-    """
-    try:
-        return bool(one == other) and (
-            _are_atoms(one, other) or _encoder.encode(one) == _encoder.encode(other)
-        )
-    except Exception:  # noqa: BLE001 - the comparison of a foreign object may raise anything
-        return False
-
-
-def same_content(content: dict[str, JSON], stored: dict[str, JSON], *, text: bytes) -> bool:
-    """Return True if `content`, of any class, is the same JSON as `stored`, whose text is `text`.
-
-    As `same`, it is fast and False may be wrong.
-    """
-    try:
-        return dict.__eq__(content, stored) and _encoder.encode(content) == text
-    except Exception:  # noqa: BLE001 - as in `same`
-        return False
-
-
-def changed_text(name: str, member: JSON, stored: JSON, budget: Budget) -> bytes | None:
-    """Return the `encode_member` text of ``session[name]``, or None if it equals `stored`."""
-    if same(member, stored):
-        return None
-    checked = checked_member(name, member, budget)
-    text = _sorted_encoder.encode(checked)
-    if not _are_atoms(member, stored):
-        # What is written as it is has no numbers that must be written in full.
-        other = stored if checked is member else checked_member(name, stored, Budget())
-        if text == _sorted_encoder.encode(other):
-            return None
-    return text
-
-
-def differs(name: str, member: JSON, stored: JSON) -> bool:
-    """Return True if ``session[name]`` is not the same JSON as the plain `stored`.
-
-    A member that cannot be stored always differs.
-    """
-    if same(member, stored):
-        return False
-    limit = printed_bound(encode_member(name, stored, Budget()))
-    try:
-        return changed_text(name, member, stored, Budget(limit)) is not None
-    except InvalidValueError:
-        return True
-
-
-def _are_atoms(one: object, other: object) -> bool:
-    """Return True if ``==`` is enough to compare the two values as JSON."""
-    return type(one) is type(other) and type(one) in ATOMS
