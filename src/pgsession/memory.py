@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from pgsession.core.comparison import differs
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
+from pgsession.core.large import read_value
 from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
@@ -33,9 +34,12 @@ from pgsession.core.store import (
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
+    check_size,
     checked_names,
     decode_value,
     encode_text,
+    encode_value,
+    printed_size,
 )
 from pgsession.errors import HeldTooLongError, SessionNotFoundError, StoreBusyError
 from pgsession.uncommitted import Uncommitted
@@ -218,7 +222,7 @@ class MemoryStore(Limits, Store):
         if row is None or name not in members:
             return default
         taken = members.pop(name)
-        self._rows[digest(key)] = replace(row, text=self._encoded(members))
+        self._rows[digest(key)] = replace(row, text=encode_text(members))
         return taken
 
     @asynccontextmanager
@@ -312,8 +316,10 @@ class MemoryStore(Limits, Store):
         kept = {} if changes.replaced or row.text is None else decode_value(row.text)
         for name in checked_names(changes.removed):
             kept.pop(name, None)
-        replaced = row.replaced + changes.replaced
-        return replace(row, text=self._encoded(kept | changed), replaced=replaced)
+        text = encode_value(kept | changed, limit=math.inf)
+        before = 0 if row.text is None else printed_size(row.text)
+        check_size(printed_size(text), limit=self.value_limit, before=before)
+        return replace(row, text=text, replaced=row.replaced + changes.replaced)
 
     def _extended(self, row: _Row, *, period: Period | None, granted: bool | None) -> _Row:
         """Return the row with a new expiry. An own period counts if `granted` is left out."""
@@ -330,7 +336,7 @@ class MemoryStore(Limits, Store):
         if self.max_lifetime is not None:
             final_at = row.created_at + self.max_lifetime.total_seconds()
         return Entry(
-            value=None if row.text is None else decode_value(row.text),
+            value=None if row.text is None else read_value(row.text),
             period=timedelta(seconds=self._end(row) - now),
             granted=self._capped(row.granted),
             lifetime=None if final_at is None else timedelta(seconds=final_at - now),

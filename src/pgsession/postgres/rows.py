@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from pgsession.core.keys import KeyDigest
+from pgsession.core.large import read_value
 from pgsession.core.store import Entry
-from pgsession.core.value import decode_members, decode_value, encode_text
+from pgsession.core.value import decode_members, encode_text
 from pgsession.errors import InvalidValueError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -144,7 +145,7 @@ class Row(NamedTuple):
         """Return a new entry; or None, and log an error, if the text cannot be read."""
         _, _, text, remaining, granted, age, idle, shown_for, number = self
         try:
-            value = None if text is None else decode_value(text)
+            value = None if text is None else read_value(text)
         except InvalidValueError:
             # Without the traceback, which could show parts of the value.
             _LOGGER.error(  # noqa: TRY400 - as above
