@@ -265,7 +265,7 @@ def test_many_removed() -> None:
     This needs a clock: functions that are written in C cannot be counted. It is generous: if each
     member were compared with each other one, this would take minutes.
     """
-    session = loaded(**{f"m{number}": number for number in range(60_000)})
+    session = Session({f"m{number}": number for number in range(60_000)})
     before = time.thread_time()
 
     for name in list(session)[1:]:

@@ -27,25 +27,21 @@ def checked_name(name: object, path: Path | None) -> str:
 
 def checked_text(text: str, path: Path) -> str:
     """Return `text` if PostgreSQL can store it, or raise an error that names the path."""
+    if is_text(text):
+        return text
     if "\0" in text:
         raise InvalidValueError(
             f"{format_path(path)} has a NUL character, which PostgreSQL cannot store."
         )
-    if _has_surrogates(text):
-        raise InvalidValueError(
-            f"{format_path(path)} has a lone surrogate, which is not Unicode text."
-        )
-    return text
+    raise InvalidValueError(f"{format_path(path)} has a lone surrogate, which is not Unicode text.")
 
 
 def is_text(text: str) -> bool:
     """Return True if PostgreSQL can store `text`."""
-    return "\0" not in text and not _has_surrogates(text)
+    return "\0" not in text and (text.isascii() or not _has_surrogates(text))
 
 
 def _has_surrogates(text: str) -> bool:
-    if text.isascii():
-        return False
     try:
         text.encode()
     except UnicodeEncodeError:

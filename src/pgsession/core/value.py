@@ -93,8 +93,9 @@ def checked_member(name: str, member: JSON, budget: Budget) -> JSON:
     Raises as `checked_members` does, if the member has more bytes than the `budget`.
     """
     checked_name(name, None)
-    if type(member) in ATOMS:
-        if member is None or (type(member) is int and -_WORD < member < _WORD):
+    kind = type(member)
+    if kind in ATOMS:
+        if kind is int and -_WORD < member < _WORD:
             return member  # the same result, but cheaper
         return as_plain(member, (None, name), budget)
     left = budget.left
