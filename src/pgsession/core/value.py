@@ -92,11 +92,16 @@ def checked_member(name: str, member: JSON, budget: Budget) -> JSON:
 
     Raises as `checked_members` does, if the member has more bytes than the `budget`.
     """
-    checked_name(name, None)
+    if type(name) is not str or not is_text(name):
+        checked_name(name, None)
     kind = type(member)
     if kind in ATOMS:
+        # The same results as those of `as_plain`, but cheaper.
+        if kind is str and is_text(member):
+            budget.spend(len(member))
+            return member
         if kind is int and -_WORD < member < _WORD:
-            return member  # the same result, but cheaper
+            return member
         return as_plain(member, (None, name), budget)
     left = budget.left
     if is_plain(member, budget, depth=MAX_DEPTH):
