@@ -304,6 +304,11 @@ def test_becomes_large() -> None:
     assert session.stored.size == printed_size(encode_value(dict(session), limit=10**9))
     rows.append(1)
     assert session.changes() == Changes(set={"rows": rows})
+    session["more"] = ["x" * LARGE_VALUE]
+    session.acknowledge(session.changes(), is_new=False)
+    session.rebase(Entry(read_value(printed(VALUE)), DAY), session.changes())
+    session.rebase(Entry(read_value(printed(VALUE)), DAY), session.changes())
+    assert undecoded(session) == {"rows", "odd"}
 
 
 @FORMS

@@ -121,6 +121,20 @@ def test_depth() -> None:
     assert not is_plain([[lists]], Budget(), depth=MAX_DEPTH)
 
 
+def test_shared_at_two_depths() -> None:
+    """A part that occurs twice is nested as deep as where it is deepest."""
+    shared: Any = Row([1])
+    for _ in range(59):
+        shared = Row([shared])
+    deeper: Any = shared
+    for _ in range(MAX_DEPTH - 60 - 1):
+        deeper = [deeper]
+
+    assert checked_member("it", [shared, deeper], Budget()) == [shared, deeper]
+    with pytest.raises(InvalidValueError, match="nested more than 100 levels"):
+        checked_member("it", [shared, [deeper]], Budget())
+
+
 NODES = st.recursive(
     st.none()
     | st.booleans()
