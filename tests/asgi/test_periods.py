@@ -207,6 +207,39 @@ async def test_remember_me_beyond_browser(visit: Callable[..., AsyncClient]) -> 
     assert max_age(await client.get("/remember")) == 30 * 86_400
 
 
+@pytest.mark.parametrize("page", ["touched", "changed"])
+@pytest.mark.parametrize("meanwhile", [timedelta(minutes=15), None], ids=["shorter", "default"])
+async def test_shortened_meanwhile(
+    visit: Callable[..., AsyncClient],
+    cookie_of: Callable[[str], str],
+    page: str,
+    meanwhile: timedelta | None,
+) -> None:
+    """A request that did not set the period extends by the row's, in the row and in the cookie."""
+    store = MemoryStore()
+    key = await store.generate({"user": "ann"}, period=timedelta(days=30), granted=True)
+    known = {"cookie": cookie_of(key)}
+
+    def shorten(session: Session) -> None:
+        session.period = meanwhile
+
+    async def slowly(session: Session) -> None:
+        await client.get("/shorten", headers=known)
+        if page == "changed":
+            session["n"] = 1
+
+    client = visit(store, shorten, slowly, touch_after=0)
+
+    response = await client.get("/slowly", headers=known)
+
+    expected = meanwhile or store.default_period
+    entry = await store.get(key)
+    assert entry is not None
+    assert entry.granted == meanwhile
+    assert expected - timedelta(seconds=20) < entry.period <= expected
+    assert expected.total_seconds() - 20 < (max_age(response) or 0) <= expected.total_seconds()
+
+
 async def test_forget_me(
     visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
 ) -> None:

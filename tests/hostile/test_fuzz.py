@@ -188,9 +188,8 @@ async def test_value(counted: PostgresStore, statements: list[str], value: dict[
             assert wanted is None
         else:
             assert wanted is not None
-            assert typed(await value_of(counted, made or key)) == typed(
-                wanted if made else {"before": 1} | wanted
-            )
+            written, before = (made, {}) if isinstance(made, str) else (key, {"before": 1})
+            assert typed(await value_of(counted, written)) == typed(before | wanted)
 
     if wanted is None:
         assert statements == []

@@ -246,6 +246,11 @@ REQUESTS: Final = (
         ("tests/asgi/test_periods.py::test_lifetime",),
     ),
     Mutant(
+        "a cookie lives as long as the period that its request has loaded",
+        (Edit("asgi/row.py", "session.note_granted(written.granted)", "pass"),),
+        ("tests/asgi/test_periods.py::test_shortened_meanwhile",),
+    ),
+    Mutant(
         "a session middleware outside finds our session in its scope",
         (
             Edit(
