@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
+from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from pgsession import MemoryStore, Session, SessionMiddleware, SessionSettings
+from pgsession import MemoryStore, PostgresStore, Session, SessionMiddleware, SessionSettings
 from pgsession.core.cookie import Cookie, FoundCookie
 from pgsession.errors import StoreUnavailableError
-from tests.pages import NAME, fill, login, logout, pop, read, value_of
+from tests.pages import NAME, count, fill, login, logout, pop, read, value_of
 
 HOUR = 3600.0
 MINUTES = timedelta(minutes=15)
@@ -571,3 +572,37 @@ async def test_ending(site: Site, page: str) -> None:
 
     assert response.headers["set-cookie"].startswith(f"{NAME}=null;")
     assert await value_of(site.store, key) is None
+
+
+async def test_statements(
+    *,
+    visit: Visit,
+    secret_key: str,
+    counted: PostgresStore,
+    statements: list[str],
+    table: Connection,
+) -> None:
+    """In PostgreSQL each number costs two statements more, and other requests none."""
+    settings = SessionSettings(secret_key=secret_key, rotate_every=MINUTES, end_on_reuse=True)
+    client = visit(counted, fill, read, settings=settings)
+    await client.get("/fill")
+    old = {"cookie": f"{NAME}={client.cookies[NAME]}"}
+    costs: list[int] = []
+
+    async def come() -> Response:
+        statements.clear()
+        response = await client.get("/read")
+        costs.append(sum(not it.startswith("SET") for it in statements))
+        return response
+
+    for _ in range(3):  # shows the number, and shows it again
+        await come()
+    age = "UPDATE session SET shown_on = shown_on - '1 h'::interval, seen_on = seen_on - '1 h'"
+    table.execute(f"{age}::interval")
+    rotated = [is_set(await come()) for _ in range(4)]
+    table.execute(f"{age}::interval")
+
+    assert (await client.get("/read", headers=old)).json() == {}
+    assert rotated == [True, False, False, False]
+    assert costs == [2, 1, 1, 2, 2, 1, 1]
+    assert count(table) == 0
