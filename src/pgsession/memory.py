@@ -37,7 +37,6 @@ from pgsession.core.value import (
     check_size,
     checked_names,
     decode_value,
-    encode_text,
     encode_value,
     printed_size,
 )
@@ -222,7 +221,7 @@ class MemoryStore(Limits, Store):
         if row is None or name not in members:
             return default
         taken = members.pop(name)
-        self._rows[digest(key)] = replace(row, text=encode_text(members))
+        self._rows[digest(key)] = replace(row, text=encode_value(members, limit=math.inf))
         return taken
 
     @asynccontextmanager
@@ -357,7 +356,7 @@ def _rebased(row: _Row, before: _Row, now: _Row) -> _Row:
         for name, member in members.items():
             if name not in found or differs(name, member, found[name]):
                 kept[name] = member
-        changed["text"] = encode_text(kept)
+        changed["text"] = encode_value(kept, limit=math.inf)
     return replace(now, **changed)
 
 
