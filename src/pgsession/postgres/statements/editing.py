@@ -254,10 +254,10 @@ class Editing(Statements):
     ) -> dict[str, Edited]:
         if len(edits) == 1:
             statement = self._update_one_free if skipping else self._update_one
-            cursor = await self._locking(connection, statement, single(edits[0]))
+            cursor = await self._locking(connection, statement, single(edits[0]), skipping=skipping)
         else:
             statement = self._update_free if skipping else self._update
-            cursor = await self._locking(connection, statement, (batch(edits),))
+            cursor = await self._locking(connection, statement, (batch(edits),), skipping=skipping)
         rows = await cursor.fetchall()
         return {row[0]: _edited(row) for row in rows}
 
@@ -292,7 +292,7 @@ class Editing(Statements):
         self, connection: Connection, edit: Edit, *, skipping: bool
     ) -> _Answer:
         statement = self._update_measured_free if skipping else self._update_measured
-        cursor = await self._locking(connection, statement, single(edit))
+        cursor = await self._locking(connection, statement, single(edit), skipping=skipping)
         if row := await cursor.fetchone():
             return _edited(row)
         fits = (await self._stand(connection, [edit])).get(edit.session_key)

@@ -59,10 +59,12 @@ class Inserting(Statements):
         """Make rows. All are made or none. With `skipping` it hardly waits for a lock."""
         if len(drafts) == 1:
             statement = self._insert_one_briefly if skipping else self._insert_one
-            cursor = await self._locking(connection, statement, single(drafts[0]))
+            cursor = await self._locking(
+                connection, statement, single(drafts[0]), skipping=skipping
+            )
         else:
             statement = self._insert_briefly if skipping else self._insert
-            cursor = await self._locking(connection, statement, (batch(drafts),))
+            cursor = await self._locking(connection, statement, (batch(drafts),), skipping=skipping)
         if cursor.rowcount != len(drafts):
             raise SchemaError(
                 "A new session could not be stored: a trigger or a rule on the table keeps its row "

@@ -143,7 +143,7 @@ class Removing(Statements):
             statement = self._delete_one_free if is_single else self._delete_free
         else:
             statement = self._delete_one if is_single else self._delete
-        cursor = await self._locking(connection, statement, wanted)
+        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
         if cursor.rowcount == len(set(keys)):
             return [None] * len(keys)
         statement = self._kept_one if is_single else self._kept  # some were not there
@@ -173,7 +173,7 @@ class Removing(Statements):
         """
         wanted = _wanted(keys)
         statement = self._delete_empty_free if skipping else self._delete_empty
-        cursor = await self._locking(connection, statement, wanted)
+        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
         row = await cursor.fetchone()
         if row is None:
             return [await self._absence(connection, {**wanted, "name": ""}, skipping=skipping)]
@@ -196,7 +196,7 @@ class Removing(Statements):
         ((key, name),) = members
         wanted = {**_wanted([key]), "name": name}
         statement = self._take_free if skipping else self._take
-        cursor = await self._locking(connection, statement, wanted)
+        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
         if row := await cursor.fetchone():
             return [row[0]]
         if skipping and (held := await self._rows(connection, self._lives, wanted)):

@@ -14,7 +14,6 @@ none into a CASE.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +23,11 @@ from typing import Final
 
 import msgspec
 from psycopg import AsyncCursor, sql
-from psycopg.errors import LockNotAvailable
 from psycopg.rows import TupleRow
 
 from pgsession.core.value import DEFAULT_VALUE_LIMIT, encode_text
 from pgsession.errors import SchemaError
+from pgsession.postgres.connections.canceling import canceling_after
 from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.table_name import TableName
@@ -137,17 +136,20 @@ class Statements:
         connection: Connection,
         statement: bytes,
         arguments: Sequence[object] | Mapping[str, object],
+        *,
+        skipping: bool,
     ) -> AsyncCursor[TupleRow]:
         """Execute a statement that may have to wait for other transactions.
 
-        Raises `LockNotAvailable` if it had to wait for too long.
+        Raises `LockNotAvailable` if it had to wait for too long; then it has
+        changed nothing. One that skips locked rows does not wait for them.
         """
         cursor = cursor_of(connection)
-        try:
-            async with asyncio.timeout(self._patience):
+        if self._patience is None or skipping:
+            await cursor.execute(statement, arguments, prepare=self.prepared)
+        else:
+            async with canceling_after(connection, self._patience):
                 await cursor.execute(statement, arguments, prepare=self.prepared)
-        except TimeoutError:
-            raise LockNotAvailable from None
         return cursor
 
 
