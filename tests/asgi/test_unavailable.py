@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from httpx import AsyncClient, Response
 from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -307,12 +308,14 @@ async def test_busy(
     cookie_of: Callable[[str], str],
 ) -> None:
     """If no connection is free before the timeout, the request gets a 503."""
-    url = make_conninfo(database_url)
-    async with PostgresStore(url, schema=migrated_schema, pool_size=1, timeout=0.05) as store:
+    pool = AsyncConnectionPool(
+        make_conninfo(database_url), kwargs={"autocommit": True}, min_size=1, open=False
+    )
+    async with PostgresStore(pool, schema=migrated_schema, timeout=0.05) as store:
         key = await store.generate()
         client = visit(store, read)
 
-        async with store.exclusive(key):
+        async with pool.connection():
             response = await client.get("/read", headers={"cookie": cookie_of(key)})
 
     assert_refused(response)
