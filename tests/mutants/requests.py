@@ -10,12 +10,14 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/store.py",
-                "        await self._apply(self._merging(key, changes, period, granted=granted))\n",
+                "        return await self._apply("
+                "self._merging(key, changes, period, granted=granted))\n",
                 "        edit = self._merging(key, changes, period, granted=granted)\n"
                 "        if not await self._calls().edit(edit):\n"
                 "            seconds = self._period(None).total_seconds()\n"
                 "            draft = Draft(edit.session_key, edit.changed, seconds)\n"
-                "            await self._calls().insert(draft)\n",
+                "            await self._calls().insert(draft)\n"
+                "        return Written()\n",
             ),
         ),
         (
@@ -85,8 +87,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/batching.py",
-                "self._batched(table.update, idempotent=False)",
-                "self._batched(table.update, idempotent=True)",
+                "self._locking(table.editing.edit, idempotent=False)",
+                "self._locking(table.editing.edit, idempotent=True)",
             ),
         ),
         ("tests/faults/test_killed.py::test_killed_writing",),
@@ -139,10 +141,10 @@ REQUESTS: Final = (
         "the table holds keys in the clear",
         (
             Edit(
-                "core/store.py",
-                "return b2a_base64(hashed[:_KEY_BYTES], newline=False)"
+                "core/keys.py",
+                "return b2a_base64(hashed[:_DIGEST_BYTES], newline=False)"
                 '.translate(_URL_SAFE).decode("ascii")',
-                "return key",
+                "return text",
             ),
         ),
         (

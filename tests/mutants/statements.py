@@ -4,21 +4,12 @@ from typing import Final
 
 from tests.mutants.mutant import Edit, Mutant
 
-#: The condition that the session is alive, as three-line statements contain it.
-_ALIVE: Final = "  AND s.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()\n"
-
-#: The same of a table without an alias.
-_NOW: Final = "expire_date OPERATOR(pg_catalog.>) pg_catalog.now()"
-
-#: The condition that a row is that of an edit.
-_SAME: Final = "WHERE s.session_key OPERATOR(pg_catalog.=) o.session_key\n"
-
 STATEMENTS: Final = (
     Mutant(
         "a merge forgets its removals",
         (
             Edit(
-                "postgres/statements.py",
+                "postgres/statements/editing.py",
                 " OPERATOR(pg_catalog.-) o.removed)",
                 ")",
             ),
@@ -32,9 +23,9 @@ STATEMENTS: Final = (
         "SELECT finds expired sessions",
         (
             Edit(
-                "postgres/statements.py",
-                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n# Of several',
-                'WHERE session_key {is_wanted}\n"""\n\n# Of several',
+                "postgres/statements/reading.py",
+                'WHERE s.session_key {is_wanted}\n  AND {living}\n"""',
+                'WHERE s.session_key {is_wanted}\n"""',
             ),
         ),
         ("tests/contract/test_dead_keys.py::test_reading",),
@@ -43,99 +34,151 @@ STATEMENTS: Final = (
         "UPDATE revives expired sessions",
         (
             Edit(
-                "postgres/statements.py",
-                f"{_SAME}{_ALIVE}RETURNING s.session_key",
-                f"{_SAME}RETURNING s.session_key",
+                "postgres/statements/editing.py",
+                '  AND {living}"""',
+                '"""',
             ),
         ),
-        ("tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-touch]",),
-    ),
-    Mutant(
-        "RENEW gives an expired session a new key",
         (
-            Edit(
-                "postgres/statements.py",
-                f"    {_ALIVE}    RETURNING\n        s.session_key,",
-                "    RETURNING\n        s.session_key,",
-            ),
+            "tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-touch]",
+            "tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-renew]",
         ),
-        ("tests/contract/test_dead_keys.py::test_writing[postgres-born_expired-renew]",),
     ),
     Mutant(
         "TAKE finds members of expired sessions",
         (
             Edit(
-                "postgres/statements.py",
-                f"      AND {_NOW}\n      AND session_data OPERATOR(pg_catalog.?) ",
-                "      AND session_data OPERATOR(pg_catalog.?) ",
+                "postgres/statements/removing.py",
+                "      AND {living}\n      AND s.session_data OPERATOR(pg_catalog.?) ",
+                "      AND s.session_data OPERATOR(pg_catalog.?) ",
             ),
             Edit(
-                "postgres/statements.py",
-                f"{_ALIVE}RETURNING o.taken",
+                "postgres/statements/removing.py",
+                "  AND {living}\nRETURNING o.taken",
                 "RETURNING o.taken",
             ),
         ),
         ("tests/concurrency/test_laws.py::test_take_expired",),
     ),
     Mutant(
-        "RENEW leaves the old key alive",
+        "an old key reads the renewed session",
         (
             Edit(
-                "postgres/statements.py",
-                "    DELETE FROM {table} AS s\n"
-                "    USING offered AS o\n"
-                f"    {_SAME}"
-                f"    {_ALIVE}"
-                "    RETURNING\n"
-                "        s.session_key, s.session_data, s.expire_date, s.created_on, s.period, "
-                "s.final_date,\n"
-                "        s.user_id\n",
-                "    SELECT s.*\n"
-                "    FROM {table} AS s\n"
-                "    JOIN offered AS o USING (session_key)\n"
-                f"    WHERE s.{_NOW}\n",
+                "postgres/statements/reading.py",
+                "if rows and rows[0][1] == verifier else None",
+                "if rows else None",
+            ),
+        ),
+        ("tests/contract/test_renew.py::test_old_key",),
+    ),
+    Mutant(
+        "an old key changes the renewed session",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                "  AND coalesce(s.verifier, '') OPERATOR(pg_catalog.=) coalesce(o.verifier, '')\n",
+                "",
             ),
         ),
         (
-            "tests/contract/test_renew.py::test_old_key",
-            "tests/concurrency/test_history.py::test_history",
+            "tests/contract/test_renew.py::test_one_heir",
+            "tests/postgres/test_verifiers.py",
         ),
+    ),
+    Mutant(
+        "an old key removes the renewed session",
+        (
+            Edit(
+                "postgres/statements/removing.py",
+                "  AND {whole_key} OPERATOR(pg_catalog.=) %(keys)s::pg_catalog.text",
+                "",
+            ),
+        ),
+        ("tests/contract/test_dead_keys.py", "tests/postgres/test_verifiers.py"),
+    ),
+    Mutant(
+        "two verifiers of one session share a statement",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                "if not group or group[0].verifier == edit.verifier:",
+                "if True:",
+            ),
+            Edit(
+                "postgres/statements/editing.py",
+                "if edit.verifier == groups[edit.session_key][0].verifier",
+                "if True",
+            ),
+        ),
+        ("tests/postgres/test_verifiers.py",),
+    ),
+    Mutant(
+        "a row that was skipped is answered as dead",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                "if skipping or edit.size]",
+                "if edit.size]",
+            ),
+        ),
+        ("tests/postgres/test_locked_rows.py",),
+    ),
+    Mutant(
+        "statements wait for locked rows as long as they like",
+        (
+            Edit(
+                "postgres/statements/text.py",
+                "        if not self.is_patient or self.is_distributed:\n",
+                "        if self.is_patient:\n",
+            ),
+        ),
+        ("tests/postgres/test_locked_rows.py",),
+    ),
+    Mutant(
+        "parallel merges pass the limit",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                "      OR {bound} OPERATOR(pg_catalog.<=) {limit}\n",
+                "      OR true\n",
+            ),
+        ),
+        ("tests/postgres/test_value_limits.py",),
     ),
     Mutant(
         "TAKE reads without locking",
         (
             Edit(
-                "postgres/statements.py",
-                "(pg_catalog.?) %(name)s::pg_catalog.text\n    FOR UPDATE\n",
-                "(pg_catalog.?) %(name)s::pg_catalog.text\n",
+                "postgres/statements/removing.py",
+                "    FOR NO KEY UPDATE{skip_locked}\n",
+                "",
             ),
         ),
         ("tests/concurrency/test_races.py::test_take_take",),
     ),
     Mutant(
-        "a touch goes past the end of the lifetime",
+        "a session outlives its lifetime",
         (
             Edit(
-                "postgres/statements.py",
-                "ELSE least(o.expire_date, s.final_date)",
-                "ELSE o.expire_date",
+                "postgres/statements/text.py",
+                '            ("created_on", self.max_lifetime),\n',
+                "",
             ),
         ),
-        ("tests/contract/test_lifetime.py::test_touch",),
+        ("tests/contract/test_lifetime.py",),
     ),
     Mutant(
         "the application's clock judges the expiry",
         (
             Edit(
-                "postgres/statements.py",
-                f'WHERE session_key {{is_wanted}}\n  AND {_NOW}\n"""\n\n# Of several',
-                "WHERE session_key {is_wanted}\n  AND expire_date > to_timestamp(%s)\n"
-                '"""\n\n# Of several',
+                "postgres/statements/reading.py",
+                'WHERE s.session_key {is_wanted}\n  AND {living}\n"""',
+                'WHERE s.session_key {is_wanted}\n  AND s.expire_date > to_timestamp(%s)\n"""',
             ),
             Edit(
-                "postgres/statements.py",
-                "self._select_one, (digests[0],)",
-                'self._select_one, (digests[0], __import__("time").time())',
+                "postgres/statements/reading.py",
+                "self._select_one, (selector,)",
+                'self._select_one, (selector, __import__("time").time())',
             ),
         ),
         ("tests/concurrency/test_laws.py::test_wrong_clock",),
@@ -144,35 +187,24 @@ STATEMENTS: Final = (
         "an emptied session is cleared without locking",
         (
             Edit(
-                "postgres/statements.py",
-                f"      AND {_NOW}\n    FOR UPDATE\n), gone AS (",
-                f"      AND {_NOW}\n), gone AS (",
+                "postgres/statements/removing.py",
+                "    FOR UPDATE{skip_locked}\n), gone AS (",
+                "), gone AS (",
             ),
         ),
         ("tests/concurrency/test_races.py::test_merge_clear_empty",),
     ),
     Mutant(
-        "a renewal begins a new lifetime",
-        (
-            Edit(
-                "postgres/statements.py",
-                "    s.final_date,\n    s.user_id\nFROM",
-                "    NULL,\n    s.user_id\nFROM",
-            ),
-        ),
-        ("tests/contract/test_lifetime.py::test_renew",),
-    ),
-    Mutant(
         "a logout whose row is kept is reported as done",
         (
             Edit(
-                "postgres/statements.py",
+                "postgres/statements/removing.py",
                 "if is_empty and not is_gone:",
                 "if is_empty and is_gone is None:",
             ),
             Edit(
-                "postgres/statements.py",
-                "if await self._rows(connection, statement, (gone,)):",
+                "postgres/statements/removing.py",
+                "if left and (not skipping or None in left):",
                 "if not statement:",
             ),
         ),
