@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pgsession import Changes, SessionNotFoundError
+from pgsession.core.store import Written
 
 ZERO: Final = timedelta(0)
 
@@ -21,6 +22,9 @@ class Living:
     period: timedelta
     granted: timedelta | None
     lifetime: timedelta | None
+    number: int = 0
+    #: Whether the browser has shown the number.
+    shown: bool = False
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class Model:
 
     default_period: timedelta
     max_lifetime: timedelta | None
+    max_inactivity: timedelta | None = None
     living: dict[str, Living] = field(default_factory=dict)
 
     def find(self, key: str) -> Living:
@@ -46,14 +51,14 @@ class Model:
 
     def set(
         self, key: str, value: Value, period: timedelta | None, *, granted: bool | None
-    ) -> None:
+    ) -> Written:
         """Replace the value and extend the expiry."""
         self.find(key).value = deepcopy(value)
-        self._extend(key, period, granted=granted)
+        return self._extend(key, period, granted=granted)
 
     def merge(
         self, key: str, changes: Changes, period: timedelta | None, *, granted: bool | None
-    ) -> None:
+    ) -> Written:
         """Apply changes; extend the expiry if a period is given."""
         session = self.find(key)
         if changes:
@@ -61,17 +66,32 @@ class Model:
             kept = {name: kept[name] for name in kept if name not in changes.removed}
             session.value = deepcopy(kept | dict(changes.set))
         if period is not None:
-            self._extend(key, period, granted=granted)
+            return self._extend(key, period, granted=granted)
+        return self._written(session)
 
-    def touch(self, key: str, period: timedelta | None, *, granted: bool | None) -> None:
+    def touch(self, key: str, period: timedelta | None, *, granted: bool | None) -> Written:
         """Extend the expiry."""
         self.find(key)
-        self._extend(key, period, granted=granted)
+        return self._extend(key, period, granted=granted)
 
     def renew(self, key: str, heir: str) -> None:
         """Move the session to a new key that the store has chosen."""
-        self.living[heir] = self.find(key)
+        session = self.living[heir] = self.find(key)
+        session.number, session.shown = 0, False
         del self.living[key]
+
+    def rotate(self, key: str, number: int, *, is_settled: bool) -> int:
+        """Raise the number if it is `number` and was shown; return the number."""
+        session = self.find(key)
+        if is_settled and session.number == number and session.shown:
+            session.number, session.shown = number + 1, False
+        return session.number
+
+    def show(self, key: str, number: int) -> None:
+        """Note that the browser has shown the number, or the next one."""
+        session = self.living.get(key)
+        if session is not None and number - session.number in {0, 1}:
+            session.number, session.shown = number, True
 
     def clear(self, key: str) -> None:
         """End the session."""
@@ -89,14 +109,26 @@ class Model:
         session = self.living.get(key)
         return None if session is None or session.value is None else session.value.pop(name, None)
 
-    def _extend(self, key: str, period: timedelta | None, *, granted: bool | None) -> None:
+    def shown_period(self, session: Living) -> timedelta | None:
+        """Return the session's own period, as far as the store allows it."""
+        own, limit = session.granted, self.max_inactivity
+        return own if own is None or limit is None else min(own, limit)
+
+    def _extend(self, key: str, period: timedelta | None, *, granted: bool | None) -> Written:
         session = self.living[key]
         length = self.default_period if period is None else period
-        session.period = length if session.lifetime is None else min(length, session.lifetime)
         if granted is not None:
             session.granted = length if granted else None
+        elif session.granted is not None and length > ZERO:
+            length = session.granted  # a request that did not set the period leaves it
+        limits = [limit for limit in (session.lifetime, self.max_inactivity) if limit is not None]
+        session.period = min([length, *limits])
         if session.period <= ZERO:
             del self.living[key]
+        return self._written(session)
+
+    def _written(self, session: Living) -> Written:
+        return Written(self.shown_period(session), session.number)
 
 
 @dataclass(slots=True)
@@ -108,6 +140,9 @@ class Holder:
     loaded: Value
     content: Value
     granted: timedelta | None
+    #: The remaining period that the cookie was made for, and the latest that the request knows.
+    cookie: timedelta
+    remaining: timedelta
     #: The whole value will be replaced.
     cleared: bool = False
     #: Another request has ended or renewed the session.
@@ -120,7 +155,15 @@ class Holder:
         """Load a living session."""
         session = model.living[key]
         value = session.value or {}
-        return cls(model, key, deepcopy(value), deepcopy(value), session.granted)
+        return cls(
+            model,
+            key,
+            deepcopy(value),
+            deepcopy(value),
+            granted=model.shown_period(session),
+            cookie=session.period,
+            remaining=session.period,
+        )
 
     def settle(self, period: timedelta | None = None, *, heir: str | None = None) -> bool:
         """Save the changes, under the new key `heir` if given; return whether there was anything to
@@ -151,8 +194,9 @@ class Holder:
         """Read the session again, and keep the unsaved changes."""
         self._raise_if_lost()
         stored, changes = deepcopy(self._find()), self.changes()
-        self.loaded, self.granted = deepcopy(stored.value or {}), stored.granted
-        scratch = Model(ZERO, None, {self.key: stored})
+        self.loaded, self.remaining = deepcopy(stored.value or {}), stored.period
+        self.granted = self.model.shown_period(stored)
+        scratch = Model(ZERO, None, living={self.key: stored})
         scratch.merge(self.key, changes, None, granted=False)
         self.content = stored.value or {}
 
@@ -164,6 +208,16 @@ class Holder:
         self.content.pop(name, None)
         self.loaded.pop(name, None)
         return taken
+
+    @property
+    def period(self) -> timedelta:
+        """The period of the session, as the request knows it."""
+        return self.model.default_period if self.granted is None else self.granted
+
+    @property
+    def cookie_differs(self) -> bool:
+        """Whether the cookie expires so much earlier or later that another one is due."""
+        return abs(self.remaining - self.cookie) * 10 >= self.period
 
     def changes(self) -> Changes:
         """Return the changes to merge."""

@@ -19,6 +19,7 @@ from pgsession import (
     Store,
     StoreBusyError,
 )
+from pgsession.core.store import Written
 from tests.concurrency.visits import application, filling, key_in, visit
 from tests.concurrency.witness import TIMEOUT, Witness, eventually
 
@@ -98,7 +99,7 @@ async def test_over_while_in_use(store: PostgresStore, witness: Witness) -> None
             await asyncio.sleep(0)
             group.create_task(release())
 
-    assert writing.result() is None
+    assert writing.result() == Written()
     with pytest.raises(SessionError, match="is over"):
         await late
     assert await value(store, key) == {"n": 1}
@@ -108,7 +109,7 @@ async def test_over_while_in_use(store: PostgresStore, witness: Witness) -> None
 async def test_cancelled_while_in_use(store: PostgresStore, witness: Witness) -> None:
     """A block that is cancelled while it waits for such a call ends after it, and is undone."""
     key = await store.generate({})
-    writing: list[asyncio.Task[None]] = []
+    writing: list[asyncio.Task[Written]] = []
 
     async def leave_open() -> None:
         async with store.exclusive(key) as held:
@@ -126,7 +127,7 @@ async def test_cancelled_while_in_use(store: PostgresStore, witness: Witness) ->
     await asyncio.wait([leaving, *writing])
 
     assert leaving.cancelled()
-    assert writing[0].result() is None
+    assert writing[0].result() == Written()
     assert await value(store, key) == {}
 
 

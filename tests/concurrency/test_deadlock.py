@@ -19,8 +19,21 @@ async def is_held(witness: Witness, key: str) -> bool:
         return (await connection.execute(FREE, (digest(key),))).rowcount == 0
 
 
-async def test_deadlock(witness: Witness, store: PostgresStore) -> None:
-    """A batch that the server rolls back because of a deadlock is retried and stored."""
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("", id="gives way"),
+        pytest.param("-cdeadlock_timeout=10ms", id="rolled back"),
+    ],
+)
+async def test_deadlock(
+    witness: Witness, make_store: Callable[..., PostgresStore], options: str
+) -> None:
+    """Of two transactions that wait for each other, a batch gives way, and is stored afterwards.
+
+    It also is if the server has found the deadlock first, and rolled it back.
+    """
+    store = make_store(options=options)
     one, other = [await store.generate({"n": n}) for n in range(2)]
 
     for mine, theirs in ((one, other), (other, one)):

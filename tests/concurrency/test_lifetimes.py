@@ -143,10 +143,12 @@ class Visits:
         return len(answer.cookies)
 
     async def remaining(self) -> float:
-        """Return the seconds until the row expires."""
+        """Return the seconds until the session ends, if nothing extends it."""
         row = await self.witness.row(self.browser.key)
         assert row is not None
-        return row.remaining
+        if self.store.max_lifetime is None:
+            return row.remaining
+        return min(row.remaining, (self.store.max_lifetime - row.age).total_seconds())
 
     async def age(self, by: timedelta) -> None:
         """Make cookie and row older."""

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from pgsession import Changes, PostgresStore, SessionNotFoundError
+from pgsession.core.store import Written
 from tests.concurrency.witness import Witness
 
 Operation: TypeAlias = Callable[[PostgresStore, str], Coroutine[Any, Any, object]]
@@ -85,7 +86,7 @@ async def test_merge_merge(
 
     outcomes = await witness.race(key, first(store, key), second(store, key))
 
-    assert outcomes == [None, None]
+    assert outcomes == [Written(), Written()]
     assert await witness.value(key) == value
 
 
@@ -116,7 +117,9 @@ async def test_clear_second(store: PostgresStore, witness: Witness, writing: Ope
     """A clear after a write ends the session with the changes."""
     key = await store.generate({"z": 0})
 
-    assert await witness.race(key, writing(store, key), clearing(store, key)) == [None, True]
+    outcomes = await witness.race(key, writing(store, key), clearing(store, key))
+
+    assert outcomes == [Written(), True]
 
     assert await witness.values() == []
 
@@ -204,7 +207,9 @@ async def test_touch_sweep(store: PostgresStore, witness: Witness) -> None:
     """A session whose expiry has just been extended is not swept."""
     key = await store.generate({"z": 0}, period=MINUTE)
 
-    assert await witness.race(key, store.touch(key), witness.execute(SWEEP)) == [None, 0]
+    outcomes = await witness.race(key, store.touch(key), witness.execute(SWEEP))
+
+    assert outcomes == [Written(), 0]
 
     assert await witness.values() == [{"z": 0}]
 
@@ -242,9 +247,15 @@ async def test_take_merge(store: PostgresStore, witness: Witness) -> None:
     """A member set after a take is kept; a member set before a take is taken."""
     key = await store.generate({"a": 1})
 
-    assert await witness.race(key, taking(store, key), merging(a=2)(store, key)) == [1, None]
+    assert await witness.race(key, taking(store, key), merging(a=2)(store, key)) == [
+        1,
+        Written(),
+    ]
     assert await witness.value(key) == {"a": 2}
-    assert await witness.race(key, merging(a=3)(store, key), taking(store, key)) == [None, 3]
+    assert await witness.race(key, merging(a=3)(store, key), taking(store, key)) == [
+        Written(),
+        3,
+    ]
     assert await witness.value(key) == {}
 
 
@@ -285,7 +296,7 @@ async def test_merge_clear_empty(store: PostgresStore, witness: Witness) -> None
 
     outcomes = await witness.race(key, merging(a=1)(store, key), clearing_empty(store, key))
 
-    assert outcomes == [None, False]
+    assert outcomes == [Written(), False]
     assert await witness.value(key) == {"a": 1}
 
 

@@ -76,7 +76,7 @@ class Sessions(RuleBasedStateMachine):
         self.world.empty()
         store = self.world.store
         self.store = store
-        self.model = Model(store.default_period, store.max_lifetime)
+        self.model = Model(store.default_period, store.max_lifetime, store.max_inactivity)
         #: All keys so far, including those that have ended.
         self.keys: list[str] = []
         self.requests: list[tuple[Binding, Holder]] = []
@@ -185,6 +185,31 @@ class Sessions(RuleBasedStateMachine):
         key = self.key(place)
         self.agree(self.store.clear(key, only_if_empty=True), lambda: self.model.clear_empty(key))
 
+    @rule(place=places, numbers=st.sampled_from([-1, 0, 0, 0, 1]), is_settled=st.booleans())
+    def rotate(self, place: int, numbers: int, *, is_settled: bool) -> None:
+        key = self.key(place)
+        if not self._is_loaded(key):
+            number = self._number(key) + numbers
+            self.agree(
+                self.store.rotate(key, number, grace=-DAY if is_settled else DAY),
+                lambda: self.model.rotate(key, number, is_settled=is_settled),
+            )
+
+    @rule(place=places, numbers=st.sampled_from([-1, 0, 0, 1, 2]))
+    def show(self, place: int, numbers: int) -> None:
+        key = self.key(place)
+        if not self._is_loaded(key):
+            number = self._number(key) + numbers
+            self.agree(self.store.show(key, number), lambda: self.model.show(key, number))
+
+    def _number(self, key: str) -> int:
+        session = self.model.living.get(key)
+        return 0 if session is None else session.number
+
+    def _is_loaded(self, key: str) -> bool:
+        """Return whether a request has loaded the session: its cookie would need the number."""
+        return any(holder.key == key for _, holder in self.requests)
+
     @rule(place=places, name=names)
     def take(self, place: int, name: str) -> None:
         key = self.key(place)
@@ -209,7 +234,8 @@ class Sessions(RuleBasedStateMachine):
             assert entry is not None
             until = int(time.time() + entry.period.total_seconds())
             binding = Binding(self.world.policy, {"type": "http", "headers": []})
-            binding.begin_with(FoundCookie(Hidden(key), until, is_current=True), entry)
+            found = FoundCookie(Hidden(key), until, is_current=True, number=entry.number)
+            binding.begin_with(found, entry)
             self.requests.append((binding, Holder.of(self.model, key)))
 
     @precondition(lambda self: self.requests)
@@ -283,12 +309,13 @@ class Sessions(RuleBasedStateMachine):
         if renewing:
             binding.session.renew()
         cookie = self.world.run(binding.commit(extend=True))
-        heir = None if cookie is None or not renewing else key_in(cookie.decode())
-        period = self.store.default_period if holder.granted is None else holder.granted
+        is_deletion = cookie is not None and b"Max-Age=0" in cookie
+        heir = None if cookie is None or is_deletion or not renewing else key_in(cookie.decode())
         with suppress(SessionNotFoundError):
             # No change extends the expiry here, as `touch_after` is never over. A renewal does.
-            holder.settle(period if renewing else None, heir=heir)
-        assert (cookie is not None) == (heir is not None or holder.ended)
+            holder.settle(holder.period if renewing else None, heir=heir)
+        is_due = holder.cookie_differs and not holder.lost
+        assert (cookie is not None) == (heir is not None or holder.ended or is_due)
         if heir is not None and not holder.ended:
             assert heir not in self.keys
             self.keys.append(heir)
@@ -298,11 +325,23 @@ class Sessions(RuleBasedStateMachine):
         """Each key, however old, reads as in the model; the table has no other rows."""
         entries = self.world.run(self._read_all())
         for key, entry in zip(self.keys, entries, strict=True):
-            _assert_same(entry, self.model.living.get(key))
+            self._assert_same(entry, self.model.living.get(key))
         assert self.world.count() in {None, len(self.model.living)}
 
     async def _read_all(self) -> list[Entry | None]:
         return await asyncio.gather(*(self.store.get(key) for key in self.keys))
+
+    def _assert_same(self, entry: Entry | None, session: Living | None) -> None:
+        if session is None:
+            assert entry is None
+            return
+        assert entry is not None
+        _assert_same_value(entry.value, session.value)
+        assert entry.granted == self.model.shown_period(session)
+        assert entry.period == pytest.approx(session.period, abs=SLACK)
+        assert (entry.lifetime is None) == (session.lifetime is None)
+        assert entry.number == session.number
+        assert (entry.shown_for is not None) == session.shown
 
     def _drop_if_ended(self, place: int) -> None:
         request = self.request(place)
@@ -310,23 +349,18 @@ class Sessions(RuleBasedStateMachine):
             self.requests.remove(request)
 
 
-def _assert_same(entry: Entry | None, session: Living | None) -> None:
-    if session is None:
-        assert entry is None
-        return
-    assert entry is not None
-    _assert_same_value(entry.value, session.value)
-    assert entry.granted == session.granted
-    assert entry.period == pytest.approx(session.period, abs=SLACK)
-    assert (entry.lifetime is None) == (session.lifetime is None)
-
-
 def _assert_same_value(one: object, other: object) -> None:
     """Compare as JSON, so that True does not equal 1."""
     assert json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-LIFETIMES = pytest.mark.parametrize("max_lifetime", [None, 3 * DAY], ids=["undying", "mortal"])
+LIMITS: Final[dict[str, dict[str, Any]]] = {
+    "undying": {},
+    "mortal": {"max_lifetime": 3 * DAY},
+    "inactive": {"max_inactivity": 3 * HOUR},
+    "both": {"max_lifetime": 3 * DAY, "max_inactivity": 4 * DAY},
+}
+limits = pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
 
 
 def explore(world: World, record: Callable[[str, object], None]) -> None:
@@ -350,24 +384,22 @@ def explore(world: World, record: Callable[[str, object], None]) -> None:
     sys.stdout.write(f"{Machine.examples} examples, {Machine.steps} operations compared\n")
 
 
-@LIFETIMES
-def test_memory(
-    max_lifetime: timedelta | None, record_property: Callable[[str, object], None]
-) -> None:
+@limits
+def test_memory(limits: dict[str, Any], record_property: Callable[[str, object], None]) -> None:
     """The memory store behaves like the model under any sequence of operations."""
     with asyncio.Runner() as runner:
-        explore(World(runner, MemoryStore(max_lifetime=max_lifetime)), record_property)
+        explore(World(runner, MemoryStore(**limits)), record_property)
 
 
-@LIFETIMES
+@limits
 def test_postgres(
     database_url: str,
     migrated_schema: str,
-    max_lifetime: timedelta | None,
+    limits: dict[str, Any],
     record_property: Callable[[str, object], None],
 ) -> None:
     """The PostgreSQL store behaves like the model under any sequence of operations."""
-    store = PostgresStore(database_url, schema=migrated_schema, max_lifetime=max_lifetime)
+    store = PostgresStore(database_url, schema=migrated_schema, **limits)
     conninfo = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
     with (
         psycopg.connect(conninfo, autocommit=True) as connection,

@@ -12,14 +12,19 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow, dict_row
 
-from pgsession.core.keys import digest
+from pgsession.core.keys import digest, key_digest
 
 TIMEOUT: Final = 20.0
 
 ROW = """
-SELECT session_data, extract(epoch FROM expire_date - clock_timestamp())::float8, period
+SELECT
+    session_data,
+    extract(epoch FROM expire_date - clock_timestamp())::float8,
+    period,
+    clock_timestamp() - created_on
 FROM session
 WHERE session_key = %s
+  AND verifier IS NOT DISTINCT FROM %s
 """
 
 LOCK = "SELECT FROM session WHERE session_key = %s FOR UPDATE"
@@ -44,7 +49,8 @@ AGED = """
 SELECT
     expire_date - %(by)s::interval AS expire_date,
     created_on - %(by)s::interval AS created_on,
-    seen_on - %(by)s::interval AS seen_on
+    seen_on - %(by)s::interval AS seen_on,
+    shown_on - %(by)s::interval AS shown_on
 FROM session
 WHERE session_key = %(digest)s
 """
@@ -52,7 +58,8 @@ AGE = """
 UPDATE session
 SET expire_date = %(expire_date)s,
     created_on = %(created_on)s,
-    seen_on = %(seen_on)s
+    seen_on = %(seen_on)s,
+    shown_on = %(shown_on)s
 WHERE session_key = %(digest)s
 """
 
@@ -65,6 +72,8 @@ class Row:
     #: Seconds until it expires.
     remaining: float
     granted: timedelta | None
+    #: Since it was generated.
+    age: timedelta
 
 
 class Witness:
@@ -92,8 +101,8 @@ class Witness:
             yield cls(conninfo, connection, name=f"{schema}_store")
 
     async def row(self, key: str) -> Row | None:
-        """Return the row stored under `key`."""
-        found = await (await self._connection.execute(ROW, (digest(key),))).fetchone()
+        """Return the row stored under `key`, which is the newest key of its session."""
+        found = await (await self._connection.execute(ROW, key_digest(key))).fetchone()
         return None if found is None else Row(*found)
 
     async def value(self, key: str) -> dict[str, Any] | None:
