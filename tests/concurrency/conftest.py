@@ -11,6 +11,7 @@ from psycopg import sql
 
 from pgsession import MemoryStore, PostgresStore, Store
 from pgsession.postgres.schema import migrate
+from pgsession.postgres.statements import text
 from tests.concurrency.witness import Witness
 
 
@@ -22,6 +23,12 @@ def race_schema(database_url: str) -> Iterator[str]:
     yield name
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def long_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements of the stores wait for a locked row until it is free, so races have an order."""
+    monkeypatch.setattr(text, "PATIENCE", 60.0)
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from pgsession.core.store import Written
 from tests.concurrency.visits import application, filling, key_in, visit
 from tests.concurrency.witness import TIMEOUT, Witness, eventually
 
+pytestmark = pytest.mark.usefixtures("long_patience")
+
 #: Blocks that may be held at once, in each process.
 MOST: Final = 16
 

@@ -22,6 +22,8 @@ from pgsession import (
 from tests.concurrency.visits import Gate, Work, application, filling, key_in, visit
 from tests.concurrency.witness import TIMEOUT, Witness
 
+pytestmark = pytest.mark.usefixtures("long_patience")
+
 #: Every commit fails: the server terminates the connection first.
 FAILING_COMMIT: Final = """
 CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS

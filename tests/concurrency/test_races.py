@@ -10,6 +10,8 @@ from pgsession import Changes, PostgresStore, SessionNotFoundError
 from pgsession.core.store import Written
 from tests.concurrency.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("long_patience")
+
 Operation: TypeAlias = Callable[[PostgresStore, str], Coroutine[Any, Any, object]]
 
 #: The statement of a sweep with its clock an hour ahead, so that it removes rows that

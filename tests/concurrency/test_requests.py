@@ -14,6 +14,8 @@ from pgsession import PostgresStore, Session, SessionMiddleware, SessionNotFound
 from tests.concurrency.visits import SECRET, Gate, Work, application, filling, key_in, visit
 from tests.concurrency.witness import Witness, eventually
 
+pytestmark = pytest.mark.usefixtures("long_patience")
+
 MINUTE: Final = timedelta(minutes=1)
 
 

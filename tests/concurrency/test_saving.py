@@ -9,6 +9,8 @@ from pgsession import Changes, PostgresStore, Session
 from tests.concurrency.visits import application, filling, idle, key_in, visit
 from tests.concurrency.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("long_patience")
+
 #: Blocks all writes to the table, including inserts.
 LOCK_TABLE: Final = "LOCK TABLE session IN SHARE MODE"
 

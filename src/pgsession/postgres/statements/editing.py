@@ -348,12 +348,11 @@ def _write(
     new_bound: str = _BOUND,
     patience: float | None = None,
 ) -> bytes:
-    patiently = wording.patiently() if patience is None else wording.patiently(patience)
     return wording.write(
         statement,
         offered=_OFFERED,
         edits=edits,
-        patiently=patiently,
+        patiently=wording.patiently(patience),
         changes=_CHANGES,
         fits=fits,
         fits_measured=_FITS_MEASURED,

@@ -81,8 +81,12 @@ class Wording:
                 )
         return condition
 
-    def patiently(self, seconds: float = PATIENCE) -> str:
-        """Return a condition that is true, and limits the time to wait for a lock."""
+    def patiently(self, seconds: float | None = None) -> str:
+        """Return a condition that is true, and limits the time to wait for a lock, to `PATIENCE`.
+
+        It is another time if `seconds` are given.
+        """
+        seconds = PATIENCE if seconds is None else seconds
         if not self.is_patient or self.is_distributed:
             return "true"
         return _PATIENTLY.format(milliseconds=round(seconds * 1000))
