@@ -82,7 +82,7 @@ STATEMENTS: Final = (
         ),
         (
             "tests/contract/test_renew.py::test_one_heir",
-            "tests/postgres/test_verifiers.py",
+            "tests/concurrency/test_verifiers.py::test_old_key[merge]",
         ),
     ),
     Mutant(
@@ -94,7 +94,7 @@ STATEMENTS: Final = (
                 "",
             ),
         ),
-        ("tests/contract/test_dead_keys.py", "tests/postgres/test_verifiers.py"),
+        ("tests/concurrency/test_verifiers.py::test_clear_behind_a_renewal",),
     ),
     Mutant(
         "two verifiers of one session share a statement",
@@ -110,7 +110,7 @@ STATEMENTS: Final = (
                 "if True",
             ),
         ),
-        ("tests/postgres/test_verifiers.py",),
+        ("tests/concurrency/test_verifiers.py::test_two_verifiers_at_once",),
     ),
     Mutant(
         "a row that was skipped is answered as dead",
@@ -121,7 +121,7 @@ STATEMENTS: Final = (
                 "if edit.size]",
             ),
         ),
-        ("tests/postgres/test_locked_rows.py",),
+        ("tests/concurrency/test_locked_rows.py::test_others_go_on[touch]",),
     ),
     Mutant(
         "statements wait for locked rows as long as they like",
@@ -132,7 +132,7 @@ STATEMENTS: Final = (
                 "        if self.is_patient:\n",
             ),
         ),
-        ("tests/postgres/test_locked_rows.py",),
+        ("tests/concurrency/test_locked_rows.py::test_no_connection",),
     ),
     Mutant(
         "parallel merges pass the limit",
@@ -143,7 +143,7 @@ STATEMENTS: Final = (
                 "      OR true\n",
             ),
         ),
-        ("tests/postgres/test_value_limits.py",),
+        ("tests/concurrency/test_value_limits.py::test_parallel_merges",),
     ),
     Mutant(
         "TAKE reads without locking",
@@ -165,7 +165,7 @@ STATEMENTS: Final = (
                 "",
             ),
         ),
-        ("tests/contract/test_lifetime.py",),
+        ("tests/contract/test_lifetime.py::test_touch",),
     ),
     Mutant(
         "the application's clock judges the expiry",
