@@ -45,8 +45,7 @@ class Uncommitted(MutableMapping[str, RowT]):
         self._written[digest] = row
 
     def __delitem__(self, digest: str) -> None:
-        if digest not in self:
-            raise KeyError(digest)
+        self[digest]  # as a dict does, for what is not there
         self._note(digest)
         self._written[digest] = None
 

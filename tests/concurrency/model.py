@@ -219,6 +219,13 @@ class Holder:
         """Whether the cookie expires so much earlier or later that another one is due."""
         return abs(self.remaining - self.cookie) * 10 >= self.period
 
+    def undo(self, before: Changes) -> None:
+        """Go back to what is stored, with the changes of `before` as the only unsaved."""
+        scratch = Model(ZERO, None, living={self.key: Living(self.loaded, ZERO, None, None)})
+        scratch.merge(self.key, before, None, granted=None)
+        self.content = deepcopy(scratch.living[self.key].value or {})
+        self.cleared = before.replaced
+
     def changes(self) -> Changes:
         """Return the changes to merge."""
         before = {} if self.cleared else self.loaded

@@ -61,6 +61,7 @@ changes = st.builds(
     Changes, set=values, removed=st.frozensets(names, max_size=2), replaced=st.booleans()
 ).filter(lambda it: not set(it.set) & set(it.removed))
 places = st.integers(min_value=0, max_value=7)
+actions = st.tuples(st.sampled_from(["assign", "save", "take", "reload"]), names, members)
 
 
 class Sessions(RuleBasedStateMachine):
@@ -295,6 +296,30 @@ class Sessions(RuleBasedStateMachine):
         self.agree(act(), expected)
 
     @precondition(lambda self: self.requests)
+    @rule(place=places, acts=st.lists(actions, max_size=5))
+    def fail_exclusively(self, place: int, acts: list[tuple[str, str, object]]) -> None:
+        binding, holder = self.request(place)
+
+        async def act() -> None:
+            async with binding.exclusive(HOUR):
+                holder.reload()
+                before = deepcopy(holder.changes())
+                with suppress(_EndedError):
+                    for action in acts:
+                        before = await _act_and_compare(binding, holder, action, before)
+                holder.undo(before)
+                raise ZeroDivisionError
+
+        try:
+            self.world.run(act())
+        except ZeroDivisionError:
+            _assert_same_value(binding.session, holder.content)
+        except SessionNotFoundError:
+            with pytest.raises(SessionNotFoundError):
+                holder.reload()
+        self._drop_if_ended(place)
+
+    @precondition(lambda self: self.requests)
     @rule(place=places, name=names)
     def take_from(self, place: int, name: str) -> None:
         binding, holder = self.request(place)
@@ -347,6 +372,35 @@ class Sessions(RuleBasedStateMachine):
         request = self.request(place)
         if request[1].ended:
             self.requests.remove(request)
+
+
+class _EndedError(Exception):
+    """The block has ended its session."""
+
+
+async def _act_and_compare(
+    binding: Binding, holder: Holder, action: tuple[str, str, object], before: Changes
+) -> Changes:
+    """Act in a block and in the model; return what is unsaved if the block raises afterwards."""
+    kind, name, member = action
+    match kind:
+        case "assign":
+            binding.session[name] = deepcopy(member)
+            holder.content[name] = deepcopy(member)
+        case "save":
+            await binding.save()
+            if holder.settle():
+                before = Changes()
+            if holder.ended:
+                raise _EndedError
+        case "take":
+            assert await binding.take(name, None) == holder.take(name)
+            kept = {each: before.set[each] for each in before.set if each != name}
+            before = Changes(kept, frozenset(before.removed) - {name}, before.replaced)
+        case "reload":
+            await binding.reload()
+            holder.reload()
+    return before
 
 
 def _assert_same_value(one: object, other: object) -> None:
