@@ -349,6 +349,8 @@ def _rebased(row: _Row, before: _Row, now: _Row) -> _Row:
     """Return `now` with the changes that led from `before` to `row`."""
     mine = {each.name: getattr(row, each.name) for each in fields(row)}
     changed = {name: it for name, it in mine.items() if it != getattr(before, name)}
+    if now.verifier != before.verifier:
+        raise SessionNotFoundError  # renewed meanwhile: the block's key is dead
     if "text" in changed and "replaced" not in changed:
         kept, found, members = (_members(each) for each in (now, before, row))
         for name in found.keys() - members.keys():

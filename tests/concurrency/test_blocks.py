@@ -1,10 +1,12 @@
 """`store.exclusive`: what its block may do, for how long, and beside how many others."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Final
 
+import psycopg
 import pytest
 
 from pgsession import (
@@ -18,8 +20,11 @@ from pgsession import (
     SettingsError,
     Store,
     StoreBusyError,
+    StoreUnavailableError,
 )
+from pgsession.core.keys import digest
 from pgsession.core.store import Written
+from pgsession.postgres.connections.locks import lock_number
 from tests.concurrency.visits import application, filling, key_in, visit
 from tests.concurrency.witness import TIMEOUT, Witness, eventually
 
@@ -362,6 +367,32 @@ async def test_idle_in_transaction(
         await held.merge(key, Changes(set={"n": 1}))
 
     assert await value(store, key) == {"n": 1}
+
+
+async def test_hung_process(make_store: Callable[..., PostgresStore], witness: Witness) -> None:
+    """If a process hangs in a block, the server ends the block and frees its lock."""
+    store = make_store(exclusive_limit=0.1, timeout=0.3)
+    key = await store.generate({})
+    taken = threading.Event()
+
+    def take_lock() -> None:
+        with psycopg.connect(witness.conninfo, application_name=witness.name) as connection:
+            number = lock_number(digest(key))
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (number,))
+            taken.set()
+
+    async def hang() -> None:
+        async with store.exclusive(key) as held:
+            await held.merge(key, Changes(set={"n": 1}))
+            waiting = asyncio.create_task(asyncio.to_thread(take_lock))
+            await witness.waiting(1)
+            assert taken.wait(TIMEOUT)  # in the event loop, which stands still meanwhile
+            await waiting
+
+    with pytest.raises(StoreUnavailableError):
+        await hang()
+
+    assert await value(store, key) == {}
 
 
 async def test_slow_holders(make_store: Callable[..., PostgresStore], witness: Witness) -> None:

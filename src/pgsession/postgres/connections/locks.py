@@ -43,7 +43,7 @@ _MOST: Final = 16
 #: connections of deeper levels only, so they never wait for each other in a circle.
 _LEVELS: Final = 3
 
-#: Seconds after which an idle one is closed.
+#: Every so many seconds one is closed that was idle for as long.
 _IDLE: Final = 10.0
 
 #: The longest idle time that PostgreSQL takes, in milliseconds.

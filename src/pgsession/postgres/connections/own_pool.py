@@ -65,7 +65,7 @@ class PoolSettings:
     prepared: bool | None
     #: How many connections are kept, however long they are idle.
     least: int = 1
-    #: Seconds after which others are closed, one at a time.
+    #: Every so many seconds one of the others is closed if it was idle for as long.
     idle: float = 600.0
 
 
