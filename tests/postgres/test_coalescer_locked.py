@@ -29,13 +29,15 @@ async def test_sent_again(wire: Wire) -> None:
     """A call whose row is locked is sent again until it gets another answer."""
     coalescer = wire.coalescer()
     [answer] = await set_apart(wire, coalescer, 1)
-    while wire.batches.count([1]) < 2:
-        await asyncio.sleep(0.01)
+    for _ in range(2):
+        wire.under_way.clear()
+        await wire.under_way.wait()
     assert not answer.done()
 
     wire.locked.clear()
 
     assert await answer == 10
+    assert wire.batches[:3] == [[1, 0], [1], [1]]
     assert wire.locked_rows.waiting == 0
 
 

@@ -1,6 +1,10 @@
 """The per-process memory of dead keys."""
 
+from pgsession.core.keys import KeyDigest
 from pgsession.postgres.dead_keys import MOST_REMEMBERED, REMEMBERED, DeadKeys
+
+K = KeyDigest("k", None)
+OTHER = KeyDigest("other", None)
 
 
 class Clock:
@@ -17,30 +21,41 @@ def test_remembered() -> None:
     clock = Clock()
     dead = DeadKeys(clock=clock)
 
-    dead.add("k")
+    dead.add(K)
 
-    assert "k" in dead
-    assert "other" not in dead
+    assert K in dead
+    assert OTHER not in dead
     clock.now = REMEMBERED - 0.001
-    assert "k" in dead
+    assert K in dead
     clock.now = REMEMBERED
-    assert "k" not in dead
+    assert K not in dead
     assert len(dead) == 0
+
+
+def test_verifiers() -> None:
+    """Two keys of one session are told apart: the one is dead, and the other is not."""
+    dead = DeadKeys(clock=Clock())
+
+    dead.add(KeyDigest("k", "v"))
+
+    assert KeyDigest("k", "v") in dead
+    assert KeyDigest("k", "w") not in dead
+    assert K not in dead
 
 
 def test_found_dead_again() -> None:
     """A key that is found dead again is remembered for the full time again."""
     clock = Clock()
     dead = DeadKeys(clock=clock)
-    dead.add("k")
-    dead.add("other")
+    dead.add(K)
+    dead.add(OTHER)
 
     clock.now = REMEMBERED / 2
-    dead.add("k")
+    dead.add(K)
 
     clock.now = REMEMBERED
-    assert "other" not in dead
-    assert "k" in dead
+    assert OTHER not in dead
+    assert K in dead
 
 
 def test_bounded() -> None:
@@ -48,11 +63,11 @@ def test_bounded() -> None:
     dead = DeadKeys(clock=Clock())
 
     for number in range(MOST_REMEMBERED + 500):
-        dead.add(str(number))
+        dead.add(KeyDigest(str(number), None))
 
     assert len(dead) == MOST_REMEMBERED
-    assert "499" not in dead
-    assert "500" in dead
+    assert KeyDigest("499", None) not in dead
+    assert KeyDigest("500", None) in dead
 
 
 def test_forgotten() -> None:
@@ -60,12 +75,12 @@ def test_forgotten() -> None:
     latter is counted.
     """
     dead = DeadKeys(clock=Clock())
-    for name in ("one", "other", "third"):
-        dead.add(name)
+    for key in (K, OTHER, KeyDigest("third", None)):
+        dead.add(key)
 
-    dead.forget("one")
-    assert "one" not in dead
-    assert "other" in dead
+    dead.forget(K)
+    assert K not in dead
+    assert OTHER in dead
     assert dead.changes == 0
 
     dead.forget()
