@@ -82,7 +82,7 @@ STATEMENTS: Final = (
         ),
         (
             "tests/contract/test_renew.py::test_one_heir",
-            "tests/concurrency/test_verifiers.py::test_old_key[merge]",
+            "tests/postgres/test_verifiers.py::test_old_key[1-merge]",
         ),
     ),
     Mutant(
@@ -94,7 +94,7 @@ STATEMENTS: Final = (
                 "",
             ),
         ),
-        ("tests/concurrency/test_verifiers.py::test_clear_behind_a_renewal",),
+        ("tests/postgres/test_verifiers.py::test_old_key[1-clear]",),
     ),
     Mutant(
         "two verifiers of one session share a statement",
@@ -110,7 +110,7 @@ STATEMENTS: Final = (
                 "if True",
             ),
         ),
-        ("tests/concurrency/test_verifiers.py::test_two_verifiers_at_once",),
+        ("tests/postgres/test_verifiers.py::test_two_verifiers_in_one_batch",),
     ),
     Mutant(
         "a row that was skipped is answered as dead",
@@ -121,7 +121,7 @@ STATEMENTS: Final = (
                 "if edit.size]",
             ),
         ),
-        ("tests/concurrency/test_locked_rows.py::test_others_go_on[touch]",),
+        ("tests/postgres/test_locked_rows.py::test_others_go_on[touch-1]",),
     ),
     Mutant(
         "statements wait for locked rows as long as they like",
@@ -132,7 +132,7 @@ STATEMENTS: Final = (
                 "        if self.is_patient:\n",
             ),
         ),
-        ("tests/concurrency/test_locked_rows.py::test_no_connection",),
+        ("tests/postgres/test_locked_rows.py::test_held_in_every_batch",),
     ),
     Mutant(
         "parallel merges pass the limit",
