@@ -121,7 +121,7 @@ STATEMENTS: Final = (
                 "if edit.size]",
             ),
         ),
-        ("tests/postgres/test_locked_rows.py::test_others_go_on[touch-1]",),
+        ("tests/postgres/test_locked_rows.py::test_answered_after_release[touch]",),
     ),
     Mutant(
         "statements wait for locked rows as long as they like",

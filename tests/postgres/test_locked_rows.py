@@ -151,7 +151,7 @@ async def test_others_go_on(
 
 async def test_held_in_every_batch(counted: PostgresStore, holder: Holder) -> None:
     """Calls of many held sessions wait beside each other, and hold no connection meanwhile."""
-    keys = [await counted.generate({"n": n}) for n in range(40)]
+    keys = [await counted.generate({"n": n, "kept": 1}) for n in range(40)]
     holder.hold(*keys[:30])
     waiting = [
         asyncio.ensure_future(each(counted, key))
