@@ -10,8 +10,8 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import Changes, Entry, SessionNotFoundError, Store
-from pgsession.core.period import Period, as_period
 from pgsession.core.keys import digest, new_key
+from pgsession.core.period import Period, as_period
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT
 from pgsession.core.value import DEFAULT_VALUE_LIMIT, JSON
 
