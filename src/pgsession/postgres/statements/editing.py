@@ -12,7 +12,7 @@ from psycopg.errors import LockNotAvailable
 
 from pgsession.errors import SessionError, ValueTooLargeError
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.connections.failures import translated
+from pgsession.postgres.connections.failures import Verdict, judge, translated
 from pgsession.postgres.locked_rows import LOCKED, Locked
 from pgsession.postgres.rows import Edit, Edited
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, batch, single
@@ -235,7 +235,13 @@ class Editing(Statements):
             _composed(group) for group in groups.values() if group[0].session_key not in written
         ]
         asked = [edit for edit in left if skipping or edit.size]  # of the others the key is dead
-        standing = await self._stand(connection, asked) if asked else {}
+        has_changed = bool(written)
+        try:
+            standing = await self._stand(connection, asked) if asked else {}
+        except psycopg.Error:
+            if not has_changed:
+                raise
+            standing = {edit.session_key: _UNKNOWN for edit in asked}
         answers: dict[str, deque[_Answer]] = {}
         for selector, group in groups.items():
             fits = standing.get(selector)
@@ -245,8 +251,11 @@ class Editing(Statements):
             elif fits[0]:
                 answers[selector] = deque([LOCKED] * len(group))
             else:
-                singly = await self._edit_singly(connection, group, skipping=skipping)
+                singly = await self._edit_singly(
+                    connection, group, skipping=skipping, has_changed=has_changed
+                )
                 answers[selector] = deque(singly)
+                has_changed = has_changed or any(isinstance(each, Edited) for each in singly)
         return answers
 
     async def _update_all(
@@ -272,11 +281,11 @@ class Editing(Statements):
         return {selector: (fits, fits_measured) for selector, fits, fits_measured in rows}
 
     async def _edit_singly(
-        self, connection: Connection, edits: Sequence[Edit], *, skipping: bool
+        self, connection: Connection, edits: Sequence[Edit], *, skipping: bool, has_changed: bool
     ) -> list[_Answer]:
         """Apply the edits of one key one by one, each measured.
 
-        It raises nothing: the rest of the batch is committed.
+        If the batch has changed anything, it raises nothing: that is committed.
         """
         answers: list[_Answer] = []
         for edit in edits:
@@ -285,7 +294,13 @@ class Editing(Statements):
             except LockNotAvailable:
                 answers.append(LOCKED)
             except psycopg.Error as error:
-                answers.append(translated(error))
+                if judge(error) not in _UNDONE:
+                    answers.append(translated(error))
+                elif has_changed:
+                    answers.append(LOCKED)
+                else:
+                    raise
+            has_changed = has_changed or isinstance(answers[-1], Edited)
         return answers
 
     async def _edit_measured(
@@ -300,6 +315,12 @@ class Editing(Statements):
             return None
         return LOCKED if fits[1] else ValueTooLargeError(_TOO_LARGE)
 
+
+#: What is not known of an edit: its row is asked again, as if it was locked.
+_UNKNOWN: Final = (True, True)
+
+#: A statement that fails so was not executed. Alone in its batch it is tried again at once.
+_UNDONE: Final = frozenset({Verdict.STALE, Verdict.ROLLED_BACK, Verdict.ASTRAY})
 
 #: As `Edited._make`, but faster: it runs once for each session that is changed.
 _edited: Final = partial(tuple.__new__, Edited)
