@@ -1,6 +1,7 @@
 """Renewing gives a session a new key, and the old key stops working at once."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -18,13 +19,16 @@ async def read(store: Store, key: str) -> Entry:
 
 
 async def test_new_key(store: Store) -> None:
-    """A renewal returns a different key with the usual shape."""
+    """A renewal returns another key of the same selector, with a verifier of its own."""
     key = await store.generate()
 
     renewed = await store.renew(key)
+    again = await store.renew(renewed)
 
-    assert renewed != key
-    assert re.fullmatch(r"[A-Za-z0-9_-]{40}", renewed)
+    assert len({key, renewed, again}) == 3
+    for each in (renewed, again):
+        assert re.fullmatch(r"[A-Za-z0-9_-]{40}\.[A-Za-z0-9_-]{32}", each)
+        assert each.partition(".")[0] == key
 
 
 async def test_value(store: Store) -> None:
@@ -57,6 +61,32 @@ async def test_old_key(store: Store) -> None:
     await store.renew(key)
 
     assert await store.get(key) is None
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        pytest.param(lambda _, last: last[:40], id="selector"),
+        pytest.param(lambda _, last: last[:-1] + ("A" if last[-1] != "A" else "B"), id="other"),
+        pytest.param(lambda _, last: last[:41], id="no verifier"),
+        pytest.param(lambda first, _: first, id="older verifier"),
+        pytest.param(lambda _, last: f"{last}.0", id="longer"),
+        pytest.param(lambda _, last: last.replace(".", "_"), id="no dot"),
+    ],
+)
+async def test_wrong_verifier(store: Store, forge: Callable[[str, str], str]) -> None:
+    """The session is opened by the key with its verifier, and by no other of its selector."""
+    first = await store.renew(await store.generate({"user": "ann"}))
+    last = await store.renew(first)
+    forged = forge(first, last)
+
+    assert await store.get(forged) is None
+    assert await store.get_newest([forged]) is None
+    with pytest.raises(SessionNotFoundError):
+        await store.merge(forged, Changes(set={"eve": 1}))
+    assert await store.take(forged, "user") is None
+    assert await store.clear(forged)
+    assert (await read(store, last)).value == {"user": "ann"}
 
 
 async def test_changes(store: Store) -> None:
