@@ -8,11 +8,13 @@
 -- Locks:  ACCESS EXCLUSIVE on session, for some milliseconds: no row is written anew. And
 --         the advisory lock 123589619970931, as in 0001.
 -- Beside: no. Stop old processes first: they would open a session with the key from before
---         its login. Their statements fail on this table, as final_date is gone. The way
---         back is a backup.
+--         its login. Here they can neither read nor change a session, as final_date is
+--         gone. (take, clear and the sweep, which never read it, still find a row by its
+--         session_key.) The way back is a backup.
 -- Fails:  and changes nothing, where session has a column named verifier, key_number,
 --         shown_on, seen_on or size_bound already, or where a view needs final_date. Rename
---         or drop these first.
+--         or drop these first. An index, a CHECK or statistics of your own on final_date
+--         go with it.
 
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
@@ -36,7 +38,7 @@ BEGIN
         ADD COLUMN key_number pg_catalog.int4 NOT NULL DEFAULT 0,
         ADD COLUMN shown_on timestamp with time zone,
         ADD COLUMN seen_on timestamp with time zone NOT NULL DEFAULT pg_catalog.now(),
-        ADD COLUMN size_bound pg_catalog.int4;
+        ADD COLUMN size_bound pg_catalog.int8;
 END
 $$;
 

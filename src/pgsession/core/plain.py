@@ -106,8 +106,10 @@ def _check_integers(nodes: list[Any], budget: Budget) -> list[Any] | None:
 def _check_floats(nodes: list[Any], budget: Budget) -> list[Any] | None:
     budget.spend(3 * len(nodes))
     for each in nodes:
-        if not (_SMALL <= each < _LARGE or -_LARGE < each <= -_SMALL):
-            return None  # also 0.0, which may be negative
+        if not (_SMALL <= each < _LARGE or -_LARGE < each <= -_SMALL) and (
+            each or math.copysign(1.0, each) < 0  # a negative zero is stored as zero
+        ):
+            return None
     return []
 
 

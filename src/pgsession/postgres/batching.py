@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-from psycopg.errors import UniqueViolation
-
 from pgsession.core.keys import KeyDigest
-from pgsession.errors import SessionError, StoreUnavailableError
+from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.dedicated import Dedicated
-from pgsession.postgres.connections.failures import LockedRowError
+from pgsession.postgres.connections.failures import LockedRowError, StatementCanceledError
 from pgsession.postgres.connections.runner import Runner
+from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
 from pgsession.postgres.rows import Draft, Edit, Edited, Row
+from pgsession.postgres.statements.editing import Editing
+from pgsession.postgres.statements.inserting import insert_once
 from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.table import Table
 
@@ -43,6 +44,10 @@ _AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
 _Call: TypeAlias = Callable[[_CallT], Awaitable[_AnswerT]]
 _Work: TypeAlias = Callable[[Connection, Sequence[_CallT]], Awaitable[Sequence[_AnswerT]]]
 _Answers: TypeAlias = Sequence[_AnswerT | Locked | SessionError]
+
+
+#: Sends a batch; True if it skips locked rows.
+_Attempt: TypeAlias = Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]]
 
 
 class _LockingWork(Protocol[_CallT_contra, _AnswerT_co]):
@@ -88,8 +93,8 @@ class Batches:
         self.calls: Calls = Calls(
             fetch=self._reading(reading.fetch),
             fetch_newest=self._reading(reading.fetch_newest, size=1),
-            insert=self._coalesced(self._insert),
-            edit=self._locking(table.editing.edit, idempotent=False),
+            insert=self._coalesced(partial(self._send, self._insert)),
+            edit=self._coalesced(partial(self._send, self._edit)),
             renumber=self._reading(table.numbering.renumber, size=1, idempotent=False),
             delete=self._locking(removing.delete, idempotent=True),
             delete_together=self._locking(removing.delete_together, idempotent=True, size=1),
@@ -115,15 +120,25 @@ class Batches:
     def _locking(
         self, work: _LockingWork[_CallT, _AnswerT], *, idempotent: bool, size: int = _SIZE
     ) -> _Call[_CallT, _AnswerT]:
-        return self._coalesced(partial(self._send, work, idempotent), size=size)
+        """Return the call of a statement that may find its rows locked."""
+        runner = self._runner
+
+        def attempt(calls: Sequence[_CallT], skipping: bool) -> Awaitable[_Answers[_AnswerT]]:  # noqa: FBT001
+            return runner.run(partial(work, skipping=skipping), calls, idempotent=idempotent)
+
+        return self._coalesced(partial(self._send, attempt), size=size)
+
+    async def _edit(self, edits: Sequence[Edit], skipping: bool) -> _Answers[Edited | None]:  # noqa: FBT001
+        run = partial(self._runner.run, idempotent=False)
+        return await make_edits(edits, self._table.editing, run, skipping=skipping)
 
     async def _insert(self, drafts: Sequence[Draft], skipping: bool) -> _Answers[None]:  # noqa: FBT001
-        return await self._send(_Insertion(self._table), True, drafts, skipping)  # noqa: FBT003
+        work = partial(insert_once, self._table.inserting, skipping=skipping)
+        return await self._runner.run(work, drafts)
 
     async def _send(
         self,
-        work: _LockingWork[_CallT, _AnswerT],
-        idempotent: bool,  # noqa: FBT001 - bound by position
+        attempt: _Attempt[_CallT, _AnswerT],
         calls: Sequence[_CallT],
         skipping: bool,  # noqa: FBT001 - bound by position
     ) -> _Answers[_AnswerT]:
@@ -133,13 +148,13 @@ class Batches:
         """
         if not skipping:
             try:
-                return await self._runner.run(work, calls, idempotent=idempotent)
-            except LockedRowError:
-                pass
-        return await self._send_skipping(work, calls, idempotent=idempotent)
+                return await attempt(calls, False)  # noqa: FBT003
+            except (LockedRowError, StatementCanceledError):
+                pass  # a statement_timeout may be shorter than the wait for a lock
+        return await self._send_skipping(attempt, calls)
 
     async def _send_skipping(
-        self, work: _LockingWork[_CallT, _AnswerT], calls: Sequence[_CallT], *, idempotent: bool
+        self, attempt: _Attempt[_CallT, _AnswerT], calls: Sequence[_CallT]
     ) -> _Answers[_AnswerT]:
         """Send a batch that skips locked rows. What has to wait nevertheless is sent alone.
 
@@ -147,15 +162,14 @@ class Batches:
         """
         if len(calls) == 1 or not self._table.is_distributed:
             try:
-                skip = partial(work, skipping=True)
-                return await self._runner.run(skip, calls, idempotent=idempotent)
+                return await attempt(calls, True)  # noqa: FBT003
             except LockedRowError:
                 if len(calls) == 1:
                     return [LOCKED]
         answers: list[_AnswerT | Locked | SessionError] = []
         for call in calls:
             try:
-                answers += await self._send_skipping(work, [call], idempotent=idempotent)
+                answers += await self._send_skipping(attempt, [call])
             except StoreUnavailableError:
                 raise
             except SessionError as error:
@@ -188,7 +202,7 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
         fetch=partial(call, table.reading.fetch),
         fetch_newest=partial(call, table.reading.fetch_newest),
         insert=partial(call, table.inserting.insert),
-        edit=partial(call, table.editing.edit),
+        edit=partial(_edit_alone, connection, table.editing),
         renumber=partial(call, table.numbering.renumber),
         delete=partial(call, removing.delete),
         delete_together=partial(call, removing.delete_together),
@@ -197,34 +211,15 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
     )
 
 
-async def _call_alone(connection: Dedicated, work: _Work[Any, Any], call: object) -> Any:  # noqa: ANN401 - the answer of any statement
-    [answer] = await connection.run(work, [call])
+async def _edit_alone(connection: Dedicated, editing: Editing, edit: Edit) -> Edited | None:
+    [answer] = await make_edits([edit], editing, connection.run)
     if isinstance(answer, SessionError):
         raise answer
-    if answer is LOCKED:
-        raise StoreUnavailableError("The session is being changed by others. Try again.")
+    if isinstance(answer, Locked):
+        raise StoreBusyError("The session is being changed by others. Try again.")
     return answer
 
 
-class _Insertion:
-    """Makes rows once, however often it is tried.
-
-    Keys are random, so a second attempt that finds one taken has found the row
-    that the first attempt made.
-    """
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._is_second = False
-
-    async def __call__(
-        self, connection: Connection, calls: Sequence[Draft], *, skipping: bool = False
-    ) -> Sequence[None]:
-        try:
-            return await self._table.inserting.insert(connection, calls, skipping=skipping)
-        except UniqueViolation:
-            if not self._is_second:
-                raise
-            return [None] * len(calls)
-        finally:
-            self._is_second = True
+async def _call_alone(connection: Dedicated, work: _Work[Any, Any], call: object) -> Any:  # noqa: ANN401 - the answer of any statement
+    [answer] = await connection.run(work, [call])
+    return answer

@@ -203,7 +203,7 @@ class Coalescer(Generic[CallT, AnswerT]):
                 if isinstance(found, Locked):
                     self._set_apart(waiting)
                 elif isinstance(found, SessionError):
-                    answer.set_exception(found)
+                    _fail(answer, found)
                 else:
                     answer.set_result(found)
 

@@ -24,7 +24,7 @@ COLUMNS: Final = {
     "key_number": "int4",
     "shown_on": "timestamptz",
     "seen_on": "timestamptz",
-    "size_bound": "int4",
+    "size_bound": "int8",
 }
 
 #: The columns that the table of an older application has. One without them is another table.

@@ -72,6 +72,10 @@ class LockedRowError(StoreBusyError):
     """
 
 
+class StatementCanceledError(StoreUnavailableError):
+    """The server canceled the statement, which has changed nothing."""
+
+
 #: By SQLSTATE: our error, and its text, where the server cannot answer now.
 _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
     "25006": (
@@ -83,7 +87,7 @@ _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
         "Another transaction held the session for too long (SQLSTATE 55P03). Try again.",
     ),
     "57014": (
-        StoreUnavailableError,
+        StatementCanceledError,
         (
             "The database canceled a statement, probably because of a statement_timeout that the "
             "role, the database or the server sets (SQLSTATE 57014)."

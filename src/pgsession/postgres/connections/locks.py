@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from pgsession.errors import (
     HeldTooLongError,
@@ -61,6 +62,12 @@ _WAIT: Final = sql.SQL("SELECT pg_catalog.pg_advisory_xact_lock({})")
 
 #: The identities of the `Locks` in whose blocks the caller is.
 _WITHIN: Final[ContextVar[tuple[int, ...]]] = ContextVar("pgsession exclusive", default=())
+
+#: What a block says at its end if the application has caught the error of one of its statements.
+_FAILED: Final = (
+    "A statement of the exclusive block has failed, so nothing of the block was committed. Let the "
+    "error of a call in a block end it."
+)
 
 
 def lock_number(digest: str) -> int:
@@ -126,6 +133,8 @@ class Locks:
                         _WITHIN.set(within)  # not reset: another task may end the block
                         progress.enter(_Stage.ENDING, self._timeout)
                     progress.check()
+                    if connection.pgconn.transaction_status == TransactionStatus.INERROR:
+                        raise StoreUnavailableError(_FAILED)
         except (psycopg.Error, TimeoutError) as error:
             if raised is None or progress.interruptions:
                 raised = progress.failure(error)

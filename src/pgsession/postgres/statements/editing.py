@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
-import psycopg
-from psycopg.errors import LockNotAvailable
-
-from pgsession.errors import SessionError, ValueTooLargeError
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.connections.failures import Verdict, judge, translated
-from pgsession.postgres.locked_rows import LOCKED, Locked
 from pgsession.postgres.rows import Edit, Edited
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, batch, single
-
-#: What became of an edit: it is done, its key is dead, its row is locked, or it is refused.
-_Answer: TypeAlias = Edited | Locked | SessionError | None
 
 # Many members are looked up in an object, as the operator would compare each with each.
 _OFFERED: Final = """
@@ -33,7 +23,7 @@ WITH offered AS MATERIALIZED (
             THEN pg_catalog.jsonb_object(e.removed, e.removed)
         END AS many_removed,
         e.replaced,
-        coalesce(e.size, 0) AS size,
+        coalesce(e.size, 0::pg_catalog.int8) AS size,
         e.granted,
         pg_catalog.make_interval(secs => e.own) AS period,
         e.seconds,
@@ -63,8 +53,8 @@ _BOUND: Final = """CASE
         WHEN o.replaced THEN o.size
         ELSE coalesce(
             s.size_bound,
-            pg_catalog.octet_length(s.session_data::pg_catalog.text),
-            2
+            pg_catalog.octet_length(s.session_data::pg_catalog.text)::pg_catalog.int8,
+            2::pg_catalog.int8
         ) OPERATOR(pg_catalog.+) o.size
     END"""
 
@@ -76,9 +66,12 @@ _FITS: Final = """(
 _MEASURE: Final = "pg_catalog.octet_length(({merged})::pg_catalog.text)"
 
 # A session that is above the limit, as that was lowered, takes what does not make it larger.
-_FITS_MEASURED: Final = """{measure} OPERATOR(pg_catalog.<=) greatest(
-      {limit},
-      pg_catalog.octet_length(s.session_data::pg_catalog.text)
+_FITS_MEASURED: Final = """(
+      o.size OPERATOR(pg_catalog.=) 0
+      OR {measure} OPERATOR(pg_catalog.<=) greatest(
+          {limit},
+          pg_catalog.octet_length(s.session_data::pg_catalog.text)
+      )
   )"""
 
 # The period is the row's own, and not the one that a request has loaded: another request may
@@ -139,13 +132,20 @@ FROM {table} AS s
 JOIN offered AS o ON {matching}{direct}
 """
 
+_VERIFIERS: Final = """
+SELECT s.session_key::pg_catalog.text, s.verifier::pg_catalog.text
+FROM {table} AS s
+WHERE s.session_key
+    OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))
+"""
+
 _EDITS: Final = """pg_catalog.jsonb_to_recordset(%s::pg_catalog.jsonb) AS e (
     session_key pg_catalog.text,
     verifier pg_catalog.text,
     changed pg_catalog.jsonb,
     removed pg_catalog.text[],
     replaced pg_catalog.bool,
-    size pg_catalog.int4,
+    size pg_catalog.int8,
     seconds pg_catalog.float8,
     granted pg_catalog.bool,
     own pg_catalog.float8,
@@ -159,7 +159,7 @@ _EDIT: Final = """(
         %(changed)s::pg_catalog.jsonb AS changed,
         %(removed)s::pg_catalog.text[] AS removed,
         %(replaced)s::pg_catalog.bool AS replaced,
-        %(size)s::pg_catalog.int4 AS size,
+        %(size)s::pg_catalog.int8 AS size,
         %(seconds)s::pg_catalog.float8 AS seconds,
         %(granted)s::pg_catalog.bool AS granted,
         %(own)s::pg_catalog.float8 AS own,
@@ -171,12 +171,20 @@ _DIRECT: Final = """
   AND s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text"""
 
 
+class Standing(NamedTuple):
+    """What is known of a living row that an edit has not changed."""
+
+    session_key: str
+    #: Whether the edit fits, as far as it is estimated, and as it is measured.
+    fits: bool
+    fits_measured: bool
+
+
 class Editing(Statements):
     """Changes rows.
 
-    No statement has two edits that may match one row: of those with one
-    selector and different verifiers only the first is sent, and the others are
-    answered with `LOCKED`.
+    No call may have two edits of one session, whatever their verifiers are: a
+    statement that finds two changes for one row makes only one of them.
     """
 
     def reword(self, wording: Wording) -> None:
@@ -195,168 +203,57 @@ class Editing(Statements):
         self._update_measured_free = measuring(_UPDATE_FREE, patience=SHORT_PATIENCE)
         self._standing = write(_STANDING)
         self._standing_one = write(_STANDING, edits=_EDIT, direct=_DIRECT)
+        self._verifiers = wording.write(_VERIFIERS)
 
-    async def edit(
+    async def update(
         self, connection: Connection, edits: Sequence[Edit], *, skipping: bool = False
-    ) -> Sequence[_Answer]:
-        """Apply edits, those of one key in order; tell of each what became of it.
+    ) -> Sequence[Edited | None]:
+        """Make edits; None for those that are not made.
 
-        An edit that would take its session past the limit is refused alone, with
-        `ValueTooLargeError` as its answer. With `skipping` rows that are locked
-        are left out, and answered with `LOCKED`.
+        Their keys are dead, or their sessions would become too large, as far as
+        that is estimated, or with `skipping` their rows are locked.
         """
-        if len({edit.session_key for edit in edits}) == len(edits):  # nearly always
-            written = await self._update_all(connection, edits, skipping=skipping)
-            if len(written) == len(edits):
-                return [written[edit.session_key] for edit in edits]
-            groups = {edit.session_key: [edit] for edit in edits}
-        else:
-            groups = _grouped(edits)
-            composed = list(map(_composed, groups.values()))
-            written = await self._update_all(connection, composed, skipping=skipping)
-        answers = await self._answers(connection, groups, written, skipping=skipping)
-        return [
-            answers[edit.session_key].popleft()
-            if edit.verifier == groups[edit.session_key][0].verifier
-            else LOCKED
-            for edit in edits
-        ]
-
-    async def _answers(
-        self,
-        connection: Connection,
-        groups: dict[str, list[Edit]],
-        written: dict[str, Edited],
-        *,
-        skipping: bool,
-    ) -> dict[str, deque[_Answer]]:
-        """Return the answers to the edits of each selector, given those that were written."""
-        left = [
-            _composed(group) for group in groups.values() if group[0].session_key not in written
-        ]
-        asked = [edit for edit in left if skipping or edit.size]  # of the others the key is dead
-        has_changed = bool(written)
-        try:
-            standing = await self._stand(connection, asked) if asked else {}
-        except psycopg.Error:
-            if not has_changed:
-                raise
-            standing = {edit.session_key: _UNKNOWN for edit in asked}
-        answers: dict[str, deque[_Answer]] = {}
-        for selector, group in groups.items():
-            fits = standing.get(selector)
-            if fits is None:
-                answer = written.get(selector)
-                answers[selector] = deque(None if late else answer for late in _late(group))
-            elif fits[0]:
-                answers[selector] = deque([LOCKED] * len(group))
-            else:
-                singly = await self._edit_singly(
-                    connection, group, skipping=skipping, has_changed=has_changed
-                )
-                answers[selector] = deque(singly)
-                has_changed = has_changed or any(isinstance(each, Edited) for each in singly)
-        return answers
-
-    async def _update_all(
-        self, connection: Connection, edits: Sequence[Edit], *, skipping: bool
-    ) -> dict[str, Edited]:
         if len(edits) == 1:
             statement = self._update_one_free if skipping else self._update_one
             cursor = await self._locking(connection, statement, single(edits[0]), skipping=skipping)
         else:
             statement = self._update_free if skipping else self._update
             cursor = await self._locking(connection, statement, (batch(edits),), skipping=skipping)
-        rows = await cursor.fetchall()
-        return {row[0]: _edited(row) for row in rows}
+        written = {row[0]: _edited(row) for row in await cursor.fetchall()}
+        return [written.get(edit.session_key) for edit in edits]
 
-    async def _stand(
+    async def update_measured(
+        self, connection: Connection, edits: Sequence[Edit], *, skipping: bool = False
+    ) -> Sequence[Edited | None]:
+        """Make one edit as `update` does, but measure whether it fits."""
+        (edit,) = edits
+        statement = self._update_measured_free if skipping else self._update_measured
+        cursor = await self._locking(connection, statement, single(edit), skipping=skipping)
+        row = await cursor.fetchone()
+        return [None if row is None else _edited(row)]
+
+    async def stand(
         self, connection: Connection, edits: Sequence[Edit]
-    ) -> dict[str, tuple[bool, bool]]:
-        """Return the selectors that live, each with whether its edit fits: as estimated, really."""
+    ) -> Sequence[Standing | None]:
+        """Tell of edits that were not made whether they fit, or None for a dead key."""
         if len(edits) == 1:
             rows = await self._rows(connection, self._standing_one, single(edits[0]))
         else:
             rows = await self._rows(connection, self._standing, (batch(edits),))
-        return {selector: (fits, fits_measured) for selector, fits, fits_measured in rows}
+        found = {row[0]: Standing(*row) for row in rows}
+        return [found.get(edit.session_key) for edit in edits]
 
-    async def _edit_singly(
-        self, connection: Connection, edits: Sequence[Edit], *, skipping: bool, has_changed: bool
-    ) -> list[_Answer]:
-        """Apply the edits of one key one by one, each measured.
+    async def verifiers(
+        self, connection: Connection, selectors: Sequence[str]
+    ) -> Sequence[str | None]:
+        """Return the verifiers of rows, or None for a row that has none or is not there."""
+        rows = await self._rows(connection, self._verifiers, (",".join(selectors),))
+        found: dict[str, str | None] = dict(rows)
+        return list(map(found.get, selectors))
 
-        If the batch has changed anything, it raises nothing: that is committed.
-        """
-        answers: list[_Answer] = []
-        for edit in edits:
-            try:
-                answers.append(await self._edit_measured(connection, edit, skipping=skipping))
-            except LockNotAvailable:
-                answers.append(LOCKED)
-            except psycopg.Error as error:
-                if judge(error) not in _UNDONE:
-                    answers.append(translated(error))
-                elif has_changed:
-                    answers.append(LOCKED)
-                else:
-                    raise
-            has_changed = has_changed or isinstance(answers[-1], Edited)
-        return answers
-
-    async def _edit_measured(
-        self, connection: Connection, edit: Edit, *, skipping: bool
-    ) -> _Answer:
-        statement = self._update_measured_free if skipping else self._update_measured
-        cursor = await self._locking(connection, statement, single(edit), skipping=skipping)
-        if row := await cursor.fetchone():
-            return _edited(row)
-        fits = (await self._stand(connection, [edit])).get(edit.session_key)
-        if fits is None:
-            return None
-        return LOCKED if fits[1] else ValueTooLargeError(_TOO_LARGE)
-
-
-#: What is not known of an edit: its row is asked again, as if it was locked.
-_UNKNOWN: Final = (True, True)
-
-#: A statement that fails so was not executed. Alone in its batch it is tried again at once.
-_UNDONE: Final = frozenset({Verdict.STALE, Verdict.ROLLED_BACK, Verdict.ASTRAY})
 
 #: As `Edited._make`, but faster: it runs once for each session that is changed.
 _edited: Final = partial(tuple.__new__, Edited)
-
-_TOO_LARGE: Final = (
-    "The session would be larger than value_limit, as other requests have added to it. Keep large "
-    "data in a table of its own and its key in the session."
-)
-
-
-def _grouped(edits: Iterable[Edit]) -> dict[str, list[Edit]]:
-    """Return the edits of each selector that have the verifier of its first edit, in order."""
-    groups: dict[str, list[Edit]] = {}
-    for edit in edits:
-        group = groups.setdefault(edit.session_key, [])
-        if not group or group[0].verifier == edit.verifier:
-            group.append(edit)
-    return groups
-
-
-def _composed(group: Sequence[Edit]) -> Edit:
-    """Return one edit that does what those of one key would do, up to the one that ends it."""
-    composed = group[0]
-    for edit in group[1:]:
-        if composed.is_last:
-            break
-        composed = composed.then(edit)
-    return composed
-
-
-def _late(group: Sequence[Edit]) -> Iterable[bool]:
-    """Tell of each edit whether the key was dead by then, because of one before it."""
-    is_over = False
-    for edit in group:
-        yield is_over
-        is_over = is_over or edit.is_last
 
 
 def _write(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from psycopg.errors import InternalError_, UniqueViolation
+
 from pgsession.errors import SchemaError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.rows import Draft
@@ -17,7 +19,7 @@ SELECT
     d.session_data,
     pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => d.seconds),
     CASE WHEN d.granted THEN pg_catalog.make_interval(secs => d.seconds) END,
-    coalesce(d.size, 0)
+    coalesce(d.size, 0::pg_catalog.int8)
 FROM {drafts}
 WHERE {patiently}
 """
@@ -29,7 +31,7 @@ _DRAFTS: Final = """pg_catalog.jsonb_to_recordset(%s::pg_catalog.jsonb) AS d (
     session_data pg_catalog.jsonb,
     seconds pg_catalog.float8,
     granted pg_catalog.bool,
-    size pg_catalog.int4
+    size pg_catalog.int8
 )"""
 
 _DRAFT: Final = """(
@@ -38,8 +40,16 @@ _DRAFT: Final = """(
         %(session_data)s::pg_catalog.jsonb AS session_data,
         %(seconds)s::pg_catalog.float8 AS seconds,
         %(granted)s::pg_catalog.bool AS granted,
-        %(size)s::pg_catalog.int4 AS size
+        %(size)s::pg_catalog.int8 AS size
 ) AS d"""
+
+
+_COUNT: Final = """
+SELECT pg_catalog.count(*)
+FROM {table} AS s
+WHERE s.session_key
+    OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))
+"""
 
 
 class Inserting(Statements):
@@ -52,6 +62,7 @@ class Inserting(Statements):
         self._insert_one = wording.write(_INSERT, drafts=_DRAFT, patiently=patiently)
         self._insert_briefly = wording.write(_INSERT, drafts=_DRAFTS, patiently=briefly)
         self._insert_one_briefly = wording.write(_INSERT, drafts=_DRAFT, patiently=briefly)
+        self._count = wording.write(_COUNT)
 
     async def insert(
         self, connection: Connection, drafts: Sequence[Draft], *, skipping: bool = False
@@ -71,3 +82,31 @@ class Inserting(Statements):
                 "out; drop it."
             )
         return [None] * len(drafts)
+
+    async def are_there(self, connection: Connection, drafts: Sequence[Draft]) -> bool:
+        """Tell whether all these rows exist."""
+        selectors = ",".join(draft.session_key for draft in drafts)
+        [(count,)] = await self._rows(connection, self._count, (selectors,))
+        return bool(count == len(drafts))
+
+
+async def insert_once(
+    inserting: Inserting,
+    connection: Connection,
+    drafts: Sequence[Draft],
+    *,
+    skipping: bool = False,
+) -> Sequence[None]:
+    """Make rows once, however often it is tried.
+
+    An earlier attempt may have made them, though its answer was lost. Keys are
+    random, so rows that have them are these.
+    """
+    try:
+        return await inserting.insert(connection, drafts, skipping=skipping)
+    except (UniqueViolation, InternalError_):  # Citus reports a batch's duplicate as the latter
+        if not connection.autocommit:
+            await connection.rollback()
+        if not await inserting.are_there(connection, drafts):
+            raise
+    return [None] * len(drafts)

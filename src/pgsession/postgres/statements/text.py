@@ -37,7 +37,7 @@ from pgsession.postgres.table_name import TableName
 PATIENCE: Final = 0.1
 
 #: The same where a statement skips locked rows. A foreign key may still make it wait.
-SHORT_PATIENCE: Final = 0.01
+SHORT_PATIENCE: Final = 0.002
 
 # A limit of the role's or the database's does not count. It ends with the statement.
 _PATIENTLY: Final = (
