@@ -83,10 +83,34 @@ class Binding(Operations):
                     self._policy.extension_pause.begin(error)
                     return None
             if extend and self._is_behind():
+                if not await self._announce_cookie():
+                    return None
                 self._cookie_due = True
         if not self._cookie_due or not await self._is_still_alive():
             return None
         return self._set_cookie()
+
+    async def _announce_cookie(self) -> bool:
+        """Extend the session before a cookie is set again, if its number may be raised meanwhile.
+
+        The number is not raised within the grace after that, so this cookie cannot
+        arrive after one with the next number. Return False if no cookie can be set.
+        """
+        policy, key = self._policy, self._key
+        if key is None or self._is_extended or not (policy.rotation.every or self._number):
+            return True
+        try:
+            async with self._hold_task_lock():
+                written = await policy.store.touch(key, period=self.default_period)
+        except SessionNotFoundError:
+            self._lose()
+            return False
+        except StoreUnavailableError as error:
+            policy.extension_pause.begin(error)
+            return False  # the next response sets the cookie
+        self._note_written(written)
+        self._note_extended(self.session.granted or self.default_period)
+        return True
 
     async def _is_still_alive(self) -> bool:
         """Return False if another request has ended or renewed the session since it was loaded.

@@ -42,6 +42,8 @@ class SessionRow(RowCookie):
     _lost: bool = False
     #: What the handler stored is not kept, as the request is of another site.
     _is_dropped: bool = False
+    #: This request has extended the session, or begun it.
+    _is_extended: bool = False
     #: True once the response has started: no cookie can be set any more.
     started: bool = False
 
@@ -107,8 +109,7 @@ class SessionRow(RowCookie):
             self._lose()
             raise
         if written is not None:
-            self._note_number(written.number)
-            session.note_granted(written.granted)
+            self._note_written(written)
         if period is not None and self._key is not None:
             self._note_extended(session.granted or period)
         session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
@@ -187,8 +188,13 @@ class SessionRow(RowCookie):
         self._note_number(entry.number)
         self._as_of = time.monotonic()
 
+    def _note_written(self, written: Written) -> None:
+        self._note_number(written.number)
+        self.session.note_granted(written.granted)
+
     def _note_extended(self, period: timedelta) -> None:
         """Record that the row now expires `period` from now, or at the end of its lifetime."""
+        self._is_extended = True
         now = time.monotonic()
         if self._lifetime is not None:
             self._lifetime -= timedelta(seconds=now - self._as_of)
