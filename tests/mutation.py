@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pgsession.postgres.embedded import embedded_server
 from tests.mutants.blocks import BLOCKS
+from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
@@ -55,7 +56,7 @@ def main() -> None:
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant
-        for mutant in STATEMENTS + REQUESTS + BLOCKS + ROTATION
+        for mutant in STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION
         if any(part in mutant.name for part in wanted)
     ]
     with _server() as database_url:

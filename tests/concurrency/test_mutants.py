@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.blocks import BLOCKS
+from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "mutant", STATEMENTS + REQUESTS + BLOCKS + ROTATION, ids=lambda mutant: mutant.name
+    "mutant", STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION, ids=lambda mutant: mutant.name
 )
 def test_fits(mutant: Mutant) -> None:
     """Each text to replace occurs once in the source, and each test that must fail exists."""

@@ -86,7 +86,8 @@ async def test_timeout(wire: Wire, size: int) -> None:
     coalescer = wire.coalescer(size=size, timeout=0.2)
     answers = await set_apart(wire, coalescer, *range(1, 6))
 
-    errors = await asyncio.gather(*answers, return_exceptions=True)
+    async with asyncio.timeout(10):
+        errors = await asyncio.gather(*answers, return_exceptions=True)
 
     assert [type(error) for error in errors] == [StoreBusyError] * 5
     assert all("held the session" in str(error) for error in errors)
