@@ -272,16 +272,18 @@ async def test_lifetime(
     async with PostgresStore(
         database_url, schema=migrated_schema, max_lifetime=timedelta(days=1)
     ) as store:
-        client = visit(store, change)
+        client = visit(store, change, read)
 
         assert max_age(await client.get("/change")) == 86_400
         table.execute(
-            "UPDATE session SET final_date = now() + interval '20 hours',"
+            "UPDATE session SET created_on = now() - interval '4 hours',"
             " expire_date = now() + interval '1 hour'"
         )
         assert max_age(await client.get("/change")) in {72_000, 71_999}
-
-    assert remaining(table) <= 72_000
+        assert (await client.get("/read")).json() != {}
+        table.execute("UPDATE session SET created_on = created_on - interval '20 hours'")
+        assert remaining(table) > 0
+        assert (await client.get("/read")).json() == {}
 
 
 async def test_lifetime_spares_touches(
@@ -293,8 +295,7 @@ async def test_lifetime_spares_touches(
     ) as store:
         client = visit(store, fill, read)
         await client.get("/fill")
-        table.execute("UPDATE session SET final_date = now() + interval '1 hour'")
-        table.execute("UPDATE session SET expire_date = final_date")
+        table.execute("UPDATE session SET created_on = now() - interval '23 hours'")
 
         assert max_age(await client.get("/read")) in {3600, 3599}
         assert "set-cookie" not in (await client.get("/read")).headers
