@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from pgsession import PostgresStore
+from tests.concurrency.conftest import either
 from tests.concurrency.witness import Witness
 from tests.distributed.cluster import DistributedWitness, distributed_schema
 

@@ -13,7 +13,11 @@ from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.dedicated import Dedicated
-from pgsession.postgres.connections.failures import LockedRowError, StatementCanceledError
+from pgsession.postgres.connections.failures import (
+    LockedRowError,
+    NodeLostError,
+    StatementCanceledError,
+)
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
@@ -112,8 +116,13 @@ class Batches:
         """Return the call of a statement that waits for no other transaction."""
         runner = self._runner
 
-        def send(calls: Sequence[_CallT], _: bool) -> Awaitable[Sequence[_AnswerT]]:  # noqa: FBT001
-            return runner.run(work, calls, idempotent=idempotent)
+        async def send(calls: Sequence[_CallT], _: bool) -> _Answers[_AnswerT]:  # noqa: FBT001
+            try:
+                return await runner.run(work, calls, idempotent=idempotent)
+            except NodeLostError:
+                if len(calls) == 1:
+                    raise
+            return await _sent_singly(lambda call: send([call], False), calls)  # noqa: FBT003
 
         return self._coalesced(send, size=size)
 
@@ -144,13 +153,17 @@ class Batches:
     ) -> _Answers[_AnswerT]:
         """Send a batch that waits for locked rows for a moment, and if need be one that skips them.
 
-        The first has changed nothing then.
+        The first has changed nothing then. If a node is lost, each call is sent
+        alone, as others may be for other nodes.
         """
         if not skipping:
             try:
                 return await attempt(calls, False)  # noqa: FBT003
             except (LockedRowError, StatementCanceledError):
                 pass  # a statement_timeout may be shorter than the wait for a lock
+            except NodeLostError:
+                if len(calls) == 1:
+                    raise
         return await self._send_skipping(attempt, calls)
 
     async def _send_skipping(
@@ -166,15 +179,7 @@ class Batches:
             except LockedRowError:
                 if len(calls) == 1:
                     return [LOCKED]
-        answers: list[_AnswerT | Locked | SessionError] = []
-        for call in calls:
-            try:
-                answers += await self._send_skipping(attempt, [call])
-            except StoreUnavailableError:
-                raise
-            except SessionError as error:
-                answers.append(error)
-        return answers
+        return await _sent_singly(lambda call: self._send_skipping(attempt, [call]), calls)
 
     def _coalesced(
         self,
@@ -193,6 +198,26 @@ class Batches:
         )
         self._coalescers.append(coalescer)
         return coalescer.call
+
+
+async def _sent_singly(
+    send: Callable[[_CallT], Awaitable[_Answers[_AnswerT]]], calls: Sequence[_CallT]
+) -> _Answers[_AnswerT]:
+    """Send each call of a batch alone; an error is the answer to its own call.
+
+    Raises `StoreUnavailableError` if the database cannot answer any call now.
+    """
+    answers: list[_AnswerT | Locked | SessionError] = []
+    for call in calls:
+        try:
+            answers += await send(call)
+        except NodeLostError as error:
+            answers.append(error)
+        except StoreUnavailableError:
+            raise
+        except SessionError as error:
+            answers.append(error)
+    return answers
 
 
 def single_calls(table: Table, connection: Dedicated) -> Calls:

@@ -29,6 +29,8 @@ class Verdict(Enum):
 
     #: The connection is gone. The statement may have taken effect or not.
     LOST = auto()
+    #: A node behind the server was lost in this way. The connection to the server is good.
+    NODE_LOST = auto()
     #: The statement was rejected because of the connection; another connection may do.
     STALE = auto()
     #: The statement was rolled back because of another transaction. It may be retried.
@@ -74,6 +76,10 @@ class LockedRowError(StoreBusyError):
 
 class StatementCanceledError(StoreUnavailableError):
     """The server canceled the statement, which has changed nothing."""
+
+
+class NodeLostError(StoreUnavailableError):
+    """A node behind the server cannot be reached. Sessions on other nodes can."""
 
 
 #: By SQLSTATE: our error, and its text, where the server cannot answer now.
@@ -131,7 +137,10 @@ def judge(error: psycopg.Error) -> Verdict:
     if state is None:
         is_connection = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         return Verdict.LOST if is_connection else Verdict.WRONG
-    return VERDICTS.get(state) or VERDICTS.get(state[:2]) or Verdict.WRONG
+    verdict = VERDICTS.get(state) or VERDICTS.get(state[:2]) or Verdict.WRONG
+    if verdict is Verdict.LOST and error.diag.severity_nonlocalized == "ERROR":
+        return Verdict.NODE_LOST  # an error that ends the connection is FATAL or PANIC
+    return verdict
 
 
 class Retries:
@@ -191,6 +200,8 @@ def translated(error: psycopg.Error) -> SessionError:
         )
     if verdict is Verdict.WRONG:
         return _wrong(state, error)
+    if verdict is Verdict.NODE_LOST:
+        return NodeLostError(f"A node of the database cannot be reached (SQLSTATE {state}).")
     kind, reason = _REASONS.get(
         state, (StoreUnavailableError, f"The database cannot answer now (SQLSTATE {state}).")
     )

@@ -139,7 +139,7 @@ WHERE s.session_key
     OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))
 """
 
-_EDITS: Final = """pg_catalog.jsonb_to_recordset(%s::pg_catalog.jsonb) AS e (
+_EDITS: Final = """pg_catalog.jsonb_to_recordset(%(edits)s::pg_catalog.jsonb) AS e (
     session_key pg_catalog.text,
     verifier pg_catalog.text,
     changed pg_catalog.jsonb,
@@ -166,9 +166,12 @@ _EDIT: Final = """(
         %(heir)s::pg_catalog.text AS heir
 ) AS e"""
 
-# A distributed table is asked on one node then.
+# A distributed table is asked only on the nodes that have the rows then.
 _DIRECT: Final = """
   AND s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text"""
+_DIRECT_AMONG: Final = """
+  AND s.session_key
+      OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%(keys)s::pg_catalog.text, ','))"""
 
 
 class Standing(NamedTuple):
@@ -190,9 +193,11 @@ class Editing(Statements):
     def reword(self, wording: Wording) -> None:
         super().reword(wording)
         write = partial(_write, wording)
-        self._update = write(_UPDATE)
+        self._is_distributed = wording.is_distributed
+        among = _DIRECT_AMONG if wording.is_distributed else ""
+        self._update = write(_UPDATE, direct=among)
         self._update_one = write(_UPDATE, edits=_EDIT, direct=_DIRECT)
-        self._update_free = write(_UPDATE_FREE, patience=SHORT_PATIENCE)
+        self._update_free = write(_UPDATE_FREE, direct=among, patience=SHORT_PATIENCE)
         self._update_one_free = write(
             _UPDATE_FREE, edits=_EDIT, direct=_DIRECT, patience=SHORT_PATIENCE
         )
@@ -201,7 +206,7 @@ class Editing(Statements):
         )
         self._update_measured = measuring(_UPDATE)
         self._update_measured_free = measuring(_UPDATE_FREE, patience=SHORT_PATIENCE)
-        self._standing = write(_STANDING)
+        self._standing = write(_STANDING, direct=among)
         self._standing_one = write(_STANDING, edits=_EDIT, direct=_DIRECT)
         self._verifiers = wording.write(_VERIFIERS)
 
@@ -218,7 +223,9 @@ class Editing(Statements):
             cursor = await self._locking(connection, statement, single(edits[0]), skipping=skipping)
         else:
             statement = self._update_free if skipping else self._update
-            cursor = await self._locking(connection, statement, (batch(edits),), skipping=skipping)
+            cursor = await self._locking(
+                connection, statement, self._together(edits), skipping=skipping
+            )
         written = {row[0]: _edited(row) for row in await cursor.fetchall()}
         return [written.get(edit.session_key) for edit in edits]
 
@@ -239,9 +246,16 @@ class Editing(Statements):
         if len(edits) == 1:
             rows = await self._rows(connection, self._standing_one, single(edits[0]))
         else:
-            rows = await self._rows(connection, self._standing, (batch(edits),))
+            rows = await self._rows(connection, self._standing, self._together(edits))
         found = {row[0]: Standing(*row) for row in rows}
         return [found.get(edit.session_key) for edit in edits]
+
+    def _together(self, edits: Sequence[Edit]) -> dict[str, str]:
+        """Return the parameters for several edits."""
+        parameters = {"edits": batch(edits)}
+        if self._is_distributed:
+            parameters["keys"] = ",".join(edit.session_key for edit in edits)
+        return parameters
 
     async def verifiers(
         self, connection: Connection, selectors: Sequence[str]
