@@ -10,6 +10,7 @@ from pgsession.cli.findings import (
     Finding,
     Verdict,
     check_cookie,
+    check_distribution,
     check_link,
     check_record,
     check_relation,
@@ -21,6 +22,7 @@ from pgsession.cli.inspection import (
     read_open_schemas,
     read_record,
     read_relation,
+    read_remains,
     read_sample,
     read_server,
 )
@@ -97,6 +99,9 @@ async def _examine(
         return
     relation = await connection.run(partial(read_relation, found=found))
     yield check_relation(relation, server)
+    remains = await connection.run(partial(read_remains, found=found))
+    if remains is not None:
+        yield [check_distribution(relation.name, has_remains=remains)]
     if "SELECT" not in relation.lacking:
         sample = await connection.run(partial(read_sample, table=table, found=found))
         yield [check_sample(sample, is_scheduled=is_scheduled)]

@@ -185,6 +185,18 @@ def check_relation(relation: Relation, server: Server) -> Iterator[Finding]:
     yield _check_vacuum(relation, server)
 
 
+def check_distribution(name: str, *, has_remains: bool) -> Finding:
+    """Tell that Citus distributes the table; `has_remains` if this node has its old rows too."""
+    if has_remains:
+        return Finding(
+            "distribution",
+            Verdict.WARNING,
+            "by Citus; the rows from before are still on the coordinator",
+            f"SELECT truncate_local_data_after_distributing_table('{name}');",
+        )
+    return Finding("distribution", Verdict.OK, "by Citus")
+
+
 def check_sample(sample: Sample, *, is_scheduled: bool) -> Finding:
     """Check whether expired rows are removed.
 

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.distribution import is_distributed
 from pgsession.postgres.record import Record, read_query
 from pgsession.postgres.table_name import Found, TableName, catalog_cursor, find
 
@@ -103,6 +104,9 @@ FROM (
 """)
 
 
+_HAS_PAGES: Final[LiteralString] = "SELECT pg_relation_size(%s::int8::oid) > 0"
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """The version and the settings of the server."""
@@ -181,6 +185,15 @@ async def read_relation(connection: Connection, *, found: Found) -> Relation:
         await cursor.execute(_RELATION, (found.oid,))
         [relation] = await cursor.fetchall()
     return relation
+
+
+async def read_remains(connection: Connection, *, found: Found) -> bool | None:
+    """Return whether a distributed table has rows of its own too, from before; else None."""
+    if not await is_distributed(connection, found):
+        return None
+    async with catalog_cursor(connection, scalar_row) as cursor:
+        await cursor.execute(_HAS_PAGES, (found.oid,))
+        return bool(await cursor.fetchone())
 
 
 async def read_sample(connection: Connection, *, table: TableName, found: Found) -> Sample:
