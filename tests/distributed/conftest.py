@@ -13,6 +13,8 @@ from tests.concurrency.conftest import either
 from tests.concurrency.witness import Witness
 from tests.distributed.cluster import DistributedWitness, distributed_schema
 
+__all__ = ["either"]  # a fixture
+
 URL: Final = os.environ.get("SESSION_CITUS_URL", "")
 
 #: Tests of other directories that say nothing about a cluster, and why.
