@@ -15,6 +15,7 @@ from pgsession.errors import (
 )
 from pgsession.postgres.connections.failures import (
     LockedRowError,
+    NodeLostError,
     Retries,
     Verdict,
     judge,
@@ -96,6 +97,19 @@ VERDICTS = {
 def test_verdict(state: str, verdict: Verdict) -> None:
     """An SQLSTATE has one verdict."""
     assert judge(driver.lookup(state)()) is verdict
+
+
+def test_node_lost(database_url: str) -> None:
+    """An error about a connection that does not end this one is about a node behind the server."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        with pytest.raises(driver.ConnectionFailure) as lost:
+            connection.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '08006'; END $$")
+
+        assert judge(lost.value) is Verdict.NODE_LOST
+        assert isinstance(translated(lost.value), NodeLostError)
+        with pytest.raises(driver.AdminShutdown) as ended:
+            connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert judge(ended.value) is Verdict.LOST
 
 
 @pytest.mark.parametrize(
