@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from psycopg.errors import InternalError_, UniqueViolation
@@ -43,6 +43,20 @@ _DRAFT: Final = """(
         %(size)s::pg_catalog.int8 AS size
 ) AS d"""
 
+# Citus needs 50 ms for an INSERT ... SELECT of 32 rows, and 4 ms for their values.
+_INSERT_VALUES: Final = """
+INSERT INTO {table} (session_key, session_data, expire_date, period, size_bound)
+VALUES """
+
+_VALUES: Final = """(
+    %s::pg_catalog.text,
+    %s::pg_catalog.jsonb,
+    pg_catalog.now() OPERATOR(pg_catalog.+)
+        pg_catalog.make_interval(secs => %s::pg_catalog.float8),
+    pg_catalog.make_interval(secs => %s::pg_catalog.float8),
+    %s::pg_catalog.int8
+)"""
+
 
 _COUNT: Final = """
 SELECT pg_catalog.count(*)
@@ -63,19 +77,26 @@ class Inserting(Statements):
         self._insert_briefly = wording.write(_INSERT, drafts=_DRAFTS, patiently=briefly)
         self._insert_one_briefly = wording.write(_INSERT, drafts=_DRAFT, patiently=briefly)
         self._count = wording.write(_COUNT)
+        self._insert_values = wording.write(_INSERT_VALUES) if wording.is_distributed else None
+        self._values = wording.write(_VALUES)
 
     async def insert(
         self, connection: Connection, drafts: Sequence[Draft], *, skipping: bool = False
     ) -> Sequence[None]:
         """Make rows. All are made or none. With `skipping` it hardly waits for a lock."""
-        if len(drafts) == 1:
+        if self._insert_values:
+            statement = self._insert_values + b", ".join([self._values] * len(drafts))
+            arguments: Sequence[object] | Mapping[str, object] = _listed(drafts)
+        elif len(drafts) == 1:
             statement = self._insert_one_briefly if skipping else self._insert_one
-            cursor = await self._locking(
-                connection, statement, single(drafts[0]), skipping=skipping
-            )
+            arguments = single(drafts[0])
         else:
             statement = self._insert_briefly if skipping else self._insert
-            cursor = await self._locking(connection, statement, (batch(drafts),), skipping=skipping)
+            arguments = (batch(drafts),)
+        is_kept = not self._insert_values or len(drafts) == 1  # else its text depends on the number
+        cursor = await self._locking(
+            connection, statement, arguments, skipping=skipping, is_kept=is_kept
+        )
         if cursor.rowcount != len(drafts):
             raise SchemaError(
                 "A new session could not be stored: a trigger or a rule on the table keeps its row "
@@ -110,3 +131,18 @@ async def insert_once(
         if not await inserting.are_there(connection, drafts):
             raise
     return [None] * len(drafts)
+
+
+def _listed(drafts: Sequence[Draft]) -> list[object]:
+    """Return the parameters of some rows, one after the other."""
+    return [
+        parameter
+        for draft in drafts
+        for parameter in (
+            draft.session_key,
+            None if draft.session_data is None else bytes(draft.session_data).decode("utf-8"),
+            draft.seconds,
+            draft.seconds if draft.granted else None,
+            draft.size,
+        )
+    ]

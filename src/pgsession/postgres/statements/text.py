@@ -142,18 +142,20 @@ class Statements:
         arguments: Sequence[object] | Mapping[str, object],
         *,
         skipping: bool,
+        is_kept: bool = True,
     ) -> AsyncCursor[TupleRow]:
         """Execute a statement that may have to wait for other transactions.
 
         Raises `LockNotAvailable` if it had to wait for too long; then it has
         changed nothing. One that skips locked rows does not wait for them.
+        Only one that `is_kept` is prepared.
         """
-        cursor = cursor_of(connection)
+        cursor, prepared = cursor_of(connection), self.prepared and is_kept
         if self._patience is None or skipping:
-            await cursor.execute(statement, arguments, prepare=self.prepared)
+            await cursor.execute(statement, arguments, prepare=prepared)
         else:
             async with canceling_after(connection, self._patience):
-                await cursor.execute(statement, arguments, prepare=self.prepared)
+                await cursor.execute(statement, arguments, prepare=prepared)
         return cursor
 
 
