@@ -9,8 +9,9 @@ from typing import Any, Final
 import pytest
 
 from pgsession import PostgresStore
+from pgsession.postgres.statements import text
 from tests.concurrency.conftest import either
-from tests.concurrency.witness import Witness
+from tests.concurrency.witness import TIMEOUT, Witness
 from tests.distributed.cluster import DistributedWitness, distributed_schema
 
 __all__ = ["either"]  # a fixture
@@ -82,9 +83,14 @@ async def witness(database_url: str, contract_schema: str) -> AsyncIterator[Witn
 
 @pytest.fixture
 async def make_store(
-    database_url: str, contract_schema: str
+    database_url: str, contract_schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[..., PostgresStore]]:
-    """Return a function that makes stores, each with its own pool, which the witness sees."""
+    """Return a function that makes stores, each with its own pool, which the witness sees.
+
+    A statement that meets a locked row waits until the witness has seen it: to ask
+    all nodes may take longer than a statement waits otherwise.
+    """
+    monkeypatch.setattr(text, "PATIENCE", TIMEOUT)
     async with AsyncExitStack() as stack:
 
         def make(**settings: Any) -> PostgresStore:

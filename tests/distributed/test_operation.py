@@ -96,6 +96,31 @@ async def test_distribute(database_url: str, schema: str, record: Record) -> Non
     assert traffic.errors == []
 
 
+async def test_held_row(
+    database_url: str, migrated_schema: str, table: Connection, record: Record
+) -> None:
+    """A row that another transaction holds delays its own session, and no other."""
+    async with (
+        PostgresStore(database_url, schema=migrated_schema) as store,
+        Traffic.of(store, CLIENTS) as traffic,
+    ):
+        held, *others = traffic.clients
+        await traffic.progress()
+        with table.transaction():
+            table.execute(
+                "SELECT FROM session WHERE session_key = %s FOR UPDATE", (digest(held.key),)
+            )
+            traffic.forget()
+            stopped_at = held.tried
+            await traffic.progress(others, steps=30)
+            slowest = max(client.slowest for client in others)
+            assert held.tried <= stopped_at + 1
+
+    record("slowest", slowest)
+    assert slowest < 1  # 0.1 s until the first batch gives up, on a machine that may be busy
+    assert traffic.errors == []
+
+
 async def test_move(
     database_url: str, migrated_schema: str, table: Connection, record: Record
 ) -> None:
