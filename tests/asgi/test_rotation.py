@@ -67,8 +67,8 @@ class Site:
 
     def open(self, **settings: Any) -> AsyncClient:
         """Return a client of a further process of the site, with other settings."""
-        given = {"rotate_every": MINUTES} | self.settings | settings
-        own = SessionSettings(secret_key=self.secret_key, **given)
+        given: dict[str, Any] = {"rotate_every": MINUTES, "secret_key": self.secret_key}
+        own = SessionSettings(**given | self.settings | settings)
         actions = (fill, read, change, login, logout, pop)
         return self.visit(self.store, *actions, routes=PAGES, settings=own)
 
@@ -402,6 +402,74 @@ async def test_just_extended(site: Site) -> None:
     site.wait(61)
     await site.come()
     assert site.cookie.number == 1
+
+
+@pytest.mark.parametrize("rotates", [True, False], ids=["rotating", "not rotating"])
+async def test_overtaken(site: Site, *, rotates: bool) -> None:
+    """A cookie that is set again is not overtaken by one with the next number."""
+    await site.begin()
+    await site.rotate()
+    site.wait()
+    secrets = ["another secret that signs the cookies anew", site.secret_key]
+    elsewhere = Site(site.visit, secrets[0], store=site.store)
+    new: dict[str, Any] = {"secret_key": secrets} | ({} if rotates else {"rotate_every": None})
+    elsewhere.client = elsewhere.open(**new)
+
+    early = await elsewhere.come(held=site.held, keep=False)
+    await elsewhere.come(held=site.held)
+    late = early.headers["set-cookie"].partition(";")[0]
+    site.client = site.open(secret_key=secrets)
+    assert not is_set(await site.come(held=elsewhere.held, keep=False))  # nothing rotates now
+
+    site.wait()
+    assert (await site.come(held=late, keep=False)).json() == {"user": "ann"}
+
+
+async def test_slow_writer(site: Site) -> None:
+    """A request that learns a new number when it saves keeps the next from overtaking it."""
+    key = await site.begin()
+    old = site.held
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def write_slowly(session: Session) -> None:
+        begun.set()
+        await go.wait()
+        session["slow"] = True
+
+    settings = SessionSettings(secret_key=site.secret_key, rotate_every=MINUTES)
+    other = site.visit(site.store, write_slowly, settings=settings)
+    writing = asyncio.create_task(other.get("/write_slowly", headers={"cookie": old}))
+    await begun.wait()
+    await site.rotate()
+    site.wait()
+    go.set()
+    late = (await writing).headers["set-cookie"].partition(";")[0]
+
+    assert site.read(late).number == 1
+    assert await site.store.rotate(key, 1, grace=60) == 1
+
+
+async def test_no_lower_number(site: Site) -> None:
+    """A cookie that is set again has the number that another request has raised meanwhile."""
+    key = await site.begin()
+    site.wait()
+    raised = asyncio.Event()
+
+    async def read_meanwhile(session: Session) -> None:
+        session.get("user")
+        await site.store.rotate(key, 0, grace=60)
+        raised.set()
+
+    secrets = ["another secret that signs the cookies anew", site.secret_key]
+    settings = SessionSettings(secret_key=secrets, rotate_every=MINUTES)
+    other = site.visit(site.store, read_meanwhile, settings=settings)
+
+    response = await other.get("/read_meanwhile", headers={"cookie": site.held})
+
+    assert raised.is_set()
+    text = response.headers["set-cookie"].partition(";")[0]
+    (found,) = Cookie(secret_keys=secrets).find([(b"cookie", text.encode())])
+    assert found.number == 1
 
 
 @pytest.mark.parametrize("page", ["read", "change"])

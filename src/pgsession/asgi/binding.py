@@ -97,7 +97,7 @@ class Binding(Operations):
         arrive after one with the next number. Return False if no cookie can be set.
         """
         policy, key = self._policy, self._key
-        if key is None or self._is_extended or not (policy.rotation.every or self._number):
+        if key is None or self._is_announced or not (policy.rotation.every or self._number):
             return True
         try:
             async with self._hold_task_lock():

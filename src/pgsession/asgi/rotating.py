@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from pgsession.asgi.row import SessionRow
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.rotation import Verdict
@@ -64,7 +66,11 @@ class RotatingRow(SessionRow):
             return
         if self._key is key:  # else another task of this request has renewed the session
             self._note_number(number)
-            self._cookie_due = self._cookie_due or number > before
+            if number > before:
+                self._cookie_due = True
+                # If another request has raised it, that was not long ago.
+                elapsed = time.monotonic() - self._as_of
+                self._is_announced = elapsed < policy.rotation.grace.total_seconds() / 2
 
     async def _show(self, found: FoundCookie) -> None:
         """Record that the browser has shown a number. If that fails, a later request does it."""

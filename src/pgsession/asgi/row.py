@@ -42,8 +42,9 @@ class SessionRow(RowCookie):
     _lost: bool = False
     #: What the handler stored is not kept, as the request is of another site.
     _is_dropped: bool = False
-    #: This request has extended the session, or begun it.
-    _is_extended: bool = False
+    #: The row keeps its number until the cookie of this response has arrived: this request has just
+    #: extended the session, begun it or raised its number.
+    _is_announced: bool = False
     #: True once the response has started: no cookie can be set any more.
     started: bool = False
 
@@ -194,7 +195,7 @@ class SessionRow(RowCookie):
 
     def _note_extended(self, period: timedelta) -> None:
         """Record that the row now expires `period` from now, or at the end of its lifetime."""
-        self._is_extended = True
+        self._is_announced = True
         now = time.monotonic()
         if self._lifetime is not None:
             self._lifetime -= timedelta(seconds=now - self._as_of)
