@@ -57,8 +57,8 @@ LIMITS: Final = (
         (
             Edit(
                 "postgres/statements/editing.py",
-                "OPERATOR(pg_catalog.<=) greatest(\n      {limit},\n"
-                "      pg_catalog.octet_length(s.session_data::pg_catalog.text)\n  )",
+                "OPERATOR(pg_catalog.<=) greatest(\n          {limit},\n"
+                "          pg_catalog.octet_length(s.session_data::pg_catalog.text)\n      )",
                 "OPERATOR(pg_catalog.<=) {limit}",
             ),
         ),
@@ -79,9 +79,9 @@ LIMITS: Final = (
         "the edits of a batch are made twice",
         (
             Edit(
-                "postgres/statements/editing.py",
-                "            if not has_changed:\n                raise\n",
-                "            raise\n",
+                "postgres/edits.py",
+                "        if may_raise:\n            raise\n",
+                "        raise\n",
             ),
         ),
         ("tests/postgres/test_value_limits.py::test_done_once",),

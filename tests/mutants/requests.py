@@ -87,8 +87,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/batching.py",
-                "self._locking(table.editing.edit, idempotent=False)",
-                "self._locking(table.editing.edit, idempotent=True)",
+                "run = partial(self._runner.run, idempotent=False)",
+                "run = partial(self._runner.run, idempotent=True)",
             ),
         ),
         ("tests/faults/test_killed.py::test_killed_writing",),

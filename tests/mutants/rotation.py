@@ -33,7 +33,7 @@ ROTATION: Final = (
     ),
     Mutant(
         "a cookie carries the number that was loaded",
-        (Edit("asgi/row.py", "            self._note_number(written.number)\n", ""),),
+        (Edit("asgi/row.py", "        self._note_number(written.number)\n", ""),),
         ("tests/asgi/test_rotation.py::test_extension",),
     ),
     Mutant(

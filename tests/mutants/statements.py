@@ -100,14 +100,14 @@ STATEMENTS: Final = (
         "two verifiers of one session share a statement",
         (
             Edit(
-                "postgres/statements/editing.py",
-                "if not group or group[0].verifier == edit.verifier:",
-                "if True:",
+                "postgres/edits.py",
+                "if len({edit.session_key for edit in edits}) == len(edits):",
+                "if len({edit.key for edit in edits}) == len(edits):",
             ),
             Edit(
-                "postgres/statements/editing.py",
-                "if edit.verifier == groups[edit.session_key][0].verifier",
-                "if True",
+                "postgres/edits.py",
+                "groups = {edit.session_key: [edit] for edit in edits}",
+                "groups = {edit.session_key + str(edit.verifier): [edit] for edit in edits}",
             ),
         ),
         ("tests/postgres/test_verifiers.py::test_two_verifiers_in_one_batch",),
@@ -116,9 +116,9 @@ STATEMENTS: Final = (
         "a row that was skipped is answered as dead",
         (
             Edit(
-                "postgres/statements/editing.py",
-                "if skipping or edit.size]",
-                "if edit.size]",
+                "postgres/edits.py",
+                "if answer is None and (skipping or edit.size)",
+                "if answer is None and edit.size",
             ),
         ),
         ("tests/postgres/test_locked_rows.py::test_answered_after_release[touch]",),
@@ -143,7 +143,7 @@ STATEMENTS: Final = (
                 "      OR true\n",
             ),
         ),
-        ("tests/concurrency/test_value_limits.py::test_parallel_merges",),
+        ("tests/postgres/test_value_limits.py::test_merged[parallel]",),
     ),
     Mutant(
         "TAKE reads without locking",

@@ -1,6 +1,7 @@
 """The limit of a value's size holds for what concurrent requests merge."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -290,3 +291,40 @@ async def forget_statements(connection: AsyncConnection[Any], pattern: str) -> N
     assert names
     for name in names:
         connection.pgconn.exec_(f'DEALLOCATE "{name}"'.encode())
+
+
+async def test_without_autocommit(database_url: str, migrated_schema: str) -> None:
+    """In a caller's pool without autocommit, an edit that has to wait undoes no other of its batch.
+
+    The one that waits is measured alone, as its size is estimated above the limit.
+    """
+    options = f"-csearch_path={migrated_schema}"
+    pool = AsyncConnectionPool(database_url, kwargs={"options": options}, open=False, min_size=2)
+    async with (
+        PostgresStore(pool, value_limit=LIMIT) as store,
+        await AsyncConnection.connect(database_url, options=options) as holder,
+    ):
+        held, *others = [await store.generate({"n": 0}) for _ in range(6)]
+        await holder.execute(
+            "SELECT FROM session WHERE session_key = %s FOR UPDATE", [digest(held)]
+        )
+        large = asyncio.ensure_future(store.merge(held, Changes(set={"a": "," * 600})))
+        written = await asyncio.gather(*(store.merge(key, Changes(set={"n": 1})) for key in others))
+        await holder.rollback()
+        await large
+
+        assert written == [Written()] * 5
+        assert [await content(store, key) for key in others] == [{"n": 1}] * 5
+        assert await content(store, held) == {"n": 0, "a": "," * 600}
+
+
+async def test_touch_beside_a_large_merge(limited: PostgresStore) -> None:
+    """An edit that adds nothing is never refused, whatever is in the same batch."""
+    key = await limited.generate()
+
+    touched, merged = await asyncio.gather(
+        limited.touch(key, period=99, granted=True),
+        limited.merge(key, Changes(set={"a": "," * 600})),
+    )
+
+    assert (touched.granted, merged.granted) == (timedelta(seconds=99),) * 2

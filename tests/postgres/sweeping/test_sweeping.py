@@ -428,6 +428,21 @@ async def test_partitioned(
 
 
 @pytest.mark.usefixtures("partitioned")
+async def test_partitioned_held(
+    database_url: str, migrated_schema: str, table: Connection, fill: Fill
+) -> None:
+    """Expired rows that a transaction holds keep none of the others from being swept by key."""
+    fill(60)
+    options = f"-csearch_path={migrated_schema}"
+    with psycopg.connect(database_url, options=options) as holder:
+        holder.execute("SELECT FROM session LIMIT 2 FOR UPDATE")
+        swept = await idle(database_url, migrated_schema).sweep()
+
+    assert swept.rows == 58
+    assert count(table) == 2
+
+
+@pytest.mark.usefixtures("partitioned")
 async def test_partitioned_one_at_a_time(
     database_url: str, migrated_schema: str, table: Connection, fill: Fill
 ) -> None:

@@ -99,11 +99,15 @@ WHERE session_key OPERATOR(pg_catalog.=) ANY (
     SELECT session_key
     FROM {table}
     WHERE {expired}
-    LIMIT {rows}
+    LIMIT {rows}{skip_locked}
 )
   AND {expired}
 """)
 
+
+# Citus cannot skip locked rows in a statement on many keys.
+_SKIP_LOCKED: Final[LiteralString] = """
+    FOR UPDATE SKIP LOCKED"""
 
 _EXPIRED: Final[LiteralString] = "expire_date OPERATOR(pg_catalog.<=) pg_catalog.now()"
 
@@ -143,6 +147,7 @@ class Expired:
         self._name = name
         self._table = name.identifier
         self._expired = _expired(created_on=max_lifetime, seen_on=max_inactivity)
+        self._is_distributed = False
         self._lock_timeout = sql.Literal(f"{lock_timeout * 1000:.0f}ms")
         self._acquire = _ACQUIRE.format(
             locks=sql.Literal(_LOCKS),
@@ -167,9 +172,8 @@ class Expired:
                 "The database is a standby, or read-only: nothing can be swept there."
             )
         # The local table of a distributed one may still hold older rows.
-        if pages is None or await is_distributed(connection, found):
-            return None
-        return int(pages)
+        self._is_distributed = await is_distributed(connection, found)
+        return None if pages is None or self._is_distributed else int(pages)
 
     async def remove_from(self, connection: Connection, first: int, end: int) -> Batch | None:
         """Remove the expired rows of the pages from `first` up to, but without, `end`."""
@@ -180,7 +184,10 @@ class Expired:
         """Remove at most `rows` expired rows, wherever they are."""
         limit = _LIMIT_NODES.format(lock_timeout=self._lock_timeout)
         statement = _DELETE_ROWS.format(
-            table=self._table, expired=self._expired, rows=sql.Literal(rows)
+            table=self._table,
+            expired=self._expired,
+            rows=sql.Literal(rows),
+            skip_locked=sql.SQL("" if self._is_distributed else _SKIP_LOCKED),
         )
         return await _remove(connection, self._acquire + _TELL_NODES, limit, statement)
 
