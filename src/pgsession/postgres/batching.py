@@ -164,6 +164,7 @@ class Batches:
             except NodeLostError:
                 if len(calls) == 1:
                     raise
+                return await self._send_singly(attempt, calls)
         return await self._send_skipping(attempt, calls)
 
     async def _send_skipping(
@@ -179,7 +180,12 @@ class Batches:
             except LockedRowError:
                 if len(calls) == 1:
                     return [LOCKED]
-        return await _sent_singly(lambda call: self._send_skipping(attempt, [call]), calls)
+        return await self._send_singly(attempt, calls)
+
+    def _send_singly(
+        self, attempt: _Attempt[_CallT, _AnswerT], calls: Sequence[_CallT]
+    ) -> Awaitable[_Answers[_AnswerT]]:
+        return _sent_singly(lambda call: self._send_skipping(attempt, [call]), calls)
 
     def _coalesced(
         self,
