@@ -331,7 +331,6 @@ class Sessions(RuleBasedStateMachine):
         """End the request: its changes are merged, or its session was not found."""
         binding, holder = self.request(place)
         self.requests.remove((binding, holder))
-        _give_due_cookie(binding)
         if renewing:
             binding.session.renew()
         cookie = self.world.run(binding.commit(extend=True))
@@ -373,17 +372,6 @@ class Sessions(RuleBasedStateMachine):
         request = self.request(place)
         if request[1].ended:
             self.requests.remove(request)
-
-
-def _give_due_cookie(binding: Binding) -> None:
-    """Let the request come with a cookie that ends with the row, even if that has changed since.
-
-    Otherwise the response would set it again, which is not what is compared here.
-    """
-    end = time.time() + binding._remaining_now().total_seconds()  # noqa: SLF001 - not public
-    found = binding._found  # noqa: SLF001 - not public
-    assert found is not None
-    binding._found = found._replace(until=int(end))  # noqa: SLF001 - not public
 
 
 class _EndedError(Exception):
