@@ -17,6 +17,7 @@ from pgsession.postgres.connections.failures import (
     LockedRowError,
     NodeLostError,
     Retries,
+    StatementCanceledError,
     Verdict,
     judge,
     translated,
@@ -28,10 +29,11 @@ PRIVATE = "hunter2"
 
 MEANINGS = {
     StoreUnavailableError: """
-        08000 08006 08P01 53000 53100 53200 53300 57014 57P01 57P02 57P03 57P05
+        08000 08006 08P01 53000 53100 53200 53300 57P01 57P02 57P03 57P05
         25006 25P03 25P04 40001 40P01 58000 58030
     """,
     LockedRowError: "55P03",
+    StatementCanceledError: "57014",
     SchemaError: "3F000 42P01 42703 42804 42501 42883 22001 23514",
     # For these, neither a retry nor a change of the table helps.
     SessionError: "0A000 22007 22008 22015 22P02 22P05 23505 26000 42601 42P05 54001 XX000",
