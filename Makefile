@@ -12,6 +12,9 @@ BENCH := $(VENV)-bench
 MATRIX := $(VENV)-matrix
 BIN := $(VENV)/bin
 
+# A file's tests run in one process, as they share servers and browsers.
+PYTEST = python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 # A lock file names a wheel for each package, so that its installation builds nothing.
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
@@ -26,10 +29,10 @@ demo: $(DEMO)/installed ## Run the demo with its own PostgreSQL server (data in 
 	@PYTHONPATH=src exec $(DEMO)/bin/python examples/demo.py
 
 test: lint ## Run every gate: lint, then the tests with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/$(PYTEST) --cov --cov-report=term
 
 test-lowest: $(LOWEST)/installed ## Run the tests with the oldest dependencies allowed
-	$(LOWEST)/bin/python -m pytest
+	$(LOWEST)/bin/$(PYTEST)
 
 mutants: $(VENV)/installed ## Break each law on purpose; check that a named test fails
 	$(BIN)/python tests/mutation.py

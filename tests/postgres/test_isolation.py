@@ -65,7 +65,11 @@ async def test_ended_in_the_same_breath(
     assert await store.get(key) is None
 
 
-@pytest.mark.parametrize("name", ["\0", "\ud800", 1, None, b"a", object()], ids=repr)
+@pytest.mark.parametrize(
+    "name",
+    ["\0", "\ud800", 1, None, b"a", object()],
+    ids=["NUL", "surrogate", "number", "None", "bytes", "object"],
+)
 @pytest.mark.parametrize("store_of", [MemoryStore, None], ids=["memory", "postgres"])
 async def test_odd_removal(
     counted: PostgresStore, store_of: Callable[[], Store] | None, name: Any
