@@ -120,9 +120,11 @@ class Statements:
 
     def reword(self, wording: Wording) -> None:
         """Write the statements, again if it turns out that something else is needed."""
-        # The workers of a distributed table know nothing of a setting.
-        is_limited_here = wording.is_patient and wording.is_distributed
-        self._patience: float | None = PATIENCE if is_limited_here else None
+        # A setting limits the wait for each row, and the nodes of a distributed table do not
+        # know it. So the server is asked to cancel a statement that waits for several rows.
+        self._patience: float | None = None
+        if wording.is_patient:
+            self._patience = PATIENCE if wording.is_distributed else 1.5 * PATIENCE
 
     async def _rows(
         self,
