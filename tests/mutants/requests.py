@@ -87,8 +87,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/batching.py",
-                "run = partial(self._runner.run, idempotent=False)",
-                "run = partial(self._runner.run, idempotent=True)",
+                "return await self._runner.run(work, calls, idempotent=False)",
+                "return await self._runner.run(work, calls, idempotent=True)",
             ),
         ),
         ("tests/faults/test_killed.py::test_killed_writing",),

@@ -52,10 +52,8 @@ class EndedSession(Session):
 
 def end(session: Session) -> None:
     """Make `session` one whose request is over."""
-    if isinstance(session, UndecodedMembers):
-        session.__class__ = undecoded_class(EndedSession)
-    else:
-        session.__class__ = EndedSession
+    is_large = isinstance(session, UndecodedMembers)
+    session.__class__ = undecoded_class(EndedSession) if is_large else EndedSession
 
 
 def _warning(name: str) -> Callable[..., Any]:

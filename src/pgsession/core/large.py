@@ -42,7 +42,7 @@ class LargeValue(UndecodedMembers):
         dict.update(self, others)
         dict.update(self, baseline.large)
         #: What the value is compared with later.
-        self.baseline = baseline
+        self.baseline: LargeBaseline = baseline
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)
@@ -56,7 +56,7 @@ class LargeBaseline(Baseline):
     def __init__(self, large: dict[str, Undecoded], others: Baseline, *, size: int) -> None:
         super().__init__(b"")
         #: The large members. Do not change them.
-        self.large = large
+        self.large: dict[str, Undecoded] = large
         self._others = others
         self._size = size
 

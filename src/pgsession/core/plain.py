@@ -39,7 +39,8 @@ class Budget:
     __slots__ = ("left", "limit")
 
     def __init__(self, limit: float = math.inf) -> None:
-        self.limit = self.left = limit
+        self.limit: float = limit
+        self.left: float = limit
 
     def spend(self, size: float) -> None:
         """Subtract `size` bytes. Raises `ValueTooLargeError` if fewer are left."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -95,9 +94,15 @@ for _name in ("__eq__", "__ne__", "__or__", "__ror__", "copy", "items", "popitem
     setattr(UndecodedMembers, _name, _looking(_name, at_all=True))
 
 
-@cache
+#: The subclasses that `undecoded_class` has made.
+_CLASSES: Final[dict[type, Any]] = {}
+
+
 def undecoded_class(kind: type[_T]) -> type[_T]:
     """Return the subclass of `kind`, a class of dicts, that may have `Undecoded` members."""
     if issubclass(kind, UndecodedMembers):
         return kind
-    return type(kind.__name__, (UndecodedMembers, kind), {})
+    if kind not in _CLASSES:
+        _CLASSES[kind] = type(kind.__name__, (UndecodedMembers, kind), {})
+    made: type[_T] = _CLASSES[kind]
+    return made

@@ -138,8 +138,12 @@ class Batches:
         return self._coalesced(partial(self._send, attempt), size=size)
 
     async def _edit(self, edits: Sequence[Edit], skipping: bool) -> _Answers[Edited | None]:  # noqa: FBT001
-        run = partial(self._runner.run, idempotent=False)
-        return await make_edits(edits, self._table.editing, run, skipping=skipping)
+        return await make_edits(edits, self._table.editing, self._run_once, skipping=skipping)
+
+    async def _run_once(
+        self, work: _Work[_CallT, _AnswerT], calls: Sequence[_CallT]
+    ) -> Sequence[_AnswerT]:
+        return await self._runner.run(work, calls, idempotent=False)
 
     async def _insert(self, drafts: Sequence[Draft], skipping: bool) -> _Answers[None]:  # noqa: FBT001
         work = partial(insert_once, self._table.inserting, skipping=skipping)
@@ -243,7 +247,10 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
 
 
 async def _edit_alone(connection: Dedicated, editing: Editing, edit: Edit) -> Edited | None:
-    [answer] = await make_edits([edit], editing, connection.run)
+    async def run(work: _Work[Any, Any], calls: Sequence[Any]) -> Sequence[Any]:
+        return await connection.run(work, calls)
+
+    [answer] = await make_edits([edit], editing, run)
     if isinstance(answer, SessionError):
         raise answer
     if isinstance(answer, Locked):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pgsession.errors import SessionError, ValueTooLargeError
+from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.failures import LockedRowError
 from pgsession.postgres.locked_rows import LOCKED, Locked
 from pgsession.postgres.rows import Edit, Edited
 from pgsession.postgres.statements.editing import Editing, Standing
+
+#: Any statement of `Editing`.
+_Work: TypeAlias = Callable[[Connection, Sequence[Any]], Awaitable[Sequence[Any]]]
+
+#: Runs one statement for some calls, and commits it where that is due.
+Run: TypeAlias = Callable[[_Work, Sequence[Any]], Awaitable[Sequence[Any]]]
 
 #: What became of an edit: it is made, its key is dead, its row is locked, or it is refused.
 Answer: TypeAlias = Edited | Locked | SessionError | None
@@ -20,12 +27,6 @@ _Found: TypeAlias = Standing | Locked | SessionError | None
 
 #: The edits of each selector.
 _Groups: TypeAlias = dict[str, list[Edit]]
-
-
-class Run(Protocol):
-    """Runs one statement for some calls, and commits it where that is due."""
-
-    def __call__(self, work: Any, calls: Sequence[Any], /) -> Awaitable[Sequence[Any]]: ...  # noqa: ANN401 - any statement
 
 
 async def make_edits(

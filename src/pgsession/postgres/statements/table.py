@@ -23,11 +23,11 @@ class Table:
 
     def __init__(self, wording: Wording) -> None:
         self._wording = wording
-        self.reading = Reading(wording)
-        self.inserting = Inserting(wording)
-        self.editing = Editing(wording)
-        self.numbering = Numbering(wording)
-        self.removing = Removing(wording)
+        self.reading: Reading = Reading(wording)
+        self.inserting: Inserting = Inserting(wording)
+        self.editing: Editing = Editing(wording)
+        self.numbering: Numbering = Numbering(wording)
+        self.removing: Removing = Removing(wording)
         self._kinds: tuple[Statements, ...] = (
             self.reading,
             self.inserting,
