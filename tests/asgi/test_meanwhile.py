@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from httpx import AsyncClient
@@ -13,9 +12,8 @@ from pgsession import (
     MemoryStore,
     PostgresStore,
     Session,
-    Store,
 )
-from tests.pages import DELETED, count, fill, key_of, max_age, pop, value_of
+from tests.pages import DELETED, count, fill, key_of, pop, value_of
 
 
 async def test_drained_meanwhile_filled(
@@ -116,63 +114,6 @@ async def test_cleared_and_added_meanwhile(
 
     assert response.headers["set-cookie"] == DELETED
     assert count(table) == 0
-
-
-@pytest.mark.parametrize("kind", [MemoryStore, PostgresStore], ids=["memory", "postgres"])
-async def test_shortened_meanwhile(
-    visit: Callable[..., AsyncClient], postgres: PostgresStore, kind: type[Store]
-) -> None:
-    """A period that another request has shortened counts in the row and in the cookie."""
-    store: Store = postgres if kind is PostgresStore else MemoryStore()
-    key = ""
-
-    def remember(session: Session) -> None:
-        session.update(user="ann")
-        session.period = timedelta(days=30)
-
-    async def read_slowly(session: Session) -> None:
-        await store.touch(key, period=timedelta(minutes=15), granted=True)
-        session["seen"] = True
-
-    client = visit(store, remember, read_slowly, touch_after=0)
-    await client.get("/remember")
-    key = key_of(client)
-
-    response = await client.get("/read_slowly")
-
-    assert max_age(response) in {899, 900}
-    entry = await store.get(key)
-    assert entry is not None
-    assert entry.granted == timedelta(minutes=15)
-    assert entry.period <= timedelta(minutes=15)
-
-
-@pytest.mark.parametrize("kind", [MemoryStore, PostgresStore], ids=["memory", "postgres"])
-async def test_period_taken_back_meanwhile(
-    visit: Callable[..., AsyncClient], postgres: PostgresStore, kind: type[Store]
-) -> None:
-    """A period of its own that another request has taken back is not used to extend a session."""
-    store: Store = postgres if kind is PostgresStore else MemoryStore()
-    key = ""
-
-    def remember(session: Session) -> None:
-        session.update(user="ann")
-        session.period = timedelta(days=30)
-
-    async def read_slowly(session: Session) -> None:
-        await store.touch(key, granted=False)
-        session["seen"] = True
-
-    client = visit(store, remember, read_slowly, touch_after=0)
-    await client.get("/remember")
-    key = key_of(client)
-
-    response = await client.get("/read_slowly")
-
-    assert max_age(response) in {604_799, 604_800}
-    entry = await store.get(key)
-    assert entry is not None
-    assert entry.period <= timedelta(days=7)
 
 
 class NeverClearing(MemoryStore):

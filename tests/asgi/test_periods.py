@@ -209,14 +209,18 @@ async def test_remember_me_beyond_browser(visit: Callable[..., AsyncClient]) -> 
 
 @pytest.mark.parametrize("page", ["touched", "changed"])
 @pytest.mark.parametrize("meanwhile", [timedelta(minutes=15), None], ids=["shorter", "default"])
+@pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "postgres"])
 async def test_shortened_meanwhile(
     visit: Callable[..., AsyncClient],
     cookie_of: Callable[[str], str],
+    postgres: PostgresStore,
     page: str,
     meanwhile: timedelta | None,
+    *,
+    in_memory: bool,
 ) -> None:
     """A request that did not set the period extends by the row's, in the row and in the cookie."""
-    store = MemoryStore()
+    store = MemoryStore() if in_memory else postgres
     key = await store.generate({"user": "ann"}, period=timedelta(days=30), granted=True)
     known = {"cookie": cookie_of(key)}
 
