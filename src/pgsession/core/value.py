@@ -45,6 +45,9 @@ _DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 
 _encoder = msgspec.json.Encoder()
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
+#: So many members are checked one by one: that is faster than level by level.
+_FEW: Final = 8
+
 _splitter = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -61,7 +64,7 @@ def encode_value(value: Mapping[str, JSON], *, limit: float) -> bytes:
             f"A session value must be a dict with string keys, not {type(value).__name__}."
         )
     text = encode_text(checked_members(value, limit=limit))
-    if printed_bound(text) > limit:
+    if 2 * len(text) > limit and printed_bound(text) > limit:
         check_size(printed_size(text), limit=limit)
     return text
 
@@ -71,12 +74,26 @@ def checked_members(value: Mapping[str, JSON], *, limit: float) -> Mapping[str, 
 
     Raises as `encode_value` does, but finds only a part of the values that are too large.
     """
-    if type(value) is dict and is_plain(value, Budget(limit), depth=MAX_DEPTH + 1):
-        return value
+    if type(value) is dict:
+        if len(value) > _FEW:
+            if is_plain(value, Budget(limit), depth=MAX_DEPTH + 1):
+                return value
+        elif all(map(_is_short_atom, value, value.values())):
+            return value
     budget, members = Budget(limit), {}
     for name in value:
         members[checked_name(name, None)] = checked_member(name, value[name], budget)
     return members
+
+
+def _is_short_atom(name: object, member: JSON) -> bool:
+    """Return True for a member that is written as it is; False may be wrong. It is fast."""
+    if type(name) is not str or not is_text(name):
+        return False
+    kind = type(member)
+    if kind is str:
+        return is_text(member)
+    return member is None or kind is bool or (kind is int and -_WORD < member < _WORD)
 
 
 def encode_member(name: str, member: JSON, budget: Budget) -> bytes:
