@@ -91,6 +91,8 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
         #: The calls that wait for locked rows, and the lane that sends them again.
         self._apart: list[_Waiting[CallT, AnswerT]] = []
+        #: Those of them that are being sent again.
+        self._sent_again: list[_Waiting[CallT, AnswerT]] = []
         self._apart_lane: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -164,7 +166,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         busy = StoreBusyError("The database was busy for too long. Try again.")
         left: list[float] = []
         for waiting, error in (
-            *((waiting, held) for waiting in self._apart),
+            *((waiting, held) for waiting in (*self._apart, *self._sent_again)),
             *((waiting, late) for batch in self._sent.values() for waiting in batch),
             *((waiting, busy) for waiting in self._waiting),
         ):
@@ -252,12 +254,12 @@ class Coalescer(Generic[CallT, AnswerT]):
             del self._apart[: len(apart)]
             left -= len(apart)
             batch = [waiting for waiting in apart if not waiting[1].done()]
-            self._sent[id(batch)] = batch
+            self._sent_again = batch
             try:
                 if batch:
                     await self._answer(batch, skipping=True)
             finally:
-                del self._sent[id(batch)]
+                self._sent_again = []
                 self._locked_rows.waiting -= len(apart)  # those set apart again count twice
 
 

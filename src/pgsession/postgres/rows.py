@@ -153,6 +153,8 @@ class Row(NamedTuple):
             )
             return None
         period, lifetime = timedelta(0, 0, remaining), None
+        if age is idle is None and granted is None:  # nearly always
+            return _entry((value, period, None, None, number, None, _NOTHING))
         own = None if granted is None else timedelta(0, 0, granted)
         unused = _NOTHING if idle is None else timedelta(0, 0, idle)
         if max_lifetime is not None and age is not None:

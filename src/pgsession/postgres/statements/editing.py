@@ -224,7 +224,7 @@ class Editing(Statements):
         else:
             statement = self._update_free if skipping else self._update
             cursor = await self._locking(
-                connection, statement, self._together(edits), skipping=skipping
+                connection, statement, self._together(edits), skipping=skipping, is_batch=True
             )
         written = {row[0]: _edited(row) for row in await cursor.fetchall()}
         return [written.get(edit.session_key) for edit in edits]

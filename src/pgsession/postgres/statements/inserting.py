@@ -95,7 +95,12 @@ class Inserting(Statements):
             arguments = (batch(drafts),)
         is_kept = not self._insert_values or len(drafts) == 1  # else its text depends on the number
         cursor = await self._locking(
-            connection, statement, arguments, skipping=skipping, is_kept=is_kept
+            connection,
+            statement,
+            arguments,
+            skipping=skipping,
+            is_batch=len(drafts) > 1,
+            is_kept=is_kept,
         )
         if cursor.rowcount != len(drafts):
             raise SchemaError(

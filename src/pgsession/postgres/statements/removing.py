@@ -143,7 +143,9 @@ class Removing(Statements):
             statement = self._delete_one_free if is_single else self._delete_free
         else:
             statement = self._delete_one if is_single else self._delete
-        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
+        cursor = await self._locking(
+            connection, statement, wanted, skipping=skipping, is_batch=not is_single
+        )
         if cursor.rowcount == len(set(keys)):
             return [None] * len(keys)
         statement = self._kept_one if is_single else self._kept  # some were not there

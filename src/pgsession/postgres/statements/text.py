@@ -121,10 +121,12 @@ class Statements:
     def reword(self, wording: Wording) -> None:
         """Write the statements, again if it turns out that something else is needed."""
         # A setting limits the wait for each row, and the nodes of a distributed table do not
-        # know it. So the server is asked to cancel a statement that waits for several rows.
+        # know it. There, and for a batch, the server is asked to cancel the statement.
         self._patience: float | None = None
+        self._patience_with_many: float | None = None
         if wording.is_patient:
-            self._patience = PATIENCE if wording.is_distributed else 1.5 * PATIENCE
+            self._patience = PATIENCE if wording.is_distributed else None
+            self._patience_with_many = self._patience or 1.5 * PATIENCE
 
     async def _rows(
         self,
@@ -144,6 +146,7 @@ class Statements:
         arguments: Sequence[object] | Mapping[str, object],
         *,
         skipping: bool,
+        is_batch: bool = False,
         is_kept: bool = True,
     ) -> AsyncCursor[TupleRow]:
         """Execute a statement that may have to wait for other transactions.
@@ -153,10 +156,11 @@ class Statements:
         Only one that `is_kept` is prepared.
         """
         cursor, prepared = cursor_of(connection), self.prepared and is_kept
-        if self._patience is None or skipping:
+        patience = self._patience_with_many if is_batch else self._patience
+        if patience is None or skipping:
             await cursor.execute(statement, arguments, prepare=prepared)
         else:
-            async with canceling_after(connection, self._patience):
+            async with canceling_after(connection, patience):
                 await cursor.execute(statement, arguments, prepare=prepared)
         return cursor
 
