@@ -311,7 +311,7 @@ async def test_busy(
     pool = AsyncConnectionPool(
         make_conninfo(database_url), kwargs={"autocommit": True}, min_size=1, open=False
     )
-    async with PostgresStore(pool, schema=migrated_schema, timeout=0.05) as store:
+    async with PostgresStore(pool, schema=migrated_schema, timeout=0.5) as store:
         key = await store.generate()
         client = visit(store, read)
 

@@ -91,7 +91,7 @@ LIMITS: Final = (
         (
             Edit(
                 "postgres/coalescer.py",
-                "            *((waiting, held) for waiting in self._apart),\n",
+                "            *((waiting, held) for waiting in (*self._apart, *self._sent_again)),\n",
                 "",
             ),
         ),
