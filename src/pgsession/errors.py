@@ -16,7 +16,8 @@
     ├── StoreClosedError           RuntimeError     the store was closed, or is open elsewhere
     └── StoreUnavailableError      ConnectionError  PostgreSQL cannot answer now
         ├── StoreBusyError         TimeoutError     no connection or lock was free in time
-        │   └── HeldTooLongError   TimeoutError     a block held a lock for too long
+        │   └── SessionBusyError   TimeoutError     something else holds this one session
+        │       └── HeldTooLongError TimeoutError   a block held a lock for too long
         └── StoreRejectedError     PermissionError  PostgreSQL rejects the connection
 
 No message holds a key, a cookie, a secret or a part of a value. A message may
@@ -101,7 +102,11 @@ class StoreBusyError(StoreUnavailableError, TimeoutError):
     """No connection, or no lock of a session, was free in time. Retry later."""
 
 
-class HeldTooLongError(StoreBusyError):
+class SessionBusyError(StoreBusyError):
+    """Another transaction or block held this session for too long. Others are not affected."""
+
+
+class HeldTooLongError(SessionBusyError):
     """An `exclusive` block held its lock for `exclusive_limit`, and was cancelled.
 
     Nothing of it was committed, except by `save` and `take`.

@@ -40,7 +40,7 @@ from pgsession.core.value import (
     encode_value,
     printed_size,
 )
-from pgsession.errors import HeldTooLongError, SessionNotFoundError, StoreBusyError
+from pgsession.errors import HeldTooLongError, SessionBusyError, SessionNotFoundError
 from pgsession.uncommitted import Uncommitted
 
 #: How many sessions are kept before the expired ones are first removed.
@@ -239,7 +239,7 @@ class MemoryStore(Limits, Store):
             async with asyncio.timeout(as_period(timeout).total_seconds()):
                 await lock.acquire()
         except TimeoutError:
-            raise StoreBusyError("The session's lock was not free in time. Try again.") from None
+            raise SessionBusyError("The session's lock was not free in time. Try again.") from None
         rows = Uncommitted(lambda: store._rows, _rebased)  # noqa: SLF001 - another MemoryStore
         limit = asyncio.timeout(self._exclusive_limit)
         try:

@@ -1,11 +1,14 @@
 """The log lines of an outage: its start, its continuation and its end."""
 
 import logging
+from collections.abc import Callable
 
 import pytest
+from httpx import AsyncClient
 
-from pgsession import StoreUnavailableError
+from pgsession import MemoryStore, Session, StoreUnavailableError
 from pgsession.asgi.unavailable import INTERVAL, OutageLog
+from tests.pages import fill, key_of
 
 ERROR = StoreUnavailableError("gone")
 
@@ -68,3 +71,25 @@ def test_no_outage(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> N
     outage_log.record_answer()
 
     assert caplog.records == []
+
+
+async def test_busy_session(
+    visit: Callable[..., AsyncClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A session that something else holds is no outage: all others are served."""
+    caplog.set_level(logging.INFO, "pgsession")
+
+    async def ask(session: Session) -> None:
+        async with session.exclusive(0):
+            pytest.fail("the lock is held by another")
+
+    store = MemoryStore()
+    client = visit(store, fill, ask)
+    await client.get("/fill")
+    async with store.exclusive(key_of(client)):
+        response = await client.get("/ask")
+
+    assert response.status_code == 503
+    [record] = caplog.records
+    assert record.levelname == "INFO"
+    assert "One session was busy" in record.message

@@ -425,3 +425,22 @@ async def test_weak_secret(secret: Any) -> None:
 
     with pytest.raises(SettingsError, match="secret_key"):
         app.build_middleware_stack()
+
+
+@pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "postgres"])
+async def test_inactivity_in_the_cookie(
+    visit: Callable[..., AsyncClient],
+    database_url: str,
+    migrated_schema: str,
+    *,
+    in_memory: bool,
+) -> None:
+    """The cookie of a session with a longer period ends as `max_inactivity` says, at once."""
+    limit = timedelta(hours=1)
+    postgres = PostgresStore(database_url, schema=migrated_schema, max_inactivity=limit)
+    store = MemoryStore(max_inactivity=limit) if in_memory else postgres
+    client = visit(store, remember, read)
+
+    assert max_age(await client.get("/remember")) == 3600
+    assert "set-cookie" not in (await client.get("/read")).headers
+    await store.close()

@@ -207,6 +207,30 @@ def test_sweep(command: Command, table: Connection) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("variable", "column"),
+    [
+        ("SESSION_MAX_LIFETIME=1d", "created_on"),
+        ("SESSION_MAX_INACTIVITY=1d", "seen_on"),
+        ("SESSION_ASSURANCE_LEVEL=2", "seen_on"),
+    ],
+)
+def test_sweep_limits(command: Command, table: Connection, variable: str, column: str) -> None:
+    """`sweep` also removes what the limits in the environment have ended."""
+    table.execute(
+        "INSERT INTO session (session_key, expire_date) VALUES ('old', now() + '1 d'::interval), "
+        "('new', now() + '1 d'::interval)"
+    )
+    query = sql.SQL("UPDATE session SET {} = now() - '2 d'::interval WHERE session_key = 'old'")
+    table.execute(query.format(sql.Identifier(column)))
+    name, _, limit = variable.partition("=")
+
+    done = command("sweep", **{name: limit})
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert table.execute("SELECT session_key FROM session").fetchall() == [("new",)]
+
+
 def test_sweep_on_terminal(variables: dict[str, str], table: Connection) -> None:
     """On a terminal, `sweep` shows its progress."""
     table.execute(ROWS)

@@ -91,8 +91,8 @@ LIMITS: Final = (
         (
             Edit(
                 "postgres/coalescer.py",
-                "            *((waiting, held) for waiting in (*self._apart, *self._sent_again)),\n",
-                "",
+                "for waiting in (*self._apart, *self._sent_again)",
+                "for waiting in self._apart[:0]",
             ),
         ),
         ("tests/postgres/test_coalescer_locked.py::test_timeout",),

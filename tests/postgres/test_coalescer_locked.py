@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pgsession import SessionError, StoreBusyError, StoreUnavailableError
+from pgsession import SessionBusyError, SessionError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
 from tests.postgres.wire import Wire
 
@@ -82,14 +82,14 @@ async def test_none_behind_another(wire: Wire) -> None:
 
 @pytest.mark.parametrize("size", [1, 100])
 async def test_timeout(wire: Wire, size: int) -> None:
-    """A call whose row stays locked gets `StoreBusyError` after the timeout of its own."""
+    """A call whose row stays locked gets `SessionBusyError` after the timeout of its own."""
     coalescer = wire.coalescer(size=size, timeout=0.2)
     answers = await set_apart(wire, coalescer, *range(1, 6))
 
     async with asyncio.timeout(10):
         errors = await asyncio.gather(*answers, return_exceptions=True)
 
-    assert [type(error) for error in errors] == [StoreBusyError] * 5
+    assert [type(error) for error in errors] == [SessionBusyError] * 5
     assert all("held the session" in str(error) for error in errors)
     await coalescer.close()
     assert wire.locked_rows.waiting == 0
@@ -104,7 +104,7 @@ async def test_timeout_behind_another(wire: Wire) -> None:
     async with asyncio.timeout(10):
         errors = await asyncio.gather(*answers, return_exceptions=True)
 
-    assert [type(error) for error in errors] == [StoreBusyError] * 3
+    assert [type(error) for error in errors] == [SessionBusyError] * 3
     wire.gate.set()
     await coalescer.close()
     assert wire.locked_rows.waiting == 0

@@ -21,7 +21,7 @@ from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.session import Session
 from pgsession.core.store import Entry
-from pgsession.errors import StoreUnavailableError
+from pgsession.errors import SessionBusyError, StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -270,8 +270,12 @@ class Exchange(Binding):
 
     def _report(self, error: StoreUnavailableError) -> None:
         """Count this request in the outage log, at most once."""
-        if not self._is_reported:
-            self._is_reported = True
+        if self._is_reported:
+            return
+        self._is_reported = True
+        if isinstance(error, SessionBusyError):  # all other sessions are served
+            _LOGGER.info("One session was busy, and its request gets a 503: %s", error)
+        else:
             self._policy.outage_log.record_failure(error)
 
 

@@ -199,7 +199,8 @@ class SessionRow(RowCookie):
         now = time.monotonic()
         if self._lifetime is not None:
             self._lifetime -= timedelta(seconds=now - self._as_of)
-        self._remaining = period if self._lifetime is None else min(period, self._lifetime)
+        limits = (self._lifetime, self._policy.store.max_inactivity)
+        self._remaining = min([period, *(limit for limit in limits if limit is not None)])
         self._as_of = now
         if self.session.period_changed or not self._ends_with_browser():
             self._cookie_due = True

@@ -107,13 +107,18 @@ async def _examine(
         yield [check_sample(sample, is_scheduled=is_scheduled)]
 
 
+def with_secret(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with a secret, so that the other settings can be read."""
+    return {**environment, _SECRET_KEY: environment.get(_SECRET_KEY) or _PLACEHOLDER}
+
+
 def _examine_settings(
     environment: Mapping[str, str],
 ) -> tuple[list[Finding], SessionSettings | None]:
     """Return the findings about the environment, and its settings unless they are wrong."""
     found = []
     if not environment.get(_SECRET_KEY):
-        environment = {**environment, _SECRET_KEY: _PLACEHOLDER}
+        environment = with_secret(environment)
         remedy = "Make one with `pgsession secret`, unless the application gets it elsewhere."
         found.append(Finding("secret", Verdict.WARNING, f"{_SECRET_KEY} is not set", remedy))
     try:

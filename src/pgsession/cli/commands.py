@@ -6,12 +6,13 @@ import secrets
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import click
 
-from pgsession.cli.check import examine
+from pgsession.cli.check import examine, with_secret
 from pgsession.cli.findings import Finding, Verdict
 from pgsession.core.hidden import Hidden
 from pgsession.errors import (
@@ -23,9 +24,9 @@ from pgsession.errors import (
 from pgsession.postgres.attempts import LOCK_TIMEOUT, TRIES
 from pgsession.postgres.connections.startup import connect
 from pgsession.postgres.schema import migrate
-from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.postgres.table_name import DEFAULT_TABLE
+from pgsession.settings import SessionSettings
 
 _T = TypeVar("_T")
 
@@ -172,12 +173,21 @@ def check(database_url: str, *, schema: str | None, table: str, wait: float) -> 
 def sweep(database_url: str, schema: str | None, table: str) -> None:
     """Remove expired sessions, a few at a time, while the application runs.
 
+    Give it the SESSION_ variables of the application: they say how long sessions
+    live at most.
+
     Shows its progress on a terminal. If another sweep is running, that one
     removes the rest, and this one exits 0.
     """
     with _reporting_errors(), _progress_bar() as progress:
-        store = PostgresStore(database_url, schema=schema, table=table, sweep_every=None)
-        swept = _run(store.sweep(progress=progress))
+        settings = replace(
+            SessionSettings.from_env(with_secret(os.environ)),
+            database_url=database_url,
+            schema=schema,
+            table=table,
+            sweep_every=None,
+        )
+        swept = _run(settings.make_store().sweep(progress=progress))
     click.echo(
         f"Removed {swept.rows} expired sessions in {swept.seconds:.1f} s "
         f"({swept.pages} pages looked at)."

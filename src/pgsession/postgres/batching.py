@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from pgsession.core.keys import KeyDigest
-from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
+from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.dedicated import Dedicated
@@ -254,7 +254,7 @@ async def _edit_alone(connection: Dedicated, editing: Editing, edit: Edit) -> Ed
     if isinstance(answer, SessionError):
         raise answer
     if isinstance(answer, Locked):
-        raise StoreBusyError("The session is being changed by others. Try again.")
+        raise SessionBusyError("The session is being changed by others. Try again.")
     return answer
 
 

@@ -19,6 +19,7 @@ from contextvars import Context
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from pgsession.errors import (
+    SessionBusyError,
     SessionError,
     StoreBusyError,
     StoreClosedError,
@@ -162,7 +163,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         loop = self._loop
         oldest = loop.time() - self._timeout
         late = StoreUnavailableError("The database did not answer in time. Try again.")
-        held = StoreBusyError("Another transaction held the session for too long. Try again.")
+        held = SessionBusyError("Another transaction held the session for too long. Try again.")
         busy = StoreBusyError("The database was busy for too long. Try again.")
         left: list[float] = []
         for waiting, error in (

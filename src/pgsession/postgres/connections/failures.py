@@ -16,6 +16,7 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from pgsession.errors import (
     SchemaError,
+    SessionBusyError,
     SessionError,
     StoreBusyError,
     StoreClosedError,
@@ -67,7 +68,7 @@ VERDICTS: Final = {
 _PAUSES: Final = (0.05, 0.2, 0.8)
 
 
-class LockedRowError(StoreBusyError):
+class LockedRowError(SessionBusyError):
     """Another transaction held a row, or the table, for longer than the statement waits.
 
     The statement has changed nothing.

@@ -25,8 +25,8 @@ from psycopg.pq import TransactionStatus
 
 from pgsession.errors import (
     HeldTooLongError,
+    SessionBusyError,
     SessionError,
-    StoreBusyError,
     StoreUnavailableError,
 )
 from pgsession.postgres.connections.connection import Connection, cursor_of
@@ -209,7 +209,7 @@ class _Progress(Deadline):
         if isinstance(error, psycopg.Error):
             return translated(error)
         if self.stage in {_Stage.QUEUEING, _Stage.WAITING}:
-            return StoreBusyError("The session's lock was not free in time. Try again.")
+            return SessionBusyError("The session's lock was not free in time. Try again.")
         return StoreUnavailableError("The database did not answer in time. Try again.")
 
 
