@@ -18,9 +18,9 @@ from pgsession import (
     PostgresStore,
     SchemaError,
     Session,
+    SessionBusyError,
     SessionNotFoundError,
     Store,
-    StoreBusyError,
 )
 from pgsession.core.keys import digest
 from pgsession.core.store import Written
@@ -41,7 +41,7 @@ async def test_held_row(database_url: str, migrated_schema: str, table: Connecti
             async with asyncio.timeout(20):
                 refused = await asyncio.gather(*held, return_exceptions=True)
                 await asyncio.gather(*others)
-            assert [type(error) for error in refused] == [StoreBusyError] * 2
+            assert [type(error) for error in refused] == [SessionBusyError] * 2
             await store.touch(keys[1])
         await store.touch(keys[0])
 
