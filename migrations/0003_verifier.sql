@@ -42,7 +42,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON COLUMN session.verifier IS 'the same of the verifier; NULL: never renewed';
+COMMENT ON COLUMN session.verifier IS
+    'base64url(sha256(verifier)[:30]) of the newest key; NULL: never renewed';
 COMMENT ON COLUMN session.key_number IS 'the number that the cookie carries';
 COMMENT ON COLUMN session.shown_on IS 'when the browser first showed it; NULL: not yet';
 COMMENT ON COLUMN session.seen_on IS 'when the session was generated or last extended';
