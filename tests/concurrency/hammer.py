@@ -166,6 +166,7 @@ async def _find_losses(
     database_url: str, schema: str, slots: list[Slot], tallies: list[Tally]
 ) -> list[str]:
     losses: list[str] = []
+    unknown = {member for tally in tallies for member in tally.unknown}
     async with PostgresStore(database_url, schema=schema) as store:
         app = make_app(store)
         for slot in slots:
@@ -176,6 +177,7 @@ async def _find_losses(
                 f"session {slot.number}: {name} is {there.get(name)!r}, not {due.get(name)!r}"
                 for name in sorted(there.keys() | due.keys())
                 if there.get(name) != due.get(name)
+                and (slot.number, generation, name) not in unknown
             ]
         for cookie in (cookie for tally in tallies for cookie in tally.dead):
             if (await call(app, "show", cookie=cookie)).status != GONE:

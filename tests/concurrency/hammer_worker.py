@@ -41,6 +41,9 @@ class Tally:
     ended: int = 0
     #: The acknowledged members of each generation; each task uses its own names.
     members: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
+    #: The members whose last change was answered without a cookie. The session has ended, or another
+    #: request has just extended it, so that no cookie was due. They may have any value.
+    unknown: set[tuple[int, int, str]] = field(default_factory=set)
     #: The acknowledged number of counter steps of each generation.
     counts: dict[tuple[int, int], int] = field(default_factory=dict)
     #: Cookies of sessions that have been renewed or ended.
@@ -130,11 +133,17 @@ class _Task:
             # A cookie acknowledges the change: a session that has ended gets none.
             if self._is_acknowledged(answer.status, answer.cookie):
                 del members[name]
+                self._tally.unknown.discard((slot.number, generation, name))
+            else:
+                self._tally.unknown.add((slot.number, generation, name))
             return
         value = f"{self._name} {self._done}"
         answer = await call(self._app, "change", cookie=cookie, name=name, value=value)
         if self._is_acknowledged(answer.status, answer.cookie):
             members[name] = value
+            self._tally.unknown.discard((slot.number, generation, name))
+        else:
+            self._tally.unknown.add((slot.number, generation, name))
 
     async def _count(self, slot: Slot, generation: int, cookie: str) -> None:
         answer = await call(self._app, "count", cookie=cookie)

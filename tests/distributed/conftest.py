@@ -21,6 +21,8 @@ URL: Final = os.environ.get("SESSION_CITUS_URL", "")
 #: Tests of other directories that say nothing about a cluster, and why.
 WITHOUT: Final = {
     "test_memory": "the memory store needs no cluster",
+    "test_deadlock": "Citus may roll back the other transaction, which the test does not repeat",
+    "test_deadlock_at_the_end": "Citus may roll back the other transaction, as above",
     "test_failed_commit": "Citus takes no trigger on a distributed table",
     "test_logout_after_failed_commit": "Citus takes no trigger on a distributed table",
     "test_reload_beside_renewal": "Citus takes no trigger on a distributed table",
