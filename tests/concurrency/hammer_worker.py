@@ -41,8 +41,8 @@ class Tally:
     ended: int = 0
     #: The acknowledged members of each generation; each task uses its own names.
     members: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
-    #: The members whose last change was answered without a cookie. The session has ended, or another
-    #: request has just extended it, so that no cookie was due. They may have any value.
+    #: The members whose last change was answered without a cookie: the session has ended, or
+    #: another request has just extended it. They may have any value.
     unknown: set[tuple[int, int, str]] = field(default_factory=set)
     #: The acknowledged number of counter steps of each generation.
     counts: dict[tuple[int, int], int] = field(default_factory=dict)
