@@ -19,6 +19,11 @@ from tests.pages import NAME
 
 Run = Callable[..., AbstractAsyncContextManager[Site]]
 
+#: NiceGUI saves its storage in a task, and leaves the file open if it ends meanwhile.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*FileIO name='.*storage-user-:pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
