@@ -76,17 +76,6 @@ LIMITS: Final = (
         ("tests/postgres/test_value_limits.py::test_many_removals",),
     ),
     Mutant(
-        "the edits of a batch are made twice",
-        (
-            Edit(
-                "postgres/edits.py",
-                "        if may_raise:\n            raise\n",
-                "        raise\n",
-            ),
-        ),
-        ("tests/postgres/test_value_limits.py::test_done_once",),
-    ),
-    Mutant(
         "a call waits for a locked row as long as it is held",
         (
             Edit(

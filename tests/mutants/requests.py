@@ -102,7 +102,7 @@ REQUESTS: Final = (
                 "            self.extend(None)\n",
             ),
         ),
-        ("tests/faults/test_frozen.py::test_frozen_rare_calls[exclusive]",),
+        ("tests/faults/test_frozen.py::test_frozen_holding_a_lock",),
     ),
     Mutant(
         "a lost connection is the only one",
@@ -113,7 +113,7 @@ REQUESTS: Final = (
                 "        pass\n",
             ),
         ),
-        ("tests/faults/test_network.py::test_dead_connections_live_network",),
+        ("tests/postgres/connections/test_pool.py::test_replaced",),
     ),
     Mutant(
         "saving extends the expiry",
@@ -249,8 +249,8 @@ REQUESTS: Final = (
     ),
     Mutant(
         "a cookie lives as long as the period that its request has loaded",
-        (Edit("asgi/row.py", "session.note_granted(written.granted)", "pass"),),
-        ("tests/asgi/test_periods.py::test_shortened_meanwhile",),
+        (Edit("asgi/row.py", "        self.session.note_granted(written.granted)\n", ""),),
+        ("tests/asgi/test_periods.py::test_shortened_meanwhile[memory-shorter-changed]",),
     ),
     Mutant(
         "a session middleware outside finds our session in its scope",

@@ -97,17 +97,12 @@ STATEMENTS: Final = (
         ("tests/postgres/test_verifiers.py::test_old_key[1-clear]",),
     ),
     Mutant(
-        "two verifiers of one session share a statement",
+        "of two keys of one session in a batch the first counts",
         (
             Edit(
                 "postgres/edits.py",
-                "if len({edit.session_key for edit in edits}) == len(edits):",
-                "if len({edit.key for edit in edits}) == len(edits):",
-            ),
-            Edit(
-                "postgres/edits.py",
-                "groups = {edit.session_key: [edit] for edit in edits}",
-                "groups = {edit.session_key + str(edit.verifier): [edit] for edit in edits}",
+                "current[selector] if selector in current else next(iter(keys))",
+                "next(iter(keys))",
             ),
         ),
         ("tests/postgres/test_verifiers.py::test_two_verifiers_in_one_batch",),
@@ -165,7 +160,7 @@ STATEMENTS: Final = (
                 "",
             ),
         ),
-        ("tests/contract/test_lifetime.py::test_touch",),
+        ("tests/postgres/test_limits.py::test_written",),
     ),
     Mutant(
         "the application's clock judges the expiry",
