@@ -39,10 +39,10 @@ PATIENCE: Final = 0.1
 #: The same where a statement skips locked rows. A foreign key may still make it wait.
 SHORT_PATIENCE: Final = 0.002
 
-# A limit of the role's or the database's does not count. It ends with the statement.
-_PATIENTLY: Final = (
-    """pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true) IS NOT NULL"""
-)
+# A limit of the role's or the database's does not count. It ends with the statement. As a subquery
+# it is set once, before any row is locked.
+_PATIENTLY: Final = """
+(SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true)) IS NOT NULL"""
 
 _LIVING: Final = """{row}.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()"""
 
