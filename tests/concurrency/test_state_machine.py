@@ -336,10 +336,13 @@ class Sessions(RuleBasedStateMachine):
         cookie = self.world.run(binding.commit(extend=True))
         is_deletion = cookie is not None and b"Max-Age=0" in cookie
         heir = None if cookie is None or is_deletion or not renewing else key_in(cookie.decode())
-        with suppress(SessionNotFoundError):
+        is_gone = False
+        try:
             # No change extends the expiry here, as `touch_after` is never over. A renewal does.
             holder.settle(holder.period if renewing else None, heir=heir)
-        is_due = holder.cookie_differs and not holder.lost
+        except SessionNotFoundError:
+            is_gone = True
+        is_due = holder.cookie_differs and not holder.lost and not is_gone
         assert (cookie is not None) == (heir is not None or holder.ended or is_due)
         if heir is not None and not holder.ended:
             assert heir not in self.keys
