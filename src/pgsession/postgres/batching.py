@@ -116,13 +116,13 @@ class Batches:
         """Return the call of a statement that waits for no other transaction."""
         runner = self._runner
 
-        async def send(calls: Sequence[_CallT], _: bool) -> _Answers[_AnswerT]:  # noqa: FBT001
+        async def send(calls: Sequence[_CallT], _: bool) -> _Answers[_AnswerT]:  # noqa: FBT001 - by position, as `_Attempt` takes it
             try:
                 return await runner.run(work, calls, idempotent=idempotent)
             except NodeLostError:
                 if len(calls) == 1:
                     raise
-            return await _sent_singly(lambda call: send([call], False), calls)  # noqa: FBT003
+            return await _sent_singly(lambda call: send([call], False), calls)  # noqa: FBT003 - by position, as `_Attempt` takes it
 
         return self._coalesced(send, size=size)
 
@@ -132,12 +132,12 @@ class Batches:
         """Return the call of a statement that may find its rows locked."""
         runner = self._runner
 
-        def attempt(calls: Sequence[_CallT], skipping: bool) -> Awaitable[_Answers[_AnswerT]]:  # noqa: FBT001
+        def attempt(calls: Sequence[_CallT], skipping: bool) -> Awaitable[_Answers[_AnswerT]]:  # noqa: FBT001 - by position, as `_Attempt` takes it
             return runner.run(partial(work, skipping=skipping), calls, idempotent=idempotent)
 
         return self._coalesced(partial(self._send, attempt), size=size)
 
-    async def _edit(self, edits: Sequence[Edit], skipping: bool) -> _Answers[Edited | None]:  # noqa: FBT001
+    async def _edit(self, edits: Sequence[Edit], skipping: bool) -> _Answers[Edited | None]:  # noqa: FBT001 - by position, as `_Attempt` takes it
         return await make_edits(edits, self._table.editing, self._run_once, skipping=skipping)
 
     async def _run_once(
@@ -145,7 +145,7 @@ class Batches:
     ) -> Sequence[_AnswerT]:
         return await self._runner.run(work, calls, idempotent=False)
 
-    async def _insert(self, drafts: Sequence[Draft], skipping: bool) -> _Answers[None]:  # noqa: FBT001
+    async def _insert(self, drafts: Sequence[Draft], skipping: bool) -> _Answers[None]:  # noqa: FBT001 - by position, as `_Attempt` takes it
         work = partial(insert_once, self._table.inserting, skipping=skipping)
         return await self._runner.run(work, drafts)
 
@@ -153,16 +153,16 @@ class Batches:
         self,
         attempt: _Attempt[_CallT, _AnswerT],
         calls: Sequence[_CallT],
-        skipping: bool,  # noqa: FBT001 - bound by position
+        skipping: bool,  # noqa: FBT001 - by position, as `_Attempt` takes it
     ) -> _Answers[_AnswerT]:
         """Send a batch that waits for locked rows for a moment, and if need be one that skips them.
 
-        The first has changed nothing then. If a node is lost, each call is sent
-        alone, as others may be for other nodes.
+        The second is sent if the first has waited for too long, and so changed
+        nothing. If a node is lost, each call is sent alone: not all need that node.
         """
         if not skipping:
             try:
-                return await attempt(calls, False)  # noqa: FBT003
+                return await attempt(calls, False)  # noqa: FBT003 - by position, as `_Attempt` takes it
             except (LockedRowError, StatementCanceledError):
                 pass  # a statement_timeout may be shorter than the wait for a lock
             except NodeLostError:
@@ -180,7 +180,7 @@ class Batches:
         """
         if len(calls) == 1 or not self._table.is_distributed:
             try:
-                return await attempt(calls, True)  # noqa: FBT003
+                return await attempt(calls, True)  # noqa: FBT003 - by position, as `_Attempt` takes it
             except LockedRowError:
                 if len(calls) == 1:
                     return [LOCKED]

@@ -82,9 +82,9 @@ class Wording:
         return condition
 
     def patiently(self, seconds: float | None = None) -> str:
-        """Return a condition that is true, and limits the time to wait for a lock, to `PATIENCE`.
+        """Return a condition that is always true, and limits the wait for each lock to `seconds`.
 
-        It is another time if `seconds` are given.
+        None stands for `PATIENCE`. Without `is_patient` there is no limit.
         """
         seconds = PATIENCE if seconds is None else seconds
         if not self.is_patient or self.is_distributed:
@@ -120,8 +120,8 @@ class Statements:
 
     def reword(self, wording: Wording) -> None:
         """Write the statements, again if it turns out that something else is needed."""
-        # A setting limits the wait for each row, and the nodes of a distributed table do not
-        # know it. There, and for a batch, the server is asked to cancel the statement.
+        # lock_timeout limits the wait for each row, not for a whole batch, and it does not reach
+        # the nodes of a distributed table. In both cases a request to cancel ends the statement.
         self._patience: float | None = None
         self._patience_with_many: float | None = None
         if wording.is_patient:
