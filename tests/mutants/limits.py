@@ -69,8 +69,8 @@ LIMITS: Final = (
         (
             Edit(
                 "postgres/statements/editing.py",
-                "        WHEN o.many_removed IS NULL THEN\n",
-                "        WHEN true THEN\n",
+                "        WHEN o.many_removed IS NOT NULL THEN (\n",
+                "        WHEN false THEN (\n",
             ),
         ),
         ("tests/postgres/test_value_limits.py::test_many_removals",),

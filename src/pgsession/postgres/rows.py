@@ -17,6 +17,9 @@ from pgsession.errors import InvalidValueError
 
 _LOGGER = logging.getLogger("pgsession")
 
+#: An edit that removes more members than this is not a common one.
+MANY_REMOVED: Final = 100
+
 
 class Draft(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A new row, as the INSERT reads it. The repr shows nothing of it.
@@ -64,6 +67,11 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def key(self) -> KeyDigest:
         """The key of the session, as digests."""
         return KeyDigest(self.session_key, self.verifier)
+
+    @property
+    def is_common(self) -> bool:
+        """True if this only changes the value or extends the session, as nearly all edits do."""
+        return self.heir is None and not self.granted and len(self.removed) <= MANY_REMOVED
 
     @property
     def is_last(self) -> bool:

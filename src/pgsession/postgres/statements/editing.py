@@ -7,45 +7,50 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.rows import Edit, Edited
+from pgsession.postgres.rows import MANY_REMOVED, Edit, Edited
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, batch, single
 
-# Many members are looked up in an object, as the operator would compare each with each.
 _OFFERED: Final = """
 WITH offered AS MATERIALIZED (
     SELECT
         e.session_key,
         e.verifier,
-        e.heir,
         e.changed,
         coalesce(e.removed, '{}') AS removed,
-        CASE WHEN pg_catalog.cardinality(e.removed) OPERATOR(pg_catalog.>) 100
-            THEN pg_catalog.jsonb_object(e.removed, e.removed)
-        END AS many_removed,
         e.replaced,
         coalesce(e.size, 0::pg_catalog.int8) AS size,
-        e.granted,
-        pg_catalog.make_interval(secs => e.own) AS period,
         e.seconds,
-        e.granted IS TRUE OR e.seconds OPERATOR(pg_catalog.<=) 0::pg_catalog.float8 AS is_exact,
+        {is_granted}e.seconds OPERATOR(pg_catalog.<=) 0::pg_catalog.float8 AS is_exact,{more}
         pg_catalog.now() AS seen_on,
         pg_catalog.date_part('epoch', pg_catalog.now()) AS epoch
     FROM {edits}
     WHERE {patiently}
 )"""
 
+# Many members are looked up in an object, as the operator would compare each with each.
+_MORE_OFFERED: Final = """
+        CASE WHEN pg_catalog.cardinality(e.removed) OPERATOR(pg_catalog.>) {many}
+            THEN pg_catalog.jsonb_object(e.removed, e.removed)
+        END AS many_removed,
+        e.granted,
+        pg_catalog.make_interval(secs => e.own) AS period,
+        e.heir,"""
+
+_IS_GRANTED: Final = "e.granted IS TRUE OR "
+
 _MERGED: Final = """CASE
         WHEN o.changed IS NULL THEN s.session_data
-        WHEN o.replaced THEN o.changed
-        WHEN o.many_removed IS NULL THEN
-            (coalesce(s.session_data, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) o.removed)
-                OPERATOR(pg_catalog.||) o.changed
-        ELSE (
+        WHEN o.replaced THEN o.changed{without_many}
+        ELSE (coalesce(s.session_data, '{}'::pg_catalog.jsonb) OPERATOR(pg_catalog.-) o.removed)
+            OPERATOR(pg_catalog.||) o.changed
+    END"""
+
+_WITHOUT_MANY: Final = """
+        WHEN o.many_removed IS NOT NULL THEN (
             SELECT coalesce(pg_catalog.jsonb_object_agg(m.key, m.value), '{}'::pg_catalog.jsonb)
             FROM pg_catalog.jsonb_each(s.session_data) AS m
             WHERE NOT o.many_removed OPERATOR(pg_catalog.?) m.key
-        ) OPERATOR(pg_catalog.||) o.changed
-    END"""
+        ) OPERATOR(pg_catalog.||) o.changed"""
 
 # No fewer bytes than PostgreSQL prints of the merged value. To measure the text costs more than
 # the change itself, so it is measured only where this bound exceeds the limit.
@@ -87,8 +92,10 @@ SET session_data = {merged},
         )
     END,
     seen_on = CASE WHEN o.seconds IS NULL THEN s.seen_on ELSE o.seen_on END,
+    size_bound = {new_bound}{more_changes}"""
+
+_MORE_CHANGES: Final = """,
     period = CASE WHEN o.granted THEN o.period ELSE s.period END,
-    size_bound = {new_bound},
     verifier = coalesce(o.heir, s.verifier),
     key_number = CASE WHEN o.heir IS NULL THEN s.key_number ELSE 0 END,
     shown_on = CASE WHEN o.heir IS NULL THEN s.shown_on END"""
@@ -146,11 +153,13 @@ _EDITS: Final = """pg_catalog.jsonb_to_recordset(%(edits)s::pg_catalog.jsonb) AS
     removed pg_catalog.text[],
     replaced pg_catalog.bool,
     size pg_catalog.int8,
-    seconds pg_catalog.float8,
+    seconds pg_catalog.float8{more_columns}
+)"""
+
+_MORE_COLUMNS: Final = """,
     granted pg_catalog.bool,
     own pg_catalog.float8,
-    heir pg_catalog.text
-)"""
+    heir pg_catalog.text"""
 
 _EDIT: Final = """(
     SELECT
@@ -160,11 +169,13 @@ _EDIT: Final = """(
         %(removed)s::pg_catalog.text[] AS removed,
         %(replaced)s::pg_catalog.bool AS replaced,
         %(size)s::pg_catalog.int8 AS size,
-        %(seconds)s::pg_catalog.float8 AS seconds,
+        %(seconds)s::pg_catalog.float8 AS seconds{more_parameters}
+) AS e"""
+
+_MORE_PARAMETERS: Final = """,
         %(granted)s::pg_catalog.bool AS granted,
         %(own)s::pg_catalog.float8 AS own,
-        %(heir)s::pg_catalog.text AS heir
-) AS e"""
+        %(heir)s::pg_catalog.text AS heir"""
 
 # A distributed table is asked only on the nodes that have the rows then.
 _DIRECT: Final = """
@@ -183,6 +194,15 @@ class Standing(NamedTuple):
     fits_measured: bool
 
 
+class _Form(NamedTuple):
+    """What the text of an UPDATE depends on, beside the table."""
+
+    is_single: bool
+    is_common: bool
+    skipping: bool
+    is_measured: bool = False
+
+
 class Editing(Statements):
     """Changes rows.
 
@@ -192,22 +212,11 @@ class Editing(Statements):
 
     def reword(self, wording: Wording) -> None:
         super().reword(wording)
-        write = partial(_write, wording)
-        self._is_distributed = wording.is_distributed
-        among = _DIRECT_AMONG if wording.is_distributed else ""
-        self._update = write(_UPDATE, direct=among)
-        self._update_one = write(_UPDATE, edits=_EDIT, direct=_DIRECT)
-        self._update_free = write(_UPDATE_FREE, direct=among, patience=SHORT_PATIENCE)
-        self._update_one_free = write(
-            _UPDATE_FREE, edits=_EDIT, direct=_DIRECT, patience=SHORT_PATIENCE
-        )
-        measuring = partial(
-            write, edits=_EDIT, direct=_DIRECT, fits=_FITS_MEASURED, new_bound=_MEASURE
-        )
-        self._update_measured = measuring(_UPDATE)
-        self._update_measured_free = measuring(_UPDATE_FREE, patience=SHORT_PATIENCE)
-        self._standing = write(_STANDING, direct=among)
-        self._standing_one = write(_STANDING, edits=_EDIT, direct=_DIRECT)
+        self._wording = wording
+        self._direct = _DIRECT_AMONG if wording.is_distributed else ""
+        self._updates: dict[_Form, bytes] = {}
+        self._standing = _write(wording, _STANDING, direct=self._direct)
+        self._standing_one = _write(wording, _STANDING, edits=_EDIT, direct=_DIRECT)
         self._verifiers = wording.write(_VERIFIERS)
 
     async def update(
@@ -218,14 +227,16 @@ class Editing(Statements):
         Their keys are dead, or their sessions would become too large, as far as
         that is estimated, or with `skipping` their rows are locked.
         """
-        if len(edits) == 1:
-            statement = self._update_one_free if skipping else self._update_one
-            cursor = await self._locking(connection, statement, single(edits[0]), skipping=skipping)
-        else:
-            statement = self._update_free if skipping else self._update
-            cursor = await self._locking(
-                connection, statement, self._together(edits), skipping=skipping, is_batch=True
-            )
+        is_single = len(edits) == 1
+        is_common = all(edit.is_common for edit in edits)
+        statement = self._update(_Form(is_single, is_common, skipping))
+        cursor = await self._locking(
+            connection,
+            statement,
+            single(edits[0]) if is_single else self._together(edits),
+            skipping=skipping,
+            is_batch=not is_single,
+        )
         written = {row[0]: _edited(row) for row in await cursor.fetchall()}
         return [written.get(edit.session_key) for edit in edits]
 
@@ -234,7 +245,9 @@ class Editing(Statements):
     ) -> Sequence[Edited | None]:
         """Make one edit as `update` does, but measure whether it fits."""
         (edit,) = edits
-        statement = self._update_measured_free if skipping else self._update_measured
+        statement = self._update(
+            _Form(is_single=True, is_common=False, skipping=skipping, is_measured=True)
+        )
         cursor = await self._locking(connection, statement, single(edit), skipping=skipping)
         row = await cursor.fetchone()
         return [None if row is None else _edited(row)]
@@ -250,13 +263,6 @@ class Editing(Statements):
         found = {row[0]: Standing(*row) for row in rows}
         return [found.get(edit.session_key) for edit in edits]
 
-    def _together(self, edits: Sequence[Edit]) -> dict[str, str]:
-        """Return the parameters for several edits."""
-        parameters = {"edits": batch(edits)}
-        if self._is_distributed:
-            parameters["keys"] = ",".join(edit.session_key for edit in edits)
-        return parameters
-
     async def verifiers(
         self, connection: Connection, selectors: Sequence[str]
     ) -> Sequence[str | None]:
@@ -264,6 +270,28 @@ class Editing(Statements):
         rows = await self._rows(connection, self._verifiers, (",".join(selectors),))
         found: dict[str, str | None] = dict(rows)
         return list(map(found.get, selectors))
+
+    def _update(self, form: _Form) -> bytes:
+        """Return the UPDATE of a form, written when it is first needed."""
+        statement = self._updates.get(form)
+        if statement is None:
+            statement = self._updates[form] = _write(
+                self._wording,
+                _UPDATE_FREE if form.skipping else _UPDATE,
+                edits=_EDIT if form.is_single else _EDITS,
+                direct=_DIRECT if form.is_single else self._direct,
+                is_common=form.is_common,
+                is_measured=form.is_measured,
+                patience=SHORT_PATIENCE if form.skipping else None,
+            )
+        return statement
+
+    def _together(self, edits: Sequence[Edit]) -> dict[str, str]:
+        """Return the parameters for several edits."""
+        parameters = {"edits": batch(edits)}
+        if self._direct:
+            parameters["keys"] = ",".join(edit.session_key for edit in edits)
+        return parameters
 
 
 #: As `Edited._make`, but faster: it runs once for each session that is changed.
@@ -276,22 +304,30 @@ def _write(
     *,
     edits: str = _EDITS,
     direct: str = "",
-    fits: str = _FITS,
-    new_bound: str = _BOUND,
+    is_common: bool = False,
+    is_measured: bool = False,
     patience: float | None = None,
 ) -> bytes:
+    """Write a statement. One for common edits alone leaves out what they do not need."""
     return wording.write(
         statement,
         offered=_OFFERED,
+        is_granted="" if is_common else _IS_GRANTED,
+        more="" if is_common else _MORE_OFFERED,
+        many=str(MANY_REMOVED),
         edits=edits,
+        more_columns="" if is_common else _MORE_COLUMNS,
+        more_parameters="" if is_common else _MORE_PARAMETERS,
         patiently=wording.patiently(patience),
         changes=_CHANGES,
-        fits=fits,
+        more_changes="" if is_common else _MORE_CHANGES,
+        fits=_FITS_MEASURED if is_measured else _FITS,
         fits_measured=_FITS_MEASURED,
-        new_bound=new_bound,
+        new_bound=_MEASURE if is_measured else _BOUND,
         bound=_BOUND,
         measure=_MEASURE,
         merged=_MERGED,
+        without_many="" if is_common else _WITHOUT_MANY,
         matching=_MATCHING,
         direct=direct,
         written=_WRITTEN,
