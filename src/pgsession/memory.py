@@ -189,7 +189,7 @@ class MemoryStore(Limits, Store):
         if period is not None:
             row = self._extended(row, period=period, granted=granted)
         heir = renewed_key(key)
-        verifier = key_digest(heir).verifier
+        _, verifier = key_digest(heir)
         self._rows[digest(key)] = replace(row, verifier=verifier, number=0, shown_at=None)
         return heir
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import secrets
 from binascii import b2a_base64
-from functools import partial
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from pgsession.core.hidden import Hidden, hidden
 
@@ -27,17 +26,9 @@ _FULL_LENGTH: Final = SELECTOR_LENGTH + 1 + VERIFIER_LENGTH
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
-class KeyDigest(NamedTuple):
-    """What a store keeps in place of a key. Two keys of one session have the same selector."""
-
-    #: The digest of the selector: the row's ``session_key``.
-    selector: str
-    #: The digest of the verifier, or None for a key without one.
-    verifier: str | None
-
-
-#: As `KeyDigest._make`, but faster: it runs once for each request with a session.
-_key_digest: Final = partial(tuple.__new__, KeyDigest)
+#: What a store keeps in place of a key: the digests of its selector, which is the row's
+#: ``session_key``, and of its verifier, or None for a key without one.
+KeyDigest: TypeAlias = tuple[str, str | None]
 
 
 def new_key() -> Hidden:
@@ -64,11 +55,10 @@ def digest(key: str) -> str:
 
 def key_digest(key: str) -> KeyDigest:
     """Return the digests of the selector and of the verifier of `key`."""
-    if len(key) == _FULL_LENGTH:
-        selector, verifier = _split(key)
-        if verifier is not None:
-            return _key_digest((_digest(selector), _digest(verifier)))
-    return _key_digest((_digest(key), None))
+    if len(key) != _FULL_LENGTH:  # nearly always
+        return _digest(key), None
+    selector, verifier = _split(key)
+    return _digest(selector), None if verifier is None else _digest(verifier)
 
 
 def _split(key: str) -> tuple[str, str | None]:

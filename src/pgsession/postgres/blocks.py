@@ -45,11 +45,11 @@ class _NotedCalls:
         self._written = written
 
     async def insert(self, draft: Draft) -> None:
-        self._written.add(KeyDigest(draft.session_key, None))
+        self._written.add((draft.session_key, None))
         await self._held.insert(draft)
 
     async def edit(self, edit: Edit) -> Edited | None:
-        self._written.update({edit.key, KeyDigest(edit.session_key, edit.heir)})
+        self._written.update({edit.key, (edit.session_key, edit.heir)})
         return await self._held.edit(edit)
 
     async def renumber(self, showing: Showing) -> int | None:
@@ -70,7 +70,7 @@ class _NotedCalls:
 
     async def take(self, call: tuple[KeyDigest, str]) -> str | None:
         self._block.check()
-        key, _ = call
-        if any(each.selector == key.selector for each in self._written):
+        (selector, _), _ = call
+        if any(written == selector for written, _ in self._written):
             raise SessionError(TAKEN_TOO_LATE)
         return await self._plain.take(call)

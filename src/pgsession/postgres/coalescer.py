@@ -203,12 +203,12 @@ class Coalescer(Generic[CallT, AnswerT]):
                 answer = waiting[1]
                 if answer.done():
                     continue
-                if isinstance(found, Locked):
-                    self._set_apart(waiting)
-                elif isinstance(found, SessionError):
-                    _fail(answer, found)
-                else:
+                if not isinstance(found, (Locked, SessionError)):  # nearly always
                     answer.set_result(found)
+                elif isinstance(found, Locked):
+                    self._set_apart(waiting)
+                else:
+                    _fail(answer, found)
 
     async def _answer_singly(
         self, batch: Sequence[_Waiting[CallT, AnswerT]], error: Exception

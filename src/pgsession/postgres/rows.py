@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
@@ -66,12 +67,7 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     @property
     def key(self) -> KeyDigest:
         """The key of the session, as digests."""
-        return KeyDigest(self.session_key, self.verifier)
-
-    @property
-    def is_common(self) -> bool:
-        """True if this only changes the value or extends the session, as nearly all edits do."""
-        return self.heir is None and not self.granted and len(self.removed) <= MANY_REMOVED
+        return self.session_key, self.verifier
 
     @property
     def is_last(self) -> bool:
@@ -114,6 +110,14 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.own  # `later` extends the session by the period that this edit has granted
 
 
+def are_common(edits: Iterable[Edit]) -> bool:
+    """Tell whether edits only change values and extend sessions, as nearly all edits do."""
+    for edit in edits:
+        if edit.granted or edit.heir is not None or len(edit.removed) > MANY_REMOVED:
+            return False
+    return True
+
+
 class Edited(NamedTuple):
     """What an edit tells of the row that it has changed."""
 
@@ -145,7 +149,7 @@ class Row(NamedTuple):
     @property
     def key(self) -> KeyDigest:
         """The key of the session, as digests."""
-        return KeyDigest(self.session_key, self.verifier)
+        return self.session_key, self.verifier
 
     def entry(
         self, *, max_lifetime: timedelta | None = None, max_inactivity: timedelta | None = None

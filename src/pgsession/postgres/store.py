@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from msgspec import Raw
 from psycopg import AsyncRawCursor
@@ -152,6 +153,12 @@ class PostgresStore(Limits, Store):
             self._name, max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity
         )
         self._sweeper = None if sweep_every is None else self._make_sweeper(sweep_every)
+        #: Makes the entry of a row.
+        self._entry: Callable[[Row], Entry | None] = Row.entry
+        if self.max_lifetime is not None or self.max_inactivity is not None:
+            self._entry = partial(
+                Row.entry, max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity
+            )
         self._dead = DeadKeys()
         #: What is used in the event loop that uses the store, whether it is open or not.
         self._engine: Engine | None = None
@@ -288,9 +295,8 @@ class PostgresStore(Limits, Store):
     ) -> str:
         key = hidden(key)
         heir = renewed_key(key)
-        await self._apply(
-            self._merging(key, changes, period, granted=granted, heir=key_digest(heir).verifier)
-        )
+        _, verifier = key_digest(heir)
+        await self._apply(self._merging(key, changes, period, granted=granted, heir=verifier))
         return heir
 
     async def rotate(self, key: str, number: int, *, grace: Period) -> int:
@@ -466,9 +472,6 @@ class PostgresStore(Limits, Store):
         if self._sweeper is not None and not self._here().is_closed:
             self._sweeper.start()
 
-    def _entry(self, row: Row) -> Entry | None:
-        return row.entry(max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity)
-
     async def _apply(self, edit: Edit) -> Written:
         """Apply an edit. If it succeeds, the key is not dead."""
         edited = await self._calls().edit(edit)
@@ -477,6 +480,8 @@ class PostgresStore(Limits, Store):
         if self._dead:
             self._dead.forget(edit.key)
         _, granted, number = edited
+        if granted is None and number == 0:  # nearly always
+            return _USUAL
         own = None if granted is None else self._capped(timedelta(0, 0, granted))
         return Written(own, number)
 
@@ -508,6 +513,9 @@ class PostgresStore(Limits, Store):
             own,
             heir,
         )
+
+
+_USUAL: Final = Written()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

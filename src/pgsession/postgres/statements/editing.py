@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.rows import MANY_REMOVED, Edit, Edited
+from pgsession.postgres.rows import MANY_REMOVED, Edit, Edited, are_common
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, batch, single
 
 _OFFERED: Final = """
@@ -228,7 +228,7 @@ class Editing(Statements):
         that is estimated, or with `skipping` their rows are locked.
         """
         is_single = len(edits) == 1
-        is_common = all(edit.is_common for edit in edits)
+        is_common = are_common(edits)
         statement = self._update(_Form(is_single, is_common, skipping))
         cursor = await self._locking(
             connection,

@@ -90,9 +90,10 @@ class Numbering(Statements):
     ) -> Sequence[int | None]:
         """Rotate or show one number; return the session's number then, or None for a dead key."""
         (showing,) = showings
+        selector, verifier = showing.key
         parameters = {
-            "selector": showing.key.selector,
-            "verifier": showing.key.verifier,
+            "selector": selector,
+            "verifier": verifier,
             "number": showing.number,
             "grace": showing.grace or 0.0,
         }

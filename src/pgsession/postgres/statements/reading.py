@@ -85,7 +85,7 @@ class Reading(Statements):
             return [_row(rows[0]) if rows and rows[0][1] == verifier else None]
         wanted = ",".join(dict.fromkeys(selector for selector, _ in keys))
         rows = await self._rows(connection, self._select, (wanted,))
-        found = {(row[0], row[1]): _row(row) for row in rows}
+        found = {row[:2]: _row(row) for row in rows}
         return list(map(found.get, keys))
 
     async def fetch_newest(
@@ -99,7 +99,7 @@ class Reading(Statements):
 
 
 def _of(keys: Collection[tuple[str, str | None]], rows: Iterable[TupleRow]) -> Iterator[Row]:
-    return (_row(row) for row in rows if (row[0], row[1]) in keys)
+    return (_row(row) for row in rows if row[:2] in keys)
 
 
 #: As `Row._make`, but faster: it runs once for each session that is read.
