@@ -88,7 +88,7 @@ async def measure(url: str, *, rounds: int, seconds: float) -> Part:
         return Part(await alternate(trials, rounds=rounds, seconds=seconds))
 
 
-async def run(call: Callable[[int], Awaitable[None]], load: int, seconds: float) -> Sample:
+async def run(call: Callable[[int], Awaitable[object]], load: int, seconds: float) -> Sample:
     """Make calls for all sessions in turn."""
 
     async def one(number: int) -> None:

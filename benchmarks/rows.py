@@ -1,5 +1,7 @@
 """Inserts many rows with one statement."""
 
+from collections.abc import Iterable
+
 from psycopg import AsyncConnection
 
 from pgsession.core.keys import digest
@@ -31,7 +33,7 @@ def key(number: int) -> str:
     return f"key{number}"
 
 
-async def fill(conninfo: str, keys: list[str], text: str) -> list[str]:
+async def fill(conninfo: str, keys: Iterable[str], text: str) -> list[str]:
     """Insert a row for each key; return the digests."""
     digests = [digest(key) for key in keys]
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:

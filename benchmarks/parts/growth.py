@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -17,9 +17,11 @@ from benchmarks.rows import fill, grow, key
 from benchmarks.servers import Places, schema, settle
 from benchmarks.values import VALUE, padded
 from pgsession import Changes, PostgresStore
-from pgsession.core.keys import new_key
+from pgsession.core.keys import KeyDigest, new_key
 from pgsession.postgres.rows import Edit
-from pgsession.postgres.statements import Table
+from pgsession.postgres.statements.table import Table
+from pgsession.postgres.statements.text import Wording
+from pgsession.postgres.table_name import TableName
 
 LOADS = (1, 64)
 BYTES = (150, 2_000, 20_000, 200_000)
@@ -91,13 +93,15 @@ async def _batches(places: Places, options: Options, stack: AsyncExitStack) -> l
     digests = await fill(places.postgres, keys, json.dumps(VALUE))
     connection = await AsyncConnection.connect(places.postgres, autocommit=True)
     await stack.enter_async_context(connection)
-    table = Table(schema=None)
+    table = Table(Wording(TableName(None), is_patient=True))
 
     async def fetch(chosen: list[str]) -> None:
-        await table.fetch(connection, chosen)
+        wanted: list[KeyDigest] = [(it, None) for it in chosen]
+        await table.reading.fetch(connection, wanted)
 
     async def update(chosen: list[str]) -> None:
-        await table.update(connection, [Edit(it, changed=Raw(b'{"count":1}')) for it in chosen])
+        edits = [Edit(it, changed=Raw(b'{"count":1}'), size=13) for it in chosen]
+        await table.editing.update(connection, edits)
 
     async def run(update_them: bool, batch: int, seconds: float) -> Sample:  # noqa: FBT001
         send = update if update_them else fetch
@@ -155,6 +159,6 @@ def _both(
     ]
 
 
-def _cycle(keys: list[str]) -> Choose:
+def _cycle(keys: Sequence[str]) -> Choose:
     count = len(keys)
     return lambda number: keys[number % count]

@@ -17,6 +17,7 @@ from benchmarks.values import VALUE
 from pgsession.postgres.connections.dedicated import dedicated
 from pgsession.postgres.sweeping.statements import Batch, Expired
 from pgsession.postgres.sweeping.sweep import Swept, sweep
+from pgsession.postgres.table_name import TableName
 
 IN_FLIGHT = 16
 
@@ -32,7 +33,7 @@ class Watched(Expired):
     """Records how long each statement took, by the server's clock."""
 
     def __init__(self) -> None:
-        super().__init__(None)
+        super().__init__(TableName(None))
         self.longest = 0.0
         self.batches = 0
 

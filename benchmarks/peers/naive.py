@@ -1,7 +1,7 @@
 """The simplest store: each call is one statement through the pool."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession import Changes, Entry, SessionNotFoundError, Store
+from pgsession import Changes, Entry, SessionNotFoundError, Store, Written
 from pgsession.core.keys import digest, new_key
 from pgsession.core.period import Period, as_period
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT
@@ -52,6 +52,7 @@ class NaiveStore(Store):
     """A store without batching. It implements only the methods that are measured."""
 
     max_lifetime = None
+    max_inactivity = None
     value_limit = DEFAULT_VALUE_LIMIT
 
     def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:
@@ -83,6 +84,9 @@ class NaiveStore(Store):
             return None
         return Entry(json.loads(row[0]), timedelta(seconds=row[1]))
 
+    async def get_newest(self, keys: Sequence[str]) -> tuple[str, Entry] | None:
+        raise NotImplementedError
+
     async def generate(
         self,
         value: Mapping[str, JSON] | None = None,
@@ -104,15 +108,17 @@ class NaiveStore(Store):
         *,
         period: Period | None = None,
         granted: bool | None = None,  # noqa: ARG002
-    ) -> None:
+    ) -> Written:
         seconds = None if period is None else as_period(period).total_seconds()
         arguments = (list(changes.removed), json.dumps(changes.set), seconds, digest(key))
         await self._change(MERGE, arguments)
+        return Written()
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
-    ) -> None:
-        await self.merge(key, Changes(), period=period or self._default_period, granted=granted)
+    ) -> Written:
+        period = period or self._default_period
+        return await self.merge(key, Changes(), period=period, granted=granted)
 
     async def set(
         self,
@@ -121,7 +127,7 @@ class NaiveStore(Store):
         *,
         period: Period | None = None,
         granted: bool | None = None,
-    ) -> None:
+    ) -> Written:
         raise NotImplementedError
 
     async def renew(
@@ -136,7 +142,18 @@ class NaiveStore(Store):
         await self._change(RENEW, (digest(heir), digest(key)))
         return heir
 
-    async def clear(self, key: str, *, only_if_empty: bool = False) -> bool:  # noqa: ARG002
+    async def rotate(self, key: str, number: int, *, grace: Period) -> int:
+        raise NotImplementedError
+
+    async def show(self, key: str, number: int) -> None:
+        raise NotImplementedError
+
+    async def clear(
+        self,
+        key: str,
+        *more: str,  # noqa: ARG002
+        only_if_empty: bool = False,  # noqa: ARG002
+    ) -> bool:
         async with self._pool.connection() as connection:
             await connection.execute(CLEAR, (digest(key),), prepare=True)
         return True

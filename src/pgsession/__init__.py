@@ -10,7 +10,7 @@
 
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.core.session import Session
-from pgsession.core.store import Changes, Entry, Store
+from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.errors import (
     HeldTooLongError,
     InvalidPeriodError,
@@ -62,4 +62,5 @@ __all__ = [
     "Swept",
     "UnsupportedTypeError",
     "ValueTooLargeError",
+    "Written",
 ]

@@ -32,6 +32,7 @@ from pgsession import (
     StoreUnavailableError,
     Swept,
     UnsupportedTypeError,
+    Written,
 )
 
 SECRET = "one-secret-that-is-long-enough-for-it"
@@ -46,7 +47,9 @@ async def use(store: Store) -> None:
     assert_type(entry.period, timedelta)
     assert_type(entry.granted, timedelta | None)
     assert_type(entry.lifetime, timedelta | None)
-    await store.set(key, {"user": 2}, period=60)
+    written = assert_type(await store.set(key, {"user": 2}, period=60), Written)
+    assert_type(written.granted, timedelta | None)
+    assert_type(written.number, int)
     await store.merge(key, Changes(set={"cart": []}, removed={"user"}), period=0.5)
     await store.touch(key, period=timedelta(days=1), granted=True)
     renewed = assert_type(await store.renew(key), str)
