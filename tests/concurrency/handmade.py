@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from tests.concurrency.history import Action, Key, Life, Operation, Outcome
+from tests.concurrency.rotation_history import Request
 
 KEY = Key(0)
 HEIR = Key(0, 1)
@@ -79,3 +80,20 @@ def unknown(operation: Operation) -> Operation:
 
 def failed(operation: Operation) -> Operation:
     return replace(operation, outcome=Outcome.FAILED, life=Life.UNTOLD, saw=None)
+
+
+def ask(start: float, end: float, number: int, given: int | None = None) -> Request:
+    """Return a request of a browser that opened its session with this number."""
+    return Request(key="key", number=number, invoked=start, returned=end, given=given)
+
+
+def refused(request: Request) -> Request:
+    return replace(request, opened=False)
+
+
+def retiring(request: Request) -> Request:
+    return replace(request, retired=True)
+
+
+def copied(request: Request) -> Request:
+    return replace(request, is_copy=True)
