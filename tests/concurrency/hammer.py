@@ -3,10 +3,14 @@
     python tests/concurrency/hammer.py --processes 4 --tasks 16 --sessions 8 --seconds 60
 
 All tasks of all processes share some sessions. Each task adds and removes members
-of its own in them, through whole ASGI applications. At the end, every acknowledged
-change must be stored, every acknowledged removal must be in effect, every counter
-must equal the number of its acknowledged steps, and no session that was renewed or
-logged out may be found under its old key. The exit status is 1 if anything is lost.
+of its own in them, through whole ASGI applications. Each session is a browser's: its
+tasks are the tabs, which share a jar. Some responses are lost, and some cookies are
+copied. With --rotations their numbers change as often as they can.
+
+At the end, every acknowledged change must be stored, every acknowledged removal must be
+in effect, every counter must equal the number of its acknowledged steps, and the laws of
+rotation_checker.py must hold: so no session that was renewed or logged out is found under
+its old key. The exit status is 1 if anything is lost.
 
 The tables are in a separate schema, on the server of --database-url, of
 SESSION_DATABASE_URL, or on an embedded server. With --distributed the server is the
@@ -22,6 +26,7 @@ import os
 import secrets
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -39,8 +44,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from pgsession import PostgresStore
 from pgsession.postgres.embedded import embedded_server
 from pgsession.postgres.schema import migrate
-from tests.concurrency.hammer_worker import Scale, Slot, Tally, hammer
-from tests.concurrency.hammered_app import GONE, call, make_app
+from tests.concurrency.browsers import Slot, count_rotations
+from tests.concurrency.hammer_losses import find_losses
+from tests.concurrency.hammer_worker import Scale, Tally, hammer
+from tests.concurrency.hammered_app import call, make_app
 
 #: Longer than the longest cookie.
 _ROOM = 512
@@ -61,6 +68,7 @@ def main() -> None:
         seconds=arguments.seconds,
         renewals=arguments.renewals,
         logouts=arguments.logouts,
+        rotations=arguments.rotations,
     )
     with (
         _server(arguments.database_url) as database_url,
@@ -82,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--changes", type=int, default=30, help="changes by each task")
     length.add_argument("--seconds", type=float, help="run this long instead")
-    for mode in ("renewals", "logouts"):
+    for mode in ("renewals", "logouts", "rotations"):
         parser.add_argument(f"--{mode}", action=argparse.BooleanOptionalAction, default=True)
     return parser
 
@@ -118,7 +126,7 @@ def _run(database_url: str, schema: str, scale: Scale) -> list[str]:
     context = multiprocessing.get_context("spawn")
     shared = [Array(c_char, _ROOM, ctx=context) for _ in range(scale.sessions)]
     slots = _slots(shared)
-    asyncio.run(_log_in(database_url, schema, slots))
+    asyncio.run(_log_in(database_url, schema, slots, scale))
     with ProcessPoolExecutor(
         scale.processes,
         mp_context=context,
@@ -129,14 +137,19 @@ def _run(database_url: str, schema: str, scale: Scale) -> list[str]:
         tallies = list(
             executor.map(_work, repeat(database_url), repeat(schema), workers, repeat(scale))
         )
-    losses = asyncio.run(_find_losses(database_url, schema, slots, tallies))
+    losses = asyncio.run(find_losses(database_url, schema, slots, tallies, scale))
+    journals = [tally.journal for tally in tallies]
+    copies = Counter(it.opened for journal in journals for it in journal.requests if it.is_copy)
     print(
         f"{scale.processes} processes × {scale.tasks} tasks × {scale.sessions} sessions: "
         f"{sum(tally.acknowledged for tally in tallies)} changes acknowledged, "
         f"{len(losses)} lost "
         f"({sum(tally.renewed for tally in tallies)} renewals, "
         f"{sum(tally.ended for tally in tallies)} logouts, "
-        f"{sum(tally.refused for tally in tallies)} requests came too late)"
+        f"{sum(tally.refused for tally in tallies)} requests may have come too late)\n"
+        f"{count_rotations(journals)} rotations, "
+        f"{sum(journal.lost for journal in journals)} cookies lost, "
+        f"{copies[True]} copies good, {copies[False]} refused"
     )
     return losses
 
@@ -155,49 +168,11 @@ def _slots(shared: list[SynchronizedString]) -> list[Slot]:
     return [Slot(number, text) for number, text in enumerate(shared)]
 
 
-async def _log_in(database_url: str, schema: str, slots: list[Slot]) -> None:
+async def _log_in(database_url: str, schema: str, slots: list[Slot], scale: Scale) -> None:
     async with PostgresStore(database_url, schema=schema) as store:
         for slot in slots:
-            answer = await call(make_app(store), "login", generation=0)
+            answer = await call(make_app(store, scale.settings), "login", generation=0)
             slot.write(0, answer.cookie or "")
-
-
-async def _find_losses(
-    database_url: str, schema: str, slots: list[Slot], tallies: list[Tally]
-) -> list[str]:
-    losses: list[str] = []
-    unknown = {member for tally in tallies for member in tally.unknown}
-    async with PostgresStore(database_url, schema=schema) as store:
-        app = make_app(store)
-        for slot in slots:
-            generation, cookie = slot.read()
-            there = (await call(app, "show", cookie=cookie)).content or {}
-            due = _promised(slot.number, generation, tallies)
-            losses += [
-                f"session {slot.number}: {name} is {there.get(name)!r}, not {due.get(name)!r}"
-                for name in sorted(there.keys() | due.keys())
-                if there.get(name) != due.get(name)
-                and (slot.number, generation, name) not in unknown
-            ]
-        for cookie in (cookie for tally in tallies for cookie in tally.dead):
-            if (await call(app, "show", cookie=cookie)).status != GONE:
-                losses.append("a key that was renewed or logged out lives")
-    with psycopg.connect(database_url) as connection:
-        counted = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, "session"))
-        rows = connection.execute(counted).fetchone()
-    if rows != (len(slots),):
-        losses.append(f"the table has {rows} rows for {len(slots)} sessions")
-    return losses
-
-
-def _promised(slot: int, generation: int, tallies: list[Tally]) -> dict[str, object]:
-    """Return the expected content of a session; tasks use different names, so none conflict."""
-    due: dict[str, object] = {"generation": generation}
-    for tally in tallies:
-        due |= tally.members.get((slot, generation), {})
-    if count := sum(tally.counts.get((slot, generation), 0) for tally in tallies):
-        due["count"] = count
-    return due
 
 
 if __name__ == "__main__":

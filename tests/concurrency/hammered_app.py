@@ -2,21 +2,29 @@
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
-from pgsession import SessionMiddleware, SessionNotFoundError, Store
+from pgsession import SessionMiddleware, SessionNotFoundError, SessionSettings, Store
 
 #: All processes use the same secret, as the workers of one site do.
 SECRET: Final = "the hammer's secret that every worker shares"
+
+#: Each change extends the expiry and so sets the cookie: that acknowledges the change.
+EXTENDING: Final = SessionSettings(secret_key=SECRET, touch_after=0)
+
+#: Numbers change as often as they can, and the expiry is extended now and then.
+ROTATING: Final = SessionSettings(
+    secret_key=SECRET, touch_after=0.25, rotate_every=0.001, rotation_grace=0.1
+)
 
 #: The response status for a visitor without a session.
 GONE: Final = 410
@@ -32,18 +40,22 @@ class Answer:
     cookie: str | None
 
 
-def make_app(store: Store) -> Starlette:
+def make_app(store: Store, settings: SessionSettings = EXTENDING) -> SessionMiddleware:
     """Return an application whose paths name what they do to the session."""
-    return Starlette(
-        routes=[
-            Route(f"/{page.__name__}", page, methods=["POST"])
-            for page in (login, change, count, renew, logout, show)
-        ],
-        middleware=[
-            # Each change extends the expiry and so sets the cookie: that acknowledges the change.
-            Middleware(SessionMiddleware, store=store, secret_key=SECRET, touch_after=0)
-        ],
-    )
+    logging.getLogger("pgsession").addFilter(_is_unexpected)
+    pages = (login, change, count, renew, logout, show)
+    routes = [Route(f"/{page.__name__}", page, methods=["POST"]) for page in pages]
+    return SessionMiddleware(Starlette(routes=routes), store, settings=settings)
+
+
+def reuse_count(app: SessionMiddleware) -> int:
+    """Return how many copies of older cookies came to an application, as its log counts them."""
+    return app._policy.reuse_log.count  # noqa: SLF001 - the log says it once in ten seconds
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Return whether a log record is none about a copy, as those are counted."""
+    return "has been replaced" not in record.msg
 
 
 async def login(request: Request) -> Response:

@@ -1,5 +1,6 @@
-"""A short run of the hammer."""
+"""Short runs of the hammer."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,27 @@ HAMMER = Path(__file__).with_name("hammer.py")
 )
 def test_nothing_is_lost(database_url: str, hammer_options: list[str], mode: list[str]) -> None:
     """Several processes that share sessions lose no acknowledged change."""
-    scale = ["--processes", "3", "--tasks", "8", "--sessions", "6", "--changes", "30"]
-    options = ["--database-url", database_url, *hammer_options]
+    scale = ["--tasks", "8", "--changes", "30", "--no-rotations"]
+    assert ", 0 lost" in hammer(database_url, *hammer_options, *scale, *mode)
+
+
+def test_rotation(database_url: str, hammer_options: list[str]) -> None:
+    """With rotation no browser is signed out, no number goes back, and no old copy is good."""
+    printed = hammer(database_url, *hammer_options, "--tasks", "4", "--seconds", "3")
+
+    assert ", 0 lost" in printed
+    figures = re.search(
+        r"(\d+) rotations, (\d+) cookies lost, (\d+) copies good, (\d+) refused", printed
+    )
+    assert figures is not None
+    assert all(int(figure) > 0 for figure in figures.groups())
+
+
+def hammer(database_url: str, *options: str) -> str:
+    """Run the hammer, and return what it printed."""
+    scale = ["--processes", "3", "--sessions", "6"]
     hammered = subprocess.run(
-        [sys.executable, HAMMER, *options, *scale, *mode],
+        [sys.executable, HAMMER, "--database-url", database_url, *scale, *options],
         check=False,
         capture_output=True,
         text=True,
@@ -29,4 +47,4 @@ def test_nothing_is_lost(database_url: str, hammer_options: list[str], mode: lis
     )
     print(hammered.stdout)
     assert (hammered.returncode, hammered.stderr) == (0, "")
-    assert ", 0 lost" in hammered.stdout
+    return hammered.stdout
