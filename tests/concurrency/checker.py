@@ -1,7 +1,7 @@
 """Checks whether a correct store could have produced a history.
 
-Each key, and each member of each session, is checked separately, in polynomial
-time. A member is either a *register*, which is written any number of times with
+Each key with its number, and each member of each session, is checked separately, in
+polynomial time. A member is either a *register*, which is written any number of times with
 different values and never removed, or a *token*, which is written once and removed
 or taken any number of times. The generation of a session always writes its
 registers. An operation with an unknown outcome may take effect at any time after
@@ -14,7 +14,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise, permutations, product
 
 from tests.concurrency.history import Action, Key, Life, Operation, Outcome
 
@@ -31,7 +31,12 @@ def violations(operations: Iterable[Operation]) -> list[str]:
     for operation in operations:
         by_key[operation.key].append(operation)
         by_session[operation.key.session].append(operation)
-    found = [f"{key}: {fault}" for key, own in by_key.items() if (fault := _judge_key(own))]
+    found = [
+        f"{key}: {fault}"
+        for key, own in by_key.items()
+        for judge in (_judge_key, _judge_numbers)
+        if (fault := judge(own))
+    ]
     for session, own in by_session.items():
         tokens = {name for operation in own for name in operation.removed}
         names = {name for operation in own for name in [*operation.wrote, *(operation.saw or {})]}
@@ -65,6 +70,26 @@ def _judge_key(operations: Sequence[Operation]) -> str | None:
     if before == math.inf and not heirs:
         return None
     return "a key was found dead before its end, or living after it"
+
+
+def _judge_numbers(operations: Sequence[Operation]) -> str | None:
+    """Check that the number of a key only rises, each time from a number that was shown."""
+    numbered = [operation for operation in operations if operation.number is not None]
+    for one, other in permutations(numbered, 2):
+        if one.returned < other.invoked and (one.number or 0) > (other.number or 0):
+            return f"the number went back from {one.number} to {other.number}"
+    for operation in numbered:
+        before = (operation.number or 0) - 1
+        for cause in (Action.SHOW, Action.ROTATE) if before >= 0 else ():
+            if not any(
+                o.action is cause
+                and o.offered == before
+                and _may_count(o)
+                and o.invoked < operation.returned
+                for o in operations
+            ):
+                return f"{operation.number} was found before a {cause.value} of {before}"
+    return None
 
 
 def _judge_register(name: str, operations: Sequence[Operation]) -> str | None:

@@ -13,11 +13,13 @@ from tests.concurrency.nemesis import Server
 
 #: How often, in percent, a client chooses each action.
 _HABITS = {
-    Action.GET: 42,
-    Action.MERGE: 34,
-    Action.TAKE: 14,
+    Action.GET: 35,
+    Action.MERGE: 27,
+    Action.TAKE: 12,
     Action.TOUCH: 3,
     Action.RENEW: 4,
+    Action.ROTATE: 8,
+    Action.SHOW: 8,
     Action.CLEAR: 3,
 }
 _REGISTERS = ("color", "size", "place")
@@ -29,6 +31,8 @@ class Shared:
 
     key: Key
     secret: str
+    #: The highest number of the key that a client knows of.
+    number: int = 0
     #: Old keys of renewed sessions, which a client may still use.
     stale: list[tuple[Key, str]] = field(default_factory=list)
     #: Tokens that a client has set and that may not have been taken yet.
@@ -110,6 +114,11 @@ class Clients:
                 outcome, _ = await self._history.record(draft, store.touch(secret))
             case Action.RENEW:
                 return await self._renew(store, shared)
+            case Action.ROTATE:
+                outcome = await self._rotate(store, shared)
+            case Action.SHOW:
+                draft = Operation(action=action, key=key, offered=shared.number)
+                outcome, _ = await self._history.record(draft, store.show(secret, shared.number))
             case _:
                 draft = Operation(action=action, key=key)
                 outcome, _ = await self._history.record(draft, store.clear(secret))
@@ -153,6 +162,16 @@ class Clients:
         if heir is not None and shared.key == key:
             shared.stale.append((key, secret))
             shared.key, shared.secret = replace(key, number=key.number + 1), heir
+            shared.number = 0
+        return outcome
+
+    async def _rotate(self, store: PostgresStore, shared: Shared) -> Outcome:
+        key, number = shared.key, shared.number
+        draft = Operation(action=Action.ROTATE, key=key, offered=number)
+        call = store.rotate(shared.secret, number, grace=0)
+        outcome, current = await self._history.record(draft, call)
+        if current is not None and shared.key == key:
+            shared.number = max(shared.number, current)
         return outcome
 
     async def _replace(self, store: PostgresStore, shared: Shared, key: Key) -> None:
@@ -160,3 +179,4 @@ class Clients:
         new = await self._begin(store)
         if shared.key == key:
             shared.key, shared.secret, shared.tokens = new.key, new.secret, new.tokens
+            shared.number = 0

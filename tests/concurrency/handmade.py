@@ -75,11 +75,33 @@ def unknown(operation: Operation) -> Operation:
         returned=math.inf,
         life=Life.UNTOLD,
         saw=None,
+        number=None,
     )
 
 
 def failed(operation: Operation) -> Operation:
-    return replace(operation, outcome=Outcome.FAILED, life=Life.UNTOLD, saw=None)
+    return replace(operation, outcome=Outcome.FAILED, life=Life.UNTOLD, saw=None, number=None)
+
+
+def numbered(operation: Operation, number: int) -> Operation:
+    """Return an operation that found this number of its key."""
+    return replace(operation, number=number)
+
+
+def rotate(start: float, end: float, offered: int, number: int) -> Operation:
+    return Operation(
+        action=Action.ROTATE,
+        key=KEY,
+        invoked=start,
+        returned=end,
+        life=Life.LIVING,
+        offered=offered,
+        number=number,
+    )
+
+
+def show(start: float, end: float, offered: int) -> Operation:
+    return Operation(action=Action.SHOW, key=KEY, invoked=start, returned=end, offered=offered)
 
 
 def ask(start: float, end: float, number: int, given: int | None = None) -> Request:

@@ -11,6 +11,7 @@ from itertools import count
 from typing import TypeVar
 
 from pgsession import Entry, SessionNotFoundError, StoreBusyError, StoreUnavailableError
+from pgsession.core.store import Written
 
 _T = TypeVar("_T")
 
@@ -24,6 +25,8 @@ class Action(Enum):
     TAKE = "take"
     TOUCH = "touch"
     RENEW = "renew"
+    ROTATE = "rotate"
+    SHOW = "show"
     CLEAR = "clear"
 
 
@@ -69,6 +72,10 @@ class Operation:
     removed: frozenset[str] = frozenset()
     #: The members that a read or take returned; None if it returned no information.
     saw: Mapping[str, str] | None = None
+    #: The number that it raises, or that it says was shown.
+    offered: int | None = None
+    #: The number of the key that it returned; None if it returned none.
+    number: int | None = None
 
 
 class History:
@@ -113,7 +120,7 @@ def _told(draft: Operation, result: object) -> Operation:
     """Add what the result of a call tells about the session."""
     match draft.action, result:
         case Action.GET, Entry() as entry:
-            return replace(draft, life=Life.LIVING, saw=entry.value or {})
+            return replace(draft, life=Life.LIVING, saw=entry.value or {}, number=entry.number)
         case Action.GET, _:
             return replace(draft, life=Life.DEAD)
         case Action.TAKE, None:
@@ -123,5 +130,11 @@ def _told(draft: Operation, result: object) -> Operation:
             return replace(draft, life=Life.LIVING, saw={name: taken})
         case Action.CLEAR, _:
             return replace(draft, life=Life.DEAD)
+        case Action.SHOW, _:
+            return draft  # it does not tell whether the session has ended
+        case Action.ROTATE, int() as number:
+            return replace(draft, life=Life.LIVING, number=number)
+        case _, Written() as written:
+            return replace(draft, life=Life.LIVING, number=written.number)
         case _:
             return replace(draft, life=Life.LIVING)

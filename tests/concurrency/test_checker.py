@@ -10,9 +10,12 @@ from tests.concurrency.handmade import (
     clear,
     dead_read,
     failed,
+    numbered,
     read,
     remove,
     renew,
+    rotate,
+    show,
     take,
     unknown,
     write,
@@ -108,6 +111,54 @@ from tests.concurrency.history import Operation
             "fits no",
             id="unknown removal took effect and was undone",
         ),
+        pytest.param(
+            [show(1, 2, 0), rotate(3, 4, 0, 1), numbered(read(5, 6, None), 0)],
+            "back from 1 to 0",
+            id="rotation lost",
+        ),
+        pytest.param(
+            [show(1, 2, 0), rotate(3, 4, 0, 1), numbered(write(5, 6, "x"), 0)],
+            "back from 1 to 0",
+            id="write tells an older number",
+        ),
+        pytest.param(
+            [
+                show(1, 2, 0),
+                unknown(rotate(3, 4, 0, 1)),
+                *(numbered(read(t, t + 1, None), n) for t, n in ((5, 1), (7, 0))),
+            ],
+            "back from 1 to 0",
+            id="unknown rotation that took effect and was lost",
+        ),
+        pytest.param([rotate(1, 2, 0, 1)], "before a show of 0", id="rotated though never shown"),
+        pytest.param(
+            [failed(show(1, 2, 0)), rotate(3, 4, 0, 1)],
+            "before a show of 0",
+            id="rotated though the showing failed",
+        ),
+        pytest.param(
+            [show(1, 2, 0), rotate(3, 4, 0, 1), rotate(5, 6, 1, 2)],
+            "before a show of 1",
+            id="rotated though the next number was never shown",
+        ),
+        pytest.param(
+            [show(1, 2, 0), numbered(read(3, 4, None), 1)],
+            "before a rotate of 0",
+            id="number from nowhere",
+        ),
+        pytest.param(
+            [show(1, 2, 0), rotate(3, 4, 0, 2)], "before a show of 1", id="number raised by two"
+        ),
+        pytest.param(
+            [
+                show(1, 2, 0),
+                rotate(3, 4, 0, 1),
+                renew(5, 6),
+                numbered(read(7, 8, None, key=HEIR), 1),
+            ],
+            "before a show of 0",
+            id="renewal keeps the number",
+        ),
     ],
 )
 def test_refused(history: list[Operation], fault: str) -> None:
@@ -178,6 +229,23 @@ def test_refused(history: list[Operation], fault: str) -> None:
         ),
         pytest.param(
             [write(2, 5, "x"), remove(1, 3), read(6, 7, None)], id="both in one gap of time"
+        ),
+        pytest.param(
+            [show(1, 2, 0), rotate(3, 6, 0, 1), rotate(4, 7, 0, 1), numbered(read(5, 8, None), 0)],
+            id="two rotations at once, and a read of the number before",
+        ),
+        pytest.param(
+            [unknown(show(1, 2, 0)), unknown(rotate(3, 4, 0, 1)), numbered(read(5, 6, None), 1)],
+            id="unknown rotation that took effect",
+        ),
+        pytest.param(
+            [
+                show(1, 2, 0),
+                rotate(3, 4, 0, 1),
+                renew(5, 6),
+                numbered(read(7, 8, None, key=HEIR), 0),
+            ],
+            id="renewal begins with zero",
         ),
     ],
 )
