@@ -29,7 +29,10 @@ ROTATION: Final = (
                 "case -1:",
             ),
         ),
-        ("tests/asgi/test_rotation.py::test_grace",),
+        (
+            "tests/asgi/test_rotation.py::test_grace",
+            "tests/concurrency/test_hammer.py::test_rotation",
+        ),
     ),
     Mutant(
         "a cookie carries the number that was loaded",
@@ -54,5 +57,101 @@ ROTATION: Final = (
         "a copy ends the session although the settings do not say so",
         (Edit("asgi/rotating.py", "if rotation.ends_on_reuse:", "if True:"),),
         ("tests/asgi/test_rotation.py::test_reuse_is_logged",),
+    ),
+    Mutant(
+        "a copy of an older cookie opens its session",
+        (
+            Edit(
+                "core/rotation.py",
+                "return self not in {Verdict.REUSED, Verdict.UNKNOWN}",
+                "return self is not Verdict.UNKNOWN",
+            ),
+        ),
+        (
+            "tests/asgi/test_rotation.py::test_reuse_is_logged",
+            "tests/concurrency/test_hammer.py::test_rotation",
+        ),
+    ),
+    Mutant(
+        "a number counts as shown as soon as it is given out",
+        (
+            Edit(
+                "postgres/statements/numbering.py",
+                "OPERATOR(pg_catalog.+) 1, shown_on = NULL",
+                "OPERATOR(pg_catalog.+) 1",
+            ),
+        ),
+        (
+            "tests/contract/test_rotate.py::test_rotate[postgres]",
+            "tests/concurrency/test_hammer.py::test_rotation",
+            "tests/concurrency/test_history.py::test_history",
+        ),
+    ),
+    Mutant(
+        "a renewal keeps the number",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                "key_number = CASE WHEN o.heir IS NULL THEN s.key_number ELSE 0 END,",
+                "key_number = s.key_number,",
+            ),
+        ),
+        (
+            "tests/contract/test_rotate.py::test_renewed[postgres]",
+            "tests/concurrency/test_hammer.py::test_rotation",
+            "tests/concurrency/test_history.py::test_history",
+        ),
+    ),
+    Mutant(
+        "a cookie is overtaken by one with the next number",
+        (
+            Edit(
+                "asgi/binding.py",
+                "                if not await self._announce_cookie():\n"
+                "                    return None\n",
+                "",
+            ),
+        ),
+        (
+            "tests/asgi/test_rotation.py::test_overtaken",
+            "tests/asgi/test_rotation.py::test_slow_writer",
+        ),
+    ),
+    Mutant(
+        "a number is raised though the session was just extended",
+        (
+            Edit(
+                "core/rotation.py",
+                " and shown_for >= self.every and idle > self.grace",
+                " and shown_for >= self.every",
+            ),
+            Edit(
+                "postgres/statements/numbering.py",
+                "\n  AND s.seen_on OPERATOR(pg_catalog.<) o.settled_on",
+                "",
+            ),
+            Edit("memory.py", "is_shown and row.seen_at < settled_at", "is_shown"),
+        ),
+        (
+            "tests/asgi/test_rotation.py::test_just_extended",
+            "tests/concurrency/test_hammer.py::test_rotation",
+        ),
+    ),
+    Mutant(
+        "a key that was retired counts as reuse",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "                entry = await policy.store.get(found.key)\n",
+                "                entry = await policy.store.get(found.key)\n"
+                "                if entry is None:\n"
+                "                    log = policy.reuse_log\n"
+                "                    log.record(presented=0, number=0, is_ended=False)\n",
+            ),
+        ),
+        (
+            "tests/asgi/test_rotation.py::test_renewal_is_no_reuse",
+            "tests/concurrency/test_hammer.py::test_rotation",
+        ),
     ),
 )
