@@ -18,6 +18,7 @@ RACES: Final = (
     "--ignore=tests/concurrency/test_checker.py",
     "--ignore=tests/concurrency/test_history.py",
     "--ignore=tests/concurrency/test_mutants.py",
+    "--ignore=tests/concurrency/test_rotation_checker.py",
 )
 
 #: The race that needs no other sight of the server than that of its clients.
