@@ -111,6 +111,8 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "rotate_every": ("SESSION_ROTATE_EVERY", _read_period_or_none),
     "rotation_grace": ("SESSION_ROTATION_GRACE", parse_period),
     "end_on_reuse": ("SESSION_END_ON_REUSE", _read_switch),
+    "max_sessions": ("SESSION_MAX_SESSIONS", _read_number),
+    "record_client": ("SESSION_RECORD_CLIENT", _read_switch),
     "schema": ("SESSION_SCHEMA", str),
     "table": ("SESSION_TABLE", str),
     "pool_size": ("SESSION_POOL_SIZE", _read_number),

@@ -21,6 +21,7 @@ from pgsession.core.period import Period, as_period
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
+from pgsession.core.users import checked_most
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
@@ -119,6 +120,11 @@ class SessionSettings:
     rotation_grace: Period = DEFAULT_GRACE
     #: True ends the session if a cookie comes that was replaced long ago: somebody has a copy.
     end_on_reuse: bool = False
+    #: How many sessions a user may have. A login ends those that signed in longest ago. None: any
+    #: number.
+    max_sessions: int | None = None
+    #: Whether the address and the user agent of each sign-in are kept, for the list of devices.
+    record_client: bool = False
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
@@ -145,6 +151,8 @@ class SessionSettings:
         if self.schema is not None and not str(self.schema).isprintable():
             raise SettingsError("schema has a line break or another control character.")
         TableName(self.schema, self.table)
+        if self.max_sessions is not None:
+            checked_most(self.max_sessions)
         _check_exclude(self.exclude)
         if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:
             raise SettingsError(
@@ -215,6 +223,7 @@ class SessionSettings:
             prepared=self.prepared,
             sweep_every=self.sweep_every,
             exclusive_limit=self.exclusive_limit,
+            record_client=self.record_client,
         )
 
     def is_anonymous(self, scope: Scope) -> bool:
@@ -224,6 +233,10 @@ class SessionSettings:
 
     def check_store(self, store: Store) -> None:
         """Raise `SettingsError` if the periods of `store` exceed those of `assurance_level`."""
+        if self.record_client and not getattr(store, "record_client", False):
+            raise SettingsError(
+                "record_client is a setting of the store: give it to the store too."
+            )
         level = Assurance.of(self.assurance_level)
         if not isinstance(self.cookie_max_age(), timedelta):  # else it is the period
             level.check_period(store.default_period, named="The store's default_period")

@@ -12,9 +12,12 @@ from pgsession.asgi.operations import Operations
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision
 from pgsession.core.cookie import FoundCookie
+from pgsession.core.current import current
 from pgsession.core.decision import Change
+from pgsession.core.keys import digest
 from pgsession.core.session import Session
 from pgsession.core.store import Entry
+from pgsession.core.users import Device, as_user_store, in_listing_order
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
 #: A request that is answered within so many seconds is answered at once.
@@ -52,11 +55,30 @@ class Binding(Operations):
             self._key = found.key
             self.session = Session(entry, attachment=self)
             self._note_entry(entry)
+            current.set(self)
 
     @property
     def value_limit(self) -> int:
         """The largest session, in bytes."""
         return self._policy.store.value_limit
+
+    @property
+    def handle(self) -> str | None:
+        """The handle of the row, or None without a row."""
+        return None if self._key is None else digest(self._key)
+
+    def check_users(self) -> None:
+        """Raise `SessionError` if the store keeps no users."""
+        as_user_store(self._policy.store)
+
+    async def devices(self, user_id: str) -> list[Device]:
+        """Return the sessions of a user; see `Session.devices`."""
+        found = await as_user_store(self._policy.store).devices(user_id)
+        return in_listing_order(found, current=self.handle)
+
+    def note_ended(self) -> None:
+        """Record that the session has ended in a transaction of the application's."""
+        self._lose()
 
     def discard(self) -> None:
         """Commit nothing from now on: the request has failed."""
@@ -86,9 +108,18 @@ class Binding(Operations):
                 if not await self._announce_cookie():
                     return None
                 self._cookie_due = True
+        if self._surplus_of is not None:
+            await self._end_surplus(self._surplus_of)
         if not self._cookie_due or not await self._is_still_alive():
             return None
         return self._set_cookie()
+
+    async def _end_surplus(self, user_id: str) -> None:
+        """End the sessions that are more than `max_sessions`, now that the login is committed."""
+        most = self._policy.max_sessions
+        if most is not None:
+            await as_user_store(self._policy.store).end_surplus(user_id, most)
+        self._surplus_of = None
 
     async def _announce_cookie(self) -> bool:
         """Extend the session before a cookie is set again, if its number may be raised meanwhile.

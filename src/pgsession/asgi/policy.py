@@ -30,6 +30,8 @@ class Policy:
     max_age: MaxAge
     touch_after: timedelta | None
     rotation: Rotation = field(default_factory=Rotation)
+    #: How many sessions a user may have, or None without a limit.
+    max_sessions: int | None = None
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
     is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
     #: An application does not start while its database cannot answer.
@@ -77,6 +79,7 @@ class Policy:
             max_age=settings.cookie_max_age(),
             touch_after=None if touch_after is None else as_period(touch_after),
             rotation=settings.make_rotation(),
+            max_sessions=settings.max_sessions,
             is_anonymous=settings.is_anonymous,
             is_strict=settings.strict_start,
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from pgsession.asgi.row import SessionRow
+from pgsession.asgi.signing import SigningRow
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.rotation import Verdict
 from pgsession.core.store import Entry
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
 
-class RotatingRow(SessionRow):
+class RotatingRow(SigningRow):
     """What one request knows about the number of its session; see `core.rotation`."""
 
     # Defaults live on the class: most requests never set them.
@@ -50,8 +50,8 @@ class RotatingRow(SessionRow):
         It is one statement, which decides. The response carries the number that
         the row has then, whether this request has raised it or another one.
         """
-        key, (cleared, renewed, _) = self._key, self.session.wishes
-        if key is None or self._lost or cleared or renewed:
+        key, (cleared, renewed, _, signing) = self._key, self.session.wishes
+        if key is None or self._lost or cleared or renewed or signing.calls:
             return
         policy, before = self._policy, self._number
         # If the cookie is behind, parallel responses set it too: none may arrive after this one.

@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Final, TypeAlias, assert_never
 
 from pgsession.asgi.row_cookie import RowCookie
-from pgsession.core.decision import DECISIONS, Change, touch_due
-from pgsession.core.state import UNCHANGED
+from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_due
+from pgsession.core.login import NO_SIGNING
+from pgsession.core.state import UNCHANGED, Wishes
 from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
@@ -20,7 +21,7 @@ _LOGGER = logging.getLogger("pgsession")
 
 #: What to do about a session, as of the moment of the decision: the change, the differences
 #: from what was loaded, and `Session.wishes`.
-Decision: TypeAlias = tuple[Change, Changes, tuple[int, int, int]]
+Decision: TypeAlias = tuple[Change, Changes, Wishes]
 
 #: These change the value and keep the key, and so extend the expiry only when that is due.
 _CHANGES_OF_VALUE: Final = frozenset({Change.MERGE, Change.REPLACE, Change.DRAIN})
@@ -64,7 +65,7 @@ class SessionRow(RowCookie):
         live = self._key is not None
         changes = UNCHANGED if self._lost else session.changes()
         changed = changes is not UNCHANGED and bool(changes)
-        wishes = cleared, renewed, period_changed = session.wishes
+        wishes = cleared, renewed, period_changed, signing = session.wishes
         is_empty = session.is_empty
         cross_site = not live and not (is_empty and not cleared) and self._is_cross_site()
         outcome = (  # the fields of an `Outcome`; a tuple is cheaper, and every request needs one
@@ -78,8 +79,13 @@ class SessionRow(RowCookie):
             # A change extends the expiry without a touch.
             period_changed > 0 or (touch and live and not changed and self._touch_due()),
             cross_site,
+            session.signed_in is not None,
         )
-        change = DECISIONS[outcome]
+        if signing is NO_SIGNING:  # nearly always
+            change = DECISIONS[outcome]
+        else:
+            signs = session.is_signing_in, signing.is_confirmed, signing.is_logout
+            change = decide(Outcome(*outcome, *signs))
         if cross_site and change is Change.NOTHING and not is_empty and not self._lost:
             self._is_dropped = True
             self._policy.warnings.cross_site(self._scope)
@@ -100,12 +106,12 @@ class SessionRow(RowCookie):
         session = self.session
         if change in _CHANGES_OF_VALUE:
             extend = extend and self._touch_due()
-        extend = extend or session.period_changed or change is Change.CREATE
-        # A period of its own that the handler did not set may have changed in the row since.
         is_ours = session.period_changed or change is Change.CREATE
+        extend = extend or is_ours or change is Change.LOGIN
+        # A period of its own that the handler did not set may have changed in the row since.
         period = (session.period if is_ours else self.default_period) if extend else None
         try:
-            written = await self._call(store, change, changes, period)
+            written = await self._call(store, decision, period)
         except SessionNotFoundError:
             self._lose()
             raise
@@ -116,9 +122,10 @@ class SessionRow(RowCookie):
         session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
 
     async def _call(
-        self, store: Store, change: Change, changes: Changes, period: timedelta | None
+        self, store: Store, decision: Decision, period: timedelta | None
     ) -> Written | None:
         """Call the method of the store that makes the change; return what it tells of the row."""
+        change, changes, _ = decision
         session, key = self.session, self._key or ""
         has_own_period, written = session.granted is not None, None
         granted = has_own_period if session.period_changed else None
@@ -131,10 +138,7 @@ class SessionRow(RowCookie):
             case Change.TOUCH:
                 return await store.touch(key, period=period, granted=granted)
             case Change.CREATE:
-                self._key = await store.generate(changes.set, period=period, granted=has_own_period)
-                self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
-                session.mark_accessed()  # else `Exchange.send` would skip the cookie
-                self._note_new_key("A session was created.")
+                await self._create(store, changes, period)
             case Change.RENEW:
                 await self._clear_twins(store)
                 self._key = await store.renew(key, changes, period=period, granted=granted)
@@ -150,11 +154,23 @@ class SessionRow(RowCookie):
                 self._end()
             case Change.FORGET:
                 self._cookie_due = self._has_new_key = True
-            case Change.NOTHING:
-                pass
+            case Change.NOTHING | Change.LOGIN | Change.CONFIRM | Change.LOGOUT:
+                pass  # `SigningRow` makes these
             case _:
                 assert_never(change)
         return written
+
+    async def _create(self, store: Store, changes: Changes, period: timedelta | None) -> None:
+        """Make a session with the value that is set."""
+        granted = self.session.granted is not None
+        self._key = await store.generate(changes.set, period=period, granted=granted)
+        self._begin("A session was created.", store)
+
+    def _begin(self, event: str, store: Store) -> None:
+        """Record that the session begins anew."""
+        self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
+        self.session.mark_accessed()  # else `Exchange.send` would skip the cookie
+        self._note_new_key(event)
 
     async def _clear_twins(self, store: Store) -> None:
         """End the sessions of the browser's other cookies of our name, if there are any.

@@ -29,6 +29,13 @@ class Change(Enum):
     RENEW = auto()
     #: Clear the row; delete the cookie.
     DESTROY = auto()
+    #: Bind the session to a user, under a new key, or make one that is; set the cookie.
+    LOGIN = auto()
+    #: Record that the user has proved who they are; as RENEW.
+    CONFIRM = auto()
+    #: Clear the row that was loaded, even under another key by now; delete the cookie. What is in
+    #: the session begins a new one.
+    LOGOUT = auto()
     #: The row does not exist any more; delete the cookie.
     FORGET = auto()
 
@@ -54,10 +61,20 @@ class Outcome(NamedTuple):
     touch_due: bool = False
     #: The request came from another site, in a way in which the browser sends no cookie.
     cross_site: bool = False
+    #: A user is signed in.
+    has_user: bool = False
+    #: The application called `session.login()`, `session.confirm()` or `session.logout()`.
+    signing_in: bool = False
+    confirmed: bool = False
+    logged_out: bool = False
 
 
 def decide(outcome: Outcome) -> Change:
     """Return the change for `outcome`. Total and pure: a test covers each outcome."""
+    if outcome.signing_in:
+        return Change.LOGIN
+    if outcome.logged_out and (outcome.live or outcome.lost):
+        return Change.LOGOUT
     if outcome.lost:
         return Change.NOTHING  # it must stay ended, and the cookie may be that of a renewed session
     if outcome.live:
@@ -74,19 +91,22 @@ def decide(outcome: Outcome) -> Change:
 def _decide_live(outcome: Outcome) -> Change:
     if outcome.cleared and outcome.empty:
         return Change.DESTROY
+    if outcome.confirmed:
+        return Change.CONFIRM
     if outcome.renewed:
         return Change.RENEW
     if outcome.cleared:
         return Change.REPLACE
     if outcome.changed:
-        return Change.DRAIN if outcome.empty else Change.MERGE
+        return Change.DRAIN if outcome.empty and not outcome.has_user else Change.MERGE
     return Change.TOUCH if outcome.touch_due else Change.NOTHING
 
 
-#: The result of `decide` for every outcome: a lookup is cheaper than a call.
+#: The result of `decide` for every outcome without a login, a confirmation or a logout: a lookup
+#: is cheaper than a call.
 DECISIONS: Final = {
     outcome: decide(Outcome(*outcome))
-    for outcome in product((False, True), repeat=len(Outcome._fields))
+    for outcome in product((False, True), repeat=Outcome._fields.index("signing_in"))
 }
 
 

@@ -26,6 +26,14 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PATTERN: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([smhdw]?)\s*", re.ASCII)
 
 
+def as_positive(period: Period) -> timedelta:
+    """Return a session's own period. Raises `InvalidPeriodError` unless it is positive."""
+    length = as_period(period)
+    if length <= timedelta(0):
+        raise InvalidPeriodError("A session's period must be positive. To end it, clear() it.")
+    return length
+
+
 def as_period(period: Period) -> timedelta:
     """Return `period` as a `timedelta`.
 

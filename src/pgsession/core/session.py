@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from pgsession.core.baseline import Baseline
-from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
-from pgsession.core.state import SessionState
+from pgsession.core.period import DEFAULT_PERIOD, Period, as_period, as_positive
+from pgsession.core.signing import SigningState
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Entry
+from pgsession.core.users import Device
 from pgsession.core.value import encode_text
-from pgsession.errors import InvalidPeriodError, ResponseStartedError, SessionError
+from pgsession.errors import ResponseStartedError, SessionError
 
 
 class Attachment(Protocol):
@@ -28,6 +29,19 @@ class Attachment(Protocol):
     @property
     def value_limit(self) -> int:
         """The largest session, in bytes of its JSON text."""
+        ...
+
+    @property
+    def handle(self) -> str | None:
+        """The handle of the row, or None without a row."""
+        ...
+
+    def check_users(self) -> None:
+        """Raise `SessionError` if the store keeps no users."""
+        ...
+
+    async def devices(self, user_id: str) -> list[Device]:
+        """Return the sessions of a user, the current one first."""
         ...
 
     async def save(self) -> None:
@@ -47,7 +61,7 @@ class Attachment(Protocol):
         ...
 
 
-class Session(SessionState):
+class Session(SigningState):
     """A `dict` with the content of one session, valid during one request.
 
     It is saved when the response starts. Changes are found by comparing the
@@ -80,8 +94,10 @@ class Session(SessionState):
         if entry is not None:
             if isinstance(entry, dict):
                 entry = Entry(entry, self._default_period)
-            value, _, granted, *_ = entry
+            value, _, granted, _, _, _, _, signed_in = entry
             self.is_new = False
+            if signed_in is not None:
+                self.note_signed_in(signed_in)
             if granted is not None:
                 self._granted = granted
             if value:
@@ -144,9 +160,7 @@ class Session(SessionState):
     def period(self, period: Period | None) -> None:
         self.mark_accessed()
         self._check_not_started()
-        granted = None if period is None else as_period(period)
-        if granted is not None and granted <= timedelta(0):
-            raise InvalidPeriodError("A session's period must be positive. To end it, clear() it.")
+        granted = None if period is None else as_positive(period)
         self._period_changed += granted != self._granted
         self._granted = granted
 
@@ -211,6 +225,24 @@ class Session(SessionState):
         """
         return await self._attached().take(name, default)
 
+    @property
+    def handle(self) -> str | None:
+        """Names this session among those of its user: the `Device.handle` of this session.
+
+        It opens nothing, and stays the same for the session's whole life. None if
+        the session has no row yet.
+        """
+        self.mark_accessed()
+        return None if self.attachment is None else self.attachment.handle
+
+    async def devices(self) -> list[Device]:
+        """Return the living sessions of the user, this one first; none for a visitor.
+
+        Raises `StoreUnavailableError`, and `SessionError` if the store keeps no users.
+        """
+        attachment, user_id = self._attached(), self.user_id
+        return [] if user_id is None else await attachment.devices(user_id)
+
     def _attached(self) -> Attachment:
         self.mark_accessed()
         if self.attachment is None:
@@ -221,6 +253,10 @@ class Session(SessionState):
 
     def _max_size(self) -> int:
         return self._limit if self.attachment is None else self.attachment.value_limit
+
+    def _check_users(self) -> None:
+        if self.attachment is not None:
+            self.attachment.check_users()
 
     def _check_not_started(self) -> None:
         if self.attachment is not None and self.attachment.started:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pgsession.core.baseline import Baseline, text_size
 from pgsession.core.large import LARGE_VALUE, LargeValue, as_large, read_value
+from pgsession.core.login import NO_SIGNING, SignedIn, Signing
 from pgsession.core.plain import Budget
 from pgsession.core.store import Changes, Entry
 from pgsession.core.tracked import TrackedDict
@@ -25,6 +26,9 @@ _EMPTY: Final = Baseline(b"{}")
 #: `SessionState.changes` returns this object if nothing differs.
 UNCHANGED: Final = Changes()
 
+#: How often the handler cleared, renewed and gave a period, and its login, confirmation or logout.
+Wishes: TypeAlias = tuple[int, int, int, Signing]
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -38,6 +42,7 @@ class Snapshot:
     cleared: int = 0
     renewed: int = 0
     period_changed: int = 0
+    signing: Signing = NO_SIGNING
 
     def without(self, name: str) -> Snapshot:
         """Return a snapshot that does not name the member `name`."""
@@ -66,6 +71,7 @@ class SessionState(TrackedDict):
     _cleared: int = 0
     _renewed: int = 0
     _period_changed: int = 0
+    _signing: Signing = NO_SIGNING
 
     def mark_modified(self) -> None:
         """Do the same as `mark_accessed`. Changes are found without a call of this."""
@@ -132,13 +138,11 @@ class SessionState(TrackedDict):
         )
 
     @property
-    def wishes(self) -> tuple[int, int, int]:
-        """How often the handler cleared, renewed and gave a period, since `acknowledge`."""
-        return self._cleared, self._renewed, self._period_changed
+    def wishes(self) -> Wishes:
+        """What the handler asked for since `acknowledge`."""
+        return self._cleared, self._renewed, self._period_changed, self._signing
 
-    def acknowledge(
-        self, changes: Changes, *, is_new: bool, wishes: tuple[int, int, int] | None = None
-    ) -> None:
+    def acknowledge(self, changes: Changes, *, is_new: bool, wishes: Wishes | None = None) -> None:
         """Record that `changes` are stored and `wishes` are done.
 
         Changes and wishes that came after these were read stay pending.
@@ -151,7 +155,9 @@ class SessionState(TrackedDict):
             if len(text) >= LARGE_VALUE:
                 before = as_large(before)
             self._stored = before.changed(frozenset(changes.removed), text)
-        cleared, renewed, period_changed = self.wishes if wishes is None else wishes
+        cleared, renewed, period_changed, signing = self.wishes if wishes is None else wishes
+        if self._signing is signing:
+            self._signing = NO_SIGNING
         if changes.replaced and self._cleared == cleared:
             self._cleared = 0
         if self._renewed == renewed:
@@ -170,6 +176,10 @@ class SessionState(TrackedDict):
         unsaved = {name: dict.__getitem__(self, name) for name in changes.set}
         self._replace_content(content | unsaved)
         self.note_granted(entry.granted)
+        self.note_signed_in(entry.signed_in)
+
+    def note_signed_in(self, signed_in: SignedIn | None) -> None:
+        """Record the user of the row."""
 
     def note_granted(self, granted: timedelta | None) -> None:
         """Record the session's own period in the row, unless the handler has set another one."""
@@ -186,6 +196,7 @@ class SessionState(TrackedDict):
             cleared=self._cleared,
             renewed=self._renewed,
             period_changed=self._period_changed,
+            signing=self._signing,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -200,6 +211,7 @@ class SessionState(TrackedDict):
         self._replace_content(content | decode_value(snapshot.text))
         self._cleared, self._renewed = snapshot.cleared, snapshot.renewed
         self._granted, self._period_changed = snapshot.granted, snapshot.period_changed
+        self._signing = snapshot.signing
 
     @property
     def stored(self) -> Baseline:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from pgsession.core.login import SignedIn
 from pgsession.core.period import Period, as_period
 from pgsession.core.value import JSON, encode_value
 from pgsession.errors import SettingsError
@@ -65,6 +66,8 @@ class Entry(NamedTuple):
     shown_for: timedelta | None = None
     #: How long ago the session was generated or last extended, where `shown_for` is known.
     idle: timedelta = timedelta(0)
+    #: The user who is signed in, or None for a visitor.
+    signed_in: SignedIn | None = None
 
     def __repr__(self) -> str:
         return (

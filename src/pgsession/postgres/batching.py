@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from pgsession.core.keys import KeyDigest
+from pgsession.core.users import Device
 from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.connections.connection import Connection
@@ -25,7 +26,9 @@ from pgsession.postgres.rows import Draft, Edit, Edited, Row
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import insert_once
 from pgsession.postgres.statements.numbering import Showing
+from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
+from pgsession.postgres.statements.users import Revocation
 
 #: Statements of one kind under way at once. Two keep the server busy while the answers to one are
 #: read here; more would only make the batches smaller.
@@ -75,6 +78,11 @@ class Calls:
     delete_together: _Call[tuple[KeyDigest, ...], None]
     take: _Call[tuple[KeyDigest, str], str | None]
     delete_empty: _Call[KeyDigest, bool | None]
+    insert_login: _Call[Draft, None]
+    logout: _Call[Logout, bool]
+    is_retired: _Call[KeyDigest, bool]
+    devices: _Call[str, list[Device]]
+    revoke: _Call[Revocation, None]
 
 
 class Batches:
@@ -104,6 +112,11 @@ class Batches:
             delete_together=self._locking(removing.delete_together, idempotent=True, size=1),
             take=self._locking(removing.take, idempotent=False, size=1),
             delete_empty=self._locking(removing.delete_empty, idempotent=False, size=1),
+            insert_login=self._locking(table.signing.insert, idempotent=True, size=1),
+            logout=self._locking(table.signing.logout, idempotent=True, size=1),
+            is_retired=self._reading(table.signing.is_retired, size=1),
+            devices=self._reading(table.users.devices, size=1),
+            revoke=self._locking(table.users.end, idempotent=True, size=1),
         )
 
     async def close(self) -> None:
@@ -243,6 +256,11 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
         delete_together=partial(call, removing.delete_together),
         take=partial(call, removing.take),
         delete_empty=partial(call, removing.delete_empty),
+        insert_login=partial(call, table.signing.insert),
+        logout=partial(call, table.signing.logout),
+        is_retired=partial(call, table.signing.is_retired),
+        devices=partial(call, table.users.devices),
+        revoke=partial(call, table.users.end),
     )
 
 

@@ -9,6 +9,7 @@ from pgsession.postgres.batching import Calls, single_calls
 from pgsession.postgres.connections.dedicated import Dedicated
 from pgsession.postgres.rows import Draft, Edit, Edited
 from pgsession.postgres.statements.numbering import Showing
+from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
 
 
@@ -32,6 +33,11 @@ def calls_within(table: Table, block: Dedicated, plain: Calls, written: set[KeyD
         delete_together=noted.delete_together,
         take=noted.take,
         delete_empty=noted.delete_empty,
+        insert_login=noted.insert_login,
+        logout=noted.logout,
+        is_retired=held.is_retired,
+        devices=held.devices,
+        revoke=held.revoke,
     )
 
 
@@ -47,6 +53,14 @@ class _NotedCalls:
     async def insert(self, draft: Draft) -> None:
         self._written.add((draft.session_key, None))
         await self._held.insert(draft)
+
+    async def insert_login(self, draft: Draft) -> None:
+        self._written.add((draft.session_key, None))
+        await self._held.insert_login(draft)
+
+    async def logout(self, logout: Logout) -> bool:
+        self._written.add((logout.session_key, None))
+        return await self._held.logout(logout)
 
     async def edit(self, edit: Edit) -> Edited | None:
         self._written.update({edit.key, (edit.session_key, edit.heir)})

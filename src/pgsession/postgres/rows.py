@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -12,6 +12,7 @@ import msgspec
 
 from pgsession.core.keys import KeyDigest
 from pgsession.core.large import read_value
+from pgsession.core.login import Login, SignedIn
 from pgsession.core.store import Entry
 from pgsession.core.value import decode_members, encode_text
 from pgsession.errors import InvalidValueError
@@ -34,6 +35,8 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     granted: bool = False
     #: No fewer bytes than PostgreSQL prints of the value.
     size: int = 0
+    #: The user whom the session is bound to.
+    login: Login | None = None
 
     def __repr__(self) -> str:
         return "<Draft>"
@@ -60,6 +63,10 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     own: float | None = None
     #: The verifier of the next key: this edit is a renewal.
     heir: str | None = None
+    #: The user whom the session is bound to by this renewal.
+    login: Login | None = None
+    #: True if the user has proved again who they are.
+    confirms: bool = False
 
     def __repr__(self) -> str:
         return "<Edit>"
@@ -99,6 +106,8 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             granted=granting.granted,
             own=granting.own,
             heir=later.heir,
+            login=later.login,
+            confirms=later.confirms,
         )
 
     def _seconds_after(self, later: Edit) -> float | None:
@@ -142,6 +151,8 @@ class Row(NamedTuple):
     idle: int | None
     shown_for: int | None
     number: int
+    #: The user as a JSON array: `SignedIn` with its times in microseconds; None for a visitor.
+    user: str | None = None
 
     def __repr__(self) -> str:
         return f"Row(remaining={self.remaining})"
@@ -155,7 +166,7 @@ class Row(NamedTuple):
         self, *, max_lifetime: timedelta | None = None, max_inactivity: timedelta | None = None
     ) -> Entry | None:
         """Return a new entry; or None, and log an error, if the text cannot be read."""
-        _, _, text, remaining, granted, age, idle, shown_for, number = self
+        _, _, text, remaining, granted, age, idle, shown_for, number, user = self
         try:
             value = None if text is None else read_value(text)
         except InvalidValueError:
@@ -166,7 +177,8 @@ class Row(NamedTuple):
             return None
         period, lifetime = timedelta(0, 0, remaining), None
         if age is idle is None and granted is None:  # nearly always
-            return _entry((value, period, None, None, number, None, _NOTHING))
+            signed_in = None if user is None else _signed_in(user)
+            return _entry((value, period, None, None, number, None, _NOTHING, signed_in))
         own = None if granted is None else timedelta(0, 0, granted)
         unused = _NOTHING if idle is None else timedelta(0, 0, idle)
         if max_lifetime is not None and age is not None:
@@ -176,9 +188,24 @@ class Row(NamedTuple):
             period = min(period, max_inactivity - unused)
             own = None if own is None else min(own, max_inactivity)
         shown = None if shown_for is None else timedelta(0, 0, shown_for)
-        return _entry((value, period, own, lifetime, number, shown, unused))
+        signed_in = None if user is None else _signed_in(user)
+        return _entry((value, period, own, lifetime, number, shown, unused, signed_in))
 
 
+def moment(microseconds: int) -> datetime:
+    """Return the moment so many microseconds after 1970 began."""
+    return _EPOCH + timedelta(0, 0, microseconds)
+
+
+def _signed_in(user: str) -> SignedIn:
+    user_id, since, age, login_number, *texts = _user_decoder.decode(user)
+    return SignedIn(user_id, moment(since), timedelta(0, 0, age), login_number, *texts)
+
+
+_user_decoder: Final = msgspec.json.Decoder(
+    tuple[str, int, int, int, str | None, str | None, str | None]
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING: Final = timedelta(0)
 
 #: As `Entry._make`, but faster: it runs once for each session that is read.

@@ -19,7 +19,6 @@ from psycopg_pool import AsyncConnectionPool
 
 from pgsession.core.hidden import HiddenDict, hidden
 from pgsession.core.keys import KeyDigest, digest, key_digest, new_key, renewed_key
-from pgsession.core.limits import Limits
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
     DEFAULT_EXCLUSIVE_LIMIT,
@@ -31,6 +30,7 @@ from pgsession.core.store import (
     as_limit,
     check_alone,
 )
+from pgsession.core.users import UserStore
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
@@ -48,7 +48,7 @@ from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.locks import lock_number
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
-from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
+from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.distribution import is_distributed
 from pgsession.postgres.engine import Engine
@@ -60,12 +60,13 @@ from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import Swept, sweep
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName, find
+from pgsession.postgres.user_sessions import UserSessions
 from pgsession.postgres.validation import validate
 
 _LOGGER = logging.getLogger("pgsession")
 
 
-class PostgresStore(Limits, Store):
+class PostgresStore(UserSessions, UserStore):
     """Sessions in a PostgreSQL table. Each operation is one statement.
 
     `source` says where: a libpq conninfo string or URL, an
@@ -97,6 +98,8 @@ class PostgresStore(Limits, Store):
       connections for some milliseconds at a time.
     - `exclusive_limit`: how long an `exclusive` block holds its lock at most. After that it is
       cancelled and undone, and raises `HeldTooLongError`.
+    - `record_client`: whether the address and the user agent of each sign-in are kept. Once it is
+      off again, the sweep erases them.
 
     Raises `SettingsError` at once for settings that cannot work.
     """
@@ -116,6 +119,7 @@ class PostgresStore(Limits, Store):
         prepared: bool | None = None,
         sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
         exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
+        record_client: bool = False,
         **libpq: str | int,
     ) -> None:
         source = hidden(source)
@@ -127,6 +131,7 @@ class PostgresStore(Limits, Store):
             value_limit=value_limit,
         )
         self._timeout = timeout
+        self._record_client = record_client
         self._exclusive_limit = as_limit(exclusive_limit).total_seconds()
         if isinstance(source, AsyncConnectionPool):
             if libpq:
@@ -147,6 +152,9 @@ class PostgresStore(Limits, Store):
             max_inactivity=self.max_inactivity,
             value_limit=value_limit,
         )
+        self._wording = wording
+        #: Statements that name the schema of the table, once it is found.
+        self._located: Table | None = None
         self._table = Table(replace(wording, is_patient=True))
         self._held_table = Table(replace(wording, clock="statement_timestamp"))
         self._expired = Expired(
@@ -177,6 +185,11 @@ class PostgresStore(Limits, Store):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    @property
+    def record_client(self) -> bool:
+        """Whether the address and the user agent of each sign-in are kept."""
+        return self._record_client
 
     @property
     def timeout(self) -> float:
@@ -386,6 +399,14 @@ class PostgresStore(Limits, Store):
         async with dedicated(conninfo, purpose="sweep", timeout=self._timeout) as connection:
             return await sweep(connection, self._expired, progress=progress)
 
+    async def _located_table(self) -> Table:
+        await self._here().pool.open()
+        assert self._located is not None  # noqa: S101 - `_check` has run
+        return self._located
+
+    def _runner(self) -> Runner:
+        return self._here().runner
+
     def _calls(self) -> Calls:
         return self._here().calls if self._held is None else self._held
 
@@ -439,6 +460,16 @@ class PostgresStore(Limits, Store):
         self._table.prepared = self._held_table.prepared = prepared
         found = await find(connection, self._name)
         distributed = found is not None and await is_distributed(connection, found)
+        schema = self._name.schema if found is None else found.schema
+        self._located = Table(
+            replace(
+                self._wording,
+                name=TableName(schema, self._name.name),
+                clock="statement_timestamp",
+                is_distributed=distributed,
+            )
+        )
+        self._located.prepared = prepared
         self._table.is_distributed = self._held_table.is_distributed = distributed
 
     async def _inspect(self, connection: Connection) -> None:

@@ -25,13 +25,20 @@ COLUMNS: Final = {
     "shown_on": "timestamptz",
     "seen_on": "timestamptz",
     "size_bound": "int8",
+    "login_number": "int4",
+    "login_on": "timestamptz",
+    "login_stamp": "text",
+    "login_label": "text",
+    "login_actor": "text",
+    "login_client": "jsonb",
+    "renewed_on": "timestamptz",
 }
 
 #: The columns that the table of an older application has. One without them is another table.
 ADOPTED: Final = frozenset({"session_key", "expire_date", "session_data"})
 
 #: The newest migration adds this column, which no older application has.
-NEWEST: Final = "size_bound"
+NEWEST: Final = "renewed_on"
 
 _COLUMNS: Final = """
 SELECT

@@ -34,7 +34,9 @@ _MORE_OFFERED: Final = """
         END AS many_removed,
         e.granted,
         pg_catalog.make_interval(secs => e.own) AS period,
-        e.heir,"""
+        e.heir,
+        e.login,
+        e.login IS NOT NULL OR e.confirms IS TRUE AS proves,"""
 
 _IS_GRANTED: Final = "e.granted IS TRUE OR "
 
@@ -98,7 +100,24 @@ _MORE_CHANGES: Final = """,
     period = CASE WHEN o.granted THEN o.period ELSE s.period END,
     verifier = coalesce(o.heir, s.verifier),
     key_number = CASE WHEN o.heir IS NULL THEN s.key_number ELSE 0 END,
-    shown_on = CASE WHEN o.heir IS NULL THEN s.shown_on END"""
+    shown_on = CASE WHEN o.heir IS NULL THEN s.shown_on END,
+    renewed_on = CASE WHEN o.heir IS NULL THEN s.renewed_on ELSE o.seen_on END,
+    created_on = CASE WHEN o.proves THEN o.seen_on ELSE s.created_on END,
+    login_on = CASE WHEN o.proves THEN o.seen_on ELSE s.login_on END,
+    user_id = CASE WHEN o.login IS NULL THEN s.user_id
+        ELSE o.login OPERATOR(pg_catalog.->>) 'user_id' END,
+    login_stamp = CASE WHEN o.login IS NULL THEN s.login_stamp
+        ELSE o.login OPERATOR(pg_catalog.->>) 'stamp' END,
+    login_label = CASE WHEN o.login IS NULL THEN s.login_label
+        ELSE o.login OPERATOR(pg_catalog.->>) 'label' END,
+    login_actor = CASE WHEN o.login IS NULL THEN s.login_actor
+        ELSE o.login OPERATOR(pg_catalog.->>) 'actor_id' END,
+    login_client = CASE
+        WHEN o.login IS NULL THEN s.login_client
+        ELSE o.login OPERATOR(pg_catalog.->) 'client'
+    END,
+    login_number = CASE WHEN o.login IS NULL THEN s.login_number
+        ELSE s.login_number OPERATOR(pg_catalog.+) 1 END"""
 
 _MATCHING: Final = """s.session_key OPERATOR(pg_catalog.=) o.session_key
   AND coalesce(s.verifier, '') OPERATOR(pg_catalog.=) coalesce(o.verifier, '')
@@ -159,7 +178,9 @@ _EDITS: Final = """pg_catalog.jsonb_to_recordset(%(edits)s::pg_catalog.jsonb) AS
 _MORE_COLUMNS: Final = """,
     granted pg_catalog.bool,
     own pg_catalog.float8,
-    heir pg_catalog.text"""
+    heir pg_catalog.text,
+    login pg_catalog.jsonb,
+    confirms pg_catalog.bool"""
 
 _EDIT: Final = """(
     SELECT
@@ -175,7 +196,9 @@ _EDIT: Final = """(
 _MORE_PARAMETERS: Final = """,
         %(granted)s::pg_catalog.bool AS granted,
         %(own)s::pg_catalog.float8 AS own,
-        %(heir)s::pg_catalog.text AS heir"""
+        %(heir)s::pg_catalog.text AS heir,
+        %(login)s::pg_catalog.jsonb AS login,
+        %(confirms)s::pg_catalog.bool AS confirms"""
 
 # A distributed table is asked only on the nodes that have the rows then.
 _DIRECT: Final = """

@@ -7,10 +7,16 @@ from typing import Final
 
 from psycopg.errors import InternalError_, UniqueViolation
 
-from pgsession.errors import SchemaError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.rows import Draft
-from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, batch, single
+from pgsession.postgres.statements.text import (
+    SHORT_PATIENCE,
+    Statements,
+    Wording,
+    batch,
+    dropped,
+    single,
+)
 
 _INSERT: Final = """
 INSERT INTO {table} (session_key, session_data, expire_date, period, size_bound)
@@ -103,10 +109,7 @@ class Inserting(Statements):
             is_kept=is_kept,
         )
         if cursor.rowcount != len(drafts):
-            raise SchemaError(
-                "A new session could not be stored: a trigger or a rule on the table keeps its row "
-                "out; drop it."
-            )
+            raise dropped()
         return [None] * len(drafts)
 
     async def are_there(self, connection: Connection, drafts: Sequence[Draft]) -> bool:

@@ -26,7 +26,8 @@ SELECT
     {age},
     {idle},
     {shown_for},
-    s.key_number::pg_catalog.int4
+    s.key_number::pg_catalog.int4,
+    {user}
 FROM {table} AS s
 WHERE s.session_key {is_wanted}
   AND {living}
@@ -52,6 +53,20 @@ _AGE: Final = """pg_catalog.now() OPERATOR(pg_catalog.-) least(
             )
         )"""
 
+# In one column, as each costs a little and most of the table may be visitors.
+_USER: Final = """CASE WHEN s.user_id IS NOT NULL THEN pg_catalog.jsonb_build_array(
+        s.user_id,
+        {since},
+        {for},
+        s.login_number,
+        s.login_stamp,
+        s.login_label,
+        s.login_actor
+    )::pg_catalog.text END"""
+
+#: When the user of a row has last proved who they are. Applications may set user_id themselves.
+SINCE: Final = "coalesce(s.login_on, s.created_on)"
+
 _AMONG: Final = "OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))"
 _EQUAL: Final = "OPERATOR(pg_catalog.=) %s::pg_catalog.text"
 
@@ -63,12 +78,15 @@ class Reading(Statements):
         super().reword(wording)
         write = partial(
             wording.write,
-            remaining=_microseconds(_REMAINING),
-            granted=_microseconds("s.period"),
+            remaining=microseconds(_REMAINING),
+            granted=microseconds("s.period"),
             # Ages are computed only where they are needed: each costs a tenth of the statement.
-            age="NULL" if wording.max_lifetime is None else _microseconds(_AGE),
-            idle=_if_shown(_age("seen_on")) if wording.max_inactivity is None else _age("seen_on"),
-            shown_for=_if_shown(_age("shown_on")),
+            age="NULL" if wording.max_lifetime is None else microseconds(_AGE),
+            idle=_if_shown(_age("s.seen_on"))
+            if wording.max_inactivity is None
+            else _age("s.seen_on"),
+            shown_for=_if_shown(_age("s.shown_on")),
+            user=_USER.replace("{since}", microseconds(SINCE)).replace("{for}", _age(SINCE)),
             farthest=str(MAX_PERIOD.total_seconds()),
         )
         self._select = write(_SELECT, is_wanted=_AMONG)
@@ -106,13 +124,14 @@ def _of(keys: Collection[tuple[str, str | None]], rows: Iterable[TupleRow]) -> I
 _row: Final = partial(tuple.__new__, Row)
 
 
-def _age(column: str) -> str:
-    return _microseconds(f"pg_catalog.now() OPERATOR(pg_catalog.-) s.{column}")
+def _age(moment: str) -> str:
+    return microseconds(f"pg_catalog.now() OPERATOR(pg_catalog.-) {moment}")
 
 
 def _if_shown(expression: str) -> str:
     return f"CASE WHEN s.shown_on IS NOT NULL THEN {expression} END"
 
 
-def _microseconds(interval: str) -> str:
+def microseconds(interval: str) -> str:
+    """Return the expression for an interval, or for a moment since 1970, in microseconds."""
     return _MICROSECONDS.replace("{interval}", interval)

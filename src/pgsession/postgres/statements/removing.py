@@ -60,7 +60,8 @@ WITH held AS MATERIALIZED (
     SELECT
         s.session_key,
         coalesce(s.session_data, '{}'::pg_catalog.jsonb)
-            OPERATOR(pg_catalog.=) '{}'::pg_catalog.jsonb AS is_empty
+            OPERATOR(pg_catalog.=) '{}'::pg_catalog.jsonb
+            AND s.user_id IS NULL AS is_empty
     FROM {table} AS s
     WHERE {wanted}
       AND {living}

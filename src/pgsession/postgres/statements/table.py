@@ -9,7 +9,9 @@ from pgsession.postgres.statements.inserting import Inserting
 from pgsession.postgres.statements.numbering import Numbering
 from pgsession.postgres.statements.reading import Reading
 from pgsession.postgres.statements.removing import Removing
+from pgsession.postgres.statements.signing import Signing
 from pgsession.postgres.statements.text import Statements, Wording
+from pgsession.postgres.statements.users import Users
 
 
 class Table:
@@ -28,12 +30,16 @@ class Table:
         self.editing: Editing = Editing(wording)
         self.numbering: Numbering = Numbering(wording)
         self.removing: Removing = Removing(wording)
+        self.signing: Signing = Signing(wording)
+        self.users: Users = Users(wording)
         self._kinds: tuple[Statements, ...] = (
             self.reading,
             self.inserting,
             self.editing,
             self.numbering,
             self.removing,
+            self.signing,
+            self.users,
         )
 
     @property

@@ -175,11 +175,19 @@ def single(record: Draft | Edit) -> dict[str, object]:
     """Return a record as parameters. JSON is passed as text: bytes would become bytea."""
     parameters = msgspec.structs.asdict(record)
     for name, part in parameters.items():
-        if isinstance(part, msgspec.Raw):
-            parameters[name] = bytes(part).decode("utf-8")
+        if isinstance(part, msgspec.Raw | msgspec.Struct):
+            parameters[name] = encode_text(part).decode("utf-8")
         elif isinstance(part, tuple):
             parameters[name] = list(part)
     return parameters
+
+
+def dropped() -> SchemaError:
+    """Return the error for a row that is not there after it was made."""
+    return SchemaError(
+        "A new session could not be stored: a trigger or a rule on the table keeps its row "
+        "out; drop it."
+    )
 
 
 def kept() -> SchemaError:

@@ -1,0 +1,121 @@
+"""Signing in and out with one request: what happens to the row."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from pgsession.asgi.row import Decision, SessionRow
+from pgsession.core.decision import Change
+from pgsession.core.login import Client, printable_agent
+from pgsession.core.store import Changes, Store, Written
+from pgsession.core.users import as_user_store, keeps_users
+from pgsession.errors import SessionNotFoundError
+
+_LOGGER = logging.getLogger("pgsession")
+
+
+class SigningRow(SessionRow):
+    """What one request knows about the user of its session."""
+
+    # Defaults live on the class: most requests never set them.
+
+    #: The user who has signed in, and may have too many sessions now.
+    _surplus_of: str | None = None
+
+    async def _call(
+        self, store: Store, decision: Decision, period: timedelta | None
+    ) -> Written | None:
+        match decision[0]:
+            case Change.LOGIN:
+                await self._clear_twins(store)
+                await self._login(store, decision, period)
+            case Change.CONFIRM:
+                await self._clear_twins(store)
+                await self._confirm(store, decision, period)
+            case Change.LOGOUT:
+                await self._clear_twins(store)
+                await self._logout(store, decision, period)
+            case Change.CREATE | Change.FORGET if await self._is_retired(store):
+                self._is_dropped = True
+            case _:
+                return await super()._call(store, decision, period)
+        return None
+
+    async def _login(self, store: Store, decision: Decision, period: timedelta | None) -> None:
+        """Bind the session to a user. If its row has ended, make a new one."""
+        session, users, (_, changes, (*_, signing)) = self.session, as_user_store(store), decision
+        login = signing.login
+        assert login is not None  # noqa: S101 - the decision says so
+        if users.record_client:
+            login = replace(login, client=self._client())
+        granted, key, number = session.granted is not None, self._key, session.login_number + 1
+        if key is not None:
+            try:
+                key = await users.login(key, login, changes, period=period, granted=granted)
+            except SessionNotFoundError:
+                key = None
+        if key is None:
+            number = 1
+            everything = Changes(dict(dict.items(session)))
+            key = await users.login(None, login, everything, period=period, granted=granted)
+        self._key, self._lost = key, False
+        self._begin("A user has signed in.", store)
+        session.note_done(signing, login_number=number)
+        if login.actor_id is None:
+            self._surplus_of = login.user_id
+
+    async def _confirm(self, store: Store, decision: Decision, period: timedelta | None) -> None:
+        session, key, (_, changes, (*_, signing)) = self.session, self._key or "", decision
+        granted = session.granted is not None if session.period_changed else None
+        users = as_user_store(store)
+        self._key = await users.confirm(key, changes, period=period, granted=granted)
+        self._begin("A user has confirmed a session.", store)
+        session.note_done(signing, login_number=session.login_number)
+
+    async def _logout(self, store: Store, decision: Decision, period: timedelta | None) -> None:
+        """End the row that was loaded. What the handler has set since begins a new one."""
+        _, changes, (*_, signing) = decision
+        if not await self._end_loaded(store):
+            self._lose()  # somebody has signed in to it since
+            return
+        self.session.note_done(signing, login_number=0)
+        self._lost = False
+        self._end()
+        if changes.set:
+            await self._create(store, changes, period)
+
+    async def _end_loaded(self, store: Store) -> bool:
+        """End the row that was loaded; return False if it is of another login by now."""
+        key = self._key
+        if key is None:
+            assert self._found is not None  # noqa: S101 - the session was found, and is lost
+            key = self._found.key
+        if not keeps_users(store):
+            return await store.clear(key)
+        return await as_user_store(store).logout(key, self.session.login_number)
+
+    async def _is_retired(self, store: Store) -> bool:
+        """Return True if the cookie's key was renewed a moment ago: the browser has another one.
+
+        A session of this request, or the deletion of its cookie, would overwrite that.
+        """
+        found = self._found
+        if found is None or self._came_alive or not keeps_users(store):
+            return False
+        is_retired = await as_user_store(store).is_retired(found.key)
+        if is_retired:
+            _LOGGER.info("A request came with a key from before a login: its session is not kept.")
+        return is_retired
+
+    def _client(self) -> Client:
+        """Return the client of the request, as the ASGI server names it."""
+        scope = self._scope
+        client = scope.get("client")
+        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), None)
+        return Client(
+            None if client is None else str(client[0]),
+            None if agent is None else printable_agent(agent.decode("latin-1")),
+        )

@@ -1,0 +1,111 @@
+"""Signing in: whom a session is bound to, and the texts that belong to it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from pgsession.core.paths import is_text
+
+#: Characters of a user id, an actor id, a stamp or a label at most.
+MAX_TEXT: Final = 255
+
+#: Characters of a user agent that are kept at most.
+MAX_AGENT: Final = 256
+
+
+class Client(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The client of a sign-in. The repr shows nothing of it."""
+
+    #: The address that the ASGI server names.
+    address: str | None = None
+    agent: str | None = None
+
+    def __repr__(self) -> str:
+        return "<Client>"
+
+
+class Login(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A sign-in: whom a session is bound to. The repr shows nothing of it."""
+
+    user_id: str
+    #: A short text of the application's that it compares later; see `Session.stamp`.
+    stamp: str | None = None
+    #: The name of the device.
+    label: str | None = None
+    #: The administrator who looks at the site as this user.
+    actor_id: str | None = None
+    #: The address and the user agent of the client, where `record_client` is on.
+    client: Client | None = None
+
+    def __repr__(self) -> str:
+        return "<Login>"
+
+
+class SignedIn(NamedTuple):
+    """The user of a stored session, as of the moment it was read."""
+
+    user_id: str
+    #: When the user last proved who they are, by the database's clock.
+    authenticated_at: datetime
+    #: How long ago that was.
+    authenticated_for: timedelta
+    #: How many logins the session has had. A stream that began with another number is over.
+    login_number: int
+    stamp: str | None = None
+    label: str | None = None
+    actor_id: str | None = None
+
+    def __repr__(self) -> str:
+        return "<SignedIn>"
+
+
+class Signing(NamedTuple):
+    """What a handler asks for that is not done yet, and how often it has asked."""
+
+    login: Login | None = None
+    #: How often `clear()` had been called at the login.
+    cleared_before: int = 0
+    is_confirmed: bool = False
+    is_logout: bool = False
+    calls: int = 0
+
+
+#: Nothing is asked for.
+NO_SIGNING: Final = Signing()
+
+
+def checked_user_id(given: object, *, named: str = "user_id") -> str:
+    """Return a user id. Raises `TypeError` or `ValueError` for what cannot be one."""
+    if isinstance(given, int | UUID) and not isinstance(given, bool):
+        raise TypeError(f"{named} must be a str: pass str({named}).")
+    if not isinstance(given, str):
+        raise TypeError(f"{named} must be a str, not {type(given).__name__}.")
+    if not given:
+        raise ValueError(f"{named} must not be empty.")
+    return _checked_text(given, named=named)
+
+
+def checked_optional(given: object, *, named: str) -> str | None:
+    """Return a stamp or a label, or None. Raises `TypeError` or `ValueError` otherwise."""
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise TypeError(f"{named} must be a str or None, not {type(given).__name__}.")
+    return _checked_text(given, named=named)
+
+
+def _checked_text(given: str, *, named: str) -> str:
+    if len(given) > MAX_TEXT:
+        raise ValueError(f"{named} must have at most {MAX_TEXT} characters.")
+    if not is_text(given):
+        raise ValueError(f"{named} has characters that PostgreSQL cannot store.")
+    return str(given)
+
+
+def printable_agent(agent: str) -> str:
+    """Return a user agent as it is kept: at most 256 characters, all of them printable."""
+    return "".join(filter(str.isprintable, agent))[:MAX_AGENT]

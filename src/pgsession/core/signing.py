@@ -1,0 +1,211 @@
+"""Signing in and out: what a session says about its user, and what a handler asks for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from pgsession.core.login import Login, SignedIn, Signing, checked_optional, checked_user_id
+from pgsession.core.period import Period, as_period, as_positive
+from pgsession.core.state import SessionState
+from pgsession.errors import SessionError
+
+
+class SigningState(SessionState):
+    """A session that knows its user."""
+
+    # Defaults live on the class: most requests never set them.
+
+    _signed_in: SignedIn | None = None
+    #: When that was read, by the monotonic clock.
+    _signed_in_as_of: float = 0.0
+
+    @property
+    def user_id(self) -> str | None:
+        """The user who is signed in, or None for a visitor."""
+        self.mark_accessed()
+        if (login := self._signing.login) is not None:
+            return login.user_id
+        return None if self._user is None else self._user.user_id
+
+    @property
+    def stamp(self) -> str | None:
+        """The stamp that the last `login` was given."""
+        self.mark_accessed()
+        user = self._signing.login or self._user
+        return None if user is None else user.stamp
+
+    @property
+    def label(self) -> str | None:
+        """The name of the device that the last `login` was given."""
+        self.mark_accessed()
+        user = self._signing.login or self._user
+        return None if user is None else user.label
+
+    @property
+    def actor_id(self) -> str | None:
+        """The administrator who is signed in as this user, or None."""
+        self.mark_accessed()
+        user = self._signing.login or self._user
+        return None if user is None else user.actor_id
+
+    @property
+    def authenticated_at(self) -> datetime | None:
+        """When the user last proved who they are: at a `login` or `confirm`. None for a visitor.
+
+        It is the database's time, except in the request that signs in.
+        """
+        self.mark_accessed()
+        if self._is_proved_now:
+            return datetime.now(UTC)
+        return None if self._user is None else self._user.authenticated_at
+
+    def is_fresh(self, within: Period) -> bool:
+        """Return True if the user has proved who they are no longer than `within` ago.
+
+        Ask for the password again before a dangerous action if not, and call
+        `confirm` (OWASP ASVS 7.5). False for a visitor. The age is the
+        database's; no application's clock is compared with it.
+        """
+        self.mark_accessed()
+        longest = as_period(within)
+        if self._is_proved_now:
+            return longest > timedelta(0)
+        if self._user is None:
+            return False
+        since = timedelta(seconds=time.monotonic() - self._signed_in_as_of)
+        return self._user.authenticated_for + since <= longest
+
+    def login(
+        self,
+        user_id: str,
+        *,
+        period: Period | None = None,
+        keep: Iterable[str] | None = None,
+        stamp: str | None = None,
+        label: str | None = None,
+        actor_id: str | None = None,
+    ) -> None:
+        """Sign a user in: bind the session to them, under a new key, with this response.
+
+        Call it once the user has proved who they are. The key from before is
+        worthless then (OWASP: session fixation). What a visitor has collected
+        stays, or of that what `keep` names, if that is given. What belongs to
+        another user goes. A login of the same user keeps the content.
+
+        - `user_id`: 1 to 255 characters; of a number or a UUID, ``str(…)``.
+        - `period`: how long the session lives after its last use, as `Session.period`; the
+          default period if it is left out.
+        - `stamp`: a short text to compare later, such as a counter in the table of users that
+          each change of the password raises; see docs/users.md.
+        - `label`: the name of the device, such as "work laptop".
+        - `actor_id`: the administrator who looks at the site as this user. It is shown in the
+          list of devices, and does not count for `max_sessions`.
+
+        Raises `TypeError` or `ValueError` for texts that cannot be stored,
+        `ResponseStartedError` once the response has started, and `SessionError`
+        if the store keeps no users. Nothing has changed then.
+        """
+        self.mark_accessed()
+        self._check_not_started()
+        self._check_users()
+        login = Login(
+            checked_user_id(user_id),
+            checked_optional(stamp, named="stamp"),
+            checked_optional(label, named="label"),
+            None if actor_id is None else checked_user_id(actor_id, named="actor_id"),
+        )
+        granted = None if period is None else as_positive(period)
+        before = self._signing.login or self._user
+        if before is not None and (before.user_id, before.actor_id) != (user_id, actor_id):
+            self.clear()
+        elif before is None and keep is not None:
+            kept = {name: self[name] for name in keep if name in self}
+            self.clear()
+            self.update(kept)
+        self._granted = granted
+        self._period_changed += 1
+        self._signing = Signing(login, self._cleared, calls=self._signing.calls + 1)
+
+    def confirm(self) -> None:
+        """Record that the user has just proved again who they are; give the session a new key.
+
+        `is_fresh` is True afterwards, and `max_lifetime` begins anew. Raises
+        `SessionError` if nobody is signed in, and `ResponseStartedError` once
+        the response has started.
+        """
+        self.mark_accessed()
+        self._check_not_started()
+        self._check_users()
+        if self.user_id is None:
+            raise SessionError("confirm() is for a user who is signed in: call login() first.")
+        signing = self._signing
+        self._signing = signing._replace(is_confirmed=True, calls=signing.calls + 1)
+
+    def logout(self) -> None:
+        """Sign the user out: end this session.
+
+        Its row is removed before the response is sent, even if another request
+        renews it meanwhile; and the response deletes the cookie. Members that are
+        set afterwards begin a new session.
+        """
+        self.clear()
+        self._period_changed += self._granted is not None
+        self._granted = None
+        self._signing = Signing(is_logout=True, calls=self._signing.calls + 1)
+
+    @property
+    def signing(self) -> Signing:
+        """What the handler asked for since `acknowledge`."""
+        return self._signing
+
+    @property
+    def is_signing_in(self) -> bool:
+        """True if a login is to be done: no `clear()` after it has left the session empty."""
+        signing = self._signing
+        if signing.login is None:
+            return False
+        return self._cleared <= signing.cleared_before or not self.is_empty
+
+    @property
+    def signed_in(self) -> SignedIn | None:
+        """The user of the row, as far as this session knows."""
+        return self._signed_in
+
+    def note_signed_in(self, signed_in: SignedIn | None) -> None:
+        """Record the user of the row."""
+        self._signed_in, self._signed_in_as_of = signed_in, time.monotonic()
+
+    def note_done(self, done: Signing, *, login_number: int) -> None:
+        """Record that what the handler asked for in `done` is done."""
+        before, now = self._signed_in, datetime.now(UTC)
+        if (login := done.login) is not None:
+            texts = (login.stamp, login.label, login.actor_id)
+            self.note_signed_in(SignedIn(login.user_id, now, timedelta(0), login_number, *texts))
+        elif done.is_logout:
+            self.note_signed_in(None)
+        elif done.is_confirmed and before is not None:
+            self.note_signed_in(
+                before._replace(authenticated_at=now, authenticated_for=timedelta(0))
+            )
+
+    @property
+    def login_number(self) -> int:
+        """How many logins the row has had; 0 for a visitor's."""
+        return 0 if self._signed_in is None else self._signed_in.login_number
+
+    @property
+    def _user(self) -> SignedIn | None:
+        """The user of the row, unless the handler has signed them out."""
+        return None if self._signing.is_logout else self._signed_in
+
+    @property
+    def _is_proved_now(self) -> bool:
+        return self._signing.login is not None or self._signing.is_confirmed
+
+    def _check_not_started(self) -> None:
+        """Raise `ResponseStartedError` once the response has started."""
+
+    def _check_users(self) -> None:
+        """Raise `SessionError` if the store keeps no users."""

@@ -1,0 +1,173 @@
+"""The sessions of one user: the protocol of a store that knows users, and what it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from pgsession.core.login import Login
+from pgsession.core.period import Period
+from pgsession.core.store import Changes, Store
+from pgsession.errors import SessionError, SettingsError
+
+#: How long a key that a renewal has retired makes no session of its own.
+RETIRED_FOR: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One session of a user, for a page that lists them. The repr shows only the times."""
+
+    #: Names the session for `UserStore.revoke`. It opens nothing, and stays the same for the
+    #: session's whole life.
+    handle: str = field(repr=False)
+    created_at: datetime
+    #: When the session was last extended: uses in between are not recorded, so it may be earlier
+    #: than the last use by `SessionSettings.touch_after`, a tenth of the period by default.
+    last_seen_at: datetime
+    expires_at: datetime
+    authenticated_at: datetime
+    #: True for the session that asks.
+    is_current: bool = False
+    label: str | None = field(default=None, repr=False)
+    #: The administrator who is signed in as this user here.
+    actor_id: str | None = field(default=None, repr=False)
+    #: The client of the last sign-in, where `record_client` is on.
+    address: str | None = field(default=None, repr=False)
+    agent: str | None = field(default=None, repr=False)
+
+
+class UserStore(Store, Protocol):
+    """A store that knows the user of each session. `PostgresStore` and `MemoryStore` do.
+
+    A `user_id` is a string of 1 to 255 characters, or the methods raise
+    `TypeError` or `ValueError` before anything is done. A handle that is
+    unknown, or of another user, ends nothing.
+
+    What is ended here stays ended: requests in flight cannot undo it.
+    """
+
+    @property
+    def record_client(self) -> bool:
+        """Whether the address and the user agent of each sign-in are kept."""
+        ...
+
+    async def login(
+        self,
+        key: str | None,
+        login: Login,
+        changes: Changes,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> str:
+        """Bind the session to a user, under a new key, and return that. The old key is dead.
+
+        The session counts as generated now. `changes` are applied in the same
+        step. Without a `key` a new session is made. Raises
+        `SessionNotFoundError` for a dead key.
+        """
+        ...
+
+    async def confirm(
+        self,
+        key: str,
+        changes: Changes | None = None,
+        *,
+        period: Period | None = None,
+        granted: bool | None = None,
+    ) -> str:
+        """Record that the user has proved again who they are; give the session a new key.
+
+        It counts as generated now. All else is as with `Store.renew`.
+        """
+        ...
+
+    async def logout(self, key: str, login_number: int) -> bool:
+        """Remove the session, whatever its verifier is by now, if it has this login number.
+
+        Return whether it is gone; False if somebody has signed in to it since.
+        """
+        ...
+
+    async def is_retired(self, key: str) -> bool:
+        """Return True if a renewal has retired this key within the last minute."""
+        ...
+
+    async def devices(self, user_id: str) -> list[Device]:
+        """Return the living sessions of a user, those seen last first."""
+        ...
+
+    async def revoke(self, user_id: str, handle: str) -> bool:
+        """End one session of a user. Return whether there was one."""
+        ...
+
+    async def revoke_all(
+        self,
+        user_id: str,
+        *,
+        keep: HasHandle | None = None,
+        connection: Any = None,  # noqa: ANN401 - a driver's
+    ) -> int:
+        """End all sessions of a user, except `keep`. Return how many there were.
+
+        `connection` is one of the application's, on which the store works
+        within the transaction that is open there: then the sessions end when
+        that commits. `MemoryStore` takes none.
+        """
+        ...
+
+    async def end_surplus(self, user_id: str, most: int) -> int:
+        """End all sessions of a user but the `most` that signed in last. Return how many ended.
+
+        Sessions of an administrator who looks at the site as this user do not
+        count, and stay.
+        """
+        ...
+
+    async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
+        """Return the login number of each of these sessions that lives."""
+        ...
+
+
+class HasHandle(Protocol):
+    """A session, as `UserStore.revoke_all` needs it."""
+
+    @property
+    def handle(self) -> str | None:
+        """The handle of the session, or None if it has no row."""
+        ...
+
+
+#: The methods that tell a `UserStore` from a store without users.
+_METHODS: Final = ("login", "confirm", "logout", "is_retired", "devices", "revoke", "revoke_all")
+
+
+def keeps_users(store: Store) -> bool:
+    """Tell whether a store knows the user of each session."""
+    return all(hasattr(store, name) for name in _METHODS)
+
+
+def as_user_store(store: Store) -> UserStore:
+    """Return a store that knows users. Raises `SessionError` for one that does not."""
+    if not keeps_users(store):
+        raise SessionError(
+            f"{type(store).__name__} keeps no users, so login() and what belongs to it do not "
+            "work: give it the methods of pgsession.UserStore."
+        )
+    return store  # type: ignore[return-value] # as checked
+
+
+def checked_most(most: object) -> int:
+    """Return how many sessions a user may have. Raises `SettingsError` unless it is positive."""
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise SettingsError("max_sessions must be a positive number, or None.")
+    return most
+
+
+def in_listing_order(devices: Iterable[Device], *, current: str | None) -> list[Device]:
+    """Return devices with the current one first, and marked."""
+    marked = [replace(it, is_current=it.handle == current) for it in devices]
+    return sorted(marked, key=lambda it: not it.is_current)

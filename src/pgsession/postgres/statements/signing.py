@@ -1,0 +1,170 @@
+"""The statements of signing in and out, beside those that edit sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from psycopg.errors import UniqueViolation
+
+from pgsession.core.keys import KeyDigest
+from pgsession.core.users import RETIRED_FOR
+from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.locked_rows import LOCKED, Locked
+from pgsession.postgres.rows import Draft
+from pgsession.postgres.statements.text import (
+    SHORT_PATIENCE,
+    Statements,
+    Wording,
+    dropped,
+    kept,
+    single,
+)
+
+# VALUES, as Citus refuses a SELECT of parameters.
+_INSERT: Final = """
+INSERT INTO {table} (
+    session_key,
+    session_data,
+    expire_date,
+    period,
+    size_bound,
+    user_id,
+    login_stamp,
+    login_label,
+    login_actor,
+    login_client,
+    login_on,
+    login_number
+)
+VALUES (
+    %(session_key)s::pg_catalog.text,
+    %(session_data)s::pg_catalog.jsonb,
+    pg_catalog.now() OPERATOR(pg_catalog.+)
+        pg_catalog.make_interval(secs => %(seconds)s::pg_catalog.float8),
+    CASE WHEN %(granted)s::pg_catalog.bool
+        THEN pg_catalog.make_interval(secs => %(seconds)s::pg_catalog.float8)
+    END,
+    %(size)s::pg_catalog.int8,
+    %(login)s::pg_catalog.jsonb OPERATOR(pg_catalog.->>) 'user_id',
+    %(login)s::pg_catalog.jsonb OPERATOR(pg_catalog.->>) 'stamp',
+    %(login)s::pg_catalog.jsonb OPERATOR(pg_catalog.->>) 'label',
+    %(login)s::pg_catalog.jsonb OPERATOR(pg_catalog.->>) 'actor_id',
+    %(login)s::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'client',
+    pg_catalog.now(),
+    CASE WHEN {patiently} THEN 1 END
+)
+"""
+
+_IS_THERE: Final = """
+SELECT
+FROM {table} AS s
+WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
+"""
+
+_LOGOUT: Final = """
+DELETE FROM {table} AS s
+WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
+  AND s.login_number OPERATOR(pg_catalog.=) %(login_number)s::pg_catalog.int4
+  AND {patiently}{free}
+"""
+
+_FREE: Final = """
+  AND s.session_key OPERATOR(pg_catalog.=) ANY (
+      SELECT s.session_key
+      FROM {table} AS s
+      WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
+      FOR UPDATE SKIP LOCKED
+  )"""
+
+_LOGIN_NUMBER: Final = """
+SELECT s.login_number::pg_catalog.int4
+FROM {table} AS s
+WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
+"""
+
+_IS_RETIRED: Final = """
+SELECT
+FROM {table} AS s
+WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
+  AND coalesce(s.verifier, '') OPERATOR(pg_catalog.<>) %(verifier)s::pg_catalog.text
+  AND s.renewed_on OPERATOR(pg_catalog.>) (
+      pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {retired_for})
+  )
+  AND {living}
+"""
+
+
+class Logout(NamedTuple):
+    """The session to end, if it has this login number still."""
+
+    session_key: str
+    login_number: int
+
+
+class Signing(Statements):
+    """Signs in to new sessions and out of sessions, one at a time."""
+
+    def reword(self, wording: Wording) -> None:
+        super().reword(wording)
+        write = partial(wording.write, free="", patiently=wording.patiently())
+        free = partial(wording.write, free=_FREE, patiently=wording.patiently(SHORT_PATIENCE))
+        self._insert, self._insert_briefly = write(_INSERT), free(_INSERT)
+        self._logout, self._logout_free = write(_LOGOUT), free(_LOGOUT)
+        self._is_there = wording.write(_IS_THERE)
+        self._login_number = wording.write(_LOGIN_NUMBER)
+        seconds = repr(RETIRED_FOR.total_seconds())
+        self._is_retired = wording.write(_IS_RETIRED, retired_for=seconds)
+
+    async def insert(
+        self, connection: Connection, drafts: Sequence[Draft], *, skipping: bool = False
+    ) -> Sequence[None]:
+        """Make one row with a user, once, however often it is tried.
+
+        A foreign key of the table's may make it wait for another transaction.
+        """
+        (draft,) = drafts
+        statement = self._insert_briefly if skipping else self._insert
+        parameters = single(draft)
+        try:
+            cursor = await self._locking(connection, statement, parameters, skipping=skipping)
+        except UniqueViolation:  # an earlier attempt may have made it: keys are random
+            if not connection.autocommit:
+                await connection.rollback()
+            if not await self._exists(connection, parameters):
+                raise
+        else:
+            if cursor.rowcount != 1:
+                raise dropped()
+        return [None]
+
+    async def logout(
+        self, connection: Connection, logouts: Sequence[Logout], *, skipping: bool = False
+    ) -> Sequence[bool | Locked]:
+        """Remove one session; tell whether it is gone. False if it has another login number."""
+        (logout,) = logouts
+        parameters = logout._asdict()
+        statement = self._logout_free if skipping else self._logout
+        cursor = await self._locking(connection, statement, parameters, skipping=skipping)
+        if cursor.rowcount > 0:
+            return [True]
+        rows = await self._rows(connection, self._login_number, parameters)
+        if not rows:
+            return [True]
+        if rows[0][0] != logout.login_number:
+            return [False]
+        if skipping:
+            return [LOCKED]
+        raise kept()
+
+    async def is_retired(self, connection: Connection, keys: Sequence[KeyDigest]) -> Sequence[bool]:
+        """Tell whether a renewal has retired one key not long ago."""
+        ((selector, verifier),) = keys
+        parameters = {"session_key": selector, "verifier": verifier or ""}
+        return [await self._exists(connection, parameters, self._is_retired)]
+
+    async def _exists(
+        self, connection: Connection, parameters: Mapping[str, object], query: bytes | None = None
+    ) -> bool:
+        return bool(await self._rows(connection, query or self._is_there, parameters))

@@ -1,0 +1,276 @@
+"""The statements about the sessions of one user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, NamedTuple
+
+import msgspec
+from psycopg import AsyncCursor
+from psycopg.rows import tuple_row
+
+from pgsession.core.login import Client
+from pgsession.core.users import Device
+from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.locked_rows import LOCKED, Locked
+from pgsession.postgres.rows import moment
+from pgsession.postgres.statements.reading import SINCE, microseconds
+from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording
+
+_OF_USER: Final = "s.user_id OPERATOR(pg_catalog.=) %(user_id)s::pg_catalog.text"
+
+_DEVICES: Final = """
+SELECT
+    s.session_key::pg_catalog.text,
+    {created},
+    {seen},
+    {expires},
+    {since},
+    s.login_label::pg_catalog.text,
+    s.login_actor::pg_catalog.text,
+    s.login_client::pg_catalog.text
+FROM {table} AS s
+WHERE {of_user}
+  AND {living}
+ORDER BY s.seen_on DESC, s.session_key
+"""
+
+_ONE: Final = """
+  AND s.session_key OPERATOR(pg_catalog.=) %(handle)s::pg_catalog.text"""
+
+_ALL_BUT_ONE: Final = """
+  AND s.session_key OPERATOR(pg_catalog.<>) %(handle)s::pg_catalog.text"""
+
+# Rows are locked in key order, as everywhere. A transaction of the application's that does the
+# same can then be in no deadlock.
+# Rows are locked in key order, as everywhere: a transaction that does the same is in no deadlock.
+_DELETE: Final = """
+DELETE FROM {table} AS s
+WHERE {of_user}{which}
+  AND {living}
+  AND {patiently}
+  AND s.session_key OPERATOR(pg_catalog.=) ANY (ARRAY(
+      SELECT s.session_key
+      FROM {table} AS s
+      WHERE {of_user}{which}
+        AND {living}
+      ORDER BY s.session_key
+      FOR UPDATE{skip_locked}
+  ))
+RETURNING s.session_key::pg_catalog.text
+"""
+
+# Citus locks rows with a SELECT only if one node has them all.
+_DELETE_DISTRIBUTED: Final = """
+DELETE FROM {table} AS s
+WHERE {of_user}{which}
+  AND {living}
+RETURNING s.session_key::pg_catalog.text
+"""
+
+_LIVING: Final = """
+SELECT s.session_key::pg_catalog.text
+FROM {table} AS s
+WHERE {of_user}{which}
+  AND {living}
+ORDER BY s.session_key
+"""
+
+# Of two that signed in at the same moment, the one with the greater key is the newer.
+_SURPLUS: Final = """(
+    SELECT s.session_key, s.login_on
+    FROM {table} AS s
+    WHERE {of_user}
+      AND s.login_actor IS NULL
+      AND {living}
+    ORDER BY s.login_on DESC NULLS LAST, s.session_key DESC
+    OFFSET %(most)s::pg_catalog.int8
+)"""
+
+# A session that signs in again meanwhile is among the newest: its login_on differs then.
+_OF_LOGIN: Final = """p.session_key OPERATOR(pg_catalog.=) s.session_key
+  AND coalesce(p.login_on, s.created_on)
+      OPERATOR(pg_catalog.=) coalesce(s.login_on, s.created_on)"""
+
+_DELETE_SURPLUS: Final = """
+WITH surplus AS MATERIALIZED {surplus}, held AS MATERIALIZED (
+    SELECT s.session_key
+    FROM {table} AS s
+    JOIN surplus AS p ON {of_login}
+    WHERE {patiently}
+    ORDER BY s.session_key
+    FOR UPDATE OF s{skip_locked}
+)
+DELETE FROM {table} AS s
+USING held AS h
+WHERE s.session_key OPERATOR(pg_catalog.=) h.session_key
+RETURNING s.session_key::pg_catalog.text
+"""
+
+_DELETE_SURPLUS_DISTRIBUTED: Final = """
+DELETE FROM {table} AS s
+USING {surplus} AS p
+WHERE {of_login}
+RETURNING s.session_key::pg_catalog.text
+"""
+
+_SURPLUS_LEFT: Final = """
+SELECT p.session_key::pg_catalog.text
+FROM {surplus} AS p
+"""
+
+_LOGIN_NUMBERS: Final = """
+SELECT s.session_key::pg_catalog.text, s.login_number::pg_catalog.int4
+FROM {table} AS s
+WHERE s.session_key
+    OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))
+  AND {living}
+"""
+
+
+@dataclass(slots=True)
+class Revocation:
+    """Some sessions of a user that are to end, and how many have ended so far.
+
+    Those whose rows are locked are tried again, so it may take several statements.
+    """
+
+    user_id: str
+    #: One session alone, or all but that one.
+    handle: str | None = None
+    is_for_all: bool = False
+    #: How many that signed in last stay, or None if all are to end.
+    most: int | None = None
+    #: The handles of those that have ended.
+    ended: set[str] = field(default_factory=set, repr=False)
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters of the statements."""
+        return {"user_id": self.user_id, "handle": self.handle, "most": self.most}
+
+
+class _Texts(NamedTuple):
+    """The statements of one kind of revocation."""
+
+    delete: bytes
+    delete_free: bytes
+    left: bytes
+
+
+class Users(Statements):
+    """Lists and ends the sessions of one user."""
+
+    def reword(self, wording: Wording) -> None:
+        super().reword(wording)
+        self._is_distributed = wording.is_distributed
+        write = partial(wording.write, of_user=_OF_USER, of_login=_OF_LOGIN)
+        self._devices = write(
+            _DEVICES,
+            created=microseconds("s.created_on"),
+            seen=microseconds("s.seen_on"),
+            expires=microseconds("s.expire_date"),
+            since=microseconds(SINCE),
+        )
+        self._login_numbers = wording.write(_LOGIN_NUMBERS)
+        patience, brief = wording.patiently(), wording.patiently(SHORT_PATIENCE)
+
+        def texts(delete: str, left: str, which: str, surplus: str) -> _Texts:
+            parts = {"which": which, "surplus": surplus}
+            return _Texts(
+                write(delete, skip_locked="", patiently=patience, **parts),
+                write(delete, skip_locked=_SKIPPING, patiently=brief, **parts),
+                write(left, **parts),
+            )
+
+        delete = _DELETE_DISTRIBUTED if wording.is_distributed else _DELETE
+        surplus = _DELETE_SURPLUS_DISTRIBUTED if wording.is_distributed else _DELETE_SURPLUS
+        self._of_one = texts(_DELETE, _LIVING, _ONE, "")
+        self._of_all = texts(delete, _LIVING, "", "")
+        self._of_all_but_one = texts(delete, _LIVING, _ALL_BUT_ONE, "")
+        self._of_surplus = texts(surplus, _SURPLUS_LEFT, "", _SURPLUS)
+
+    async def devices(
+        self, connection: Connection, user_ids: Sequence[str]
+    ) -> Sequence[list[Device]]:
+        """Return the living sessions of one user."""
+        (user_id,) = user_ids
+        rows = await self._rows(connection, self._devices, {"user_id": user_id})
+        return [[_device(*row) for row in rows]]
+
+    async def login_numbers(self, connection: Connection, handles: str) -> dict[str, int]:
+        """Return the login numbers of the sessions, given with commas between them, that live."""
+        return dict(await self._rows(connection, self._login_numbers, (handles,)))
+
+    async def end(
+        self, connection: Connection, revocations: Sequence[Revocation], *, skipping: bool = False
+    ) -> Sequence[Locked | None]:
+        """Remove the sessions of one revocation, and note in it which have ended.
+
+        With `skipping` the answer is `LOCKED` if some are left whose rows are locked.
+        """
+        (revocation,) = revocations
+        texts, parameters = self._texts(revocation), revocation.parameters
+        if skipping and self._is_distributed and texts is not self._of_one:
+            await self._end_singly(connection, revocation)
+        else:
+            statement = texts.delete_free if skipping else texts.delete
+            cursor = await self._locking(connection, statement, parameters, skipping=skipping)
+            revocation.ended.update(handle for (handle,) in await cursor.fetchall())
+        if skipping and await self._rows(connection, texts.left, parameters):
+            return [LOCKED]
+        return [None]
+
+    async def end_within(self, connection: Connection, revocation: Revocation) -> None:
+        """Remove the sessions of a revocation in a transaction of the application's."""
+        cursor = AsyncCursor(connection, row_factory=tuple_row)  # whatever its own makes
+        statement = self._texts(revocation).delete
+        await cursor.execute(statement, revocation.parameters, prepare=False)
+        revocation.ended.update(handle for (handle,) in await cursor.fetchall())
+
+    async def _end_singly(self, connection: Connection, revocation: Revocation) -> None:
+        """Remove the sessions one by one: Citus cannot skip among several."""
+        texts, parameters = self._texts(revocation), revocation.parameters
+        for (handle,) in await self._rows(connection, texts.left, parameters):
+            single = {**parameters, "handle": handle}
+            statement = self._of_one.delete_free
+            cursor = await self._locking(connection, statement, single, skipping=True)
+            revocation.ended.update(handle for (handle,) in await cursor.fetchall())
+
+    def _texts(self, revocation: Revocation) -> _Texts:
+        if revocation.most is not None:
+            return self._of_surplus
+        if revocation.handle is None:
+            return self._of_all
+        return self._of_all_but_one if revocation.is_for_all else self._of_one
+
+
+def _device(  # noqa: PLR0917 - the columns
+    handle: str,
+    created: int,
+    seen: int,
+    expires: int,
+    since: int,
+    label: str | None,
+    actor_id: str | None,
+    client: str | None,
+) -> Device:
+    known = Client() if client is None else _client_decoder.decode(client)
+    return Device(
+        handle=handle,
+        created_at=moment(created),
+        last_seen_at=moment(seen),
+        expires_at=moment(expires),
+        authenticated_at=moment(since),
+        label=label,
+        actor_id=actor_id,
+        address=known.address,
+        agent=known.agent,
+    )
+
+
+_SKIPPING: Final = " SKIP LOCKED"
+
+_client_decoder: Final = msgspec.json.Decoder(Client)

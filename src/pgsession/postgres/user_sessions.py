@@ -1,0 +1,188 @@
+"""The operations of a store in PostgreSQL on users and their sessions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import msgspec
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import tuple_row
+
+from pgsession.core.current import note_ended
+from pgsession.core.hidden import hidden
+from pgsession.core.keys import digest, key_digest, new_key, renewed_key
+from pgsession.core.limits import Limits
+from pgsession.core.login import Login, checked_user_id
+from pgsession.core.paths import is_text
+from pgsession.core.period import Period
+from pgsession.core.store import Changes, Written
+from pgsession.core.users import Device, HasHandle, checked_most
+from pgsession.core.value import printed_bound
+from pgsession.errors import SessionError
+from pgsession.postgres.batching import Calls
+from pgsession.postgres.connections.runner import Runner
+from pgsession.postgres.rows import Draft, Edit
+from pgsession.postgres.statements.signing import Logout
+from pgsession.postgres.statements.table import Table
+from pgsession.postgres.statements.users import Revocation
+
+_ISOLATION: Final = "SELECT pg_catalog.current_setting('transaction_isolation')"
+
+#: PostgreSQL treats the second as the first.
+_LEVELS: Final = frozenset({"read committed", "read uncommitted"})
+
+
+class UserSessions(Limits):
+    """The methods of a `UserStore` that a `Store` does not have."""
+
+    @abstractmethod
+    def _calls(self) -> Calls: ...
+
+    @abstractmethod
+    def _runner(self) -> Runner: ...
+
+    @abstractmethod
+    async def _apply(self, edit: Edit) -> Written: ...
+
+    @abstractmethod
+    async def _located_table(self) -> Table:
+        """Return statements that name the schema of the table, for a transaction that is open."""
+
+    @abstractmethod
+    def _merging(
+        self,
+        key: str,
+        changes: Changes | None,
+        period: Period | None,
+        *,
+        granted: bool | None,
+        heir: str | None = None,
+    ) -> Edit: ...
+
+    async def login(
+        self,
+        key: str | None,
+        login: Login,
+        changes: Changes,
+        *,
+        period: Period | None = None,
+        granted: bool = False,
+    ) -> str:
+        """Bind the session to a user, under a new key, and return that; see `UserStore.login`."""
+        key, seconds = hidden(key), self._period(period)
+        if key is None:
+            new = new_key()
+            text = changes.encode(limit=self.value_limit)
+            await self._calls().insert_login(
+                Draft(
+                    digest(new),
+                    msgspec.Raw(text),
+                    seconds.total_seconds(),
+                    granted,
+                    printed_bound(text),
+                    login,
+                )
+            )
+            return new
+        heir = renewed_key(key)
+        _, verifier = key_digest(heir)
+        edit = self._merging(key, changes, seconds, granted=granted, heir=verifier)
+        await self._apply(msgspec.structs.replace(edit, login=login))
+        return heir
+
+    async def confirm(
+        self,
+        key: str,
+        changes: Changes | None = None,
+        *,
+        period: Period | None = None,
+        granted: bool | None = None,
+    ) -> str:
+        """Record that the user has proved who they are; see `UserStore.confirm`."""
+        key = hidden(key)
+        heir = renewed_key(key)
+        _, verifier = key_digest(heir)
+        edit = self._merging(key, changes, period, granted=granted, heir=verifier)
+        await self._apply(msgspec.structs.replace(edit, confirms=True))
+        return heir
+
+    async def logout(self, key: str, login_number: int) -> bool:
+        """Remove the session if it has this login number still; see `UserStore.logout`."""
+        return await self._calls().logout(Logout(digest(hidden(key)), login_number))
+
+    async def is_retired(self, key: str) -> bool:
+        """Return True if a renewal has retired this key within the last minute."""
+        return await self._calls().is_retired(key_digest(hidden(key)))
+
+    async def devices(self, user_id: str) -> list[Device]:
+        """Return the living sessions of a user, those seen last first."""
+        return await self._calls().devices(checked_user_id(user_id))
+
+    async def revoke(self, user_id: str, handle: str) -> bool:
+        """End one session of a user. Return whether there was one."""
+        revocation = Revocation(checked_user_id(user_id), handle)
+        if not is_text(handle):
+            return False
+        await self._calls().revoke(revocation)
+        return bool(revocation.ended)
+
+    async def revoke_all(
+        self,
+        user_id: str,
+        *,
+        keep: HasHandle | None = None,
+        connection: AsyncConnection[Any] | None = None,
+    ) -> int:
+        """End all sessions of a user, except `keep`. Return how many there were.
+
+        `connection` is a psycopg connection of the application's, with any row
+        factory and search_path. The sessions end when its transaction commits.
+        Raises `SessionError` if the transaction is REPEATABLE READ or
+        SERIALIZABLE: it would not see, or could not end, sessions that were
+        changed since it began.
+        """
+        handle = None if keep is None else keep.handle
+        revocation = Revocation(checked_user_id(user_id), handle, is_for_all=True)
+        if connection is None:
+            await self._calls().revoke(revocation)
+        else:
+            await self._revoke_within(connection, revocation)
+        return len(revocation.ended)
+
+    async def end_surplus(self, user_id: str, most: int) -> int:
+        """End all sessions of a user but the `most` that signed in last."""
+        revocation = Revocation(checked_user_id(user_id), most=checked_most(most))
+        await self._calls().revoke(revocation)
+        return len(revocation.ended)
+
+    async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
+        """Return the login number of each of these sessions that lives.
+
+        It is one statement of its own, beside the batches.
+        """
+        if not handles:
+            return {}
+        table = await self._located_table()
+        return await self._runner().run(table.users.login_numbers, ",".join(handles))
+
+    async def _revoke_within(
+        self, connection: AsyncConnection[Any], revocation: Revocation
+    ) -> None:
+        if not isinstance(connection, AsyncConnection):
+            raise TypeError(
+                "connection must be a psycopg AsyncConnection. Of another driver, execute "
+                "DELETE FROM session WHERE user_id = … there."
+            )
+        table = await self._located_table()
+        cursor = AsyncCursor(connection, row_factory=tuple_row)
+        await cursor.execute(_ISOLATION, prepare=False)
+        [level] = await cursor.fetchone() or ("",)
+        if level not in _LEVELS:
+            raise SessionError(
+                f"The transaction is {level}: it would miss sessions that have changed since it "
+                "began. End the sessions in one that is READ COMMITTED."
+            )
+        await table.users.end_within(connection, revocation)
+        note_ended(revocation.ended)
