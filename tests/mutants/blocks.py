@@ -60,7 +60,7 @@ BLOCKS: Final = (
                 "        if self._is_over:\n",
                 "        if 0:\n",
             ),
-            Edit("uncommitted.py", "        if self._is_over:\n", "        if 0:\n"),
+            Edit("memory/uncommitted.py", "        if self._is_over:\n", "        if 0:\n"),
         ),
         ("tests/concurrency/test_blocks.py::test_over",),
     ),

@@ -166,9 +166,9 @@ class Users(Statements):
     def reword(self, wording: Wording) -> None:
         super().reword(wording)
         self._is_distributed = wording.is_distributed
-        write = partial(wording.write, of_user=_OF_USER, of_login=_OF_LOGIN)
-        self._devices = write(
+        self._devices = wording.write(
             _DEVICES,
+            of_user=_OF_USER,
             created=microseconds("s.created_on"),
             seen=microseconds("s.seen_on"),
             expires=microseconds("s.expire_date"),
@@ -178,11 +178,13 @@ class Users(Statements):
         patience, brief = wording.patiently(), wording.patiently(SHORT_PATIENCE)
 
         def texts(delete: str, left: str, which: str, surplus: str) -> _Texts:
-            parts = {"which": which, "surplus": surplus}
+            write = partial(
+                wording.write, surplus=surplus, which=which, of_user=_OF_USER, of_login=_OF_LOGIN
+            )
             return _Texts(
-                write(delete, skip_locked="", patiently=patience, **parts),
-                write(delete, skip_locked=_SKIPPING, patiently=brief, **parts),
-                write(left, **parts),
+                write(delete, skip_locked="", patiently=patience),
+                write(delete, skip_locked=_SKIPPING, patiently=brief),
+                write(left),
             )
 
         delete = _DELETE_DISTRIBUTED if wording.is_distributed else _DELETE

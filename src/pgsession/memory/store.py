@@ -8,18 +8,17 @@ import time
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from operator import itemgetter
 from typing import Final
 from weakref import WeakValueDictionary
 
-from pgsession.core.comparison import differs
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.large import read_value
-from pgsession.core.limits import Limits
+from pgsession.core.login import SignedIn
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
     DEFAULT_EXCLUSIVE_LIMIT,
@@ -31,6 +30,7 @@ from pgsession.core.store import (
     as_limit,
     check_alone,
 )
+from pgsession.core.users import UserStore
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
@@ -41,34 +41,15 @@ from pgsession.core.value import (
     printed_size,
 )
 from pgsession.errors import HeldTooLongError, SessionBusyError, SessionNotFoundError
-from pgsession.uncommitted import Uncommitted
+from pgsession.memory.rows import Row, User, members_of, moment, rebased
+from pgsession.memory.uncommitted import Uncommitted
+from pgsession.memory.users import MemoryUsers
 
 #: How many sessions are kept before the expired ones are first removed.
 _ROOM: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What the table would hold. Times are seconds of this process's monotonic clock."""
-
-    text: bytes | None = field(repr=False)
-    #: Which of the sessions of this store it is: the later, the larger.
-    place: int
-    created_at: float
-    #: When it was generated or last extended.
-    seen_at: float
-    expire_at: float
-    granted: timedelta | None = None
-    #: The digest of the verifier, once the session was renewed.
-    verifier: str | None = None
-    #: The number that the cookie carries, and when the browser first showed it.
-    number: int = 0
-    shown_at: float | None = None
-    #: How often the whole value was replaced.
-    replaced: int = 0
-
-
-class MemoryStore(Limits, Store):
+class MemoryStore(MemoryUsers, UserStore):
     """Sessions in a dict: for tests and for trying things out.
 
     They are gone when the process ends, and each process has its own. Expired
@@ -84,6 +65,7 @@ class MemoryStore(Limits, Store):
         max_inactivity: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
         exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
+        record_client: bool = False,
     ) -> None:
         super().__init__(
             default_period=default_period,
@@ -91,12 +73,13 @@ class MemoryStore(Limits, Store):
             max_inactivity=max_inactivity,
             value_limit=value_limit,
         )
+        self._record_client = record_client
         self._exclusive_limit = as_limit(exclusive_limit).total_seconds()
-        self._rows: MutableMapping[str, _Row] = {}
+        self._rows: MutableMapping[str, Row] = {}
         self._numbers = count(1)
         self._room: float = _ROOM
         #: Within `exclusive`: the store that the block locks, and the rows that it sees.
-        self._block: tuple[MemoryStore, Uncommitted[_Row]] | None = None
+        self._block: tuple[MemoryStore, Uncommitted[Row]] | None = None
         # A lock exists as long as a task holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -116,7 +99,7 @@ class MemoryStore(Limits, Store):
     ) -> str:
         now = time.monotonic()
         text = self._encoded(value)
-        row = _Row(text, place=next(self._numbers), created_at=now, seen_at=now, expire_at=now)
+        row = Row(text, place=next(self._numbers), created_at=now, seen_at=now, expire_at=now)
         key = new_key()
         row = self._extended(row, period=period, granted=granted)
         self._make_room()
@@ -190,7 +173,9 @@ class MemoryStore(Limits, Store):
             row = self._extended(row, period=period, granted=granted)
         heir = renewed_key(key)
         _, verifier = key_digest(heir)
-        self._rows[digest(key)] = replace(row, verifier=verifier, number=0, shown_at=None)
+        self._rows[digest(key)] = replace(
+            row, verifier=verifier, number=0, shown_at=None, renewed_at=time.monotonic()
+        )
         return heir
 
     async def rotate(self, key: str, number: int, *, grace: Period) -> int:
@@ -217,7 +202,7 @@ class MemoryStore(Limits, Store):
             rows.check_unwritten(digest(key))
             return await store.take(key, name, default)  # at once, so that it stays taken
         row = self._living(key)
-        members = {} if row is None else _members(row)
+        members = {} if row is None else members_of(row)
         if row is None or name not in members:
             return default
         taken = members.pop(name)
@@ -240,7 +225,7 @@ class MemoryStore(Limits, Store):
                 await lock.acquire()
         except TimeoutError:
             raise SessionBusyError("The session's lock was not free in time. Try again.") from None
-        rows = Uncommitted(lambda: store._rows, _rebased)  # noqa: SLF001 - another MemoryStore
+        rows = Uncommitted(lambda: store._rows, rebased)  # noqa: SLF001 - another MemoryStore
         limit = asyncio.timeout(self._exclusive_limit)
         try:
             async with limit:
@@ -257,7 +242,7 @@ class MemoryStore(Limits, Store):
         if limit.expired():
             raise HeldTooLongError
 
-    def _within(self, rows: Uncommitted[_Row]) -> MemoryStore:
+    def _within(self, rows: Uncommitted[Row]) -> MemoryStore:
         """Return the store that a block writes to."""
         within = copy(self)
         within._rows, within._block, within._room = rows, (self, rows), math.inf  # noqa: SLF001 - a copy
@@ -268,7 +253,7 @@ class MemoryStore(Limits, Store):
         if only_if_empty:
             check_alone(more)
             row = self._living_or_raise(key)
-            if row.text is not None and decode_value(row.text):
+            if row.user is not None or (row.text is not None and decode_value(row.text)):
                 return False
         for each in (key, *more):
             if self._living(each) is not None:
@@ -281,11 +266,11 @@ class MemoryStore(Limits, Store):
             self._rows = {key: row for key, row in self._rows.items() if self._end(row) > now}
             self._room = max(_ROOM, 2 * len(self._rows))
 
-    def _keep(self, key: str, row: _Row) -> Written:
+    def _keep(self, key: str, row: Row) -> Written:
         self._rows[digest(key)] = row
         return Written(self._capped(row.granted), row.number)
 
-    def _end(self, row: _Row) -> float:
+    def _end(self, row: Row) -> float:
         """Return when the session ends, if nothing extends it."""
         ends = [row.expire_at]
         if self.max_lifetime is not None:
@@ -294,7 +279,7 @@ class MemoryStore(Limits, Store):
             ends.append(row.seen_at + self.max_inactivity.total_seconds())
         return min(ends)
 
-    def _living(self, key: str) -> _Row | None:
+    def _living(self, key: str) -> Row | None:
         selector, verifier = key_digest(key)
         row = self._rows.get(selector)
         if row is not None and self._end(row) <= time.monotonic():
@@ -302,13 +287,13 @@ class MemoryStore(Limits, Store):
             return None
         return None if row is None or row.verifier != verifier else row
 
-    def _living_or_raise(self, key: str) -> _Row:
+    def _living_or_raise(self, key: str) -> Row:
         row = self._living(key)
         if row is None:
             raise SessionNotFoundError
         return row
 
-    def _merged(self, row: _Row, changes: Changes) -> _Row:
+    def _merged(self, row: Row, changes: Changes) -> Row:
         if not changes:
             return row
         changed = decode_value(changes.encode(limit=self.value_limit))
@@ -320,7 +305,7 @@ class MemoryStore(Limits, Store):
         check_size(printed_size(text), limit=self.value_limit, before=before)
         return replace(row, text=text, replaced=row.replaced + changes.replaced)
 
-    def _extended(self, row: _Row, *, period: Period | None, granted: bool | None) -> _Row:
+    def _extended(self, row: Row, *, period: Period | None, granted: bool | None) -> Row:
         """Return the row with a new expiry. An own period counts if `granted` is left out."""
         length, own, now = self._period(period), row.granted, time.monotonic()
         if granted is not None:
@@ -329,7 +314,7 @@ class MemoryStore(Limits, Store):
             length = own
         return replace(row, expire_at=now + length.total_seconds(), seen_at=now, granted=own)
 
-    def _entry(self, row: _Row) -> Entry:
+    def _entry(self, row: Row) -> Entry:
         now = time.monotonic()
         final_at = None
         if self.max_lifetime is not None:
@@ -342,28 +327,20 @@ class MemoryStore(Limits, Store):
             number=row.number,
             shown_for=None if row.shown_at is None else timedelta(seconds=now - row.shown_at),
             idle=timedelta(seconds=now - row.seen_at),
+            signed_in=None if row.user is None else _signed_in(row.user),
         )
 
 
-def _rebased(row: _Row, before: _Row, now: _Row) -> _Row:
-    """Return `now` with the changes that led from `before` to `row`."""
-    mine = {each.name: getattr(row, each.name) for each in fields(row)}
-    changed = {name: it for name, it in mine.items() if it != getattr(before, name)}
-    if now.verifier != before.verifier:
-        raise SessionNotFoundError  # renewed meanwhile: the block's key is dead
-    if "text" in changed and "replaced" not in changed:
-        kept, found, members = (_members(each) for each in (now, before, row))
-        for name in found.keys() - members.keys():
-            kept.pop(name, None)
-        for name, member in members.items():
-            if name not in found or differs(name, member, found[name]):
-                kept[name] = member
-        changed["text"] = encode_value(kept, limit=math.inf)
-    return replace(now, **changed)
-
-
-def _members(row: _Row) -> dict[str, JSON]:
-    return {} if row.text is None else decode_value(row.text)
+def _signed_in(user: User) -> SignedIn:
+    return SignedIn(
+        user.user_id,
+        moment(user.proved_at),
+        timedelta(seconds=time.monotonic() - user.proved_at),
+        user.login_number,
+        user.stamp,
+        user.label,
+        user.actor_id,
+    )
 
 
 def _seconds(period: Period) -> float:
