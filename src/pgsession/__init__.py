@@ -9,8 +9,10 @@
 """
 
 from pgsession.asgi.middleware import SessionMiddleware
+from pgsession.core.login import Login, SignedIn
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
+from pgsession.core.users import Device, UserStore
 from pgsession.errors import (
     HeldTooLongError,
     InvalidPeriodError,
@@ -37,10 +39,12 @@ from pgsession.settings import SessionSettings
 
 __all__ = [
     "Changes",
+    "Device",
     "Entry",
     "HeldTooLongError",
     "InvalidPeriodError",
     "InvalidValueError",
+    "Login",
     "MemoryStore",
     "PostgresStore",
     "RequestEndedError",
@@ -54,6 +58,7 @@ __all__ = [
     "SessionNotFoundError",
     "SessionSettings",
     "SettingsError",
+    "SignedIn",
     "Store",
     "StoreBusyError",
     "StoreClosedError",
@@ -61,6 +66,7 @@ __all__ = [
     "StoreUnavailableError",
     "Swept",
     "UnsupportedTypeError",
+    "UserStore",
     "ValueTooLargeError",
     "Written",
 ]

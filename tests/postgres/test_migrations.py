@@ -25,10 +25,15 @@ from tests.migrating import (
 )
 
 ALL = [each.name for each in migrations()]
-FIRST, SECOND, THIRD = migrations()
+FIRST, SECOND, THIRD, FOURTH = migrations()
 
-#: The columns that the third migration adds.
-ADDED = ["verifier", "key_number", "shown_on", "seen_on", "size_bound"]
+#: The columns that a migration adds, and how many were applied before.
+ADDED = {
+    "user_id": 1,
+    **dict.fromkeys(["verifier", "key_number", "shown_on", "seen_on", "size_bound"], 2),
+    **dict.fromkeys(["login_number", "login_on", "login_stamp", "login_label"], 3),
+    **dict.fromkeys(["login_actor", "login_client", "renewed_on"], 3),
+}
 
 
 @pytest.fixture
@@ -127,8 +132,8 @@ def test_newer_database(database: Connection, database_url: str, schema: str) ->
 
 @pytest.mark.parametrize(
     ("column", "applied"),
-    [("user_id", ALL[:1]), *((name, ALL[:2]) for name in ADDED)],
-    ids=["user_id", *ADDED],
+    [(name, ALL[:count]) for name, count in ADDED.items()],
+    ids=ADDED,
 )
 def test_failure_changes_nothing(
     database: Connection, database_url: str, schema: str, column: str, applied: list[str]
@@ -163,6 +168,24 @@ def test_verifier(database: Connection, database_url: str, schema: str) -> None:
         (before,),
     ).fetchall()
     assert row == (None, 0, None, None, True)
+
+
+def test_users(database: Connection, database_url: str, schema: str) -> None:
+    """Code of the third migration runs on the fourth, where nobody has signed in yet."""
+    database.execute(SEED)
+    for migration in (FIRST, SECOND, THIRD):
+        database.execute(migration.sql.encode())
+
+    assert migrate(database_url, schema=schema) == [FOURTH.name]
+
+    [row] = database.execute(
+        "SELECT login_number, login_on, login_client, renewed_on FROM session"
+    ).fetchall()
+    assert row == (0, None, None, None)
+    [(older,)] = database.execute(
+        "SELECT older_code FROM session_migration WHERE name = %s", (FOURTH.name,)
+    ).fetchall()
+    assert older == "may run"
 
 
 def test_foreign_table(database: Connection, database_url: str, schema: str) -> None:

@@ -56,6 +56,7 @@ from pgsession.postgres.rows import Draft, Edit, Row
 from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.table import Table
 from pgsession.postgres.statements.text import Wording
+from pgsession.postgres.sweeping.clients import erase_clients
 from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import Swept, sweep
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
@@ -391,13 +392,23 @@ class PostgresStore(UserSessions, UserStore):
 
         Each batch takes some milliseconds, followed by a pause of the same
         length. If two sweeps meet, in whatever processes, one of them goes on
-        and the other returns with ``is_whole=False``.
+        and the other returns with ``is_whole=False``. Without `record_client` it also
+        erases what was recorded of clients.
         """
         if not isinstance(self._source, PoolSettings):
-            return await sweep(self._here().runner, self._expired, progress=progress)
+            return await self._sweep(self._here().runner, progress)
         conninfo = self._source.conninfo
         async with dedicated(conninfo, purpose="sweep", timeout=self._timeout) as connection:
-            return await sweep(connection, self._expired, progress=progress)
+            return await self._sweep(connection, progress)
+
+    async def _sweep(
+        self, runner: Runner | Dedicated, progress: Callable[[Swept], object] | None
+    ) -> Swept:
+        swept = await sweep(runner, self._expired, progress=progress)
+        if swept.is_whole and not self._record_client:
+            is_distributed = self._expired.is_distributed
+            await erase_clients(runner, self._name, is_distributed=is_distributed)
+        return swept
 
     async def _located_table(self) -> Table:
         await self._here().pool.open()

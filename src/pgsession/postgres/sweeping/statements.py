@@ -156,6 +156,11 @@ class Expired:
             lock_timeout=self._lock_timeout,
         )
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether the table was a distributed one when `pages` looked at it."""
+        return self._is_distributed
+
     async def pages(self, connection: Connection) -> int | None:
         """Return how many pages the table has, or None if it has none of its own.
 
