@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -45,14 +45,14 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True):
         return "<Login>"
 
 
-class SignedIn(NamedTuple):
-    """The user of a stored session, as of the moment it was read."""
+class SignedIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The user of a stored session, as of the moment it was read. The repr shows nothing of it."""
 
     user_id: str
-    #: When the user last proved who they are, by the database's clock.
-    authenticated_at: datetime
-    #: How long ago that was.
-    authenticated_for: timedelta
+    #: When the user last proved who they are, by the database's clock, and how long ago that was,
+    #: both in microseconds. The first counts from 1970.
+    since: int
+    age: int
     #: How many logins the session has had. A stream that began with another number is over.
     login_number: int
     stamp: str | None = None
@@ -61,6 +61,16 @@ class SignedIn(NamedTuple):
 
     def __repr__(self) -> str:
         return "<SignedIn>"
+
+    @property
+    def authenticated_at(self) -> datetime:
+        """When the user last proved who they are, by the database's clock."""
+        return moment(self.since)
+
+    @property
+    def authenticated_for(self) -> timedelta:
+        """How long ago that was when the session was read."""
+        return timedelta(0, 0, self.age)
 
 
 class Signing(NamedTuple):
@@ -109,3 +119,16 @@ def _checked_text(given: str, *, named: str) -> str:
 def printable_agent(agent: str) -> str:
     """Return a user agent as it is kept: at most 256 characters, all of them printable."""
     return "".join(filter(str.isprintable, agent))[:MAX_AGENT]
+
+
+def moment(microseconds: int) -> datetime:
+    """Return the moment so many microseconds after 1970 began."""
+    return _EPOCH + timedelta(0, 0, microseconds)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return how many microseconds after 1970 began a moment is."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

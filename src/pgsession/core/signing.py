@@ -6,7 +6,16 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from pgsession.core.login import Login, SignedIn, Signing, checked_optional, checked_user_id
+from msgspec.structs import replace
+
+from pgsession.core.login import (
+    Login,
+    SignedIn,
+    Signing,
+    checked_optional,
+    checked_user_id,
+    microseconds,
+)
 from pgsession.core.period import Period, as_period, as_positive
 from pgsession.core.state import SessionState
 from pgsession.errors import SessionError
@@ -179,16 +188,14 @@ class SigningState(SessionState):
 
     def note_done(self, done: Signing, *, login_number: int) -> None:
         """Record that what the handler asked for in `done` is done."""
-        before, now = self._signed_in, datetime.now(UTC)
+        before, now = self._signed_in, microseconds(datetime.now(UTC))
         if (login := done.login) is not None:
             texts = (login.stamp, login.label, login.actor_id)
-            self.note_signed_in(SignedIn(login.user_id, now, timedelta(0), login_number, *texts))
+            self.note_signed_in(SignedIn(login.user_id, now, 0, login_number, *texts))
         elif done.is_logout:
             self.note_signed_in(None)
         elif done.is_confirmed and before is not None:
-            self.note_signed_in(
-                before._replace(authenticated_at=now, authenticated_for=timedelta(0))
-            )
+            self.note_signed_in(replace(before, since=now, age=0))
 
     @property
     def login_number(self) -> int:

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.large import read_value
-from pgsession.core.login import SignedIn
+from pgsession.core.login import SignedIn, microseconds
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
     DEFAULT_EXCLUSIVE_LIMIT,
@@ -334,8 +334,8 @@ class MemoryStore(MemoryUsers, UserStore):
 def _signed_in(user: User) -> SignedIn:
     return SignedIn(
         user.user_id,
-        moment(user.proved_at),
-        timedelta(seconds=time.monotonic() - user.proved_at),
+        microseconds(moment(user.proved_at)),
+        int((time.monotonic() - user.proved_at) * 1_000_000),
         user.login_number,
         user.stamp,
         user.label,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -192,20 +192,7 @@ class Row(NamedTuple):
         return _entry((value, period, own, lifetime, number, shown, unused, signed_in))
 
 
-def moment(microseconds: int) -> datetime:
-    """Return the moment so many microseconds after 1970 began."""
-    return _EPOCH + timedelta(0, 0, microseconds)
-
-
-def _signed_in(user: str) -> SignedIn:
-    user_id, since, age, login_number, *texts = _user_decoder.decode(user)
-    return SignedIn(user_id, moment(since), timedelta(0, 0, age), login_number, *texts)
-
-
-_user_decoder: Final = msgspec.json.Decoder(
-    tuple[str, int, int, int, str | None, str | None, str | None]
-)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_signed_in: Final = msgspec.json.Decoder(SignedIn).decode
 _NOTHING: Final = timedelta(0)
 
 #: As `Entry._make`, but faster: it runs once for each session that is read.

@@ -11,11 +11,10 @@ import msgspec
 from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
-from pgsession.core.login import Client
+from pgsession.core.login import Client, moment
 from pgsession.core.users import Device
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.locked_rows import LOCKED, Locked
-from pgsession.postgres.rows import moment
 from pgsession.postgres.statements.reading import SINCE, microseconds
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording
 
