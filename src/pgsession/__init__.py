@@ -12,7 +12,7 @@ from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.core.login import Login, SignedIn
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
-from pgsession.core.users import Device, UserStore
+from pgsession.core.users import Device, NewDevice, UserStore
 from pgsession.errors import (
     HeldTooLongError,
     InvalidPeriodError,
@@ -46,6 +46,7 @@ __all__ = [
     "InvalidValueError",
     "Login",
     "MemoryStore",
+    "NewDevice",
     "PostgresStore",
     "RequestEndedError",
     "ResponseStartedError",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, TypeAlias
 
 from starlette.config import environ
@@ -21,7 +22,7 @@ from pgsession.core.period import Period, as_period
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
-from pgsession.core.users import checked_most
+from pgsession.core.users import NewDevice, checked_most
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
@@ -125,6 +126,10 @@ class SessionSettings:
     max_sessions: int | None = None
     #: Whether the address and the user agent of each sign-in are kept, for the list of devices.
     record_client: bool = False
+    #: A coroutine function that is called after a sign-in of a browser that had no session of this
+    #: user, to send them a mail. It runs once the sign-in is committed and the response is sent;
+    #: an error in it is logged. Sign-ins of an administrator (`actor_id`) are left out.
+    on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
@@ -153,6 +158,8 @@ class SessionSettings:
         TableName(self.schema, self.table)
         if self.max_sessions is not None:
             checked_most(self.max_sessions)
+        if self.on_new_device is not None and not iscoroutinefunction(self.on_new_device):
+            raise SettingsError("on_new_device must be an async function.")
         _check_exclude(self.exclude)
         if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:
             raise SettingsError(

@@ -184,7 +184,9 @@ class Binding(Operations):
         What is changed meanwhile is committed too, unless that goes on and on.
         """
         for _ in range(_LATE_SAVES):
-            if self._discarded or self._lost or self._is_dropped or not self.session.modified:
+            if self._discarded or self._is_dropped or not self.session.modified:
+                return
+            if self._lost and not self.session.signing.is_logout:
                 return
             if self._key is None and not self.session.is_empty:
                 _LOGGER.warning(

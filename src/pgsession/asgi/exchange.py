@@ -250,6 +250,21 @@ class Exchange(Binding):
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
 
+    @property
+    def has_new_device(self) -> bool:
+        """True if a browser has signed in that had no session of this user."""
+        return self._new_device is not None
+
+    async def tell(self) -> None:
+        """Tell the application of a sign-in of a new device, now that it has its response."""
+        device, tell = self._new_device, self._policy.on_new_device
+        if device is None or tell is None:
+            return
+        try:
+            await tell(device)
+        except Exception:
+            _LOGGER.exception("on_new_device has failed. The user is signed in.")
+
     async def answer_error(self, error: Exception) -> bool:
         """Send a 503 if the request failed because of the store. Return whether it was answered."""
         errors = list(_leaves(error))

@@ -149,6 +149,8 @@ class SessionMiddleware:
             session.attachment = None
             if not session.is_unavailable:
                 end(session)
+            if exchange.has_new_device:
+                await exchange.tell()
 
     def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
         """Return a scope for the application, apart from the session that stands outside."""

@@ -26,6 +26,8 @@ _UNDONE: Final = (
     "_remaining",
     "_lifetime",
     "_as_of",
+    "_surplus_of",
+    "_new_device",
 )
 
 
@@ -141,7 +143,7 @@ class Operations(RotatingRow):
         If another request has ended the session, that stays recorded.
         """
         noted = [(name, getattr(self, name)) for name in _UNDONE]
-        stored = self.session.stored
+        stored, signed_in = self.session.stored, self.session.signed_in
         is_committed = False
         try:
             yield
@@ -151,10 +153,12 @@ class Operations(RotatingRow):
                 for name, value in noted:
                     setattr(self, name, value)
                 self.session.stored = stored
+                self.session.note_signed_in(signed_in)
                 self.session.is_new = False
 
     async def _save(self, store: Store) -> None:
-        if self._lost:
+        session = self.session
+        if self._lost and not (session.is_signing_in or session.signing.is_logout):
             raise SessionNotFoundError
         decision = self._decide(touch=False)
         if self.started and decision[0] is Change.CREATE:

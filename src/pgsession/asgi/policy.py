@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
@@ -16,6 +16,7 @@ from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
 from pgsession.core.secret_keys import is_guessable
 from pgsession.core.store import Store
+from pgsession.core.users import NewDevice
 from pgsession.settings import SessionSettings
 
 _LOGGER = logging.getLogger("pgsession")
@@ -32,6 +33,8 @@ class Policy:
     rotation: Rotation = field(default_factory=Rotation)
     #: How many sessions a user may have, or None without a limit.
     max_sessions: int | None = None
+    #: Called after a sign-in of a browser that had no session of the user.
+    on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
     is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
     #: An application does not start while its database cannot answer.
@@ -80,6 +83,7 @@ class Policy:
             touch_after=None if touch_after is None else as_period(touch_after),
             rotation=settings.make_rotation(),
             max_sessions=settings.max_sessions,
+            on_new_device=settings.on_new_device,
             is_anonymous=settings.is_anonymous,
             is_strict=settings.strict_start,
         )

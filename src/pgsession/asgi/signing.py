@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from pgsession.asgi.row import Decision, SessionRow
 from pgsession.core.decision import Change
+from pgsession.core.keys import digest
 from pgsession.core.login import Client, printable_agent
 from pgsession.core.store import Changes, Store, Written
-from pgsession.core.users import as_user_store, keeps_users
+from pgsession.core.users import NewDevice, as_user_store, keeps_users
 from pgsession.errors import SessionNotFoundError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -24,6 +25,8 @@ class SigningRow(SessionRow):
 
     #: The user who has signed in, and may have too many sessions now.
     _surplus_of: str | None = None
+    #: The sign-in of a browser that had no session of this user.
+    _new_device: NewDevice | None = None
 
     async def _call(
         self, store: Store, decision: Decision, period: timedelta | None
@@ -47,10 +50,11 @@ class SigningRow(SessionRow):
     async def _login(self, store: Store, decision: Decision, period: timedelta | None) -> None:
         """Bind the session to a user. If its row has ended, make a new one."""
         session, users, (_, changes, (*_, signing)) = self.session, as_user_store(store), decision
-        login = signing.login
+        login, before = signing.login, session.signed_in
         assert login is not None  # noqa: S101 - the decision says so
+        client = self._client()
         if users.record_client:
-            login = replace(login, client=self._client())
+            login = replace(login, client=client)
         granted, key, number = session.granted is not None, self._key, session.login_number + 1
         if key is not None:
             try:
@@ -66,6 +70,14 @@ class SigningRow(SessionRow):
         session.note_done(signing, login_number=number)
         if login.actor_id is None:
             self._surplus_of = login.user_id
+            if before is None or before.user_id != login.user_id:
+                self._new_device = NewDevice(
+                    user_id=login.user_id,
+                    handle=digest(key),
+                    label=login.label,
+                    address=client.address,
+                    agent=client.agent,
+                )
 
     async def _confirm(self, store: Store, decision: Decision, period: timedelta | None) -> None:
         session, key, (_, changes, (*_, signing)) = self.session, self._key or "", decision
@@ -84,7 +96,7 @@ class SigningRow(SessionRow):
         self.session.note_done(signing, login_number=0)
         self._lost = False
         self._end()
-        if changes.set:
+        if changes.set and not self.started:
             await self._create(store, changes, period)
 
     async def _end_loaded(self, store: Store) -> bool:

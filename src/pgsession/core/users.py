@@ -39,6 +39,18 @@ class Device:
     agent: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDevice:
+    """A sign-in of a browser that had no session of this user. The repr shows nothing of it."""
+
+    user_id: str = field(repr=False)
+    handle: str = field(repr=False)
+    label: str | None = field(default=None, repr=False)
+    #: The client, also where `record_client` is off.
+    address: str | None = field(default=None, repr=False)
+    agent: str | None = field(default=None, repr=False)
+
+
 class UserStore(Store, Protocol):
     """A store that knows the user of each session. `PostgresStore` and `MemoryStore` do.
 
