@@ -28,7 +28,8 @@ Hook = Callable[[NewDevice], Awaitable[object]]
 
 async def sign_in(request: Request) -> PlainTextResponse:
     session: Session = request.scope["session"]
-    session.login(**dict(request.query_params))
+    said = request.query_params
+    session.login(said["user_id"], label=said.get("label"), actor_id=said.get("actor_id"))
     return PlainTextResponse("signed in")
 
 
