@@ -139,7 +139,7 @@ class MemoryUsers(Limits):
         """End all sessions of a user but the `most` that signed in last."""
         checked_most(most)
         counted = self._of(checked_user_id(user_id), lambda _, user: user.actor_id is None)
-        newest = sorted(counted, key=lambda it: _proved_at(counted[it]), reverse=True)
+        newest = sorted(counted, key=lambda it: (_proved_at(counted[it]), it), reverse=True)
         return self._remove(newest[most:])
 
     async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:

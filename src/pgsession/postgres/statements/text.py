@@ -15,7 +15,7 @@ none into a CASE.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
@@ -51,6 +51,8 @@ _YOUNGER: Final = """
       pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {seconds})
   )"""
 
+_LATER: Final = "{row}.{column} OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})"
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:
@@ -71,15 +73,25 @@ class Wording:
     def living(self, row: str) -> str:
         """Return the condition that a row, by its name in the statement, is of a living session."""
         condition = _LIVING.format(row=row)
+        for column, limit in self._limits():
+            condition += _YOUNGER.format(row=row, column=column, seconds=_literal(limit))
+        return condition
+
+    def end(self, row: str) -> str:
+        """Return the expression for the moment at which a session ends if nothing extends it."""
+        ends = [f"{row}.expire_date"]
+        for column, limit in self._limits():
+            ends.append(_LATER.format(row=row, column=column, seconds=_literal(limit)))
+        return f"least({', '.join(ends)})" if len(ends) > 1 else ends[0]
+
+    def _limits(self) -> Iterable[tuple[str, float]]:
+        """Yield what limits a session beside its expiry: since when, and how many seconds."""
         for column, limit in (
             ("created_on", self.max_lifetime),
             ("seen_on", self.max_inactivity),
         ):
             if limit is not None:
-                condition += _YOUNGER.format(
-                    row=row, column=column, seconds=_literal(limit.total_seconds())
-                )
-        return condition
+                yield column, limit.total_seconds()
 
     def patiently(self, seconds: float | None = None) -> str:
         """Return a condition that is always true, and limits the wait for each lock to `seconds`.

@@ -42,8 +42,6 @@ _ONE: Final = """
 _ALL_BUT_ONE: Final = """
   AND s.session_key OPERATOR(pg_catalog.<>) %(handle)s::pg_catalog.text"""
 
-# Rows are locked in key order, as everywhere. A transaction of the application's that does the
-# same can then be in no deadlock.
 # Rows are locked in key order, as everywhere: a transaction that does the same is in no deadlock.
 _DELETE: Final = """
 DELETE FROM {table} AS s
@@ -170,7 +168,7 @@ class Users(Statements):
             of_user=_OF_USER,
             created=microseconds("s.created_on"),
             seen=microseconds("s.seen_on"),
-            expires=microseconds("s.expire_date"),
+            expires=microseconds(wording.end("s")),
             since=microseconds(SINCE),
         )
         self._login_numbers = wording.write(_LOGIN_NUMBERS)
