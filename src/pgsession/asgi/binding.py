@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from typing import Final
 
 from starlette.types import Scope
@@ -12,7 +13,6 @@ from pgsession.asgi.operations import Operations
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision
 from pgsession.core.cookie import FoundCookie
-from pgsession.core.current import current
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.session import Session
@@ -55,7 +55,6 @@ class Binding(Operations):
             self._key = found.key
             self.session = Session(entry, attachment=self)
             self._note_entry(entry)
-            current.set(self)
 
     @property
     def value_limit(self) -> int:
@@ -76,9 +75,12 @@ class Binding(Operations):
         found = await as_user_store(self._policy.store).devices(user_id)
         return in_listing_order(found, current=self.handle)
 
-    def note_ended(self) -> None:
-        """Record that the session has ended in a transaction of the application's."""
-        self._lose()
+    def note_ended(self, handles: Collection[str]) -> None:
+        """Record that sessions have ended in a transaction of the application's."""
+        self.ended_within |= frozenset(handles)
+        self._twins = [key for key in self._twins if digest(key) not in handles]
+        if self.handle in handles:
+            self._lose()
 
     def discard(self) -> None:
         """Commit nothing from now on: the request has failed."""

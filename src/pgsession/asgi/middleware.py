@@ -18,6 +18,7 @@ from pgsession.asgi.neighbours import InnerScope, cookie_names
 from pgsession.asgi.policy import Policy
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
+from pgsession.core.current import current
 from pgsession.core.hidden import hidden
 from pgsession.core.period import Period
 from pgsession.core.session import Session
@@ -135,6 +136,8 @@ class SessionMiddleware:
             return
         session = exchange.session
         scope["session"] = session
+        outer = current.get()
+        current.set(exchange)
         try:
             await self.app(scope, receive, exchange.send)
             if not exchange.is_finished():
@@ -146,6 +149,7 @@ class SessionMiddleware:
             if not await exchange.answer_error(error):
                 raise
         finally:
+            current.set(outer)
             session.attachment = None
             if not session.is_unavailable:
                 end(session)

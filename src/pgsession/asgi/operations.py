@@ -143,7 +143,8 @@ class Operations(RotatingRow):
         If another request has ended the session, that stays recorded.
         """
         noted = [(name, getattr(self, name)) for name in _UNDONE]
-        stored, signed_in = self.session.stored, self.session.signed_in
+        stored, user = self.session.stored, self.session.signed_in
+        user_as_of = self.session.signed_in_as_of
         is_committed = False
         try:
             yield
@@ -153,7 +154,7 @@ class Operations(RotatingRow):
                 for name, value in noted:
                     setattr(self, name, value)
                 self.session.stored = stored
-                self.session.note_signed_in(signed_in)
+                self.session.note_signed_in(user, user_as_of)
                 self.session.is_new = False
 
     async def _save(self, store: Store) -> None:

@@ -26,6 +26,9 @@ Decision: TypeAlias = tuple[Change, Changes, Wishes]
 #: These change the value and keep the key, and so extend the expiry only when that is due.
 _CHANGES_OF_VALUE: Final = frozenset({Change.MERGE, Change.REPLACE, Change.DRAIN})
 
+#: These give a session the period that it has in the handler's eyes.
+_BEGINNINGS: Final = frozenset({Change.CREATE, Change.LOGIN, Change.LOGOUT})
+
 
 class SessionRow(RowCookie):
     """What one request knows about the row of its session.
@@ -59,13 +62,13 @@ class SessionRow(RowCookie):
         """Compare the session with what was loaded, and return what to do about it.
 
         Raises `InvalidValueError` for a changed value that cannot be stored,
-        unless another request has ended the session.
+        unless another request has ended the session and nothing begins a new one.
         """
         session = self.session
         live = self._key is not None
-        changes = UNCHANGED if self._lost else session.changes()
-        changed = changes is not UNCHANGED and bool(changes)
         wishes = cleared, renewed, period_changed, signing = session.wishes
+        changes = UNCHANGED if self._lost and signing is NO_SIGNING else session.changes()
+        changed = changes is not UNCHANGED and bool(changes)
         is_empty = session.is_empty
         cross_site = not live and not (is_empty and not cleared) and self._is_cross_site()
         outcome = (  # the fields of an `Outcome`; a tuple is cheaper, and every request needs one
@@ -106,8 +109,8 @@ class SessionRow(RowCookie):
         session = self.session
         if change in _CHANGES_OF_VALUE:
             extend = extend and self._touch_due()
-        is_ours = session.period_changed or change is Change.CREATE
-        extend = extend or is_ours or change is Change.LOGIN
+        is_ours = session.period_changed or change in _BEGINNINGS
+        extend = extend or is_ours
         # A period of its own that the handler did not set may have changed in the row since.
         period = (session.period if is_ours else self.default_period) if extend else None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -27,6 +28,9 @@ class SigningRow(SessionRow):
     _surplus_of: str | None = None
     #: The sign-in of a browser that had no session of this user.
     _new_device: NewDevice | None = None
+    #: The handles of sessions that transactions of the application's have ended, which may be open
+    #: still.
+    ended_within: AbstractSet[str] = frozenset()
 
     async def _call(
         self, store: Store, decision: Decision, period: timedelta | None
@@ -63,7 +67,7 @@ class SigningRow(SessionRow):
                 key = None
         if key is None:
             number = 1
-            everything = Changes(dict(dict.items(session)))
+            everything = Changes(dict(session.items()))
             key = await users.login(None, login, everything, period=period, granted=granted)
         self._key, self._lost = key, False
         self._begin("A user has signed in.", store)
@@ -96,7 +100,12 @@ class SigningRow(SessionRow):
         self.session.note_done(signing, login_number=0)
         self._lost = False
         self._end()
-        if changes.set and not self.started:
+        if changes.set and self.started:
+            _LOGGER.warning(
+                "A session was filled after a logout, when the response had started and its cookie "
+                "could no longer be set: its content is lost. Sign out before the response starts."
+            )
+        elif changes.set:
             await self._create(store, changes, period)
 
     async def _end_loaded(self, store: Store) -> bool:
@@ -105,6 +114,8 @@ class SigningRow(SessionRow):
         if key is None:
             assert self._found is not None  # noqa: S101 - the session was found, and is lost
             key = self._found.key
+        if digest(key) in self.ended_within:
+            return True  # its row may be locked until the application commits
         if not keeps_users(store):
             return await store.clear(key)
         return await as_user_store(store).logout(key, self.session.login_number)

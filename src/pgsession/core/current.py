@@ -1,35 +1,41 @@
-"""The session of the request under way, for operations that the request makes on a store."""
+"""The request under way, for operations on a store that it makes by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from typing import Final, Protocol
 
 
-class CurrentSession(Protocol):
-    """The session of a request, as seen here."""
+class CurrentRequest(Protocol):
+    """A request and its session, as seen here."""
 
-    @property
-    def handle(self) -> str | None:
-        """The handle of its row, or None if it has none."""
+    #: The handles of sessions that have ended in transactions of the application's. These may be
+    #: open still.
+    ended_within: AbstractSet[str]
+
+    def note_ended(self, handles: Collection[str]) -> None:
+        """Add to `ended_within`. If the request's own session is among them, it has ended."""
         ...
 
-    def note_ended(self) -> None:
-        """Record that the session has ended, so that this request writes it no more."""
-        ...
 
-
-#: The session of the request under way; None outside of one.
-current: Final[ContextVar[CurrentSession | None]] = ContextVar("pgsession_current", default=None)
+#: The request under way; None outside of one.
+current: Final[ContextVar[CurrentRequest | None]] = ContextVar("pgsession_current", default=None)
 
 
 def note_ended(handles: Collection[str]) -> None:
-    """Record that these sessions have ended in a transaction that is still open.
+    """Record that sessions have ended in a transaction of the application's.
 
-    The request under way would otherwise wait for its own transaction, which
-    may be committed only after the response.
+    It may be committed only after the response. The request under way would
+    wait for itself if it waited for one of their rows.
     """
-    session = current.get()
-    if session is not None and session.handle in handles:
-        session.note_ended()
+    request = current.get()
+    if request is not None:
+        request.note_ended(handles)
+
+
+def ended_within() -> AbstractSet[str]:
+    """Return the handles of the sessions that `note_ended` was told of in this request."""
+    request = current.get()
+    return frozenset() if request is None else request.ended_within

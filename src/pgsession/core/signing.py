@@ -182,9 +182,15 @@ class SigningState(SessionState):
         """The user of the row, as far as this session knows."""
         return self._signed_in
 
-    def note_signed_in(self, signed_in: SignedIn | None) -> None:
-        """Record the user of the row."""
-        self._signed_in, self._signed_in_as_of = signed_in, time.monotonic()
+    def note_signed_in(self, signed_in: SignedIn | None, as_of: float | None = None) -> None:
+        """Record the user of the row, as of a time of the monotonic clock: now, if left out."""
+        self._signed_in = signed_in
+        self._signed_in_as_of = time.monotonic() if as_of is None else as_of
+
+    @property
+    def signed_in_as_of(self) -> float:
+        """When `signed_in` was recorded, by the monotonic clock."""
+        return self._signed_in_as_of
 
     def note_done(self, done: Signing, *, login_number: int) -> None:
         """Record that what the handler asked for in `done` is done."""

@@ -178,7 +178,7 @@ class SessionState(TrackedDict):
         self.note_granted(entry.granted)
         self.note_signed_in(entry.signed_in)
 
-    def note_signed_in(self, signed_in: SignedIn | None) -> None:
+    def note_signed_in(self, signed_in: SignedIn | None, as_of: float | None = None) -> None:
         """Record the user of the row."""
 
     def note_granted(self, granted: timedelta | None) -> None:

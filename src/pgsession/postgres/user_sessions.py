@@ -10,7 +10,7 @@ import msgspec
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import tuple_row
 
-from pgsession.core.current import note_ended
+from pgsession.core.current import ended_within, note_ended
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
@@ -153,7 +153,11 @@ class UserSessions(Limits):
 
     async def end_surplus(self, user_id: str, most: int) -> int:
         """End all sessions of a user but the `most` that signed in last."""
-        revocation = Revocation(checked_user_id(user_id), most=checked_most(most))
+        # A session that this request has ended in an open transaction of the application's does
+        # not count: its row is locked until that is committed, after the response.
+        revocation = Revocation(
+            checked_user_id(user_id), most=checked_most(most), apart=ended_within()
+        )
         await self._calls().revoke(revocation)
         return len(revocation.ended)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
@@ -81,6 +81,9 @@ _SURPLUS: Final = """(
     FROM {table} AS s
     WHERE {of_user}
       AND s.login_actor IS NULL
+      AND s.session_key OPERATOR(pg_catalog.<>) ALL (
+          pg_catalog.string_to_array(%(apart)s::pg_catalog.text, ',')
+      )
       AND {living}
     ORDER BY s.login_on DESC NULLS LAST, s.session_key DESC
     OFFSET %(most)s::pg_catalog.int8
@@ -140,13 +143,16 @@ class Revocation:
     is_for_all: bool = False
     #: How many that signed in last stay, or None if all are to end.
     most: int | None = None
+    #: The handles of sessions that do not count then, and stay.
+    apart: Collection[str] = ()
     #: The handles of those that have ended.
     ended: set[str] = field(default_factory=set, repr=False)
 
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters of the statements."""
-        return {"user_id": self.user_id, "handle": self.handle, "most": self.most}
+        apart = ",".join(self.apart)
+        return {"user_id": self.user_id, "handle": self.handle, "most": self.most, "apart": apart}
 
 
 class _Texts(NamedTuple):
