@@ -48,6 +48,8 @@ VARIABLES = [
     pytest.param("SESSION_TOUCH_AFTER", "0", "touch_after", timedelta(0), id="touch always"),
     pytest.param("SESSION_ASSURANCE_LEVEL", "2", "assurance_level", 2, id="assurance_level"),
     pytest.param("SESSION_VALUE_LIMIT", "64000", "value_limit", 64_000, id="value_limit"),
+    pytest.param("SESSION_MAX_SESSIONS", "5", "max_sessions", 5, id="max_sessions"),
+    pytest.param("SESSION_RECORD_CLIENT", "yes", "record_client", True, id="record_client"),
     pytest.param("SESSION_COOKIE", "sid", "session_cookie", "sid", id="cookie"),
     pytest.param("SESSION_MAX_AGE", "12h", "max_age", timedelta(hours=12), id="max_age"),
     pytest.param("SESSION_MAX_AGE", "None", "max_age", None, id="dies with the browser"),

@@ -154,7 +154,17 @@ class HasHandle(Protocol):
 
 
 #: The methods that tell a `UserStore` from a store without users.
-_METHODS: Final = ("login", "confirm", "logout", "is_retired", "devices", "revoke", "revoke_all")
+_METHODS: Final = (
+    "login",
+    "confirm",
+    "logout",
+    "is_retired",
+    "devices",
+    "revoke",
+    "revoke_all",
+    "end_surplus",
+    "login_numbers",
+)
 
 
 def keeps_users(store: Store) -> bool:
