@@ -130,7 +130,7 @@ ROTATION: Final = (
                 "\n  AND s.seen_on OPERATOR(pg_catalog.<) o.settled_on",
                 "",
             ),
-            Edit("memory.py", "is_shown and row.seen_at < settled_at", "is_shown"),
+            Edit("memory/store.py", "is_shown and row.seen_at < settled_at", "is_shown"),
         ),
         (
             "tests/asgi/test_rotation.py::test_just_extended",
