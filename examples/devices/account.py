@@ -1,0 +1,86 @@
+"""Changing the password, and deleting the account after a step-up."""
+
+from datetime import timedelta
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .accounts import account_of, accounts_of, session_of
+from .forms import accept_form
+from .pages import redirect, show
+from .passwords import LONGEST, SHORTEST, is_password
+from .signing import is_acceptable
+
+#: How long ago the user may have given the password before something dangerous.
+FRESH = timedelta(minutes=10)
+
+
+class ChangePassword(HTTPEndpoint):
+    """Changes the password, and signs all other devices out with it."""
+
+    async def get(self, request: Request) -> Response:
+        account = await account_of(request)
+        return show(request, "password.html", account=account)
+
+    async def post(self, request: Request) -> Response:
+        form, accounts = await accept_form(request), accounts_of(request)
+        session = session_of(request)
+        account = await account_of(request)
+        old, new = form.get("password", ""), form.get("new", "")
+        if not await is_given(old, account.password):
+            error, status = "This is not your current password.", 401
+        elif not is_acceptable(new):
+            error, status = f"Choose a password of {SHORTEST} or more characters.", 422
+        else:
+            account = await accounts.change_password(account, new, keep=session)
+            # This device has proved the user's identity: it goes on with the new stamp.
+            session.login(
+                account.id, period=session.granted, stamp=account.stamp, label=session.label
+            )
+            session["notice"] = "The password is changed. All other devices are signed out."
+            return redirect("/")
+        return show(request, "password.html", account=account, status=status, error=error)
+
+
+class Confirm(HTTPEndpoint):
+    """Asks for the password again: the step-up."""
+
+    async def get(self, request: Request) -> Response:
+        account = await account_of(request)
+        return show(request, "confirm.html", account=account)
+
+    async def post(self, request: Request) -> Response:
+        form, session = await accept_form(request), session_of(request)
+        account = await account_of(request)
+        if not await is_given(form.get("password", ""), account.password):
+            error = "The password is wrong."
+            return show(request, "confirm.html", account=account, status=401, error=error)
+        session.confirm()
+        return redirect("/delete-account")
+
+
+class DeleteAccount(HTTPEndpoint):
+    """Deletes the account. The password must have been given a short time ago."""
+
+    async def get(self, request: Request) -> Response:
+        session = session_of(request)
+        account = await account_of(request)
+        if not session.is_fresh(within=FRESH):
+            return redirect("/confirm")
+        return show(request, "delete-account.html", account=account)
+
+    async def post(self, request: Request) -> Response:
+        await accept_form(request)
+        session, accounts = session_of(request), accounts_of(request)
+        account = await account_of(request)
+        if not session.is_fresh(within=FRESH):
+            return redirect("/confirm")
+        await accounts.delete(account)
+        session.logout()
+        return redirect("/sign-in")
+
+
+async def is_given(password: str, stored: str) -> bool:
+    """Return whether a password is the stored one. One that is too long is not hashed."""
+    return len(password) <= LONGEST and await is_password(password, stored)

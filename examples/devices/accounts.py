@@ -1,0 +1,155 @@
+"""The accounts: a table of this application's, beside that of the sessions."""
+
+import secrets
+from dataclasses import dataclass
+
+from psycopg import AsyncConnection, sql
+from psycopg.errors import UniqueViolation
+from psycopg.rows import class_row
+from psycopg_pool import AsyncConnectionPool
+from starlette.requests import HTTPConnection
+
+from pgsession import PostgresStore, Session
+
+from .passwords import hash_password, is_password
+
+CREATE = """
+CREATE TABLE IF NOT EXISTS account (
+    id text PRIMARY KEY,
+    name text NOT NULL,
+    password text NOT NULL,
+    password_number integer NOT NULL DEFAULT 1
+);
+CREATE UNIQUE INDEX IF NOT EXISTS account_name_idx ON account (lower(name));
+"""
+
+# With this key, deleting an account ends its sessions in the same transaction. The sessions that
+# are in the table already need not belong to an account.
+REFER = """
+ALTER TABLE {table} ADD CONSTRAINT session_account_fkey
+    FOREIGN KEY (user_id) REFERENCES account ON DELETE CASCADE NOT VALID
+"""
+
+IS_REFERRED = """
+SELECT FROM pg_constraint
+WHERE conname = 'session_account_fkey' AND conrelid = %s::regclass
+"""
+
+
+class NotSignedInError(Exception):
+    """The page is for users who are signed in."""
+
+
+#: No password has this hash. It is checked for a name that does not exist.
+NO_PASSWORD = "c2FsdA==$"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account."""
+
+    id: str
+    name: str
+    password: str
+    #: One more with each change of the password.
+    password_number: int
+
+    @property
+    def stamp(self) -> str:
+        """The stamp of the sessions that signed in with the current password."""
+        return str(self.password_number)
+
+
+class Accounts:
+    """The table of accounts, and the sessions that belong to them."""
+
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection], store: PostgresStore) -> None:
+        self._pool = pool
+        self.store = store
+
+    async def prepare(self, sessions: str) -> None:
+        """Create the table if it is missing, and the foreign key of the table of sessions."""
+        async with self._pool.connection() as connection, connection.transaction():
+            # Several processes may start at the same time.
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('account'))")
+            await connection.execute(CREATE)
+            if not (await connection.execute(IS_REFERRED, [sessions])).rowcount:
+                table = sql.Identifier(sessions)
+                await connection.execute(sql.SQL(REFER).format(table=table))
+
+    async def register(self, name: str, password: str) -> Account | None:
+        """Create an account. Return None if the name is taken."""
+        account = Account(secrets.token_hex(16), name, await hash_password(password), 1)
+        values = (account.id, account.name, account.password)
+        async with self._pool.connection() as connection:
+            try:
+                await connection.execute(
+                    "INSERT INTO account (id, name, password) VALUES (%s, %s, %s)", values
+                )
+            except UniqueViolation:
+                return None
+        return account
+
+    async def check(self, name: str, password: str) -> Account | None:
+        """Return the account with this name and password. An unknown name takes as long."""
+        account = await self._fetch("SELECT * FROM account WHERE lower(name) = lower(%s)", name)
+        stored = NO_PASSWORD if account is None else account.password
+        return account if await is_password(password, stored) else None
+
+    async def of(self, session: Session) -> Account | None:
+        """Return the account that is signed in, or None.
+
+        A sign-in that checked the old password may commit just after a change of the
+        password has ended all sessions. The stamp of such a session is the old one.
+        """
+        if session.user_id is None:
+            return None
+        account = await self._fetch("SELECT * FROM account WHERE id = %s", session.user_id)
+        return account if account is not None and account.stamp == session.stamp else None
+
+    async def change_password(self, account: Account, password: str, *, keep: Session) -> Account:
+        """Change a password and end all sessions of the account but one: both, or neither."""
+        hashed = await hash_password(password)
+        async with self._pool.connection() as connection, connection.transaction():
+            cursor = connection.cursor(row_factory=class_row(Account))
+            await cursor.execute(
+                "UPDATE account SET password = %s, password_number = password_number + 1"
+                " WHERE id = %s RETURNING *",
+                (hashed, account.id),
+            )
+            changed = await cursor.fetchone()
+            await self.store.revoke_all(account.id, keep=keep, connection=connection)
+        return changed or account
+
+    async def delete(self, account: Account) -> None:
+        """Delete an account. The foreign key ends its sessions."""
+        async with self._pool.connection() as connection:
+            await connection.execute("DELETE FROM account WHERE id = %s", [account.id])
+
+    async def _fetch(self, query: str, value: str) -> Account | None:
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(Account))
+            await cursor.execute(query, [value])
+            return await cursor.fetchone()
+
+
+def accounts_of(connection: HTTPConnection) -> Accounts:
+    """Return the accounts of the application that answers."""
+    accounts = connection.app.state.accounts
+    assert isinstance(accounts, Accounts)
+    return accounts
+
+
+async def account_of(connection: HTTPConnection) -> Account:
+    """Return the account that is signed in. Raises `NotSignedInError` for a visitor."""
+    account = await accounts_of(connection).of(session_of(connection))
+    if account is None:
+        raise NotSignedInError
+    return account
+
+
+def session_of(connection: HTTPConnection) -> Session:
+    """Return the session. Starlette's type of it is a dict."""
+    session = connection.session
+    assert isinstance(session, Session)
+    return session

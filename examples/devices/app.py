@@ -1,0 +1,14 @@
+"""The application, for a server that is started in the root of the repository.
+
+export SESSION_DATABASE_URL=postgresql://localhost/app
+export SESSION_SECRET_KEY="$(pgsession secret)"
+export SESSION_SCHEMA=devices
+pgsession migrate
+uvicorn examples.devices.app:app
+"""
+
+from pgsession import SessionSettings
+
+from .site import make_app
+
+app = make_app(SessionSettings.from_env())

@@ -1,0 +1,31 @@
+"""The badge that tells a page that is open when its session has ended."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket
+
+from .accounts import accounts_of, session_of
+from .pages import HEADERS
+
+#: The close code with which the middleware ends a WebSocket whose session has ended.
+ENDED = 4401
+
+
+async def wait(websocket: WebSocket) -> None:
+    """Keep a WebSocket open. The middleware closes it once the session has ended."""
+    await websocket.accept()
+    if await accounts_of(websocket).of(session_of(websocket)) is None:
+        await websocket.close(ENDED)
+        return
+    async for _ in websocket.iter_text():
+        pass
+
+
+async def answer(request: Request) -> JSONResponse:
+    """Say who is signed in. The badge asks before it says that the session has ended.
+
+    The socket also ends when somebody signs in again in this browser: then the page is out
+    of date, but nobody was signed out.
+    """
+    account = await accounts_of(request).of(session_of(request))
+    return JSONResponse({"user": None if account is None else account.id}, headers=HEADERS)

@@ -1,0 +1,99 @@
+"""Registering, signing in and signing out."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from examples.devices.site import make_app
+from pgsession import SessionSettings
+from tests.devices.conftest import Database
+from tests.devices.visiting import PASSWORD, beside, is_signed_in, post, register, said, sign_in
+
+
+def test_register(visitor: TestClient) -> None:
+    """A new user is signed in, and sees this device in words."""
+    page = register(visitor)
+
+    assert page.url.path == "/"
+    assert "Firefox on Linux" in page.text
+    assert "This device" in page.text
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("", PASSWORD),
+        ("n" * 41, PASSWORD),
+        ("a\0b", PASSWORD),
+        ("ann", "short"),
+        ("ann", "p" * 201),
+    ],
+    ids=["no-name", "long-name", "unprintable-name", "short-password", "long-password"],
+)
+def test_register_rejected(visitor: TestClient, name: str, password: str) -> None:
+    """A name or a password that does not do gives the form again, with the reason."""
+    page = register(visitor, name, password)
+
+    assert page.status_code == 422
+    assert said(page, "error").startswith("Choose a ")
+    assert not is_signed_in(visitor)
+
+
+def test_register_taken(visitor: TestClient, other: TestClient) -> None:
+    """A name that is taken, in any case, cannot be registered again."""
+    register(visitor, "ann")
+    page = register(other, "Ann")
+
+    assert page.status_code == 422
+    assert said(page, "error") == "This name is taken. Choose another one."
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("ann", "wrong horse"), ("bob", PASSWORD), ("ann", "p" * 201), ("a\0b", PASSWORD)],
+    ids=["password", "name", "long-password", "unprintable-name"],
+)
+def test_wrong(visitor: TestClient, other: TestClient, name: str, password: str) -> None:
+    """A wrong name and a wrong password get the same answer, and sign nobody in."""
+    register(other)
+    page = sign_in(visitor, name, password)
+
+    assert page.status_code == 401
+    assert said(page, "error") == "The name or the password is wrong."
+    assert not is_signed_in(visitor)
+
+
+def test_hashed(visitor: TestClient, database: Database) -> None:
+    """The table of accounts has no password, and one password has two hashes."""
+    register(visitor, "ann")
+    register(visitor, "bob")
+    stored = database.execute("SELECT password FROM account").fetchall()
+
+    assert len(set(stored)) == 2
+    assert PASSWORD not in str(stored)
+
+
+def test_sign_out(visitor: TestClient) -> None:
+    """The sign-out ends the session: a copy of its cookie opens nothing."""
+    register(visitor)
+    thief = beside(visitor)
+    thief.cookies.update(visitor.cookies)
+    assert is_signed_in(thief)
+    post(visitor, "/", "/sign-out")
+
+    assert not is_signed_in(visitor)
+    assert not is_signed_in(thief)
+
+
+def test_late_sign_in(visitor: TestClient, database: Database) -> None:
+    """A sign-in with the old password that commits after its change opens nothing."""
+    register(visitor)
+    database.execute("UPDATE account SET password_number = password_number + 1")
+
+    assert visitor.get("/").url.path == "/sign-in"
+
+
+def test_starts_again(settings: SessionSettings, visitor: TestClient) -> None:
+    """A second process starts beside the first, with the same tables."""
+    register(visitor)
+    with TestClient(make_app(settings), base_url="https://testserver") as second:
+        assert sign_in(second).status_code == 200
