@@ -28,7 +28,7 @@ PAGE = """<!doctype html>
   small { opacity: .65 }
 </style>
 <p>Visits of this browser<output id="visits">VISITS</output>
-<p><a href="/">Visit again</a>
+<p><a href="">Visit again</a>
 <p><small>Kept in PostgreSQL. The count survives a restart.</small>
 </html>
 """

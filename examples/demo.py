@@ -1,4 +1,4 @@
-"""`make demo`: serves counter.py on this machine, with its own PostgreSQL server in .demo/.
+"""`make demo`: serves demo_app.py on this machine, with its own PostgreSQL server in .demo/.
 
 If SESSION_DATABASE_URL is set, the demo uses that server, in the schema
 pgsession_demo or the one named by SESSION_SCHEMA. Several demos may run at the
@@ -20,7 +20,8 @@ from pgsession import SessionError
 from pgsession.embedded import embedded_server
 from pgsession.postgres.schema import migrate
 
-DATA = Path(__file__).resolve().parents[1] / ".demo"
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / ".demo"
 ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -51,7 +52,11 @@ def main() -> None:
         for name in migrate(os.environ["SESSION_DATABASE_URL"], schema=schema):
             print(f"Applied migration {name}", flush=True)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        server = Server(uvicorn.Config("counter:app", log_level="warning", loop="asyncio"))
+        sys.path.insert(0, str(ROOT))
+        config = uvicorn.Config("examples.demo_app:app", log_level="warning", loop="asyncio")
+        # An open page has an open WebSocket.
+        config.timeout_graceful_shutdown = 2
+        server = Server(config)
         server.run(sockets=[listener])
         sys.exit(not server.started)
 

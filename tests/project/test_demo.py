@@ -1,4 +1,4 @@
-"""`make demo`: it counts, continues after a restart, and leaves no process running."""
+"""`make demo`: it signs in, counts, continues after a restart, and leaves no process running."""
 
 import os
 import re
@@ -16,6 +16,7 @@ import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from websockets.sync.client import connect
 
 from tests.programs import ADDRESS, TIMEOUT, Visitor, environment, eventually, running
 
@@ -37,7 +38,7 @@ def start(demo: Path, **variables: str) -> Demo:
 
 
 def visits(visitor: Visitor) -> str:
-    match = re.search(r'id="visits">(\d+)<', visitor.get().text)
+    match = re.search(r'id="visits">(\d+)<', visitor.get("/counter").text)
     assert match is not None
     return match[1]
 
@@ -71,6 +72,35 @@ def test_counts_on_after_restart(demo: Path, number: signal.Signals) -> None:
         after.cookies = visitor.cookies
         assert visits(after) == "3"
         assert end(process, number) == 0
+    assert left_behind(demo) == []
+
+
+def register(visitor: Visitor) -> None:
+    token = re.search(r'name="token" value="([^"]+)"', visitor.get("/register").text)
+    assert token is not None
+    visitor.post("/register", token=token[1], name="ann", password="correct horse")
+    assert "Your devices" in visitor.get("/").text
+
+
+def test_signed_in(demo: Path) -> None:
+    """The page at / signs a new user in; the visits that were counted before are not lost."""
+    with start(demo) as (_, address):
+        visitor = Visitor(address)
+        visits(visitor)
+        register(visitor)
+        assert visits(visitor) == "2"
+
+
+def test_open_page(demo: Path) -> None:
+    """Ctrl-C stops the demo while a page with its WebSocket is open."""
+    with start(demo) as (process, address):
+        visitor = Visitor(address)
+        register(visitor)
+        cookie = {"Cookie": visitor.cookie_header}
+        badge = address.replace("http", "ws", 1) + "/badge"
+        with connect(badge, additional_headers=cookie) as socket:
+            assert socket.ping().wait(TIMEOUT)
+            assert end(process, signal.SIGINT) == 0
     assert left_behind(demo) == []
 
 
