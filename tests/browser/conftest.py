@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.internet import ELSEWHERE, SHOP, SIBLING, Certificate, served_at
+from tests.browser.members import devices_served
 from tests.browser.window import CHROMIUM, DRIVER, Browser, opened
 from tests.programs import running
 
@@ -54,6 +55,19 @@ def browser(chromium: Browser) -> Browser:
     return chromium
 
 
+@pytest.fixture(scope="session")
+def other_chromium(driver: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with opened(driver, tmp_path_factory.mktemp("other-profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def other(other_chromium: Browser) -> Browser:
+    """A second browser, with a profile of its own."""
+    other_chromium.forget()
+    return other_chromium
+
+
 @pytest.fixture
 def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
     return {
@@ -66,6 +80,13 @@ def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
 @pytest.fixture
 def shop(certificate: Certificate, variables: dict[str, str]) -> Shop:
     return partial(served_at, SHOP, HERE / "shop.py", certificate, **variables)
+
+
+@pytest.fixture
+def devices(variables: dict[str, str]) -> Iterator[str]:
+    """The address of examples/devices."""
+    with devices_served(**variables) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A window of Chromium, controlled with a few HTTP requests of the W3C WebDriver protocol."""
 
 import shutil
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,14 @@ class Browser:
     def open(self, address: str) -> None:
         self._ask("POST", "/url", {"url": address})
 
+    def back(self) -> None:
+        """Press the back button."""
+        self._ask("POST", "/back", {})
+
+    def address(self) -> str:
+        """Return the address of the page."""
+        return str(self._ask("GET", "/url"))
+
     def text(self, selector: str) -> str:
         """Return the text of an element, or an empty string if there is no such element."""
         script = "return document.querySelector(arguments[0])?.textContent ?? ''"
@@ -96,8 +105,16 @@ class Browser:
         """Delete the cookies of all sites. WebDriver's own command keeps partitioned ones."""
         self._tell_devtools("Network.clearBrowserCookies")
 
-    def _tell_devtools(self, command: str) -> Any:
-        return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": {}})
+    def emulate(self, setting: str, **parameters: object) -> None:
+        """Set one of DevTools' emulations for this window, such as `setEmulatedMedia`."""
+        self._tell_devtools(f"Emulation.{setting}", **parameters)
+
+    def screenshot(self) -> bytes:
+        """Return a picture of the page, as PNG."""
+        return b64decode(self._ask("GET", "/screenshot"))
+
+    def _tell_devtools(self, command: str, **parameters: object) -> Any:
+        return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def _find(self, selector: str) -> str:
         found = self._ask("POST", "/element", {"using": "css selector", "value": selector})
@@ -111,7 +128,7 @@ class Browser:
 
 @contextmanager
 def opened(driver: str, profile: Path, *, flags: Sequence[str] = ()) -> Iterator[Browser]:
-    """Start a browser with a new profile, and close it."""
+    """Start a browser with the profile in a folder, and close it."""
     arguments = [*FLAGS, *flags, f"--user-data-dir={profile}"]
     options = {"binary": CHROMIUM, "args": arguments}
     wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
