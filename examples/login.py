@@ -23,7 +23,7 @@ from pgsession import Session, SessionMiddleware, SessionSettings
 PAGE = '<!doctype html><title>Login</title><form method="post" action="/{}">{}</form>'
 TOKEN = '<input type="hidden" name="token" value="{}">'
 LOGOUT = '<p id="user">{}</p><button>Log out</button>'
-LOGIN = """<p><input name="user" placeholder="Name" required>
+LOGIN = """<p><input name="user" placeholder="Name" maxlength="255" required>
 <p><input name="password" type="password" placeholder="Password">
 <p><label><input name="remember" type="checkbox"> Remember me for 30 days</label>
 <p><button>Log in</button>"""
@@ -32,7 +32,7 @@ LOGIN = """<p><input name="user" placeholder="Name" required>
 async def home(request: Request) -> HTMLResponse:
     """Show the name of the user, or the login form."""
     token = "" if is_machine(request) else make_token(request)
-    if user := request.session.get("user"):
+    if user := session_of(request).user_id:
         return HTMLResponse(PAGE.format("logout", token + LOGOUT.format(escape(user))))
     return HTMLResponse(PAGE.format("login", token + LOGIN))
 
@@ -42,17 +42,19 @@ async def login(request: Request) -> RedirectResponse:
     session, form = await accept_form(request)
     if not secrets.compare_digest(form.get("password", "").encode(), b"sesame"):
         raise HTTPException(401, "Wrong password.")
-    session.renew()
-    session["token"] = secrets.token_urlsafe()  # the attacker may know that of the old key too
-    session["user"] = form.get("user", "")
-    session.period = timedelta(days=30) if "remember" in form else None
+    period = timedelta(days=30) if "remember" in form else None
+    try:
+        # The attacker may know the token of the old key too, so no member stays.
+        session.login(form.get("user", ""), period=period, keep=())
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
     return RedirectResponse("/", status_code=303)
 
 
 async def logout(request: Request) -> RedirectResponse:
     """End the session. The row is deleted before the response is sent."""
     session, _ = await accept_form(request)
-    session.clear()
+    session.logout()
     return RedirectResponse("/", status_code=303)
 
 
@@ -67,11 +69,16 @@ def is_machine(request: Request) -> bool:
     return request.method == "HEAD" or re.search(r"bot\b|crawl|spider|slurp", agent) is not None
 
 
+def session_of(request: Request) -> Session:
+    """Return the session. Starlette's type of it is a dict."""
+    assert isinstance(request.session, Session)
+    return request.session
+
+
 async def accept_form(request: Request) -> tuple[Session, dict[str, str]]:
     """Return the session and the form. The form must contain the session's CSRF token."""
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
-    session = request.session
-    assert isinstance(session, Session)  # Starlette's type is a dict
+    session = session_of(request)
     # With SameSite=lax, forms of other sites are posted without the cookie. But such a form could
     # log the browser in as another user, and a sibling host is the same site: check the token.
     token = session.get("token")
