@@ -9,6 +9,7 @@
     │   ├── UnsupportedTypeError   TypeError        JSON has no such type
     │   └── ValueTooLargeError     ValueError       a value has more bytes than the limit
     ├── SessionNotFoundError       LookupError      the key is unknown, cleared or expired
+    ├── SessionEndedError          RuntimeError     the session ended within a `lasting` block
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
     ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key
     ├── RequestEndedError          RuntimeError     too late for any change of a session
@@ -56,6 +57,17 @@ class SessionNotFoundError(SessionError, LookupError):
         self,
         message: str = "The session is unknown, cleared, renewed or expired; nothing was written. "
         "Generate a new one.",
+    ) -> None:
+        super().__init__(message)
+
+
+class SessionEndedError(SessionError, RuntimeError):
+    """The session has ended, so its `lasting` block was cancelled."""
+
+    def __init__(
+        self,
+        message: str = "The session of this stream has ended: it was logged out, revoked or "
+        "deleted, has expired, or somebody has logged in to it. End the stream.",
     ) -> None:
         super().__init__(message)
 

@@ -46,6 +46,9 @@ OnUnavailable: TypeAlias = (
 )
 
 
+#: How often a process asks for the sessions of its open streams.
+DEFAULT_WATCH_EVERY: Final = timedelta(seconds=1.5)
+
 #: The settings that must be positive periods, and why.
 _POSITIVE: Final = {
     "default_period": "sessions would expire at once",
@@ -54,13 +57,14 @@ _POSITIVE: Final = {
     "max_age": "browsers would delete the cookie at once. To end a session, clear() it",
     "rotate_every": "to rotate nothing, leave it out",
     "rotation_grace": "parallel requests of a browser would end its session",
+    "watch_every": "a process would ask without a pause. To ask seldom, set it to a long period",
     "exclusive_limit": "blocks would be cancelled at once",
     "sweep_every": "to sweep nothing, set it to None",
 }
 
 
 #: The periods that cannot be None.
-_REQUIRED: Final = frozenset({"rotation_grace", "exclusive_limit"})
+_REQUIRED: Final = frozenset({"rotation_grace", "watch_every", "exclusive_limit"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,8 @@ class SessionSettings:
     #: How many sessions a user may have. A login ends those that signed in longest ago. None: any
     #: number.
     max_sessions: int | None = None
+    #: How often a process asks the store which sessions of its open streams have ended.
+    watch_every: Period = DEFAULT_WATCH_EVERY
     #: Whether the address and the user agent of each sign-in are kept, for the list of devices.
     record_client: bool = False
     #: A coroutine function that is called after a sign-in of a browser that had no session of this
@@ -239,7 +245,7 @@ class SessionSettings:
         return (chosen(scope) if callable(chosen) else chosen) == "anonymous"
 
     def check_store(self, store: Store) -> None:
-        """Raise `SettingsError` if the periods of `store` exceed those of `assurance_level`."""
+        """Raise `SettingsError` if `store` does not fit these settings."""
         if self.record_client and not getattr(store, "record_client", False):
             raise SettingsError(
                 "record_client is a setting of the store: give it to the store too."

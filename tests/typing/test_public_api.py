@@ -24,6 +24,7 @@ from pgsession import (
     MemoryStore,
     PostgresStore,
     Session,
+    SessionEndedError,
     SessionError,
     SessionMiddleware,
     SessionNotFoundError,
@@ -105,6 +106,16 @@ def test_postgres_store() -> None:
         timedelta(days=7),
         timedelta(days=7),
     ]
+
+
+async def wait(session: Session) -> str:
+    """Wait for the end of a session, in both ways."""
+    try:
+        async with session.lasting():
+            await session.ended()
+    except SessionEndedError as error:
+        return str(error)
+    return ""
 
 
 async def count(request: Request) -> Response:

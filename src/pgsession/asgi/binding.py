@@ -9,9 +9,9 @@ from typing import Final
 
 from starlette.types import Scope
 
-from pgsession.asgi.operations import Operations
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision
+from pgsession.asgi.streams import Streams
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
@@ -29,7 +29,7 @@ _LATE_SAVES: Final = 3
 _LOGGER = logging.getLogger("pgsession")
 
 
-class Binding(Operations):
+class Binding(Streams):
     """One request's session, bound to its row.
 
     Changes are committed when the response starts (`commit`), when the
@@ -65,10 +65,6 @@ class Binding(Operations):
     def handle(self) -> str | None:
         """The handle of the row, or None without a row."""
         return None if self._key is None else digest(self._key)
-
-    def check_users(self) -> None:
-        """Raise `SessionError` if the store keeps no users."""
-        as_user_store(self._policy.store)
 
     async def devices(self, user_id: str) -> list[Device]:
         """Return the sessions of a user; see `Session.devices`."""

@@ -150,6 +150,7 @@ class SessionMiddleware:
                 raise
         finally:
             current.set(outer)
+            exchange.end_streams()
             session.attachment = None
             if not session.is_unavailable:
                 end(session)

@@ -11,13 +11,14 @@ from typing import Any, Self
 from pgsession.asgi.cookie_warnings import CookieWarnings
 from pgsession.asgi.reuse import ReuseLog
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
+from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
 from pgsession.core.secret_keys import is_guessable
 from pgsession.core.store import Store
 from pgsession.core.users import NewDevice
-from pgsession.settings import SessionSettings
+from pgsession.settings import DEFAULT_WATCH_EVERY, SessionSettings
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -35,6 +36,8 @@ class Policy:
     max_sessions: int | None = None
     #: Called after a sign-in of a browser that had no session of the user.
     on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
+    #: How often the sessions of open streams are asked for.
+    watch_every: timedelta = DEFAULT_WATCH_EVERY
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
     is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
     #: An application does not start while its database cannot answer.
@@ -43,6 +46,7 @@ class Policy:
     extension_pause: ExtensionPause = field(default_factory=ExtensionPause)
     reuse_log: ReuseLog = field(default_factory=ReuseLog)
     warnings: CookieWarnings = field(init=False)
+    watching: Watching = field(init=False)
 
     #: This process rotates keys, so it looks at the number of each cookie.
     is_rotating: bool = field(init=False)
@@ -50,6 +54,7 @@ class Policy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_rotating", self.rotation.every is not None)
         object.__setattr__(self, "warnings", CookieWarnings(self.cookie))
+        object.__setattr__(self, "watching", Watching(self.store, self.watch_every))
 
     @classmethod
     def from_settings(cls, settings: SessionSettings, store: Store | None) -> Self:
@@ -84,6 +89,7 @@ class Policy:
             rotation=settings.make_rotation(),
             max_sessions=settings.max_sessions,
             on_new_device=settings.on_new_device,
+            watch_every=as_period(settings.watch_every),
             is_anonymous=settings.is_anonymous,
             is_strict=settings.strict_start,
         )

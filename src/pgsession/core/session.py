@@ -44,6 +44,14 @@ class Attachment(Protocol):
         """Return the sessions of a user, the current one first."""
         ...
 
+    async def ended(self) -> None:
+        """Return when the session has ended."""
+        ...
+
+    def lasting(self) -> AbstractAsyncContextManager[None]:
+        """Cancel the block when the session has ended."""
+        ...
+
     async def save(self) -> None:
         """Commit the changes."""
         ...
@@ -242,6 +250,33 @@ class Session(SigningState):
         """
         attachment, user_id = self._attached(), self.user_id
         return [] if user_id is None else await attachment.devices(user_id)
+
+    async def ended(self) -> None:
+        """Return when the session has ended: for a WebSocket, a stream of events, a long poll.
+
+        It ends with a logout or a login in any process, when it is revoked, when
+        its row is deleted, and when it expires. A new key, of `renew`, `confirm`
+        or rotation, does not end it. It is noticed within `watch_every`, 1.5
+        seconds by default, once the database answers.
+
+        What this request itself does counts at once: after its logout this returns,
+        and after its login the session that it has logged in to counts. A session
+        without a row does not end. Waiting does not extend a session.
+
+        Raises `SessionError` if the store keeps no users. It is cancelled if it
+        still waits when the request ends.
+        """
+        await self._attached().ended()
+
+    def lasting(self) -> AbstractAsyncContextManager[None]:
+        """Run a block while the session lasts: ``async with session.lasting(): …``.
+
+        When the session ends, as in `ended`, the block is cancelled, and
+        `SessionEndedError` is raised out of it. A cancellation by others stays
+        one, as with `asyncio.timeout`. Raises `SessionError` if the store keeps no
+        users.
+        """
+        return self._attached().lasting()
 
     def _attached(self) -> Attachment:
         self.mark_accessed()
