@@ -76,6 +76,12 @@ VARIABLES = [
         "SESSION_ROTATION_GRACE", "2m", "rotation_grace", timedelta(minutes=2), id="rotation_grace"
     ),
     pytest.param("SESSION_END_ON_REUSE", "yes", "end_on_reuse", True, id="end_on_reuse"),
+    pytest.param(
+        "SESSION_CLOSE_WEBSOCKETS", "yes", "close_websockets", True, id="close_websockets"
+    ),
+    pytest.param(
+        "SESSION_WATCH_EVERY", "3s", "watch_every", timedelta(seconds=3), id="watch_every"
+    ),
     pytest.param("SESSION_SCHEMA", "web", "schema", "web", id="schema"),
     pytest.param("SESSION_TABLE", "web_session", "table", "web_session", id="table"),
     pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),

@@ -112,6 +112,7 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "rotation_grace": ("SESSION_ROTATION_GRACE", parse_period),
     "end_on_reuse": ("SESSION_END_ON_REUSE", _read_switch),
     "max_sessions": ("SESSION_MAX_SESSIONS", _read_number),
+    "close_websockets": ("SESSION_CLOSE_WEBSOCKETS", _read_switch),
     "watch_every": ("SESSION_WATCH_EVERY", parse_period),
     "record_client": ("SESSION_RECORD_CLIENT", _read_switch),
     "schema": ("SESSION_SCHEMA", str),

@@ -22,7 +22,7 @@ from pgsession.core.period import Period, as_period
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
-from pgsession.core.users import NewDevice, checked_most
+from pgsession.core.users import NewDevice, checked_most, keeps_users
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
@@ -128,6 +128,8 @@ class SessionSettings:
     #: How many sessions a user may have. A login ends those that signed in longest ago. None: any
     #: number.
     max_sessions: int | None = None
+    #: Whether a WebSocket is closed, with code 4401, when its session has ended.
+    close_websockets: bool = False
     #: How often a process asks the store which sessions of its open streams have ended.
     watch_every: Period = DEFAULT_WATCH_EVERY
     #: Whether the address and the user agent of each sign-in are kept, for the list of devices.
@@ -246,6 +248,11 @@ class SessionSettings:
 
     def check_store(self, store: Store) -> None:
         """Raise `SettingsError` if `store` does not fit these settings."""
+        if self.close_websockets and not keeps_users(store):
+            raise SettingsError(
+                "close_websockets needs a store that keeps users: give it the methods of "
+                "pgsession.UserStore."
+            )
         if self.record_client and not getattr(store, "record_client", False):
             raise SettingsError(
                 "record_client is a setting of the store: give it to the store too."

@@ -23,6 +23,7 @@ from pgsession import (
     SessionNotFoundError,
     SessionSettings,
     SettingsError,
+    Store,
 )
 from pgsession.core.login import Login
 from pgsession.core.users import UserStore
@@ -418,6 +419,14 @@ async def test_userless(cookie_of: CookieOf, converse: Converse) -> None:
     await visitor.visit(late=wait)
 
 
+def test_userless_closing() -> None:
+    """`close_websockets` is rejected with such a store."""
+    settings = SessionSettings(secret_key=SECRET, close_websockets=True)
+    store: Store = Userless()
+    with pytest.raises(SettingsError, match="close_websockets"):
+        SessionMiddleware(_nothing, store, settings=settings)
+
+
 @pytest.mark.parametrize("every", [0, -1, None])
 def test_watch_every(every: float | None) -> None:
     """`watch_every` must be positive."""
@@ -454,3 +463,7 @@ async def test_revoked_by_itself(
         await waiting
 
     await visitor.visit(late=wait)
+
+
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Serve nothing."""

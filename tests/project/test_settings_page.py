@@ -32,6 +32,7 @@ SAMPLES = {
     "SESSION_ON_UNAVAILABLE": "anonymous",
     "SESSION_PREPARED": "no",
     "SESSION_END_ON_REUSE": "yes",
+    "SESSION_CLOSE_WEBSOCKETS": "yes",
 }
 
 

@@ -124,6 +124,11 @@ class Exchange(Binding):
             return await self._look_up_twins(others)  # without the one that is too old
         return found, entry
 
+    @property
+    def is_replaced(self) -> bool:
+        """True once a 503 was sent in place of the application's response."""
+        return self._is_replaced
+
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
         session = self.session

@@ -16,6 +16,7 @@ from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.neighbours import InnerScope, cookie_names
 from pgsession.asgi.policy import Policy
+from pgsession.asgi.sockets import WatchedSocket
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.current import current
@@ -139,7 +140,10 @@ class SessionMiddleware:
         outer = current.get()
         current.set(exchange)
         try:
-            await self.app(scope, receive, exchange.send)
+            if self._policy.closes_websockets and scope["type"] == "websocket":
+                await WatchedSocket(exchange, receive).serve(self.app, scope)
+            else:
+                await self.app(scope, receive, exchange.send)
             if not exchange.is_finished():
                 await exchange.finish()
         except (*UNAVAILABLE_ERRORS, WebSocketDisconnect, ExceptionGroup) as error:

@@ -36,6 +36,8 @@ class Policy:
     max_sessions: int | None = None
     #: Called after a sign-in of a browser that had no session of the user.
     on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
+    #: A WebSocket is closed when its session has ended.
+    closes_websockets: bool = False
     #: How often the sessions of open streams are asked for.
     watch_every: timedelta = DEFAULT_WATCH_EVERY
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
@@ -89,6 +91,7 @@ class Policy:
             rotation=settings.make_rotation(),
             max_sessions=settings.max_sessions,
             on_new_device=settings.on_new_device,
+            closes_websockets=settings.close_websockets,
             watch_every=as_period(settings.watch_every),
             is_anonymous=settings.is_anonymous,
             is_strict=settings.strict_start,

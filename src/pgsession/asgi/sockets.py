@@ -1,0 +1,111 @@
+"""Closing a WebSocket whose session has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope
+
+from pgsession.asgi.exchange import Exchange
+from pgsession.asgi.interruption import Interruption
+
+#: The close code of a WebSocket whose session has ended: 4000 plus the status 401.
+SESSION_ENDED: Final = 4401
+
+_REASON: Final = "The session has ended."
+
+#: After these the WebSocket is closed, or was never accepted.
+_ENDS: Final = frozenset({"websocket.close", "websocket.http.response.start"})
+
+_LOGGER = logging.getLogger("pgsession")
+
+
+class SocketClosedError(OSError):
+    """Raised by `send` in an application whose WebSocket was closed as its session has ended.
+
+    Servers raise an `OSError` too when the client has left, and Starlette turns
+    that into `WebSocketDisconnect`.
+    """
+
+
+class WatchedSocket:
+    """A WebSocket that is closed once its session has ended.
+
+    It is watched from its accept on, until it is closed or the client leaves.
+    The application receives a disconnect with the same code then. What it sends
+    afterwards is an `OSError`, except a close, which has no effect.
+    """
+
+    def __init__(self, exchange: Exchange, receive: Receive) -> None:
+        self._exchange = exchange
+        self._receive = receive
+        self._ended: asyncio.Future[None] | None = None
+        self._has_ended = False
+        #: The calls of `receive` under way; usually one at most.
+        self._receiving: set[Interruption] = set()
+        #: Sends the close.
+        self._closing: asyncio.Task[None] | None = None
+
+    async def serve(self, app: ASGIApp, scope: Scope) -> None:
+        """Call the application. Return when it has returned and the close is sent, if one is."""
+        try:
+            await app(scope, self.receive, self.send)
+        finally:
+            self._leave()
+            if self._closing is not None:
+                await self._closing
+
+    async def receive(self) -> Message:
+        """Receive a message of the server, or the disconnect once the session has ended."""
+        with Interruption() as interruption:
+            self._receiving.add(interruption)
+            try:
+                if not self._has_ended:
+                    message = await self._receive()
+                    if message["type"] == "websocket.disconnect":
+                        self._leave()
+                    return message
+            finally:
+                self._receiving.discard(interruption)
+        return {"type": "websocket.disconnect", "code": SESSION_ENDED, "reason": _REASON}
+
+    async def send(self, message: Message) -> None:
+        """Send a message, unless the session has ended."""
+        kind = message["type"]
+        if self._has_ended:
+            if kind == "websocket.close":
+                return
+            raise SocketClosedError(_REASON)
+        if kind in _ENDS:
+            self._leave()
+        await self._exchange.send(message)
+        if kind == "websocket.accept" and not self._exchange.is_replaced:
+            self._ended = self._exchange.wait_for_end()
+            self._ended.add_done_callback(self._close)
+
+    def _leave(self) -> None:
+        if self._ended is not None:
+            self._exchange.stop_waiting(self._ended)
+            self._ended = None
+
+    def _close(self, ended: asyncio.Future[None]) -> None:
+        if ended.cancelled() or self._ended is None:
+            return
+        self._has_ended = True
+        self._leave()
+        # A task, as the application may wait for something else than the client.
+        self._closing = asyncio.get_running_loop().create_task(self._send_close())
+        for each in tuple(self._receiving):
+            each.interrupt()
+
+    async def _send_close(self) -> None:
+        _LOGGER.debug("A WebSocket is closed, as its session has ended.")
+        close: Message = {"type": "websocket.close", "code": SESSION_ENDED, "reason": _REASON}
+        try:
+            await self._exchange.send(close)
+        except OSError:
+            pass  # the client has left
+        except Exception:  # the outermost edge: servers raise different errors
+            _LOGGER.exception("A WebSocket whose session has ended could not be closed.")
