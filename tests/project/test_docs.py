@@ -25,7 +25,13 @@ SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
-FRAGMENTS = {"docs/concurrency.md", "docs/failures.md", "docs/rotation.md", "docs/web.md"}
+FRAGMENTS = {
+    "docs/concurrency.md",
+    "docs/failures.md",
+    "docs/rotation.md",
+    "docs/streams.md",
+    "docs/web.md",
+}
 
 
 @contextmanager
