@@ -83,7 +83,7 @@ def test_badge_of_another_tab(browser: Browser, devices: str) -> None:
     """A tab of the same browser in which somebody signs in again is not told that it ended."""
     register(browser, devices, "ann")
     assert is_watched(browser)
-    browser.run(SIGN_IN_AGAIN, PASSWORD)
+    browser.run(SIGN_IN, "ann", PASSWORD)
     reconnected = "return window.sockets > 1"
     assert eventually(lambda: browser.run(reconnected) is True)
 
@@ -91,8 +91,18 @@ def test_badge_of_another_tab(browser: Browser, devices: str) -> None:
     assert browser.text("h1") == "Your devices"
 
 
+def test_badge_of_another_user(browser: Browser, other: Browser, devices: str) -> None:
+    """A tab of the same browser in which another user signs in shows that user's page."""
+    register(other, devices, "bob")
+    register(browser, devices, "ann")
+    assert is_watched(browser)
+    browser.run(SIGN_IN, "bob", PASSWORD)
+
+    assert eventually(lambda: browser.text(".card strong") == "bob")
+
+
 #: Signs in from the page without leaving it, as another tab would, and counts the new sockets.
-SIGN_IN_AGAIN = """
+SIGN_IN = """
   window.sockets = 1
   const Known = WebSocket
   window.WebSocket = class extends Known {
@@ -100,7 +110,7 @@ SIGN_IN_AGAIN = """
   }
   return fetch("/sign-in").then(answer => answer.text()).then(text => {
     const token = /name="token" value="([^"]+)"/.exec(text)[1]
-    const form = new URLSearchParams({ token, name: "ann", password: arguments[0] })
+    const form = new URLSearchParams({ token, name: arguments[0], password: arguments[1] })
     return fetch("/sign-in", { method: "POST", body: form })
   }).then(answer => answer.ok)
 """
