@@ -32,6 +32,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
+from tests.mutants.streams import STREAMS
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -56,7 +57,7 @@ def main() -> None:
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant
-        for mutant in STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION
+        for mutant in STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS
         if any(part in mutant.name for part in wanted)
     ]
     with _server() as database_url:

@@ -112,6 +112,22 @@ async def test_sending(client: Client, key: str, cookie_of: CookieOf) -> None:
     assert client.sent[1:] == [TEXT, ENDED]
 
 
+async def test_error_of_send(client: Client, key: str, cookie_of: CookieOf) -> None:
+    """An application may end with the error of its send, as it may when the client has left."""
+    client.cookie = cookie_of(key)
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await opened(receive, send)
+        await client.store.clear(key)
+        while True:
+            await asyncio.sleep(EVERY / 2)
+            await send(TEXT)
+
+    await client.connect(app)
+
+    assert client.sent[-1] == ENDED
+
+
 async def test_before_accept(client: Client, key: str, cookie_of: CookieOf) -> None:
     """A socket is not closed before it is accepted."""
     client.cookie = cookie_of(key)

@@ -10,12 +10,15 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
+from tests.mutants.streams import STREAMS
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "mutant", STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION, ids=lambda mutant: mutant.name
+    "mutant",
+    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS,
+    ids=lambda mutant: mutant.name,
 )
 def test_fits(mutant: Mutant) -> None:
     """Each text to replace occurs once in the source, and each test that must fail exists."""

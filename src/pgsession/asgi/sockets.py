@@ -52,6 +52,8 @@ class WatchedSocket:
         """Call the application. Return when it has returned and the close is sent, if one is."""
         try:
             await app(scope, self.receive, self.send)
+        except SocketClosedError:
+            pass  # as servers do with their own error
         finally:
             self._leave()
             if self._closing is not None:
