@@ -77,7 +77,7 @@ ORDER BY s.session_key
 
 # Of two that signed in at the same moment, the one with the greater key is the newer.
 _SURPLUS: Final = """(
-    SELECT s.session_key, s.login_on
+    SELECT s.session_key, s.login_number
     FROM {table} AS s
     WHERE {of_user}
       AND s.login_actor IS NULL
@@ -89,10 +89,10 @@ _SURPLUS: Final = """(
     OFFSET %(most)s::pg_catalog.int8
 )"""
 
-# A session that signs in again meanwhile is among the newest: its login_on differs then.
+# A session that is signed in to meanwhile stays: that login ends what is too many then.
 _OF_LOGIN: Final = """p.session_key OPERATOR(pg_catalog.=) s.session_key
-  AND coalesce(p.login_on, s.created_on)
-      OPERATOR(pg_catalog.=) coalesce(s.login_on, s.created_on)"""
+  AND p.login_number OPERATOR(pg_catalog.=) s.login_number
+  AND {of_user}"""
 
 _DELETE_SURPLUS: Final = """
 WITH surplus AS MATERIALIZED {surplus}, held AS MATERIALIZED (
@@ -182,7 +182,7 @@ class Users(Statements):
 
         def texts(delete: str, left: str, which: str, surplus: str) -> _Texts:
             write = partial(
-                wording.write, surplus=surplus, which=which, of_user=_OF_USER, of_login=_OF_LOGIN
+                wording.write, surplus=surplus, which=which, of_login=_OF_LOGIN, of_user=_OF_USER
             )
             return _Texts(
                 write(delete, skip_locked="", patiently=patience),
