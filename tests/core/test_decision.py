@@ -11,10 +11,15 @@ FACTS = Outcome._fields
 
 #: The rules, most important first. The first rule whose facts all hold decides. A dash means "not".
 RULES = (
+    ("signing_in", Change.LOGIN),  # if the row has ended, it makes another one
+    ("live logged_out", Change.LOGOUT),
+    ("lost logged_out", Change.LOGOUT),  # another request may have renewed it, or signed in
     ("lost", Change.NOTHING),  # it ended during the request: cookie unchanged
     ("live cleared empty", Change.DESTROY),  # logout, even if a new key was requested
+    ("live confirmed", Change.CONFIRM),  # it renews too
     ("live renewed", Change.RENEW),  # all other changes are saved by the same statement
     ("live cleared", Change.REPLACE),  # cleared and filled again
+    ("live changed empty has_user", Change.MERGE),  # a user stays signed in without members
     ("live changed empty", Change.DRAIN),  # empty, unless other requests add members
     ("live changed", Change.MERGE),
     ("live touch_due", Change.TOUCH),
@@ -42,17 +47,30 @@ def named(outcome: Outcome) -> str:
     return " ".join(fact for fact in FACTS if getattr(outcome, fact)) or "none"
 
 
+#: One of these at most is asked for.
+SIGNINGS = ("", "signing_in", "confirmed", "logged_out", "signing_in confirmed")
+
 OUTCOMES = [
-    Outcome(**dict(zip(FACTS, truths, strict=True)))
-    for truths in product((False, True), repeat=len(FACTS))
+    Outcome(*truths, **dict.fromkeys(signing.split(), True))
+    for truths in product((False, True), repeat=FACTS.index("signing_in"))
+    for signing in SIGNINGS
 ]
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=named)
-def test_every_row(outcome: Outcome) -> None:
+@pytest.mark.parametrize("signing", SIGNINGS)
+def test_every_row(signing: str) -> None:
     """Each combination of facts leads to the change that the rules give."""
-    assert decide(outcome) is expected(outcome)
-    assert DECISIONS[outcome] is expected(outcome)
+    asked = dict.fromkeys(FACTS[-3:], False) | dict.fromkeys(signing.split(), True)
+    outcomes = [each for each in OUTCOMES if asked.items() <= each._asdict().items()]
+
+    assert len(outcomes) == 2 ** (len(FACTS) - 3)
+    for outcome in outcomes:
+        assert decide(outcome) is expected(outcome), named(outcome)
+
+
+def test_looked_up() -> None:
+    """What is decided without a login, a confirmation or a logout can be looked up."""
+    assert {each[:-3]: expected(each) for each in OUTCOMES if not any(each[-3:])} == DECISIONS
 
 
 @pytest.mark.parametrize(
@@ -91,6 +109,49 @@ def test_every_row(outcome: Outcome) -> None:
         pytest.param(Outcome(stale=True, empty=True), Change.NOTHING, id="reading after expiry"),
         pytest.param(
             Outcome(stale=True, empty=True, cleared=True), Change.FORGET, id="logout after expiry"
+        ),
+        pytest.param(
+            Outcome(empty=True, signing_in=True), Change.LOGIN, id="login of a new visitor"
+        ),
+        pytest.param(
+            Outcome(empty=True, signing_in=True, cross_site=True),
+            Change.LOGIN,
+            id="login by a form of another site, with a user",
+        ),
+        pytest.param(
+            Outcome(lost=True, stale=True, signing_in=True),
+            Change.LOGIN,
+            id="the second of two logins at once",
+        ),
+        pytest.param(
+            Outcome(live=True, cleared=True, empty=True, signing_in=True),
+            Change.LOGIN,
+            id="login of another user",
+        ),
+        pytest.param(
+            Outcome(live=True, cleared=True, empty=True, has_user=True),
+            Change.DESTROY,
+            id="a login undone by clear()",
+        ),
+        pytest.param(
+            Outcome(lost=True, stale=True, has_user=True, confirmed=True),
+            Change.NOTHING,
+            id="a confirmation of what has ended meanwhile",
+        ),
+        pytest.param(
+            Outcome(stale=True, empty=True, cleared=True, logged_out=True),
+            Change.FORGET,
+            id="logout() after expiry",
+        ),
+        pytest.param(
+            Outcome(stale=True, cleared=True, logged_out=True),
+            Change.CREATE,
+            id="logout() after expiry, with a message",
+        ),
+        pytest.param(
+            Outcome(empty=True, cleared=True, logged_out=True),
+            Change.NOTHING,
+            id="logout() without a session",
         ),
         pytest.param(Outcome(live=True), Change.NOTHING, id="reading"),
         pytest.param(Outcome(live=True, touch_due=True), Change.TOUCH, id="reading, later"),
@@ -150,10 +211,15 @@ def test_every_change() -> None:
     assert {decide(outcome) for outcome in OUTCOMES} == set(Change)
 
 
-@pytest.mark.parametrize("outcome", [each for each in OUTCOMES if not each.live], ids=named)
-def test_dead_key(outcome: Outcome) -> None:
-    """Without a live session, the only change that touches a row is the creation of a new one."""
-    assert decide(outcome) in {Change.NOTHING, Change.CREATE, Change.FORGET}
+def test_dead_key() -> None:
+    """Without a live session, a row is only made: by a login, or by what is set.
+
+    A logout ends one that was alive when the request began.
+    """
+    allowed = {Change.NOTHING, Change.CREATE, Change.FORGET, Change.LOGIN}
+    for outcome in OUTCOMES:
+        if not outcome.live and not (outcome.lost and outcome.logged_out):
+            assert decide(outcome) in allowed, named(outcome)
 
 
 WEEK = timedelta(days=7)

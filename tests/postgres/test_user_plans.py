@@ -1,6 +1,5 @@
 """The plans of the statements about one user, in a table of a million sessions."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -58,7 +57,6 @@ def plan(connection: Connection, statement: bytes) -> tuple[set[str], set[str], 
     scans = {node["Node Type"] for node in nodes if "Relation Name" in node}
     indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
     read = max(node["Actual Rows"] * node["Actual Loops"] for node in nodes)
-    print(json.dumps([text.split(maxsplit=1)[0], explained[0]["Execution Time"], sorted(indexes)]))
     return scans - {"ModifyTable"}, indexes, int(read)
 
 

@@ -126,6 +126,8 @@ class SigningState(SessionState):
             None if actor_id is None else checked_user_id(actor_id, named="actor_id"),
         )
         granted = None if period is None else as_positive(period)
+        if isinstance(keep, str):
+            raise TypeError("keep must be a list of names, not one str.")
         before = self._signing.login or self._user
         if before is not None and (before.user_id, before.actor_id) != (user_id, actor_id):
             self.clear()
