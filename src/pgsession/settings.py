@@ -128,16 +128,16 @@ class SessionSettings:
     #: How many sessions a user may have. A login ends those that signed in longest ago. None: any
     #: number.
     max_sessions: int | None = None
-    #: Whether a WebSocket is closed, with code 4401, when its session has ended.
-    close_websockets: bool = False
-    #: How often a process asks the store which sessions of its open streams have ended.
-    watch_every: Period = DEFAULT_WATCH_EVERY
     #: Whether the address and the user agent of each sign-in are kept, for the list of devices.
     record_client: bool = False
     #: A coroutine function that is called after a sign-in of a browser that had no session of this
     #: user, to send them a mail. It runs once the sign-in is committed and the response is sent;
     #: an error in it is logged. Sign-ins of an administrator (`actor_id`) are left out.
     on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
+    #: Whether a WebSocket is closed, with code 4401, when its session has ended.
+    close_websockets: bool = False
+    #: How often a process asks the store which sessions of its open streams have ended.
+    watch_every: Period = DEFAULT_WATCH_EVERY
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
