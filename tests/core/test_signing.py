@@ -7,8 +7,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
-from pgsession.core.login import NO_SIGNING, Login, SignedIn
+from pgsession.core.login import NO_SIGNING, Login, SignedIn, microseconds
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.core.session import Session
 from pgsession.core.state import UNCHANGED
@@ -22,10 +23,11 @@ from pgsession.errors import (
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
+MICROSECOND: Final = timedelta(microseconds=1)
 THEN: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-ANN: Final = SignedIn("ann", THEN, HOUR, 3, "7", "laptop", None)
-AS_ANN: Final = ANN._replace(actor_id="root")
+ANN: Final = SignedIn("ann", microseconds(THEN), HOUR // MICROSECOND, 3, "7", "laptop", None)
+AS_ANN: Final = replace(ANN, actor_id="root")
 
 
 def loaded(user: SignedIn | None = ANN, **value: Any) -> Session:
@@ -75,6 +77,12 @@ class Attached:
     async def take(self, name: str, default: object) -> Any:
         raise NotImplementedError
 
+    async def ended(self) -> None:
+        raise NotImplementedError
+
+    def lasting(self) -> AbstractAsyncContextManager[None]:
+        raise NotImplementedError
+
 
 def test_visitor() -> None:
     """A visitor has no user, and has proved nothing."""
@@ -114,7 +122,7 @@ def test_is_fresh(within: Any, is_fresh: bool) -> None:
 
 def test_clocks() -> None:
     """An application's clock that is wrong by years changes nothing about `is_fresh`."""
-    session = loaded(ANN._replace(authenticated_at=datetime(2100, 1, 1, tzinfo=UTC)))
+    session = loaded(replace(ANN, since=microseconds(datetime(2100, 1, 1, tzinfo=UTC))))
 
     assert not session.is_fresh(timedelta(minutes=59))
     assert session.is_fresh(timedelta(minutes=61))
@@ -178,8 +186,8 @@ def test_login_takes_the_period() -> None:
         pytest.param(AS_ANN, {"actor_id": "root"}, {"a": 1, "b": 2}, id="same actor"),
         pytest.param(AS_ANN, {}, {}, id="actor ends"),
         pytest.param(AS_ANN, {"actor_id": "eve"}, {}, id="other actor"),
-        pytest.param(ANN._replace(user_id="bob"), {}, {}, id="other"),
-        pytest.param(ANN._replace(user_id="bob"), {"keep": ["a"]}, {}, id="other, keep"),
+        pytest.param(replace(ANN, user_id="bob"), {}, {}, id="other"),
+        pytest.param(replace(ANN, user_id="bob"), {"keep": ["a"]}, {}, id="other, keep"),
     ],
 )
 def test_content(user: SignedIn | None, login: dict[str, Any], left: dict[str, Any]) -> None:
@@ -224,7 +232,7 @@ WRONG: Final[dict[str, tuple[dict[str, Any], type[Exception], str]]] = {
 @pytest.mark.parametrize(("given", "error", "says"), WRONG.values(), ids=WRONG)
 def test_wrong_login(given: dict[str, Any], error: type[Exception], says: str) -> None:
     """A login with what cannot be stored is an error that names it, and has changed nothing."""
-    session = loaded(ANN._replace(user_id="bob"), a=1)
+    session = loaded(replace(ANN, user_id="bob"), a=1)
 
     with pytest.raises(error, match=says):
         session.login(**{"user_id": "ann", "keep": (), **given})
@@ -426,7 +434,9 @@ def test_snapshot() -> None:
 
 def test_repr() -> None:
     """The repr shows nothing of the user."""
-    session = loaded(SignedIn("secret", THEN, HOUR, 1, "secret", "secret", "secret"))
+    session = loaded(
+        SignedIn("secret", microseconds(THEN), HOUR // MICROSECOND, 1, "secret", "secret", "secret")
+    )
     session.login("secret")
 
     assert "secret" not in f"{session!r} {session.signing!r} {session.signed_in!r}"
