@@ -18,7 +18,9 @@ SELECT pg_catalog.pg_advisory_xact_lock(123589619970931);
 
 INSERT INTO session_migration (name, older_code) VALUES ('0004_users', 'may run');
 
--- In a block, as Citus passes a bare ALTER TABLE on to its nodes with all of this message.
+-- In a block, as Citus passes bare statements of this kind on to its nodes with all of this
+-- message. The index is for the sweep, which erases what was recorded of clients once that is
+-- switched off.
 DO $$
 BEGIN
     ALTER TABLE session
@@ -29,6 +31,7 @@ BEGIN
         ADD COLUMN login_actor pg_catalog.text,
         ADD COLUMN login_client pg_catalog.jsonb,
         ADD COLUMN renewed_on timestamp with time zone;
+    CREATE INDEX session_client_idx ON session (session_key) WHERE login_client IS NOT NULL;
 END
 $$;
 
@@ -39,8 +42,5 @@ COMMENT ON COLUMN session.login_label IS 'the name of the device';
 COMMENT ON COLUMN session.login_actor IS 'the administrator who is signed in as the user';
 COMMENT ON COLUMN session.login_client IS 'the address and the user agent of the login';
 COMMENT ON COLUMN session.renewed_on IS 'when the key was last renewed; NULL: unknown';
-
--- For the sweep, which erases what was recorded of clients once that is switched off.
-CREATE INDEX session_client_idx ON session (session_key) WHERE login_client IS NOT NULL;
 
 COMMIT;
