@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from typing import Final
 
 import psycopg
@@ -21,6 +22,7 @@ from pgsession import (
     Store,
     StoreBusyError,
     StoreUnavailableError,
+    ValueTooLargeError,
 )
 from pgsession.core.keys import digest
 from pgsession.core.store import Written
@@ -191,6 +193,37 @@ async def test_beside_others(changes: Changes | None, left: object) -> None:
     assert await value(store, key) == left
 
 
+async def test_limit_beside_others() -> None:
+    """In memory, a block is refused that would make the value too large with what others stored."""
+    store = MemoryStore(value_limit=1000)
+    key = await store.generate({})
+
+    async def fill() -> None:
+        async with store.exclusive(key) as held:
+            await held.merge(key, Changes(set={"a": "x" * 600}))
+            await store.merge(key, Changes(set={"b": "x" * 600}))
+
+    with pytest.raises(ValueTooLargeError):
+        await fill()
+
+    assert await value(store, key) == {"b": "x" * 600}
+
+
+async def test_period_beside_others() -> None:
+    """In memory, a block extends the session by the period that another has given it meanwhile."""
+    store = MemoryStore()
+    key = await store.generate({}, period=86400, granted=True)
+
+    async with store.exclusive(key) as held:
+        await held.touch(key)
+        await store.touch(key, period=60, granted=True)
+
+    entry = await store.get(key)
+    assert entry is not None
+    assert entry.granted == timedelta(seconds=60)
+    assert entry.period <= timedelta(seconds=60)
+
+
 async def test_ended_by_others() -> None:
     """In memory, a block writes nothing if another has ended a session that it changed."""
     store = MemoryStore()
@@ -354,17 +387,41 @@ def test_no_limit(limit: int) -> None:
             kind(exclusive_limit=limit)
 
 
-async def test_idle_in_transaction(
+async def test_timeouts_of_the_role(
     make_store: Callable[..., PostgresStore], witness: Witness
 ) -> None:
-    """A block may be idle for its limit, whatever the role says about idle transactions."""
-    store = make_store(options="-c idle_in_transaction_session_timeout=50")
+    """A block may take its limit, whatever the role says about idle and long transactions."""
+    options = "-c idle_in_transaction_session_timeout=50"
+    if await witness.execute("SELECT count(*) FROM pg_settings WHERE name='transaction_timeout'"):
+        options += " -c transaction_timeout=50"
+    store = make_store(options=options)
     key = await store.generate({})
 
     async with store.exclusive(key) as held:
         await held.get(key)
         await witness.execute("SELECT pg_sleep(0.3)")
         await held.merge(key, Changes(set={"n": 1}))
+
+    assert await value(store, key) == {"n": 1}
+
+
+@pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout"])
+async def test_waits_of_the_role(
+    make_store: Callable[..., PostgresStore], witness: Witness, limit: str
+) -> None:
+    """A caller waits for a lock as long as it has said, whatever the role says about waits."""
+    other, store = make_store(), make_store(options=f"-c {limit}=50")
+    key = await store.generate({})
+
+    async def count() -> None:
+        async with store.exclusive(key, timeout=TIMEOUT) as held:
+            await held.merge(key, Changes(set={"n": 1}))
+
+    async with other.exclusive(key):
+        waiting = asyncio.create_task(count())
+        await witness.waiting(1)
+        await witness.execute("SELECT pg_sleep(0.2)")
+    await waiting
 
     assert await value(store, key) == {"n": 1}
 

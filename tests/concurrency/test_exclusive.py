@@ -346,6 +346,28 @@ async def test_killed_holder(store: PostgresStore, witness: Witness, cookie: str
     assert await witness.value(key_in(cookie)) == {"user": "ann", "count": 1}
 
 
+async def test_save_of_killed_holder(
+    make_store: Callable[..., PostgresStore], witness: Witness, cookie: str
+) -> None:
+    """A block that has lost its lock saves nothing: the next holder may have committed."""
+    store, other = make_store(), make_store()
+
+    async def lose(session: Session) -> None:
+        async with session.exclusive():
+            count = session.get("count", 0)
+            (holder,) = await witness.in_transaction()
+            await witness.kill(holder)
+            await visit(application(other, counting), cookie)
+            session["count"] = count + 1
+            await session.save()
+
+    answer = await visit(application(store, lose), cookie)
+    await visit(application(other, counting), cookie)
+
+    assert answer.status == 503
+    assert await witness.value(key_in(cookie)) == {"user": "ann", "count": 2}
+
+
 async def test_lost_holder_raising(store: PostgresStore) -> None:
     """The block's own error is raised even if its connection is lost before the rollback."""
 

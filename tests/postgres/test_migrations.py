@@ -406,8 +406,14 @@ def test_table_of_the_application(
     )
 
 
-def test_statement_timeout(database: Connection, schema: str, database_url: str) -> None:
+@pytest.mark.parametrize("limit", ["statement_timeout", "transaction_timeout"])
+def test_limit_of_requests(
+    database: Connection, schema: str, database_url: str, limit: str
+) -> None:
     """A limit that is meant for requests does not end a migration."""
+    known = "SELECT count(*) FROM pg_settings WHERE name = %s"
+    if database.execute(known, (limit,)).fetchone() == (0,):
+        pytest.skip("PostgreSQL 17 has brought transaction_timeout")
     database.execute(SEED)
     database.execute("""
         CREATE FUNCTION delay() RETURNS trigger LANGUAGE plpgsql AS
@@ -415,7 +421,7 @@ def test_statement_timeout(database: Connection, schema: str, database_url: str)
         CREATE TRIGGER delay AFTER DELETE ON session FOR EACH STATEMENT EXECUTE FUNCTION delay();
     """)
 
-    assert migrate(make_conninfo(database_url, options="-c statement_timeout=400"), schema=schema)
+    assert migrate(make_conninfo(database_url, options=f"-c {limit}=400"), schema=schema)
 
 
 def test_planted_meanwhile(

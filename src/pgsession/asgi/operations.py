@@ -48,6 +48,8 @@ class Operations(RotatingRow):
     _is_exclusive: bool = False
     #: What was not saved when the `exclusive` block under way began; None outside of a block.
     _before: Snapshot | None = None
+    #: The store of that block.
+    _held: Store | None = None
     #: Orders the tasks of this request that use the store. A lone `commit` works without it.
     _task_lock: asyncio.Lock | None = None
     #: A `commit` is in flight that works without `_task_lock`.
@@ -82,7 +84,7 @@ class Operations(RotatingRow):
                 AsyncExitStack() as undo,
                 AsyncExitStack() as lock,
             ):
-                held = await self._lock(lock, timeout)
+                self._held = held = await self._lock(lock, timeout)
                 undo.enter_context(self._undo_on_error())
                 try:
                     yield
@@ -92,7 +94,7 @@ class Operations(RotatingRow):
                     undo.enter_context(self._undo_save_on_error())
                     await self._save(held)
         finally:
-            self._is_exclusive = False
+            self._is_exclusive, self._held = False, None
 
     async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
         """Remove a member and return it, only once; see `Session.take`."""
@@ -173,7 +175,13 @@ class Operations(RotatingRow):
             await finished(self._execute_within(decision, store, extend=extend))
 
     async def _execute_within(self, decision: Decision, store: Store, *, extend: bool) -> None:
-        """Make a change that stays if the `exclusive` block under way raises."""
+        """Make a change that stays if the `exclusive` block under way raises.
+
+        It is made while the block holds its lock: a block that has lost it, as its
+        connection was ended or this process hung, gets an error instead.
+        """
+        if self._held is not None and self._key is not None:
+            await self._held.get(self._key)
         granted = self.session.granted
         await super()._execute(decision, store, extend=extend)
         if decision[0] is not Change.NOTHING:

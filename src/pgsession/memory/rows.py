@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from pgsession.core.comparison import differs
 from pgsession.core.login import Client
-from pgsession.core.value import JSON, decode_value, encode_value
+from pgsession.core.value import JSON, check_size, decode_value, encode_value, printed_size
 from pgsession.errors import SessionNotFoundError
 
 
@@ -51,8 +51,11 @@ class Row:
     renewed_at: float | None = None
 
 
-def rebased(row: Row, before: Row, now: Row) -> Row:
-    """Return `now` with the changes that led from `before` to `row`."""
+def rebased(row: Row, before: Row, now: Row, *, limit: float) -> Row:
+    """Return `now` with the changes that led from `before` to `row`.
+
+    Raises `ValueTooLargeError` if both together make the value larger than `limit`.
+    """
     mine = {each.name: getattr(row, each.name) for each in fields(row)}
     changed = {name: it for name, it in mine.items() if it != getattr(before, name)}
     if now.verifier != before.verifier:
@@ -64,7 +67,12 @@ def rebased(row: Row, before: Row, now: Row) -> Row:
         for name, member in members.items():
             if name not in found or differs(name, member, found[name]):
                 kept[name] = member
-        changed["text"] = encode_value(kept, limit=math.inf)
+        text = changed["text"] = encode_value(kept, limit=math.inf)
+        size = 0 if now.text is None else printed_size(now.text)
+        check_size(printed_size(text), limit=limit, before=size)
+    if "expire_at" in changed and "granted" not in changed and now.granted != before.granted:
+        # Another has set the session's own period meanwhile: it is extended by that.
+        changed["expire_at"] = row.seen_at + now.expire_at - now.seen_at
     return replace(now, **changed)
 
 

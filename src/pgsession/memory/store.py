@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from operator import itemgetter
 from typing import Final
@@ -225,7 +226,8 @@ class MemoryStore(MemoryUsers, UserStore):
                 await lock.acquire()
         except TimeoutError:
             raise SessionBusyError("The session's lock was not free in time. Try again.") from None
-        rows = Uncommitted(lambda: store._rows, rebased)  # noqa: SLF001 - another MemoryStore
+        rebase = partial(rebased, limit=self.value_limit)
+        rows = Uncommitted(lambda: store._rows, rebase)  # noqa: SLF001 - another MemoryStore
         limit = asyncio.timeout(self._exclusive_limit)
         try:
             async with limit:

@@ -44,6 +44,13 @@ SET LOCAL lock_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 DO $$
 BEGIN
+    SET LOCAL transaction_timeout = 0;
+EXCEPTION WHEN undefined_object THEN
+    NULL;  -- before PostgreSQL 17
+END
+$$;
+DO $$
+BEGIN
     SET LOCAL client_connection_check_interval = '1s';
 EXCEPTION WHEN invalid_parameter_value THEN
     NULL;

@@ -51,13 +51,21 @@ _IDLE: Final = 10.0
 _LONGEST: Final = 2**31 - 1
 
 # Under a stricter isolation level the transaction would not see what was committed while it
-# waited. The idle time is that of the block, whatever the role says: if this process hangs, the
+# waited. The times are those of the block, whatever the role says: if this process hangs, the
 # server ends the transaction soon after the block's limit. One message costs one round trip.
 _TRY: Final = sql.SQL("""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET LOCAL idle_in_transaction_session_timeout = {idle};
+SET LOCAL lock_timeout = 0;
+SET LOCAL statement_timeout = 0;{newer}
 SELECT pg_catalog.pg_try_advisory_xact_lock({number});
 """)
+
+# PostgreSQL 17 and later.
+_NEWER: Final = sql.SQL("""
+SET LOCAL transaction_timeout = 0;""")
+_NEWER_FROM: Final = 170_000
+
 _WAIT: Final = sql.SQL("SELECT pg_catalog.pg_advisory_xact_lock({})")
 
 #: The identities of the `Locks` in whose blocks the caller is.
@@ -156,7 +164,10 @@ class Locks:
         stack.callback(self._pool.release, connection)
         await stack.enter_async_context(connection.transaction())
         cursor, literal = cursor_of(connection), sql.Literal(number)
-        await cursor.execute(_TRY.format(number=literal, idle=self._idle), prepare=False)
+        is_newer = connection.info.server_version >= _NEWER_FROM
+        newer = _NEWER if is_newer else sql.SQL("")
+        statement = _TRY.format(number=literal, idle=self._idle, newer=newer)
+        await cursor.execute(statement, prepare=False)
         while cursor.nextset():
             pass
         if await cursor.fetchone() != (True,):
