@@ -37,6 +37,11 @@ class Document:
         return [text for language, text in _BLOCK.findall(self.text) if language == "python"]
 
     @property
+    def statements(self) -> list[str]:
+        """The SQL blocks, in order."""
+        return [text for language, text in _BLOCK.findall(self.text) if language == "sql"]
+
+    @property
     def commands(self) -> list[str]:
         """The lines of the console blocks that users type, without their comments."""
         blocks = [text for language, text in _BLOCK.findall(self.text) if language == "console"]

@@ -11,17 +11,25 @@ from subprocess import PIPE, STDOUT, run
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from pgsession import Session
+from pgsession import Changes, PostgresStore, Session, SessionError
+from pgsession.core.keys import digest
+from pgsession.core.login import Login
 from pgsession.postgres.schema import migrate
 from tests.programs import environment
 from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
 SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
+USERS, ENDING, SQLALCHEMY = Document("docs/users.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -43,7 +51,8 @@ def client(names: dict[str, Any]) -> Iterator[TestClient]:
 def test_every_program_is_tested() -> None:
     """Every page with Python is tested here or listed as a page with fragments."""
     pages = {page.name for page in [README, *DOCS] if page.programs}
-    assert pages - FRAGMENTS == {"README.md", "docs/sessions.md", "docs/stores.md"}
+    whole = {"README.md", "docs/sessions.md", "docs/stores.md", "docs/users.md"}
+    assert pages - FRAGMENTS == whole
 
 
 @pytest.mark.parametrize("page", sorted(FRAGMENTS))
@@ -76,6 +85,104 @@ def test_parallel(names: Names) -> None:
     with client(names(PARALLEL)) as visitor:
         assert [visitor.get("/spend").text for _ in range(2)] == ["9", "8"]
         assert visitor.get("/callback", params={"state": "guessed"}).status_code == 400
+
+
+@pytest.fixture
+def accounts(database_url: str, migrated_schema: str) -> Iterator[psycopg.Connection]:
+    """A connection to the database of the programs, with a table of users."""
+    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE account (id text PRIMARY KEY, password text, stamp int4)")
+        connection.execute("INSERT INTO account VALUES ('ann', 'old', 1), ('bob', 'his', 1)")
+        yield connection
+
+
+def test_users(names: Names, accounts: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two browsers list each other; a change of the password ends the other one."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", accounts.info.dsn)
+    program = names(USERS)
+    jars: dict[str, Any] = {"laptop": {}, "phone": {}}
+    with client(program) as visitor:
+
+        def ask(browser: str, method: str, path: str, **form: str) -> Any:
+            visitor.cookies = jars[browser]
+            response = visitor.request(method, path, json=form)
+            jars[browser] = visitor.cookies
+            return response.json() if response.status_code == 200 else response.status_code
+
+        assert ask("laptop", "POST", "/sign-in", user="ann", password="his") == 403
+        assert ask("laptop", "GET", "/devices") == 401
+        for device in jars:
+            ask(device, "POST", "/sign-in", user="ann", password="old", device=device)
+
+        listed = ask("phone", "GET", "/devices")
+        assert [each[1:] for each in listed] == [["phone", True], ["laptop", False]]
+        assert ask("laptop", "POST", "/password", password="new") == 1
+        assert ask("phone", "GET", "/devices") == 401
+        assert ask("laptop", "GET", "/devices") == [[listed[1][0], "laptop", True]]
+        assert ask("laptop", "DELETE", "/devices/unknown") is False
+
+        # As after a login that has checked the old password.
+        accounts.execute("UPDATE account SET stamp = stamp + 1")
+        assert ask("laptop", "GET", "/devices") == 401
+        assert accounts.execute("SELECT FROM session").rowcount == 0
+
+
+async def run_fragment(text: str, names: dict[str, Any]) -> None:
+    """Run a fragment with these names."""
+    code = compile(text, "fragment", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    await eval(code, names)  # noqa: S307 - the project's own page
+
+
+async def test_ending_users(accounts: psycopg.Connection) -> None:
+    """The fragments that end a user's sessions do so: with the store, and from SQLAlchemy."""
+    engine = create_async_engine(
+        "postgresql+psycopg://", async_creator=lambda: AsyncConnection.connect(accounts.info.dsn)
+    )
+    async with PostgresStore(accounts.info.dsn) as store:
+        for fragment in (ENDING, SQLALCHEMY):
+            names = {
+                "AsyncSession": AsyncSession,
+                "engine": engine,
+                "text": sqlalchemy.text,
+                "store": store,
+            }
+            keys = [await store.login(None, Login("ann"), Changes()) for _ in range(3)]
+            names |= {"user_id": "ann", "handle": digest(keys[0]), "session": None}
+
+            await run_fragment(fragment, names)
+
+            assert await store.devices("ann") == []
+    await engine.dispose()
+    assert accounts.execute("SELECT stamp FROM account WHERE id = 'ann'").fetchone() == (2,)
+
+
+async def test_users_by_sql(accounts: psycopg.Connection) -> None:
+    """The statements of the page end a user's sessions, and make the foreign keys."""
+    ordered, plain, by_text, by_number = Document("docs/users.md").statements
+    async with PostgresStore(accounts.info.dsn) as store:
+        keys = [await store.login(None, Login("ann"), Changes()) for _ in range(4)]
+        accounts.execute(ordered.replace("$1", "'ann'").replace("$2", f"'{digest(keys[2])}'"))
+        assert [it.handle for it in await store.devices("ann")] == [digest(keys[2])]
+        accounts.execute(plain)
+        assert await store.devices("ann") == []
+
+        accounts.execute(by_text)
+        await store.login(None, Login("ann"), Changes())
+        with pytest.raises(SessionError, match="23503"):
+            await store.login(None, Login("eve"), Changes())
+        accounts.execute("DELETE FROM account")
+        assert await store.devices("ann") == []
+
+        accounts.execute("DROP TABLE account CASCADE")
+        accounts.execute("CREATE TABLE account (id bigint PRIMARY KEY)")
+        accounts.execute("INSERT INTO account VALUES (7)")
+        accounts.execute(by_number)
+        await store.login(None, Login("7"), Changes())
+        with pytest.raises(SessionError, match="22P02"):
+            await store.login(None, Login("ann"), Changes())
+        accounts.execute("DELETE FROM account")
+        assert await store.devices("7") == []
 
 
 def finished(program: Path, folder: Path, variables: dict[str, str]) -> str:
