@@ -33,6 +33,7 @@ from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
 from tests.mutants.streams import STREAMS
+from tests.mutants.users import USERS
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -57,7 +58,7 @@ def main() -> None:
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant
-        for mutant in STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS
+        for mutant in STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS
         if any(part in mutant.name for part in wanted)
     ]
     with _server() as database_url:

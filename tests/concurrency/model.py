@@ -25,6 +25,10 @@ class Living:
     number: int = 0
     #: Whether the browser has shown the number.
     shown: bool = False
+    user: str | None = None
+    login_number: int = 0
+    #: The larger, the later its user has proved who they are.
+    proved: int = 0
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class Model:
     max_lifetime: timedelta | None
     max_inactivity: timedelta | None = None
     living: dict[str, Living] = field(default_factory=dict)
+    #: How many logins and confirmations there were.
+    proofs: int = 0
 
     def find(self, key: str) -> Living:
         """Return the session of a key, or raise `SessionNotFoundError`."""
@@ -80,6 +86,65 @@ class Model:
         session.number, session.shown = 0, False
         del self.living[key]
 
+    def login(
+        self,
+        key: str | None,
+        heir: str,
+        user: str,
+        changes: Changes,
+        period: timedelta | None,
+        *,
+        granted: bool,
+    ) -> None:
+        """Bind the session to a user, under a new key that the store has chosen."""
+        if key is None:
+            self.living[heir] = Living({}, ZERO, None, self.max_lifetime)
+        else:
+            self.renew(key, heir)
+        session = self.living[heir]
+        session.user, session.login_number = user, session.login_number + 1
+        session.proved = self.proofs = self.proofs + 1
+        length = self.default_period if period is None else period
+        self.merge(heir, changes, length, granted=granted)
+
+    def confirm(
+        self,
+        key: str,
+        heir: str,
+        changes: Changes,
+        period: timedelta | None,
+        *,
+        granted: bool | None,
+    ) -> None:
+        """Renew the session: its user has proved again who they are."""
+        self.renew(key, heir)
+        self.living[heir].proved = self.proofs = self.proofs + 1
+        self.merge(heir, changes, period, granted=granted)
+
+    def of_handle(self, key: str) -> str | None:
+        """Return the key that the session of a key has now, or None if it has ended."""
+        selector, *_ = key.split(".")
+        return next((each for each in self.living if each.split(".")[0] == selector), None)
+
+    def logout(self, key: str, login_number: int) -> bool:
+        """End the session if it has this login number."""
+        current = self.of_handle(key)
+        if current is not None and self.living[current].login_number != login_number:
+            return False
+        self.living.pop(current or "", None)
+        return True
+
+    def of_user(self, user: str) -> list[str]:
+        """Return the keys of a user's sessions, the one with the last login first."""
+        keys = [key for key, session in self.living.items() if session.user == user]
+        return sorted(keys, key=lambda key: -self.living[key].proved)
+
+    def end(self, keys: list[str]) -> int:
+        """End some sessions; return how many."""
+        for key in keys:
+            del self.living[key]
+        return len(keys)
+
     def rotate(self, key: str, number: int, *, is_settled: bool) -> int:
         """Raise the number if it is `number` and was shown; return the number."""
         session = self.find(key)
@@ -99,7 +164,8 @@ class Model:
 
     def clear_empty(self, key: str) -> bool:
         """End the session if it is empty; return whether it was."""
-        is_empty = not self.find(key).value
+        session = self.find(key)
+        is_empty = not session.value and session.user is None
         if is_empty:
             del self.living[key]
         return is_empty
@@ -185,7 +251,7 @@ class Holder:
             self.model.renew(self.key, heir)
             self.key = heir
         self.model.merge(self.key, changes, period, granted=None)
-        if heir is None and not self.content:
+        if heir is None and not self.content and self.model.find(self.key).user is None:
             self.ended = self.model.clear_empty(self.key)
         self.loaded, self.cleared = deepcopy(self.content), False
         return True

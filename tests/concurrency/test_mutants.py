@@ -11,13 +11,14 @@ from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
 from tests.mutants.streams import STREAMS
+from tests.mutants.users import USERS
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
     "mutant",
-    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS,
+    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS,
     ids=lambda mutant: mutant.name,
 )
 def test_fits(mutant: Mutant) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, ClassVar, Final, TypeVar
 
 import psycopg
@@ -38,6 +39,9 @@ from pgsession import Changes, Entry, MemoryStore, PostgresStore, SessionNotFoun
 from pgsession.asgi.binding import Binding
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.hidden import Hidden
+from pgsession.core.keys import digest
+from pgsession.core.login import Login
+from pgsession.core.users import as_user_store
 from tests.concurrency.model import Holder, Living, Model
 from tests.concurrency.visits import key_in
 from tests.concurrency.worlds import PostgresWorld, World
@@ -60,6 +64,7 @@ periods = st.sampled_from(
 changes = st.builds(
     Changes, set=values, removed=st.frozensets(names, max_size=2), replaced=st.booleans()
 ).filter(lambda it: not set(it.set) & set(it.removed))
+users = st.sampled_from(["ann", "bob"])
 places = st.integers(min_value=0, max_value=7)
 actions = st.tuples(st.sampled_from(["assign", "save", "take", "reload"]), names, members)
 
@@ -76,7 +81,7 @@ class Sessions(RuleBasedStateMachine):
         type(self).examples += 1
         self.world.empty()
         store = self.world.store
-        self.store = store
+        self.store = as_user_store(store)
         self.model = Model(store.default_period, store.max_lifetime, store.max_inactivity)
         #: All keys so far, including those that have ended.
         self.keys: list[str] = []
@@ -103,6 +108,10 @@ class Sessions(RuleBasedStateMachine):
         result = self.world.run(operation)
         assert result == wanted if returns is None else isinstance(result, returns)
         return result
+
+    def user(self, name: str) -> str:
+        """Return a user of this example alone: not every world can be emptied."""
+        return f"{name} {self.examples}"
 
     def key(self, place: int) -> str:
         return self.keys[-1 - place % len(self.keys)]
@@ -174,6 +183,85 @@ class Sessions(RuleBasedStateMachine):
             self.keys.append(heir)
             self.model.renew(key, heir)
             self.model.merge(heir, edit, period, granted=granted)
+
+    @rule(
+        place=st.none() | places,
+        user=users,
+        changes=changes,
+        period=periods,
+        granted=st.booleans(),
+    )
+    def login(
+        self,
+        place: int | None,
+        user: str,
+        changes: Changes,
+        period: timedelta | None,
+        *,
+        granted: bool,
+    ) -> None:
+        key = None if place is None else self.key(place)
+        heir = self.agree(
+            self.store.login(key, Login(self.user(user)), changes, period=period, granted=granted),
+            lambda: key is None or self.model.find(key),
+            returns=str,
+        )
+        if heir is not None:
+            assert heir not in self.keys
+            self.keys.append(heir)
+            self.model.login(key, heir, self.user(user), changes, period, granted=granted)
+
+    @rule(place=places, changes=changes, period=periods, granted=st.none() | st.booleans())
+    def confirm(
+        self, place: int, changes: Changes, period: timedelta | None, *, granted: bool | None
+    ) -> None:
+        key = self.key(place)
+        heir = self.agree(
+            self.store.confirm(key, changes, period=period, granted=granted),
+            lambda: self.model.find(key),
+            returns=str,
+        )
+        if heir is not None:
+            self.keys.append(heir)
+            self.model.confirm(key, heir, changes, period, granted=granted)
+
+    @rule(place=places, number=st.sampled_from([0, 0, 1, 1, 2]))
+    def logout(self, place: int, number: int) -> None:
+        key = self.key(place)
+        if self.model.of_handle(key) is not None:
+            self.agree(self.store.logout(key, number), lambda: self.model.logout(key, number))
+
+    @rule(place=places)
+    def is_retired(self, place: int) -> None:
+        key = self.key(place)
+        self.agree(self.store.is_retired(key), lambda: self.model.of_handle(key) not in {None, key})
+
+    @rule(place=places, user=users)
+    def revoke(self, place: int, user: str) -> None:
+        key = self.key(place)
+        current = self.model.of_handle(key)
+        ended = [each for each in self.model.of_user(self.user(user)) if each == current]
+        self.agree(
+            self.store.revoke(self.user(user), digest(key)), lambda: bool(self.model.end(ended))
+        )
+
+    @rule(place=st.none() | places, user=users)
+    def revoke_all(self, place: int | None, user: str) -> None:
+        kept = None if place is None else self.key(place)
+        keep = None if kept is None else SimpleNamespace(handle=digest(kept))
+        current = None if kept is None else self.model.of_handle(kept)
+        ended = [each for each in self.model.of_user(self.user(user)) if each != current]
+        self.agree(self.store.revoke_all(self.user(user), keep=keep), lambda: self.model.end(ended))
+
+    @rule(user=users, most=st.integers(min_value=1, max_value=3))
+    def end_surplus(self, user: str, most: int) -> None:
+        surplus = self.model.of_user(self.user(user))[most:]
+        self.agree(self.store.end_surplus(self.user(user), most), lambda: self.model.end(surplus))
+
+    @rule(user=users)
+    def devices(self, user: str) -> None:
+        found = self.world.run(self.store.devices(self.user(user)))
+        assert {it.handle for it in found} == set(map(digest, self.model.of_user(self.user(user))))
 
     @rule(place=places)
     def clear(self, place: int) -> None:
@@ -342,6 +430,7 @@ class Sessions(RuleBasedStateMachine):
             holder.settle(holder.period if renewing else None, heir=heir)
         except SessionNotFoundError:
             is_gone = True
+        is_gone = is_gone or (renewing and heir is None and not holder.ended)
         is_due = holder.cookie_differs and not holder.lost and not is_gone
         assert (cookie is not None) == (heir is not None or holder.ended or is_due)
         if heir is not None and not holder.ended:
@@ -369,6 +458,11 @@ class Sessions(RuleBasedStateMachine):
         assert entry.period == pytest.approx(session.period, abs=SLACK)
         assert (entry.lifetime is None) == (session.lifetime is None)
         assert entry.number == session.number
+        user = entry.signed_in
+        assert (user and user.user_id, user.login_number if user else 0) == (
+            session.user,
+            session.login_number,
+        )
         assert (entry.shown_for is not None) == session.shown
 
     def _drop_if_ended(self, place: int) -> None:

@@ -1,6 +1,7 @@
 """The programs in the pages run as written; fragments are at least valid Python."""
 
 import ast
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from pgsession import Changes, PostgresStore, Session, SessionError
+from pgsession import Changes, NewDevice, PostgresStore, Session, SessionError
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.postgres.schema import migrate
@@ -29,7 +30,7 @@ from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
 SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
-USERS, ENDING, SQLALCHEMY = Document("docs/users.md").programs
+USERS, ENDING, SQLALCHEMY, NEW_DEVICE = Document("docs/users.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -126,6 +127,17 @@ def test_users(names: Names, accounts: psycopg.Connection, monkeypatch: pytest.M
         accounts.execute("UPDATE account SET stamp = stamp + 1")
         assert ask("laptop", "GET", "/devices") == 401
         assert accounts.execute("SELECT FROM session").rowcount == 0
+
+
+def test_new_device(names: Names, capsys: pytest.CaptureFixture[str]) -> None:
+    """The hook of the page says which browser has signed in."""
+    program = names(NEW_DEVICE)
+    device = NewDevice(user_id="ann", handle="h", address="192.0.2.1", agent="Firefox")
+
+    asyncio.run(program["send_mail"](device))
+
+    assert program["settings"].on_new_device is program["send_mail"]
+    assert capsys.readouterr().out == "ann has signed in with Firefox from 192.0.2.1\n"
 
 
 async def run_fragment(text: str, names: dict[str, Any]) -> None:
