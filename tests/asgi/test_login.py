@@ -255,6 +255,10 @@ async def test_lifetime(visit: Visit, make_users: Callable[..., UserStore]) -> N
 
         assert max_age(await client.get(page)) == 3
 
+        entry = await users.get(key_of(client))
+        assert entry is not None
+        assert entry.period.total_seconds() > 2
+
 
 async def test_after_the_start(visit: Visit, users: UserStore) -> None:
     """A login or a confirmation after the response has started is an error, and does nothing."""
