@@ -22,6 +22,11 @@ _WANTED: Final = """s.session_key
   AND {whole_key}
       OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%(keys)s::pg_catalog.text, ','))"""
 
+# Faster, where no wanted key has a verifier: each row of the above is compared with each key.
+_WANTED_UNRENEWED: Final = """s.session_key
+      OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%(selectors)s::pg_catalog.text, ','))
+  AND s.verifier IS NULL"""
+
 _WANTED_ONE: Final = """s.session_key OPERATOR(pg_catalog.=) %(selectors)s::pg_catalog.text
   AND {whole_key} OPERATOR(pg_catalog.=) %(keys)s::pg_catalog.text"""
 
@@ -123,6 +128,7 @@ class Removing(Statements):
         many = {"wanted": _WANTED, "whole_key": _WHOLE_KEY}
         one = {"wanted": _WANTED_ONE, "whole_key": _WHOLE_KEY}
         self._delete, self._delete_free = write(_DELETE, **many), free(_DELETE_FREE, **many)
+        self._delete_unrenewed = write(_DELETE, wanted=_WANTED_UNRENEWED)
         self._delete_one, self._delete_one_free = write(_DELETE, **one), free(_DELETE_FREE, **one)
         self._kept, self._kept_one = write(_KEPT, **many), write(_KEPT, **one)
         self._delete_empty = write(_DELETE_EMPTY, **one)
@@ -142,8 +148,11 @@ class Removing(Statements):
         wanted, is_single = _wanted(keys), len(keys) == 1
         if skipping:
             statement = self._delete_one_free if is_single else self._delete_free
+        elif is_single:
+            statement = self._delete_one
         else:
-            statement = self._delete_one if is_single else self._delete
+            is_renewed = any(verifier for _, verifier in keys)
+            statement = self._delete if is_renewed else self._delete_unrenewed
         cursor = await self._locking(
             connection, statement, wanted, skipping=skipping, is_batch=not is_single
         )
