@@ -128,8 +128,9 @@ class SessionSettings:
     #: How many sessions a user may have. A login ends those that signed in longest ago. None: any
     #: number.
     max_sessions: int | None = None
-    #: Whether the address and the user agent of each sign-in are kept, for the list of devices.
-    record_client: bool = False
+    #: True keeps the address and the user agent of each sign-in, for the list of devices. False
+    #: erases, with each sweep, those that were kept. None does neither.
+    record_client: bool | None = None
     #: A coroutine function that is called after a sign-in of a browser that had no session of this
     #: user, to send them a mail. It runs once the sign-in is committed and the response is sent;
     #: an error in it is logged. Sign-ins of an administrator (`actor_id`) are left out.

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pgsession import Entry, MemoryStore, memory
+from pgsession import Entry, MemoryStore
 from pgsession.core.decision import touch_due
 from pgsession.core.rotation import Rotation, Verdict
+from pgsession.memory import rows, store, users
 from tests.concurrency.web import DAY, HOUR, MINUTE, Browser, Cookie, Site, Web
 
 _T = TypeVar("_T")
@@ -159,7 +160,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     def make(kind: type[RotatingSite], seed: int) -> RotatingSite:
         web = Web(seed)
-        monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: web.now))
+        for module in (rows, store, users):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: web.now))
         return kind(web, MemoryStore(default_period=timedelta(days=DAYS)))
 
     return make

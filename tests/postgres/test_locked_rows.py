@@ -10,7 +10,7 @@ from psycopg import Connection, connect
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession import Changes, PostgresStore, SessionNotFoundError, StoreBusyError
+from pgsession import Changes, Login, PostgresStore, SessionNotFoundError, StoreBusyError
 from pgsession.core.keys import digest
 from tests.concurrency.witness import eventually
 
@@ -22,6 +22,9 @@ WRITES: dict[str, Operation] = {
     "merge": lambda store, key: store.merge(key, Changes(set={"m": 1})),
     "touch": lambda store, key: store.touch(key, period=60),
     "renew": lambda store, key: store.renew(key, Changes(set={"m": 1})),
+    "login": lambda store, key: store.login(key, Login("ann"), Changes(set={"m": 1})),
+    "confirm": lambda store, key: store.confirm(key),
+    "logout": lambda store, key: store.logout(key, 0),
     "take": lambda store, key: store.take(key, "n"),
     "clear": lambda store, key: store.clear(key),
     "clear several": lambda store, key: store.clear(key, key[:39]),
@@ -32,6 +35,9 @@ OTHERS: dict[str, Operation] = {
     "get": lambda store, key: store.get(key),
     "newest": lambda store, key: store.get_newest([key]),
     "generate": lambda store, _: store.generate({"n": 1}),
+    "login": lambda store, _: store.login(None, Login("ann"), Changes()),
+    "retired": lambda store, key: store.is_retired(key),
+    "devices": lambda store, _: store.devices("ann"),
     "rotate": lambda store, key: store.rotate(key, 0, grace=-60),
     "show": lambda store, key: store.show(key, 0),
 }

@@ -120,11 +120,12 @@ class UserStore(Store, Protocol):
         self,
         user_id: str,
         *,
-        keep: HasHandle | None = None,
+        keep: HasHandle | str | None = None,
         connection: Any = None,  # noqa: ANN401 - a driver's
     ) -> int:
         """End all sessions of a user, except `keep`. Return how many there were.
 
+        `keep` is a `Session` or the handle of one.
         `connection` is one of the application's, on which the store works
         within the transaction that is open there: then the sessions end when
         that commits. `MemoryStore` takes none.
@@ -180,6 +181,11 @@ def as_user_store(store: Store) -> UserStore:
             "work: give it the methods of pgsession.UserStore."
         )
     return store  # type: ignore[return-value] # as checked
+
+
+def handle_to_keep(keep: HasHandle | str | None) -> str | None:
+    """Return the handle of the session that stays, or None."""
+    return keep if keep is None or isinstance(keep, str) else keep.handle
 
 
 def checked_most(most: object) -> int:

@@ -66,7 +66,7 @@ class MemoryStore(MemoryUsers, UserStore):
         max_inactivity: Period | None = None,
         value_limit: int = DEFAULT_VALUE_LIMIT,
         exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
-        record_client: bool = False,
+        record_client: bool | None = None,
     ) -> None:
         super().__init__(
             default_period=default_period,

@@ -14,7 +14,7 @@ from pgsession.core.limits import Limits
 from pgsession.core.login import Client, Login, checked_user_id
 from pgsession.core.period import Period
 from pgsession.core.store import Changes
-from pgsession.core.users import RETIRED_FOR, Device, HasHandle, checked_most
+from pgsession.core.users import RETIRED_FOR, Device, HasHandle, checked_most, handle_to_keep
 from pgsession.errors import SettingsError
 from pgsession.memory.rows import Row, User, moment
 
@@ -23,7 +23,7 @@ class MemoryUsers(Limits):
     """The methods of a `UserStore` that a `Store` does not have."""
 
     _rows: MutableMapping[str, Row]
-    _record_client: bool
+    _record_client: bool | None
 
     @abstractmethod
     async def generate(
@@ -50,7 +50,7 @@ class MemoryUsers(Limits):
     @property
     def record_client(self) -> bool:
         """Whether the address and the user agent of each sign-in are kept."""
-        return self._record_client
+        return self._record_client is True
 
     async def login(
         self,
@@ -127,12 +127,12 @@ class MemoryUsers(Limits):
         return self._remove(self._of(checked_user_id(user_id), lambda it, _: it == handle)) > 0
 
     async def revoke_all(
-        self, user_id: str, *, keep: HasHandle | None = None, connection: None = None
+        self, user_id: str, *, keep: HasHandle | str | None = None, connection: None = None
     ) -> int:
         """End all sessions of a user, except `keep`. Return how many there were."""
         if connection is not None:
             raise SettingsError("MemoryStore takes no connection: it is in no database.")
-        kept = None if keep is None else keep.handle
+        kept = handle_to_keep(keep)
         return self._remove(self._of(checked_user_id(user_id), lambda it, _: it != kept))
 
     async def end_surplus(self, user_id: str, most: int) -> int:

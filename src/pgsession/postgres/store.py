@@ -99,8 +99,8 @@ class PostgresStore(UserSessions, UserStore):
       connections for some milliseconds at a time.
     - `exclusive_limit`: how long an `exclusive` block holds its lock at most. After that it is
       cancelled and undone, and raises `HeldTooLongError`.
-    - `record_client`: whether the address and the user agent of each sign-in are kept. Once it is
-      off again, the sweep erases them.
+    - `record_client`: True keeps the address and the user agent of each sign-in. False erases, with
+      each sweep, those that were kept. None does neither.
 
     Raises `SettingsError` at once for settings that cannot work.
     """
@@ -120,7 +120,7 @@ class PostgresStore(UserSessions, UserStore):
         prepared: bool | None = None,
         sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
         exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
-        record_client: bool = False,
+        record_client: bool | None = None,
         **libpq: str | int,
     ) -> None:
         source = hidden(source)
@@ -190,7 +190,7 @@ class PostgresStore(UserSessions, UserStore):
     @property
     def record_client(self) -> bool:
         """Whether the address and the user agent of each sign-in are kept."""
-        return self._record_client
+        return self._record_client is True
 
     @property
     def timeout(self) -> float:
@@ -392,7 +392,7 @@ class PostgresStore(UserSessions, UserStore):
 
         Each batch takes some milliseconds, followed by a pause of the same
         length. If two sweeps meet, in whatever processes, one of them goes on
-        and the other returns with ``is_whole=False``. Without `record_client` it also
+        and the other returns with ``is_whole=False``. With ``record_client=False`` it also
         erases what was recorded of clients.
         """
         if not isinstance(self._source, PoolSettings):
@@ -405,7 +405,7 @@ class PostgresStore(UserSessions, UserStore):
         self, runner: Runner | Dedicated, progress: Callable[[Swept], object] | None
     ) -> Swept:
         swept = await sweep(runner, self._expired, progress=progress)
-        if swept.is_whole and not self._record_client:
+        if swept.is_whole and self._record_client is False:
             is_distributed = self._expired.is_distributed
             await erase_clients(runner, self._name, is_distributed=is_distributed)
         return swept

@@ -18,7 +18,7 @@ from pgsession.core.login import Login, checked_user_id
 from pgsession.core.paths import is_text
 from pgsession.core.period import Period
 from pgsession.core.store import Changes, Written
-from pgsession.core.users import Device, HasHandle, checked_most
+from pgsession.core.users import Device, HasHandle, checked_most, handle_to_keep
 from pgsession.core.value import printed_bound
 from pgsession.errors import SessionError
 from pgsession.postgres.batching import Calls
@@ -132,7 +132,7 @@ class UserSessions(Limits):
         self,
         user_id: str,
         *,
-        keep: HasHandle | None = None,
+        keep: HasHandle | str | None = None,
         connection: AsyncConnection[Any] | None = None,
     ) -> int:
         """End all sessions of a user, except `keep`. Return how many there were.
@@ -143,7 +143,7 @@ class UserSessions(Limits):
         SERIALIZABLE: it would not see, or could not end, sessions that were
         changed since it began.
         """
-        handle = None if keep is None else keep.handle
+        handle = handle_to_keep(keep)
         revocation = Revocation(checked_user_id(user_id), handle, is_for_all=True)
         if connection is None:
             await self._calls().revoke(revocation)
@@ -176,8 +176,9 @@ class UserSessions(Limits):
     ) -> None:
         if not isinstance(connection, AsyncConnection):
             raise TypeError(
-                "connection must be a psycopg AsyncConnection. Of another driver, execute "
-                "DELETE FROM session WHERE user_id = … there."
+                "connection must be a psycopg AsyncConnection. SQLAlchemy's has it as "
+                "(await connection.get_raw_connection()).driver_connection. For another driver "
+                "docs/users.md has the statement."
             )
         table = await self._located_table()
         cursor = AsyncCursor(connection, row_factory=tuple_row)

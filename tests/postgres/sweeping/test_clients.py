@@ -9,7 +9,7 @@ CLIENT = Client("192.0.2.7", "Firefox")
 
 
 async def test_erased(database_url: str, migrated_schema: str, table: Connection) -> None:
-    """A sweep of a store that records no clients erases those of all sessions."""
+    """A sweep of a store that is to record no clients erases those of all sessions."""
     async with PostgresStore(
         database_url, schema=migrated_schema, sweep_every=None, record_client=True
     ) as store:
@@ -18,12 +18,24 @@ async def test_erased(database_url: str, migrated_schema: str, table: Connection
         await store.sweep()
         assert [device.address for device in await store.devices("ann")] == ["192.0.2.7"] * 3
 
-    async with PostgresStore(database_url, schema=migrated_schema, sweep_every=None) as store:
+    async with PostgresStore(
+        database_url, schema=migrated_schema, sweep_every=None, record_client=False
+    ) as store:
         await store.sweep()
         devices = await store.devices("ann")
 
     assert [(device.address, device.agent) for device in devices] == [(None, None)] * 3
     assert table.execute("SELECT count(login_client) FROM session").fetchone() == (0,)
+
+
+async def test_kept(database_url: str, migrated_schema: str) -> None:
+    """A sweep of a store that was told nothing erases nothing, as that of a script."""
+    async with PostgresStore(database_url, schema=migrated_schema, sweep_every=None) as store:
+        await store.login(None, Login("ann", client=CLIENT), Changes())
+        await store.sweep()
+        [device] = await store.devices("ann")
+
+    assert device.address == "192.0.2.7"
 
 
 async def test_more_than_a_batch(
@@ -36,7 +48,9 @@ async def test_more_than_a_batch(
         FROM generate_series(1, 2500) AS n
     """)
 
-    async with PostgresStore(database_url, schema=migrated_schema, sweep_every=None) as store:
+    async with PostgresStore(
+        database_url, schema=migrated_schema, sweep_every=None, record_client=False
+    ) as store:
         await store.sweep()
 
     assert table.execute("SELECT count(login_client) FROM session").fetchone() == (0,)
@@ -45,7 +59,7 @@ async def test_more_than_a_batch(
 async def test_locked(database_url: str, migrated_schema: str, table: Connection) -> None:
     """A row that another transaction holds is left for the next sweep, and does not stop this."""
     async with PostgresStore(
-        database_url, schema=migrated_schema, sweep_every=None, timeout=2
+        database_url, schema=migrated_schema, sweep_every=None, record_client=False
     ) as store:
         handles = [
             device.handle
