@@ -294,7 +294,7 @@ class Exchange(Binding):
             return
         self._is_reported = True
         if isinstance(error, SessionBusyError):  # all other sessions are served
-            _LOGGER.info("One session was busy, and its request gets a 503: %s", error)
+            self._policy.outage_log.record_busy(error)
         else:
             self._policy.outage_log.record_failure(error)
 

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 from starlette.types import Scope, Send
 
 from pgsession.core.session import Session
-from pgsession.errors import StoreUnavailableError
+from pgsession.errors import SessionBusyError, StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -112,6 +112,7 @@ class OutageLog:
         self.in_outage: bool = False
         self._affected = 0
         self._last_failure = self._last_line = 0.0
+        self._last_busy_line = -math.inf
 
     def record_failure(self, error: StoreUnavailableError) -> None:
         """Count a request that did not get its session, and log `error` if a line is due."""
@@ -126,6 +127,19 @@ class OutageLog:
         elif now - self._last_line >= INTERVAL:
             self._last_line = now
             _LOGGER.error("The store is still unavailable (%d requests): %s", self._affected, error)
+
+    def record_busy(self, error: SessionBusyError) -> None:
+        """Log that one session was busy: all others are served. The next such lines are at INFO."""
+        now = self._clock()
+        is_due = now - self._last_busy_line >= INTERVAL
+        if is_due:
+            self._last_busy_line = now
+        _LOGGER.log(
+            logging.WARNING if is_due else logging.INFO,
+            "One session was busy, and its request gets a 503: %s A transaction that locks its "
+            "row, or with a foreign key the user's row, must be committed before the response.",
+            error,
+        )
 
     def record_answer(self) -> None:
         """End the outage if the last failure is at least `INTERVAL` ago."""
