@@ -174,7 +174,8 @@ def sweep(database_url: str, schema: str | None, table: str) -> None:
     """Remove expired sessions, a few at a time, while the application runs.
 
     Give it the SESSION_ variables of the application: they say how long sessions
-    live at most.
+    live at most. With SESSION_RECORD_CLIENT=false it also erases the addresses and
+    user agents of sign-ins.
 
     Shows its progress on a terminal. If another sweep is running, that one
     removes the rest, and this one exits 0.
