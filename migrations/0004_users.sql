@@ -7,7 +7,12 @@
 -- Locks:  ACCESS EXCLUSIVE on session, for some milliseconds: no row is written anew. Then
 --         SHARE while the index is built, which holds no row yet. And the advisory lock
 --         123589619970931, as in 0001.
--- Beside: code of 0003 may run while and after this is applied. It signs nobody in.
+-- Beside: code of 0003 may run while and after this is applied. It signs nobody in, and does
+--         not change user_id. So do not let code that signs in with session["user"] = … run
+--         beside code that calls session.login(): a session in which ann has logged in, and
+--         then bob the old way, would still be ann's. Roll out this version first, and call
+--         session.login() in a later release. If you go back behind that, then
+--         DELETE FROM session WHERE user_id IS NOT NULL.
 -- Fails:  and changes nothing, where session has a column login_number, login_on,
 --         login_stamp, login_label, login_actor, login_client or renewed_on already. Rename
 --         or drop these first.

@@ -37,6 +37,7 @@ STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 FRAGMENTS = {
     "docs/concurrency.md",
     "docs/failures.md",
+    "docs/migrations.md",
     "docs/rotation.md",
     "docs/streams.md",
     "docs/web.md",
@@ -171,7 +172,7 @@ async def test_ending_users(accounts: psycopg.Connection) -> None:
 
 async def test_users_by_sql(accounts: psycopg.Connection) -> None:
     """The statements of the page end a user's sessions, and make the foreign keys."""
-    ordered, plain, by_text, by_number = Document("docs/users.md").statements
+    ordered, plain, by_text, by_number, _ = Document("docs/users.md").statements
     async with PostgresStore(accounts.info.dsn) as store:
         keys = [await store.login(None, Login("ann"), Changes()) for _ in range(4)]
         accounts.execute(ordered.replace("$1", "'ann'").replace("$2", f"'{digest(keys[2])}'"))
