@@ -17,6 +17,8 @@ import pytest
 import sqlalchemy
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import ForeignKeyViolation, InvalidTextRepresentation
+from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from starlette.requests import Request
 from starlette.testclient import TestClient
@@ -170,9 +172,31 @@ async def test_ending_users(accounts: psycopg.Connection) -> None:
     assert accounts.execute("SELECT stamp FROM account WHERE id = 'ann'").fetchone() == (2,)
 
 
+async def test_listing_by_sql(accounts: psycopg.Connection) -> None:
+    """The statements for psql list the sessions of one user, and end one of them."""
+    everyone, of_ann, listing, one, *_ = Document("docs/operations.md").statements[3:]
+    async with PostgresStore(accounts.info.dsn) as store:
+        for user_id in ("ann", "ann", "bob"):
+            await store.login(None, Login(user_id, label="work"), Changes())
+        await store.login(None, Login("ann"), Changes(), period=-1)
+        with accounts.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(listing).fetchall()
+        devices = await store.devices("ann")
+        assert [row["handle"] for row in rows] == [it.handle for it in devices]
+        assert [row["expires_at"] for row in rows] == [it.expires_at for it in devices]
+
+        accounts.execute(one.replace("…", devices[0].handle))
+        assert await store.devices("ann") == devices[1:]
+        accounts.execute(of_ann)
+        assert await store.devices("ann") == []
+        assert len(await store.devices("bob")) == 1
+        accounts.execute(everyone)
+        assert await store.devices("bob") == []
+
+
 async def test_users_by_sql(accounts: psycopg.Connection) -> None:
     """The statements of the page end a user's sessions, and make the foreign keys."""
-    ordered, plain, by_text, by_number, _ = Document("docs/users.md").statements
+    ordered, plain, by_text, end_strangers, by_number, _ = Document("docs/users.md").statements
     async with PostgresStore(accounts.info.dsn) as store:
         keys = [await store.login(None, Login("ann"), Changes()) for _ in range(4)]
         accounts.execute(ordered.replace("$1", "'ann'").replace("$2", f"'{digest(keys[2])}'"))
@@ -180,6 +204,10 @@ async def test_users_by_sql(accounts: psycopg.Connection) -> None:
         accounts.execute(plain)
         assert await store.devices("ann") == []
 
+        await store.login(None, Login("eve"), Changes())
+        with pytest.raises(ForeignKeyViolation):
+            accounts.execute(by_text)
+        accounts.execute(end_strangers)
         accounts.execute(by_text)
         await store.login(None, Login("ann"), Changes())
         with pytest.raises(SessionError, match="23503"):
@@ -190,8 +218,13 @@ async def test_users_by_sql(accounts: psycopg.Connection) -> None:
         accounts.execute("DROP TABLE account CASCADE")
         accounts.execute("CREATE TABLE account (id bigint PRIMARY KEY)")
         accounts.execute("INSERT INTO account VALUES (7)")
+        for user_id in ("7", "8", "ann"):
+            await store.login(None, Login(user_id), Changes())
+        with pytest.raises(InvalidTextRepresentation):
+            accounts.execute(by_number)
+        accounts.execute(end_strangers)
         accounts.execute(by_number)
-        await store.login(None, Login("7"), Changes())
+        assert len(await store.devices("7")) == 1
         with pytest.raises(SessionError, match="22P02"):
             await store.login(None, Login("ann"), Changes())
         accounts.execute("DELETE FROM account")
