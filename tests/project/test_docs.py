@@ -11,19 +11,17 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT, run
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
-import sqlalchemy
-from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import ForeignKeyViolation, InvalidTextRepresentation
 from psycopg.rows import dict_row
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from pgsession import Changes, NewDevice, PostgresStore, Session, SessionError
+from pgsession import Changes, NewDevice, PostgresStore, Session, SessionError, SessionSettings
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.postgres.schema import migrate
@@ -32,7 +30,7 @@ from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
 SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
-USERS, ENDING, SQLALCHEMY, NEW_DEVICE = Document("docs/users.md").programs
+USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, NEW_DEVICE = Document("docs/users.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -96,7 +94,7 @@ def accounts(database_url: str, migrated_schema: str) -> Iterator[psycopg.Connec
     """A connection to the database of the programs, with a table of users."""
     url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE account (id text PRIMARY KEY, password text, stamp int4)")
+        connection.execute(Document("docs/users.md").statements[0])
         connection.execute("INSERT INTO account VALUES ('ann', 'old', 1), ('bob', 'his', 1)")
         yield connection
 
@@ -117,7 +115,8 @@ def test_users(names: Names, accounts: psycopg.Connection, monkeypatch: pytest.M
         assert ask("laptop", "POST", "/sign-in", user="ann", password="his") == 403
         assert ask("laptop", "GET", "/devices") == 401
         for device in jars:
-            ask(device, "POST", "/sign-in", user="ann", password="old", device=device)
+            name = f"{device}\0" + 300 * " "
+            ask(device, "POST", "/sign-in", user="ann", password="old", device=name)
 
         listed = ask("phone", "GET", "/devices")
         assert [each[1:] for each in listed] == [["phone", True], ["laptop", False]]
@@ -130,6 +129,16 @@ def test_users(names: Names, accounts: psycopg.Connection, monkeypatch: pytest.M
         accounts.execute("UPDATE account SET stamp = stamp + 1")
         assert ask("laptop", "GET", "/devices") == 401
         assert accounts.execute("SELECT FROM session").rowcount == 0
+
+
+def test_fastapi(names: Names) -> None:
+    """A login signs the user in; a wrong password does not."""
+    with client(names(WITH_FASTAPI)) as visitor:
+        wrong = {"user": "ann", "password": "guessed"}
+        assert visitor.post("/sign-in", json=wrong).status_code == 403
+        assert visitor.get("/me").json() is None
+        visitor.post("/sign-in", json={"user": "ann", "password": "secret"})
+        assert visitor.get("/me").json() == "ann"
 
 
 def test_new_device(names: Names, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,24 +160,20 @@ async def run_fragment(text: str, names: dict[str, Any]) -> None:
 
 async def test_ending_users(accounts: psycopg.Connection) -> None:
     """The fragments that end a user's sessions do so: with the store, and from SQLAlchemy."""
-    engine = create_async_engine(
-        "postgresql+psycopg://", async_creator=lambda: AsyncConnection.connect(accounts.info.dsn)
+    url = f"postgresql://?{urlencode(conninfo_to_dict(accounts.info.dsn))}"
+    settings = SessionSettings(
+        secret_key="a secret of more than thirty-two bytes", database_url=url
     )
     async with PostgresStore(accounts.info.dsn) as store:
+        names: dict[str, Any] = {"settings": settings, "store": store}
         for fragment in (ENDING, SQLALCHEMY):
-            names = {
-                "AsyncSession": AsyncSession,
-                "engine": engine,
-                "text": sqlalchemy.text,
-                "store": store,
-            }
             keys = [await store.login(None, Login("ann"), Changes()) for _ in range(3)]
             names |= {"user_id": "ann", "handle": digest(keys[0]), "session": None}
 
             await run_fragment(fragment, names)
 
             assert await store.devices("ann") == []
-    await engine.dispose()
+    await names["engine"].dispose()
     assert accounts.execute("SELECT stamp FROM account WHERE id = 'ann'").fetchone() == (2,)
 
 
@@ -196,7 +201,7 @@ async def test_listing_by_sql(accounts: psycopg.Connection) -> None:
 
 async def test_users_by_sql(accounts: psycopg.Connection) -> None:
     """The statements of the page end a user's sessions, and make the foreign keys."""
-    ordered, plain, by_text, end_strangers, by_number, _ = Document("docs/users.md").statements
+    _, ordered, plain, by_text, end_strangers, by_number, _ = Document("docs/users.md").statements
     async with PostgresStore(accounts.info.dsn) as store:
         keys = [await store.login(None, Login("ann"), Changes()) for _ in range(4)]
         accounts.execute(ordered.replace("$1", "'ann'").replace("$2", f"'{digest(keys[2])}'"))
