@@ -20,7 +20,7 @@ from pgsession.core.store import Entry
 from pgsession.core.users import Device, as_user_store, in_listing_order
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
-#: A request that is answered within so many seconds is answered at once.
+#: A request that has extended its session so many seconds ago need not ask whether it lives.
 _AT_ONCE: Final = 0.05
 
 #: How often the changes after a response are saved, if more are made meanwhile.
@@ -117,7 +117,28 @@ class Binding(Streams):
         most = self._policy.max_sessions
         if most is not None:
             await as_user_store(self._policy.store).end_surplus(user_id, most)
+            if self.ended_within:
+                self._surplus_due = user_id
         self._surplus_of = None
+
+    @property
+    def is_due_again(self) -> bool:
+        """True if something waits for the end of the application's own transaction."""
+        return bool(self._logouts_due) or self._surplus_due is not None
+
+    async def do_again(self) -> None:
+        """Do what may have met sessions that the application's own transaction had ended.
+
+        If that was rolled back, they live.
+        """
+        logouts, self._logouts_due = self._logouts_due, ()
+        user_id, self._surplus_due = self._surplus_due, None
+        self.ended_within = frozenset()
+        users = as_user_store(self._policy.store)
+        for key, login_number in logouts:
+            await users.logout(key, login_number)
+        if user_id is not None:
+            await self._end_surplus(user_id)
 
     async def _announce_cookie(self) -> bool:
         """Extend the session before a cookie is set again, if its number may be raised meanwhile.
@@ -145,9 +166,11 @@ class Binding(Streams):
         """Return False if another request has ended or renewed the session since it was loaded.
 
         The browser may have the cookie of a renewal by then, and this one would
-        overwrite it. A request that is answered at once need not ask.
+        overwrite it. A request that has just extended the session need not ask.
         """
-        if self._key is None or time.monotonic() - self._as_of < _AT_ONCE:
+        if self._key is None:
+            return True
+        if self._is_announced and time.monotonic() - self._as_of < _AT_ONCE:
             return True
         try:
             entry = await self._policy.store.get(self._key)

@@ -49,6 +49,11 @@ class EndedSession(Session):
     def _attached(self) -> NoReturn:
         raise RequestEndedError
 
+    @property
+    def handle(self) -> NoReturn:
+        """Not known any more: the request may have ended the session, or begun another."""
+        raise RequestEndedError
+
 
 def end(session: Session) -> None:
     """Make `session` one whose request is over."""

@@ -132,7 +132,7 @@ class Exchange(Binding):
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
         session = self.session
-        return not session.accessed or session.is_unchanged
+        return (not session.accessed or session.is_unchanged) and not self.is_due_again
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message. If the response starts with it, commit the session before.
@@ -252,6 +252,8 @@ class Exchange(Binding):
             return
         try:
             await self.commit_late()
+            if self.is_due_again:
+                await self.do_again()
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
 

@@ -105,6 +105,8 @@ class SessionRow(RowCookie):
         if change is Change.NOTHING:
             if self._lost and wishes[0]:  # cleared, though another request has ended it
                 await self._clear_twins(store)
+            elif self._key is None and self.session.is_empty:
+                self.session.acknowledge(changes, is_new=True, wishes=wishes)  # nothing to end
             return
         session = self.session
         if change in _CHANGES_OF_VALUE:

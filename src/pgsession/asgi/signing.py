@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from pgsession.asgi.row import Decision, SessionRow
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
-from pgsession.core.login import Client, printable_agent
+from pgsession.core.login import Client, printable
 from pgsession.core.store import Changes, Store, Written
 from pgsession.core.users import NewDevice, as_user_store, keeps_users
 from pgsession.errors import SessionNotFoundError
@@ -26,6 +27,10 @@ class SigningRow(SessionRow):
 
     #: The user who has signed in, and may have too many sessions now.
     _surplus_of: str | None = None
+    #: Logouts that are done again once the application's call, and so its transaction, has ended.
+    _logouts_due: Sequence[tuple[str, int]] = ()
+    #: A login under `max_sessions` whose limit is looked at once more then.
+    _surplus_due: str | None = None
     #: The sign-in of a browser that had no session of this user.
     _new_device: NewDevice | None = None
     #: The handles of sessions that transactions of the application's have ended, which may be open
@@ -43,6 +48,9 @@ class SigningRow(SessionRow):
                 await self._clear_twins(store)
                 await self._confirm(store, decision, period)
             case Change.LOGOUT:
+                await self._clear_twins(store)
+                await self._logout(store, decision, period)
+            case Change.DESTROY if self.session.signed_in is not None:
                 await self._clear_twins(store)
                 await self._logout(store, decision, period)
             case Change.CREATE | Change.FORGET if await self._is_retired(store):
@@ -98,6 +106,7 @@ class SigningRow(SessionRow):
             self._lose()  # somebody has signed in to it since
             return
         self.session.note_done(signing, login_number=0)
+        self.session.note_signed_in(None)
         self._lost = False
         self._end()
         if changes.set and self.started:
@@ -115,7 +124,9 @@ class SigningRow(SessionRow):
             assert self._found is not None  # noqa: S101 - the session was found, and is lost
             key = self._found.key
         if digest(key) in self.ended_within:
-            return True  # its row may be locked until the application commits
+            # Its row may be locked until the application commits. It may also roll back.
+            self._logouts_due = (*self._logouts_due, (key, self.session.login_number))
+            return True
         if not keeps_users(store):
             return await store.clear(key)
         return await as_user_store(store).logout(key, self.session.login_number)
@@ -128,7 +139,8 @@ class SigningRow(SessionRow):
         found = self._found
         if found is None or self._came_alive or not keeps_users(store):
             return False
-        is_retired = await as_user_store(store).is_retired(found.key)
+        users = as_user_store(store)
+        is_retired = any([await users.is_retired(key) for key in (found.key, *self._twins)])
         if is_retired:
             _LOGGER.info("A request came with a key from before a login: its session is not kept.")
         return is_retired
@@ -139,6 +151,6 @@ class SigningRow(SessionRow):
         client = scope.get("client")
         agent = next((value for name, value in scope["headers"] if name == b"user-agent"), None)
         return Client(
-            None if client is None else str(client[0]),
-            None if agent is None else printable_agent(agent.decode("latin-1")),
+            None if client is None else printable(str(client[0])),
+            None if agent is None else printable(agent.decode("latin-1")),
         )

@@ -13,7 +13,7 @@ from pgsession.core.paths import is_text
 #: Characters of a user id, an actor id, a stamp or a label at most.
 MAX_TEXT: Final = 255
 
-#: Characters of a user agent that are kept at most.
+#: Characters of an address or a user agent that are kept at most.
 MAX_AGENT: Final = 256
 
 
@@ -109,16 +109,17 @@ def checked_optional(given: object, *, named: str) -> str | None:
 
 
 def _checked_text(given: str, *, named: str) -> str:
+    given = str.__str__(given)  # an enum's own __str__ may say something else
     if len(given) > MAX_TEXT:
         raise ValueError(f"{named} must have at most {MAX_TEXT} characters.")
     if not is_text(given):
         raise ValueError(f"{named} has characters that PostgreSQL cannot store.")
-    return str(given)
+    return given
 
 
-def printable_agent(agent: str) -> str:
-    """Return a user agent as it is kept: at most 256 characters, all of them printable."""
-    return "".join(filter(str.isprintable, agent))[:MAX_AGENT]
+def printable(text: str) -> str:
+    """Return an address or a user agent as it is kept: at most 256 printable characters."""
+    return "".join(filter(str.isprintable, text))[:MAX_AGENT]
 
 
 def moment(microseconds: int) -> datetime:

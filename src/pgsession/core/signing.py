@@ -84,7 +84,8 @@ class SigningState(SessionState):
         if self._user is None:
             return False
         since = timedelta(seconds=time.monotonic() - self._signed_in_as_of)
-        return self._user.authenticated_for + since <= longest
+        age = self._user.authenticated_for
+        return timedelta(0) <= age and age + since <= longest
 
     def login(
         self,

@@ -12,6 +12,8 @@ from pgsession.core.period import Period
 from pgsession.core.store import Changes, Store
 from pgsession.errors import SessionError, SettingsError
 
+_TOO_MANY: Final = 2**31
+
 #: How long a key that a renewal has retired makes no session of its own.
 RETIRED_FOR: Final = timedelta(seconds=60)
 
@@ -190,8 +192,8 @@ def handle_to_keep(keep: HasHandle | str | None) -> str | None:
 
 def checked_most(most: object) -> int:
     """Return how many sessions a user may have. Raises `SettingsError` unless it is positive."""
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise SettingsError("max_sessions must be a positive number, or None.")
+    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most < _TOO_MANY:
+        raise SettingsError("max_sessions must be a positive number below 2**31, or None.")
     return most
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class MemoryUsers(Limits):
 
     _rows: MutableMapping[str, Row]
     _record_client: bool | None
+    _numbers: Iterator[int]
 
     @abstractmethod
     async def generate(
@@ -78,7 +79,8 @@ class MemoryUsers(Limits):
             login.actor_id,
             login.client or Client(),
         )
-        self._rows[digest(heir)] = replace(row, created_at=now, user=user)
+        place = next(self._numbers)
+        self._rows[digest(heir)] = replace(row, created_at=now, user=user, place=place)
         return heir
 
     async def confirm(
@@ -93,7 +95,8 @@ class MemoryUsers(Limits):
         heir = await self.renew(hidden(key), changes, period=period, granted=granted)
         row, now = self._rows[digest(heir)], time.monotonic()
         user = None if row.user is None else replace(row.user, proved_at=now)
-        self._rows[digest(heir)] = replace(row, created_at=now, user=user)
+        place = next(self._numbers)
+        self._rows[digest(heir)] = replace(row, created_at=now, user=user, place=place)
         return heir
 
     async def logout(self, key: str, login_number: int) -> bool:

@@ -126,7 +126,7 @@ class UserSessions(Limits):
         if not is_text(handle):
             return False
         await self._calls().revoke(revocation)
-        return bool(revocation.ended)
+        return revocation.ended > 0
 
     async def revoke_all(
         self,
@@ -149,7 +149,7 @@ class UserSessions(Limits):
             await self._calls().revoke(revocation)
         else:
             await self._revoke_within(connection, revocation)
-        return len(revocation.ended)
+        return revocation.ended
 
     async def end_surplus(self, user_id: str, most: int) -> int:
         """End all sessions of a user but the `most` that signed in last."""
@@ -159,7 +159,7 @@ class UserSessions(Limits):
             checked_user_id(user_id), most=checked_most(most), apart=ended_within()
         )
         await self._calls().revoke(revocation)
-        return len(revocation.ended)
+        return revocation.ended
 
     async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
         """Return the login number of each of these sessions that lives.
@@ -190,4 +190,4 @@ class UserSessions(Limits):
                 "began. End the sessions in one that is READ COMMITTED."
             )
         await table.users.end_within(connection, revocation)
-        note_ended(revocation.ended)
+        note_ended(revocation.gone)

@@ -12,6 +12,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
 from pgsession.core.login import Client, moment
+from pgsession.core.period import MAX_PERIOD
 from pgsession.core.users import Device
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.locked_rows import LOCKED, Locked
@@ -36,6 +37,12 @@ WHERE {of_user}
 ORDER BY s.seen_on DESC, s.session_key
 """
 
+# Applications may set any date, also 'infinity'.
+_EXPIRES: Final = """least(
+        {end},
+        pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {farthest})
+    )"""
+
 _ONE: Final = """
   AND s.session_key OPERATOR(pg_catalog.=) %(handle)s::pg_catalog.text"""
 
@@ -43,35 +50,32 @@ _ALL_BUT_ONE: Final = """
   AND s.session_key OPERATOR(pg_catalog.<>) %(handle)s::pg_catalog.text"""
 
 # Rows are locked in key order, as everywhere: a transaction that does the same is in no deadlock.
+# Expired rows go too: a statement that waits for a lock may judge the expiry by the time before.
 _DELETE: Final = """
 DELETE FROM {table} AS s
 WHERE {of_user}{which}
-  AND {living}
   AND {patiently}
   AND s.session_key OPERATOR(pg_catalog.=) ANY (ARRAY(
       SELECT s.session_key
       FROM {table} AS s
       WHERE {of_user}{which}
-        AND {living}
       ORDER BY s.session_key
       FOR UPDATE{skip_locked}
   ))
-RETURNING s.session_key::pg_catalog.text
+RETURNING s.session_key::pg_catalog.text, {counts}
 """
 
 # Citus locks rows with a SELECT only if one node has them all.
 _DELETE_DISTRIBUTED: Final = """
 DELETE FROM {table} AS s
 WHERE {of_user}{which}
-  AND {living}
-RETURNING s.session_key::pg_catalog.text
+RETURNING s.session_key::pg_catalog.text, true
 """
 
-_LIVING: Final = """
+_LEFT: Final = """
 SELECT s.session_key::pg_catalog.text
 FROM {table} AS s
 WHERE {of_user}{which}
-  AND {living}
 ORDER BY s.session_key
 """
 
@@ -106,14 +110,14 @@ WITH surplus AS MATERIALIZED {surplus}, held AS MATERIALIZED (
 DELETE FROM {table} AS s
 USING held AS h
 WHERE s.session_key OPERATOR(pg_catalog.=) h.session_key
-RETURNING s.session_key::pg_catalog.text
+RETURNING s.session_key::pg_catalog.text, true
 """
 
 _DELETE_SURPLUS_DISTRIBUTED: Final = """
 DELETE FROM {table} AS s
 USING {surplus} AS p
 WHERE {of_login}
-RETURNING s.session_key::pg_catalog.text
+RETURNING s.session_key::pg_catalog.text, true
 """
 
 _SURPLUS_LEFT: Final = """
@@ -145,8 +149,13 @@ class Revocation:
     most: int | None = None
     #: The handles of sessions that do not count then, and stay.
     apart: Collection[str] = ()
-    #: The handles of those that have ended.
-    ended: set[str] = field(default_factory=set, repr=False)
+    #: The handles of those whose rows are gone, and whether each was alive until then.
+    gone: dict[str, bool] = field(default_factory=dict, repr=False)
+
+    @property
+    def ended(self) -> int:
+        """How many living sessions have ended. On a distributed table expired rows count too."""
+        return sum(self.gone.values())
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -174,7 +183,8 @@ class Users(Statements):
             of_user=_OF_USER,
             created=microseconds("s.created_on"),
             seen=microseconds("s.seen_on"),
-            expires=microseconds(wording.end("s")),
+            expires=microseconds(_EXPIRES.replace("{end}", wording.end("s"))),
+            farthest=str(MAX_PERIOD.total_seconds()),
             since=microseconds(SINCE),
         )
         self._login_numbers = wording.write(_LOGIN_NUMBERS)
@@ -182,7 +192,13 @@ class Users(Statements):
 
         def texts(delete: str, left: str, which: str, surplus: str) -> _Texts:
             write = partial(
-                wording.write, surplus=surplus, which=which, of_login=_OF_LOGIN, of_user=_OF_USER
+                wording.write,
+                surplus=surplus,
+                which=which,
+                of_login=_OF_LOGIN,
+                of_user=_OF_USER,
+                # Citus returns no result of a function that is not immutable.
+                counts="true" if wording.is_distributed else wording.living("s"),
             )
             return _Texts(
                 write(delete, skip_locked="", patiently=patience),
@@ -192,9 +208,9 @@ class Users(Statements):
 
         delete = _DELETE_DISTRIBUTED if wording.is_distributed else _DELETE
         surplus = _DELETE_SURPLUS_DISTRIBUTED if wording.is_distributed else _DELETE_SURPLUS
-        self._of_one = texts(_DELETE, _LIVING, _ONE, "")
-        self._of_all = texts(delete, _LIVING, "", "")
-        self._of_all_but_one = texts(delete, _LIVING, _ALL_BUT_ONE, "")
+        self._of_one = texts(_DELETE, _LEFT, _ONE, "")
+        self._of_all = texts(delete, _LEFT, "", "")
+        self._of_all_but_one = texts(delete, _LEFT, _ALL_BUT_ONE, "")
         self._of_surplus = texts(surplus, _SURPLUS_LEFT, "", _SURPLUS)
 
     async def devices(
@@ -223,8 +239,10 @@ class Users(Statements):
         else:
             statement = texts.delete_free if skipping else texts.delete
             cursor = await self._locking(connection, statement, parameters, skipping=skipping)
-            revocation.ended.update(handle for (handle,) in await cursor.fetchall())
-        if skipping and await self._rows(connection, texts.left, parameters):
+            revocation.gone.update(await cursor.fetchall())
+        # A surplus session whose row is held stays until the next login: this one does not wait.
+        waits = skipping and revocation.most is None
+        if waits and await self._rows(connection, texts.left, parameters):
             return [LOCKED]
         return [None]
 
@@ -233,7 +251,7 @@ class Users(Statements):
         cursor = AsyncCursor(connection, row_factory=tuple_row)  # whatever its own makes
         statement = self._texts(revocation).delete
         await cursor.execute(statement, revocation.parameters, prepare=False)
-        revocation.ended.update(handle for (handle,) in await cursor.fetchall())
+        revocation.gone.update(await cursor.fetchall())
 
     async def _end_singly(self, connection: Connection, revocation: Revocation) -> None:
         """Remove the sessions one by one: Citus cannot skip among several."""
@@ -242,7 +260,7 @@ class Users(Statements):
             single = {**parameters, "handle": handle}
             statement = self._of_one.delete_free
             cursor = await self._locking(connection, statement, single, skipping=True)
-            revocation.ended.update(handle for (handle,) in await cursor.fetchall())
+            revocation.gone.update(await cursor.fetchall())
 
     def _texts(self, revocation: Revocation) -> _Texts:
         if revocation.most is not None:
