@@ -209,6 +209,8 @@ class Holder:
     #: The remaining period that the cookie was made for, and the latest that the request knows.
     cookie: timedelta
     remaining: timedelta
+    #: How many logins it had, or None for a visitor's session.
+    login_number: int | None = None
     #: The whole value will be replaced.
     cleared: bool = False
     #: Another request has ended or renewed the session.
@@ -229,6 +231,7 @@ class Holder:
             granted=model.shown_period(session),
             cookie=session.period,
             remaining=session.period,
+            login_number=None if session.user is None else session.login_number,
         )
 
     def settle(self, period: timedelta | None = None, *, heir: str | None = None) -> bool:
@@ -241,9 +244,13 @@ class Holder:
         self._raise_if_lost()
         changes = self.changes()
         if self.cleared and not self.content:
-            self.model.clear(self.key)
-            self.ended = True
-            return True
+            if self.login_number is None:
+                self.model.clear(self.key)
+                self.ended = True
+            else:
+                self.ended = self.model.logout(self.key, self.login_number)
+                self.lost = not self.ended
+            return self.ended
         if not changes and heir is None:
             return False
         self._find()
