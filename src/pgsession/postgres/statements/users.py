@@ -73,7 +73,7 @@ RETURNING s.session_key::pg_catalog.text, true
 """
 
 _LEFT: Final = """
-SELECT s.session_key::pg_catalog.text
+SELECT s.session_key::pg_catalog.text, s.login_number::pg_catalog.int4
 FROM {table} AS s
 WHERE {of_user}{which}
 ORDER BY s.session_key
@@ -113,17 +113,13 @@ WHERE s.session_key OPERATOR(pg_catalog.=) h.session_key
 RETURNING s.session_key::pg_catalog.text, true
 """
 
-_DELETE_SURPLUS_DISTRIBUTED: Final = """
-DELETE FROM {table} AS s
-USING {surplus} AS p
-WHERE {of_login}
-RETURNING s.session_key::pg_catalog.text, true
-"""
-
 _SURPLUS_LEFT: Final = """
-SELECT p.session_key::pg_catalog.text
+SELECT p.session_key::pg_catalog.text, p.login_number::pg_catalog.int4
 FROM {surplus} AS p
 """
+
+_ONE_OF_SURPLUS: Final = f"""{_ONE}
+  AND s.login_number OPERATOR(pg_catalog.=) %(login_number)s::pg_catalog.int4"""
 
 _LOGIN_NUMBERS: Final = """
 SELECT s.session_key::pg_catalog.text, s.login_number::pg_catalog.int4
@@ -177,7 +173,6 @@ class Users(Statements):
 
     def reword(self, wording: Wording) -> None:
         super().reword(wording)
-        self._is_distributed = wording.is_distributed
         self._devices = wording.write(
             _DEVICES,
             of_user=_OF_USER,
@@ -207,11 +202,11 @@ class Users(Statements):
             )
 
         delete = _DELETE_DISTRIBUTED if wording.is_distributed else _DELETE
-        surplus = _DELETE_SURPLUS_DISTRIBUTED if wording.is_distributed else _DELETE_SURPLUS
         self._of_one = texts(_DELETE, _LEFT, _ONE, "")
         self._of_all = texts(delete, _LEFT, "", "")
         self._of_all_but_one = texts(delete, _LEFT, _ALL_BUT_ONE, "")
-        self._of_surplus = texts(surplus, _SURPLUS_LEFT, "", _SURPLUS)
+        self._of_surplus = texts(_DELETE_SURPLUS, _SURPLUS_LEFT, "", _SURPLUS)
+        self._of_one_of_surplus = texts(_DELETE, _LEFT, _ONE_OF_SURPLUS, "")
 
     async def devices(
         self, connection: Connection, user_ids: Sequence[str]
@@ -234,11 +229,17 @@ class Users(Statements):
         """
         (revocation,) = revocations
         texts, parameters = self._texts(revocation), revocation.parameters
-        if skipping and self._is_distributed and texts is not self._of_one:
-            await self._end_singly(connection, revocation)
+        if self._ends_singly(texts, skipping=skipping):
+            await self._end_singly(connection, revocation, skipping=skipping)
         else:
             statement = texts.delete_free if skipping else texts.delete
-            cursor = await self._locking(connection, statement, parameters, skipping=skipping)
+            cursor = await self._locking(
+                connection,
+                statement,
+                parameters,
+                skipping=skipping,
+                is_batch=self._is_distributed and texts is not self._of_one,
+            )
             revocation.gone.update(await cursor.fetchall())
         # A surplus session whose row is held stays until the next login: this one does not wait.
         waits = skipping and revocation.most is None
@@ -253,14 +254,26 @@ class Users(Statements):
         await cursor.execute(statement, revocation.parameters, prepare=False)
         revocation.gone.update(await cursor.fetchall())
 
-    async def _end_singly(self, connection: Connection, revocation: Revocation) -> None:
-        """Remove the sessions one by one: Citus cannot skip among several."""
+    async def _end_singly(
+        self, connection: Connection, revocation: Revocation, *, skipping: bool
+    ) -> None:
+        """Remove the sessions one by one, each in a transaction of its own."""
         texts, parameters = self._texts(revocation), revocation.parameters
-        for (handle,) in await self._rows(connection, texts.left, parameters):
-            single = {**parameters, "handle": handle}
-            statement = self._of_one.delete_free
-            cursor = await self._locking(connection, statement, single, skipping=True)
+        one = self._of_one_of_surplus if texts is self._of_surplus else self._of_one
+        statement = one.delete_free if skipping else one.delete
+        for handle, login_number in await self._rows(connection, texts.left, parameters):
+            single = {**parameters, "handle": handle, "login_number": login_number}
+            cursor = await self._locking(connection, statement, single, skipping=skipping)
             revocation.gone.update(await cursor.fetchall())
+
+    def _ends_singly(self, texts: _Texts, *, skipping: bool) -> bool:
+        """Return whether Citus has to get a statement for each session.
+
+        It cannot skip among several, nor lock several to see whether one has signed in again.
+        """
+        if not self._is_distributed:
+            return False
+        return texts is self._of_surplus or (skipping and texts is not self._of_one)
 
     def _texts(self, revocation: Revocation) -> _Texts:
         if revocation.most is not None:
