@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -12,17 +12,33 @@ from psycopg import sql
 from pgsession import MemoryStore, PostgresStore, Store
 from pgsession.postgres.schema import migrate
 from pgsession.postgres.statements import text
+from tests.concurrency.accounts import FOREIGN_KEYS, TABLES, execute
 from tests.concurrency.witness import Witness
 
 
-@pytest.fixture(scope="session")
-def race_schema(database_url: str) -> Iterator[str]:
-    """The name of a schema with the table, which each `witness` empties."""
+@contextmanager
+def migrated(database_url: str) -> Iterator[str]:
+    """Make a schema with the table, and drop it at the end; yield its name."""
     name = f"pgsession_test_{secrets.token_hex(8)}"
     migrate(database_url, schema=name)
     yield name
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def race_schema(database_url: str) -> Iterator[str]:
+    """The name of a schema with the table, which each `witness` empties."""
+    with migrated(database_url) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def owned_schema(database_url: str) -> Iterator[str]:
+    """The name of a schema with the table, whose sessions belong to accounts."""
+    with migrated(database_url) as name:
+        execute(database_url, name, *TABLES, *FOREIGN_KEYS)
+        yield name
 
 
 @pytest.fixture

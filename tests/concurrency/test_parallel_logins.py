@@ -51,6 +51,19 @@ WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND NOT granted
 def test_limit(database_url: str, migrated_schema: str, table: Connection) -> None:
     """Of fifty logins at once in four processes, the newest `max_sessions` stay, and no other."""
     table.execute(LOG)
+
+    assert sign_in_at_once(database_url, migrated_schema, table) == [200] * 50 * ROUNDS
+
+    for user_id in map(str, range(ROUNDS)):
+        logged = table.execute("SELECT FROM logged WHERE user_id = %s", (user_id,))
+        assert logged.rowcount == 50
+        living = table.execute("SELECT session_key FROM session WHERE user_id = %s", (user_id,))
+        newest = table.execute(NEWEST, (user_id, MOST))
+        assert set(living.fetchall()) == set(newest.fetchall())
+
+
+def sign_in_at_once(database_url: str, schema: str, table: Connection) -> list[int]:
+    """Sign each of some users in fifty times in four processes; return the statuses."""
     shares = [13, 13, 12, 12]
     gates = [(signing_process.GATE, number) for number in range(ROUNDS)]
     for gate in gates:
@@ -60,7 +73,7 @@ def test_limit(database_url: str, migrated_schema: str, table: Connection) -> No
             pool.submit(
                 signing_process.run,
                 database_url,
-                migrated_schema,
+                schema,
                 rounds=ROUNDS,
                 logins=logins,
                 most=MOST,
@@ -73,15 +86,7 @@ def test_limit(database_url: str, migrated_schema: str, table: Connection) -> No
                     if worker.done():
                         worker.result()
             table.execute("SELECT pg_advisory_unlock(%s, %s)", gate)
-        statuses = [status for worker in workers for status in worker.result(timeout=60)]
-
-    assert statuses == [200] * 50 * ROUNDS
-    for user_id in map(str, range(ROUNDS)):
-        logged = table.execute("SELECT FROM logged WHERE user_id = %s", (user_id,))
-        assert logged.rowcount == 50
-        living = table.execute("SELECT session_key FROM session WHERE user_id = %s", (user_id,))
-        newest = table.execute(NEWEST, (user_id, MOST))
-        assert set(living.fetchall()) == set(newest.fetchall())
+        return [status for worker in workers for status in worker.result(timeout=60)]
 
 
 async def test_keep_beside_logins(make_store: Callable[..., PostgresStore]) -> None:

@@ -1,19 +1,16 @@
 """Ending a user's sessions against every kind of write, in either order: nothing of them lives."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgsession import Changes, PostgresStore, SessionNotFoundError
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
-from pgsession.postgres.schema import migrate
 from tests.concurrency.accounts import (
     ACCOUNTS,
     DELETE_ACCOUNT,
@@ -21,7 +18,6 @@ from tests.concurrency.accounts import (
     DELETE_SESSIONS,
     LOCK_ACCOUNT,
     OTHER,
-    TABLES,
     USER,
 )
 from tests.concurrency.witness import Witness, eventually
@@ -30,24 +26,17 @@ Ending: TypeAlias = Callable[[PostgresStore, Witness, str], Coroutine[Any, Any, 
 Writing: TypeAlias = Callable[[PostgresStore, str], Coroutine[Any, Any, object]]
 
 
-@pytest.fixture(scope="module")
-def race_schema(database_url: str) -> Iterator[str]:
+@pytest.fixture
+def race_schema(owned_schema: str) -> str:
     """The name of a schema with the table, whose sessions belong to accounts."""
-    name = f"pgsession_test_{secrets.token_hex(8)}"
-    migrate(database_url, schema=name)
-    options = f"-csearch_path={name}"
-    with psycopg.connect(database_url, autocommit=True, options=options) as connection:
-        connection.execute(TABLES)
-        yield name
-        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+    return owned_schema
 
 
 @pytest.fixture(autouse=True)
-def accounts(database_url: str, race_schema: str) -> None:
+async def accounts(witness: Witness) -> None:
     """Make the accounts of both users, unless they are there."""
-    options = f"-csearch_path={race_schema}"
-    with psycopg.connect(database_url, autocommit=True, options=options) as connection:
-        connection.execute(ACCOUNTS)
+    for statement in ACCOUNTS:
+        await witness.execute(statement)
 
 
 @pytest.fixture
@@ -131,7 +120,7 @@ async def test_held_open(
     async with asyncio.TaskGroup() as group, store.exclusive(key) as held:
         await getattr(held, writing)(key, *arguments)
         task = group.create_task(ending(store, witness, key))
-        await eventually(lambda: has_tried(witness))
+        await eventually(witness.has_met_deletion)
         assert not task.done()
 
     if (ending, writing) == (ENDINGS["logout"], "login"):
@@ -139,18 +128,6 @@ async def test_held_open(
         assert len(await store.devices(USER)) == 1
     elif (ending, writing) != (ENDINGS["the limit"], "login"):
         assert await store.devices(USER) == []
-
-
-async def has_tried(witness: Witness) -> bool:
-    """Return whether a connection waits for a lock, or has last skipped what was locked."""
-    tried = """
-        SELECT FROM pg_stat_activity
-        WHERE application_name = %s
-          AND query ~ 'DELETE'
-          AND (wait_event_type = 'Lock' OR state = 'idle' AND query ~ 'SKIP LOCKED')
-    """
-    async with await psycopg.AsyncConnection.connect(witness.conninfo) as connection:
-        return (await connection.execute(tried, (witness.name,))).rowcount > 0
 
 
 @pytest.mark.usefixtures("long_patience", "other")

@@ -36,6 +36,15 @@ WHERE application_name = %s
   AND wait_event_type = 'Lock'
 """
 
+# It waits, or has last skipped what was locked.
+DELETING = """
+SELECT
+FROM pg_stat_activity
+WHERE application_name = %s
+  AND query ~ 'DELETE'
+  AND (wait_event_type = 'Lock' OR state = 'idle' AND query ~ 'SKIP LOCKED')
+"""
+
 # Not xact_start: a connection that the pool opens meanwhile has short transactions too.
 IN_TRANSACTION = """
 SELECT pid
@@ -85,6 +94,8 @@ class Witness:
 
     #: How to count the connections with an application_name that wait for a lock.
     waits: ClassVar[LiteralString] = WAITING
+    #: How to find those that have met a locked row that they are to delete.
+    deletes: ClassVar[LiteralString] = DELETING
 
     def __init__(self, conninfo: str, connection: AsyncConnection[TupleRow], name: str) -> None:
         self.conninfo = conninfo
@@ -171,6 +182,10 @@ class Witness:
                 racers.append(group.create_task(outcome(operation)))
                 await self.waiting(place)
         return [racer.result() for racer in racers]
+
+    async def has_met_deletion(self) -> bool:
+        """Return whether a deletion waits for a locked row, or has skipped one."""
+        return (await self._connection.execute(self.deletes, (self.name,))).rowcount > 0
 
     async def _is_waiting(self, count: int) -> bool:
         found = await (await self._connection.execute(self.waits, (self.name,))).fetchone()

@@ -21,11 +21,25 @@ JOIN pg_stat_activity AS client ON client.pid = citus_pid_for_gpid(waits.waiting
 WHERE client.application_name = %s
 """
 
+DELETING = """
+SELECT
+FROM pg_stat_activity AS client
+WHERE client.application_name = %s
+  AND client.query ~ 'DELETE'
+  AND (
+      client.state = 'idle' AND client.query ~ 'SKIP LOCKED'
+      OR client.pid IN (
+          SELECT citus_pid_for_gpid(waits.waiting_gpid) FROM citus_lock_waits AS waits
+      )
+  )
+"""
+
 
 class DistributedWitness(Witness):
     """A witness who sees locks on all nodes."""
 
     waits: ClassVar[LiteralString] = WAITING
+    deletes: ClassVar[LiteralString] = DELETING
 
 
 def distribute(url: str, schema: str) -> None:

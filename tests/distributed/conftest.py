@@ -4,23 +4,31 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import pytest
 
 from pgsession import PostgresStore
 from pgsession.postgres.statements import text
-from tests.concurrency.conftest import either
+from tests.concurrency.accounts import FOREIGN_KEYS, TABLES, execute
+from tests.concurrency.conftest import either, long_patience
 from tests.concurrency.witness import TIMEOUT, Witness
 from tests.distributed.cluster import DistributedWitness, distributed_schema
 
-__all__ = ["either"]  # a fixture
+__all__ = ["either", "long_patience"]  # fixtures
 
 URL: Final = os.environ.get("SESSION_CITUS_URL", "")
+
+#: A foreign key of a distributed table can refer to such tables only.
+REFERENCE: Final[LiteralString] = """
+SELECT create_reference_table('account'), create_reference_table('numbered_account')
+"""
 
 #: Tests of other directories that say nothing about a cluster, and why.
 WITHOUT: Final = {
     "test_memory": "the memory store needs no cluster",
+    "test_limit": "Citus takes no trigger on a distributed table; test_limits.py has another",
+    "test_login_waits_for_the_account": "Citus locks rows of one copy of a reference table only",
     "test_deadlock": "Citus may roll back the other transaction, which the test does not repeat",
     "test_deadlock_at_the_end": "Citus may roll back the other transaction, as above",
     "test_failed_commit": "Citus takes no trigger on a distributed table",
@@ -69,6 +77,20 @@ def contract_schema(database_url: str) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="session")
+def race_schema(contract_schema: str) -> str:
+    """The same, which each `witness` empties."""
+    return contract_schema
+
+
+@pytest.fixture(scope="session")
+def owned_schema(database_url: str) -> Iterator[str]:
+    """The name of a schema with the table, whose sessions belong to accounts on every node."""
+    with distributed_schema(database_url) as name:
+        execute(database_url, name, *TABLES, REFERENCE, *FOREIGN_KEYS)
+        yield name
+
+
 @pytest.fixture
 def migrated_schema(database_url: str) -> Iterator[str]:
     """The name of a schema for this test that contains the table."""
@@ -77,15 +99,15 @@ def migrated_schema(database_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def witness(database_url: str, contract_schema: str) -> AsyncIterator[Witness]:
+async def witness(database_url: str, race_schema: str) -> AsyncIterator[Witness]:
     """Other connections to the table in `contract_schema`, which is empty."""
-    async with DistributedWitness.on(database_url, contract_schema) as witness:
+    async with DistributedWitness.on(database_url, race_schema) as witness:
         yield witness
 
 
 @pytest.fixture
 async def make_store(
-    database_url: str, contract_schema: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, race_schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[..., PostgresStore]]:
     """Return a function that makes stores, each with its own pool, which the witness sees.
 
@@ -98,8 +120,8 @@ async def make_store(
         def make(**settings: Any) -> PostgresStore:
             store = PostgresStore(
                 database_url,
-                schema=contract_schema,
-                application_name=f"{contract_schema}_store",
+                schema=race_schema,
+                application_name=f"{race_schema}_store",
                 **settings,
             )
             stack.push_async_callback(store.close)

@@ -3,11 +3,15 @@
 from tests.contract import (
     test_clear,
     test_dead_keys,
+    test_devices,
+    test_inactivity,
     test_lifetime,
+    test_login,
     test_merge,
     test_newest,
     test_periods,
     test_renew,
+    test_rotate,
     test_seed,
     test_values,
 )
@@ -16,11 +20,15 @@ from tests.contract import (
 __all__ = [
     "test_clear",
     "test_dead_keys",
+    "test_devices",
+    "test_inactivity",
     "test_lifetime",
+    "test_login",
     "test_merge",
     "test_newest",
     "test_periods",
     "test_renew",
+    "test_rotate",
     "test_seed",
     "test_values",
 ]

@@ -6,8 +6,10 @@ from tests.concurrency import (
     test_hammer,
     test_laws,
     test_lifetimes,
+    test_parallel_logins,
     test_races,
     test_requests,
+    test_revocation,
     test_saving,
     test_state_machine,
 )
@@ -19,8 +21,10 @@ __all__ = [
     "test_hammer",
     "test_laws",
     "test_lifetimes",
+    "test_parallel_logins",
     "test_races",
     "test_requests",
+    "test_revocation",
     "test_saving",
     "test_state_machine",
 ]
