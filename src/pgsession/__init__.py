@@ -30,6 +30,7 @@ from pgsession.errors import (
     StoreClosedError,
     StoreRejectedError,
     StoreUnavailableError,
+    UnknownUserError,
     UnsupportedTypeError,
     ValueTooLargeError,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "StoreRejectedError",
     "StoreUnavailableError",
     "Swept",
+    "UnknownUserError",
     "UnsupportedTypeError",
     "UserStore",
     "ValueTooLargeError",

@@ -9,6 +9,7 @@
     │   ├── UnsupportedTypeError   TypeError        JSON has no such type
     │   └── ValueTooLargeError     ValueError       a value has more bytes than the limit
     ├── SessionNotFoundError       LookupError      the key is unknown, cleared or expired
+    ├── UnknownUserError           LookupError      a login of a user who is not in the users' table
     ├── SessionEndedError          RuntimeError     the session ended within a `lasting` block
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
     ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key
@@ -57,6 +58,21 @@ class SessionNotFoundError(SessionError, LookupError):
         self,
         message: str = "The session is unknown, cleared, renewed or expired; nothing was written. "
         "Generate a new one.",
+    ) -> None:
+        super().__init__(message)
+
+
+class UnknownUserError(SessionError, LookupError):
+    """A foreign key of the session table, or a column computed from `user_id`, refuses a login.
+
+    Nobody is signed in, and the row is as it was.
+    """
+
+    def __init__(
+        self,
+        message: str = "A login was refused: the table of users has no such user, as the foreign "
+        "key of the session table says, or user_id is not of the type of its computed column. "
+        "Commit a new user before the response that signs them in.",
     ) -> None:
         super().__init__(message)
 

@@ -15,7 +15,7 @@ from pgsession.core.keys import digest
 from pgsession.core.login import Client, printable
 from pgsession.core.store import Changes, Store, Written
 from pgsession.core.users import NewDevice, as_user_store, keeps_users
-from pgsession.errors import SessionNotFoundError
+from pgsession.errors import SessionNotFoundError, UnknownUserError
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -43,7 +43,11 @@ class SigningRow(SessionRow):
         match decision[0]:
             case Change.LOGIN:
                 await self._clear_twins(store)
-                await self._login(store, decision, period)
+                try:
+                    await self._login(store, decision, period)
+                except UnknownUserError:
+                    self.session.note_refused(decision[2][-1])
+                    raise
             case Change.CONFIRM:
                 await self._clear_twins(store)
                 await self._confirm(store, decision, period)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from pgsession.core.login import (
+    NO_SIGNING,
     Login,
     SignedIn,
     Signing,
@@ -205,6 +206,11 @@ class SigningState(SessionState):
             self.note_signed_in(None)
         elif done.is_confirmed and before is not None:
             self.note_signed_in(replace(before, since=now, age=0))
+
+    def note_refused(self, refused: Signing) -> None:
+        """Forget a login that was refused, unless the handler has asked for something since."""
+        if self._signing is refused:
+            self._signing = NO_SIGNING
 
     @property
     def login_number(self) -> int:

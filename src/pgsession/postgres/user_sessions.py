@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -20,8 +21,9 @@ from pgsession.core.period import Period
 from pgsession.core.store import Changes, Written
 from pgsession.core.users import Device, HasHandle, checked_most, handle_to_keep
 from pgsession.core.value import printed_bound
-from pgsession.errors import SessionError
+from pgsession.errors import SessionError, UnknownUserError
 from pgsession.postgres.batching import Calls
+from pgsession.postgres.connections.failures import RefusedValueError
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.statements.signing import Logout
@@ -72,25 +74,27 @@ class UserSessions(Limits):
     ) -> str:
         """Bind the session to a user, under a new key, and return that; see `UserStore.login`."""
         key, seconds = hidden(key), self._period(period)
-        if key is None:
-            new = new_key()
-            text = changes.encode(limit=self.value_limit)
-            await self._calls().insert_login(
-                Draft(
-                    digest(new),
-                    msgspec.Raw(text),
-                    seconds.total_seconds(),
-                    granted,
-                    printed_bound(text),
-                    login,
-                )
-            )
-            return new
-        heir = renewed_key(key)
-        _, verifier = key_digest(heir)
-        edit = self._merging(key, changes, seconds, granted=granted, heir=verifier)
-        await self._apply(msgspec.structs.replace(edit, login=login))
+        try:
+            if key is None:
+                return await self._login_anew(login, changes, seconds, granted=granted)
+            heir = renewed_key(key)
+            _, verifier = key_digest(heir)
+            edit = self._merging(key, changes, seconds, granted=granted, heir=verifier)
+            await self._apply(msgspec.structs.replace(edit, login=login))
+        except RefusedValueError as error:
+            raise UnknownUserError from error
         return heir
+
+    async def _login_anew(
+        self, login: Login, changes: Changes, period: timedelta, *, granted: bool
+    ) -> str:
+        """Make a session of a user; return its key."""
+        key, text = new_key(), changes.encode(limit=self.value_limit)
+        bound = printed_bound(text)
+        await self._calls().insert_login(
+            Draft(digest(key), msgspec.Raw(text), period.total_seconds(), granted, bound, login)
+        )
+        return key
 
     async def confirm(
         self,

@@ -83,6 +83,10 @@ class NodeLostError(StoreUnavailableError):
     """A node behind the server cannot be reached. Sessions on other nodes can."""
 
 
+class RefusedValueError(SessionError):
+    """A foreign key, or the type of a column that PostgreSQL computes, refuses a row."""
+
+
 #: By SQLSTATE: our error, and its text, where the server cannot answer now.
 _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
     "25006": (
@@ -103,6 +107,9 @@ _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
 }
 
 _NO_PRIVILEGE: Final = "42501"
+
+#: SQLSTATEs of a foreign key, and of text that a computed column cannot turn into its type.
+_VALUE: Final = frozenset({"23503", "22P02", "22003", "22007", "22008"})
 
 #: SQLSTATEs that mean that the table is not as it should be.
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001", "23514"})
@@ -220,4 +227,5 @@ def _wrong(state: str, error: psycopg.Error) -> SessionError:
         return SchemaError(
             f"The session table is not as it should be {told}; run `pgsession migrate`."
         )
-    return SessionError(f"The database refused a statement {told}.")
+    kind = RefusedValueError if state in _VALUE else SessionError
+    return kind(f"The database refused a statement {told}.")
