@@ -6,7 +6,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .accounts import account_of, accounts_of, session_of
+from .accounts import NotSignedInError, account_of, accounts_of, session_of
 from .forms import accept_form
 from .pages import redirect, show
 from .passwords import LONGEST, SHORTEST, is_password
@@ -33,11 +33,9 @@ class ChangePassword(HTTPEndpoint):
         elif not is_acceptable(new):
             error, status = f"Choose a password of {SHORTEST} or more characters.", 422
         else:
-            account = await accounts.change_password(account, new, keep=session)
-            # This device has proved the user's identity: it goes on with the new stamp.
-            session.login(
-                account.id, period=session.granted, stamp=account.stamp, label=session.label
-            )
+            if not await accounts.change_password(account, new, session):
+                raise NotSignedInError
+            session.confirm()  # this device has given the password: it goes on, with a new key
             session["notice"] = "The password is changed. All other devices are signed out."
             return redirect("/")
         return show(request, "password.html", account=account, status=status, error=error)

@@ -3,13 +3,13 @@
 import secrets
 from dataclasses import dataclass
 
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, Rollback, sql
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 from starlette.requests import HTTPConnection
 
-from pgsession import PostgresStore, Session
+from pgsession import PostgresStore, Session, SessionNotFoundError
 
 from .passwords import hash_password, is_password
 
@@ -33,6 +33,11 @@ ALTER TABLE {table} ADD CONSTRAINT session_account_fkey
 IS_REFERRED = """
 SELECT FROM pg_constraint
 WHERE conname = 'session_account_fkey' AND conrelid = %s::regclass
+"""
+
+SET_STAMP = """
+UPDATE {table} SET login_stamp = %s
+WHERE session_key = %s AND user_id = %s AND login_stamp = %s
 """
 
 
@@ -63,18 +68,22 @@ class Account:
 class Accounts:
     """The table of accounts, and the sessions that belong to them."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConnection], store: PostgresStore) -> None:
+    def __init__(
+        self, pool: AsyncConnectionPool[AsyncConnection], store: PostgresStore, sessions: str
+    ) -> None:
         self._pool = pool
         self.store = store
+        self._sessions = sessions
+        self._set_stamp = sql.SQL(SET_STAMP).format(table=sql.Identifier(sessions))
 
-    async def prepare(self, sessions: str) -> None:
+    async def prepare(self) -> None:
         """Create the table if it is missing, and the foreign key of the table of sessions."""
         async with self._pool.connection() as connection, connection.transaction():
             # Several processes may start at the same time.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('account'))")
             await connection.execute(CREATE)
-            if not (await connection.execute(IS_REFERRED, [sessions])).rowcount:
-                table = sql.Identifier(sessions)
+            if not (await connection.execute(IS_REFERRED, [self._sessions])).rowcount:
+                table = sql.Identifier(self._sessions)
                 await connection.execute(sql.SQL(REFER).format(table=table))
 
     async def register(self, name: str, password: str) -> Account | None:
@@ -100,26 +109,46 @@ class Accounts:
         """Return the account that is signed in, or None.
 
         A sign-in that checked the old password may commit just after a change of the
-        password has ended all sessions. The stamp of such a session is the old one.
+        password has ended all sessions. The stamp of such a session is the old one: it ends
+        here, and leaves the list of devices.
         """
         if session.user_id is None:
             return None
         account = await self._fetch("SELECT * FROM account WHERE id = %s", session.user_id)
-        return account if account is not None and account.stamp == session.stamp else None
+        if account is not None and account.stamp == session.stamp:
+            return account
+        try:
+            await session.reload()  # a change of the password may have set the stamp meanwhile
+        except SessionNotFoundError:
+            return None
+        if account is not None and account.stamp == session.stamp:
+            return account
+        session.logout()
+        return None
 
-    async def change_password(self, account: Account, password: str, *, keep: Session) -> Account:
-        """Change a password and end all sessions of the account but one: both, or neither."""
+    async def change_password(self, account: Account, password: str, session: Session) -> bool:
+        """Change a password and end all sessions of the account but one: both, or neither.
+
+        Return False, and change nothing, if the password was changed by another device
+        meanwhile, or if this session was ended. The session takes the new stamp in the same
+        transaction: a login could bring it back that is ended just after.
+        """
         hashed = await hash_password(password)
-        async with self._pool.connection() as connection, connection.transaction():
-            cursor = connection.cursor(row_factory=class_row(Account))
-            await cursor.execute(
+        async with self._pool.connection() as connection, connection.transaction() as transaction:
+            changed = await connection.execute(
                 "UPDATE account SET password = %s, password_number = password_number + 1"
-                " WHERE id = %s RETURNING *",
-                (hashed, account.id),
+                " WHERE id = %s AND password_number = %s",
+                (hashed, account.id, account.password_number),
             )
-            changed = await cursor.fetchone()
-            await self.store.revoke_all(account.id, keep=keep, connection=connection)
-        return changed or account
+            kept = await connection.execute(
+                self._set_stamp,
+                (str(account.password_number + 1), session.handle, account.id, account.stamp),
+            )
+            done = changed.rowcount == kept.rowcount == 1
+            if not done:
+                raise Rollback(transaction)
+            await self.store.revoke_all(account.id, keep=session, connection=connection)
+        return done
 
     async def delete(self, account: Account) -> None:
         """Delete an account. The foreign key ends its sessions."""

@@ -60,8 +60,8 @@ def make_app(settings: SessionSettings) -> Starlette:
             open=False,
         )
         async with pool:
-            app.state.accounts = Accounts(pool, store)
-            await app.state.accounts.prepare(settings.table)
+            app.state.accounts = Accounts(pool, store, settings.table)
+            await app.state.accounts.prepare()
             yield
 
     return Starlette(

@@ -1,10 +1,13 @@
 """Changing the password, and deleting the account after a step-up."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from examples.devices import accounts
+from examples.devices.passwords import hash_password
 from tests.devices.conftest import Database
 from tests.devices.visiting import PASSWORD, is_signed_in, post, register, said, sign_in
 
@@ -73,3 +76,72 @@ def test_delete_account(visitor: TestClient, other: TestClient, database: Databa
     users = database.execute("SELECT FROM session WHERE user_id IS NOT NULL").rowcount
     assert users == 0
     assert sign_in(visitor).status_code == 401
+
+
+#: What may happen while a new password is hashed.
+MEANWHILE = {
+    "changed": "UPDATE account SET password_number = password_number + 1",
+    "signed-out": "DELETE FROM session WHERE user_id IS NOT NULL AND login_label = 'this one'",
+    "deleted": "DELETE FROM account",
+}
+
+
+@pytest.mark.parametrize("statement", MEANWHILE.values(), ids=MEANWHILE)
+def test_late_change(
+    visitor: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """A device that was signed out, or was not the first to change the password, changes nothing.
+
+    It is not signed in again either.
+    """
+    post(visitor, "/register", "/register", name="ann", password=PASSWORD, label="this one")
+    before = database.execute("SELECT password FROM account").fetchall()
+
+    async def hash_late(password: str) -> str:
+        database.execute(statement)
+        return await hash_password(password)
+
+    monkeypatch.setattr(accounts, "hash_password", hash_late)
+    page = post(visitor, "/password", "/password", password=PASSWORD, new="longer horse")
+
+    assert page.url.path == "/sign-in"
+    assert not is_signed_in(visitor)
+    after = database.execute("SELECT password FROM account").fetchall()
+    assert after == (before if statement != MEANWHILE["deleted"] else [])
+    assert database.execute("SELECT FROM session WHERE user_id IS NOT NULL").rowcount == 0
+
+
+def test_ended_after_change(
+    visitor: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that is signed out between its change and the response stays signed out."""
+    register(visitor)
+    change = accounts.Accounts.change_password
+
+    async def change_and_end(*arguments: Any) -> bool:
+        is_changed = await change(*arguments)
+        database.execute("DELETE FROM session WHERE user_id IS NOT NULL")
+        return is_changed
+
+    monkeypatch.setattr(accounts.Accounts, "change_password", change_and_end)
+    post(visitor, "/password", "/password", password=PASSWORD, new="longer horse")
+
+    assert not is_signed_in(visitor)
+
+
+def test_page_during_change(
+    visitor: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that read the session before a change of the password keeps it signed in."""
+    register(visitor)
+    fetch = accounts.Accounts._fetch  # noqa: SLF001 - a request between two statements
+
+    async def fetch_late(*arguments: Any) -> accounts.Account | None:
+        database.execute("UPDATE account SET password_number = 2")
+        database.execute("UPDATE session SET login_stamp = '2' WHERE user_id IS NOT NULL")
+        return await fetch(*arguments)
+
+    monkeypatch.setattr(accounts.Accounts, "_fetch", fetch_late)
+
+    assert is_signed_in(visitor)
+    assert visitor.get("/").url.path == "/"
