@@ -6,7 +6,9 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .accounts import Account, accounts_of, session_of
+from pgsession import SessionError, StoreUnavailableError
+
+from .accounts import Account, NotSignedInError, accounts_of, session_of
 from .forms import Form, accept_form
 from .pages import redirect, show
 from .passwords import LONGEST, SHORTEST
@@ -29,7 +31,7 @@ class Register(HTTPEndpoint):
         elif not is_acceptable(password):
             error = f"Choose a password of {SHORTEST} or more characters."
         elif account := await accounts_of(request).register(name, password):
-            return begin(request, account, form)
+            return await begin(request, account, form)
         else:
             error = "This name is taken. Choose another one."
         return show(request, "register.html", status=422, error=error, name=name)
@@ -50,10 +52,10 @@ class SignIn(HTTPEndpoint):
         if account is None:
             error = "The name or the password is wrong."
             return show(request, "sign-in.html", status=401, error=error, name=name)
-        return begin(request, account, form)
+        return await begin(request, account, form)
 
 
-def begin(request: Request, account: Account, form: Form) -> Response:
+async def begin(request: Request, account: Account, form: Form) -> Response:
     """Sign a user in. The session gets a new key, so an attacker cannot have planted it."""
     session, label = session_of(request), form.get("label", "").strip()[:LONGEST_NAME]
     session.login(
@@ -63,6 +65,13 @@ def begin(request: Request, account: Account, form: Form) -> Response:
         label=label if label and label.isprintable() else None,
     )
     session.pop("token", None)  # the attacker may know that of the old key too
+    try:
+        await session.save()
+    except StoreUnavailableError:
+        raise
+    except SessionError as error:  # the foreign key: the account was deleted meanwhile
+        session.logout()
+        raise NotSignedInError from error
     return redirect("/")
 
 

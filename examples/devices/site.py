@@ -56,6 +56,7 @@ def make_app(settings: SessionSettings) -> Starlette:
             str(settings.database_url),
             kwargs={"autocommit": True},
             configure=find_tables,
+            check=AsyncConnectionPool.check_connection,  # the database may have restarted
             min_size=1,
             open=False,
         )

@@ -1,8 +1,13 @@
 """Registering, signing in and signing out."""
 
+from dataclasses import replace
+
 import pytest
+from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
+from examples.devices import accounts
+from examples.devices.passwords import is_password
 from examples.devices.site import make_app
 from pgsession import SessionSettings
 from tests.devices.conftest import Database
@@ -90,6 +95,54 @@ def test_late_sign_in(visitor: TestClient, database: Database) -> None:
     database.execute("UPDATE account SET password_number = password_number + 1")
 
     assert visitor.get("/").url.path == "/sign-in"
+    # It is no device in the list of the user who changed the password.
+    assert database.execute("SELECT FROM session WHERE user_id IS NOT NULL").rowcount == 0
+
+
+def test_late_socket(visitor: TestClient, database: Database) -> None:
+    """The badge ends such a session too."""
+    register(visitor)
+    database.execute("UPDATE account SET password_number = password_number + 1")
+    with visitor.websocket_connect("wss://testserver/badge") as badge:
+        assert badge.receive()["code"] == 4401
+
+    assert not is_signed_in(visitor)
+    assert database.execute("SELECT FROM session WHERE user_id IS NOT NULL").rowcount == 0
+
+
+def test_deleted_meanwhile(
+    visitor: TestClient, other: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sign-in whose account is deleted while the password is checked shows the form again."""
+    register(other)
+
+    async def check_late(password: str, stored: str) -> bool:
+        database.execute("DELETE FROM account")
+        return await is_password(password, stored)
+
+    monkeypatch.setattr(accounts, "is_password", check_late)
+    page = sign_in(visitor)
+
+    assert (page.status_code, page.url.path) == (200, "/sign-in")
+    assert not is_signed_in(visitor)
+
+
+def test_database_restarted(
+    settings: SessionSettings, database: Database, migrated_schema: str
+) -> None:
+    """The first page after all connections were closed is served."""
+    url = make_conninfo(str(settings.database_url), application_name=migrated_schema)
+    app = make_app(replace(settings, database_url=url))
+    with TestClient(app, base_url="https://testserver") as visitor:
+        register(visitor)
+        closed = database.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = %s",
+            [migrated_schema],
+        )
+        assert closed.rowcount > 0
+
+        assert visitor.get("/").status_code == 200
 
 
 def test_starts_again(settings: SessionSettings, visitor: TestClient) -> None:
