@@ -26,10 +26,16 @@ async def accept_form(request: Request) -> Form:
     cookie; and a host beside ours, such as blog.example.com beside app.example.com, counts as
     the same site. Neither knows the token in the session, so a form must contain it.
     """
-    form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
+    fields = (await request.form()).items()
+    form = {name: text for name, text in fields if isinstance(text, str) and is_text(text)}
     token = session_of(request).get("token", "")
     if not token or not secrets.compare_digest(form.get("token", "").encode(), token.encode()):
         raise HTTPException(
             403, "This form is out of date. Go back, reload the page and try again."
         )
     return form
+
+
+def is_text(text: str) -> bool:
+    """Return whether a text can be stored. A form in an odd encoding may have half a character."""
+    return not any("\ud800" <= each <= "\udfff" for each in text)

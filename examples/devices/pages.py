@@ -67,7 +67,9 @@ def show(
 def show_error(request: Request, error: Exception) -> Response:
     """Return the page for an error. It does not use the session."""
     assert isinstance(error, HTTPException)
-    return _render(request, "error.html", {"error": error}, error.status_code)
+    page = _render(request, "error.html", {"error": error}, error.status_code)
+    page.headers.update(error.headers or {})  # a 405 says which methods are allowed
+    return page
 
 
 def show_sign_in(_: Request, error: Exception) -> Response:

@@ -69,3 +69,35 @@ def test_unknown_page(visitor: TestClient) -> None:
 
     assert (page.status_code, dict(page.cookies)) == (404, {})
     assert "Error 404" in page.text
+    assert "allow" not in page.headers
+
+
+def test_wrong_method(visitor: TestClient) -> None:
+    """A 405 says which methods there are."""
+    answer = visitor.get("/devices/end")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert "no-store" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    ("path", "odd", "status"),
+    [("/sign-in", "token", 403), ("/sign-in", "password", 401), ("/register", "password", 422)],
+)
+def test_half_a_character(visitor: TestClient, path: str, odd: str, status: int) -> None:
+    """A field with half a character, which UTF-7 can express, counts as missing."""
+    token = token_at(visitor, path).replace("-", "+AC0-")
+    fields = {"token": token, "name": "ann", "password": "longer"} | {odd: "+2AA-long horse"}
+    part = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    body = "".join(part.format(*field) for field in fields.items()) + "--x--\r\n"
+    kind = "multipart/form-data; boundary=x; charset=utf-7"
+
+    assert visitor.post(path, content=body, headers={"Content-Type": kind}).status_code == status
+
+
+def test_odd_frames(visitor: TestClient) -> None:
+    """The badge takes any frame, and says nothing to it."""
+    register(visitor)
+    with visitor.websocket_connect("wss://testserver/badge") as badge:
+        badge.send_bytes(b"\0")
+        badge.send_text("hello")
