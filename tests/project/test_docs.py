@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import PIPE, STDOUT, run
@@ -136,6 +137,60 @@ def test_users(names: Names, accounts: psycopg.Connection, monkeypatch: pytest.M
         accounts.execute("UPDATE account SET stamp = stamp + 1")
         assert ask("laptop", "GET", "/devices") == 401
         assert accounts.execute("SELECT FROM session").rowcount == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE account SET stamp = stamp + 1 WHERE id = 'ann'", "DELETE FROM session"],
+    ids=["changed", "signed-out"],
+)
+def test_late_change(
+    names: Names, accounts: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """A device that another one has signed out meanwhile does not change the password."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", accounts.info.dsn)
+    program = names(USERS)
+    is_fresh = Session.is_fresh
+
+    def is_fresh_late(session: Session, within: timedelta) -> bool:
+        accounts.execute(statement)
+        return is_fresh(session, within)
+
+    with client(program) as visitor:
+        visitor.post("/sign-in", json={"user": "ann", "password": "old"})
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "is_fresh", is_fresh_late)
+            assert visitor.post("/password", json={"password": "mine"}).status_code == 403
+
+        assert visitor.get("/devices").status_code == 401
+    found = accounts.execute("SELECT password FROM account WHERE id = 'ann'").fetchone()
+    assert found == ("old",)
+    assert accounts.execute("SELECT FROM session").rowcount == 0
+
+
+def test_page_during_change(
+    names: Names, accounts: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that read the session before a change of the password does not end it."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", accounts.info.dsn)
+    program = names(USERS)
+    user_of = program["user_of"]
+    is_late = False
+
+    async def user_of_late(session: Session) -> str:
+        nonlocal is_late
+        is_late = True
+        accounts.execute("UPDATE account SET stamp = 2 WHERE id = 'ann'")
+        accounts.execute("UPDATE session SET login_stamp = '2'")
+        user: str = await user_of(session)
+        return user
+
+    with client(program) as visitor:
+        visitor.post("/sign-in", json={"user": "ann", "password": "old"})
+        monkeypatch.setitem(user_of.__globals__, "user_of", user_of_late)
+
+        assert len(visitor.get("/devices").json()) == 1
+    assert is_late
 
 
 def test_fastapi(names: Names) -> None:
