@@ -101,6 +101,32 @@ def test_badge_of_another_user(browser: Browser, other: Browser, devices: str) -
     assert eventually(lambda: browser.text(".card strong") == "bob")
 
 
+@pytest.mark.parametrize(
+    "event", ["", "document.dispatchEvent(new Event('visibilitychange'))"], ids=["later", "visible"]
+)
+def test_badge_before_cookie(browser: Browser, devices: str, event: str) -> None:
+    """A tab that asks before the browser has its new cookie asks again, and is shown again."""
+    register(browser, devices, "ann")
+    assert is_watched(browser)
+    browser.run(WITHOUT_COOKIE)
+    browser.run(SIGN_IN, "ann", PASSWORD)
+    assert is_told(browser)
+    browser.run(f"window.late = false; {event}")
+
+    assert eventually(lambda: browser.text("h1") == "Your devices")
+    assert is_watched(browser)
+
+
+#: Answers as the server does to a request with the old cookie, until `late` is false.
+WITHOUT_COOKIE = """
+  window.late = true
+  const ask = window.fetch
+  window.fetch = (path, ...options) =>
+    path === "/session" && window.late
+      ? Promise.resolve(new Response('{"user": null}'))
+      : ask(path, ...options)
+"""
+
 #: Signs in from the page without leaving it, as another tab would, and counts the new sockets.
 SIGN_IN = """
   window.sockets = 1

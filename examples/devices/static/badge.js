@@ -2,9 +2,11 @@
 
 const ENDED = 4401 // the close code of the server for a session that has ended
 const LONGEST = 30_000
+const SECOND_LOOK = 5_000
 
 const badge = document.getElementById("badge")
 let wait = 1_000
+let ended = false
 let socket
 
 function say(text, state) {
@@ -21,7 +23,7 @@ function connect() {
   socket.onclose = event => event.code === ENDED ? ask() : again(connect)
 }
 
-// The socket also ends when somebody signs in again in this browser. So ask once who is signed in.
+// The socket also ends when somebody signs in again in this browser. So ask who is signed in.
 async function ask() {
   let user
   try {
@@ -29,11 +31,11 @@ async function ask() {
     if (!response.ok) throw new Error(response.statusText)
     user = (await response.json()).user
   } catch {
-    again(ask) // the server is away: nobody knows whether the session has ended
+    if (!ended) again(ask) // the server is away: nobody knows whether the session has ended
     return
   }
   if (user === null) end()
-  else if (user !== badge.dataset.user) location.reload() // the page is that of another user
+  else if (ended || user !== badge.dataset.user) location.reload() // this page is out of date
   else connect()
 }
 
@@ -43,7 +45,12 @@ function again(step) {
   wait = Math.min(2 * wait, LONGEST)
 }
 
+// The browser may get its new cookie only after this: the answer to a sign-in in another tab is late.
+// So ask once more some seconds later, and whenever the user looks at this page again.
 function end() {
+  if (ended) return
+  ended = true
+  setTimeout(ask, SECOND_LOOK)
   say("You were signed out", "ended")
   for (const element of document.querySelectorAll("nav, header form")) element.remove()
   const main = document.getElementById("main")
@@ -55,6 +62,9 @@ function end() {
 // A browser may keep a page that is left, with its socket closed, and show it again.
 addEventListener("pageshow", event => {
   if (event.persisted) ask()
+})
+document.addEventListener("visibilitychange", () => {
+  if (ended && document.visibilityState === "visible") ask()
 })
 addEventListener("pagehide", () => {
   socket.onclose = null
