@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from pgsession import SessionError, StoreUnavailableError
 
-from .accounts import Account, NotSignedInError, accounts_of, session_of
+from .accounts import Account, NotSignedInError, account_of, accounts_of, session_of
 from .forms import Form, accept_form
 from .pages import redirect, show
 from .passwords import LONGEST, SHORTEST
@@ -72,6 +72,7 @@ async def begin(request: Request, account: Account, form: Form) -> Response:
     except SessionError as error:  # the foreign key: the account was deleted meanwhile
         session.logout()
         raise NotSignedInError from error
+    await account_of(request)  # the password may have been changed meanwhile
     return redirect("/")
 
 

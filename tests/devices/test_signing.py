@@ -110,20 +110,31 @@ def test_late_socket(visitor: TestClient, database: Database) -> None:
     assert database.execute("SELECT FROM session WHERE user_id IS NOT NULL").rowcount == 0
 
 
-def test_deleted_meanwhile(
-    visitor: TestClient, other: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "statement",
+    ["DELETE FROM account", "UPDATE account SET password_number = password_number + 1"],
+    ids=["deleted", "changed"],
+)
+def test_overtaken(
+    visitor: TestClient,
+    other: TestClient,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
 ) -> None:
-    """A sign-in whose account is deleted while the password is checked shows the form again."""
+    """A sign-in shows the form again if the account is changed while the password is checked."""
     register(other)
+    post(other, "/", "/sign-out")
 
     async def check_late(password: str, stored: str) -> bool:
-        database.execute("DELETE FROM account")
+        database.execute(statement)
         return await is_password(password, stored)
 
     monkeypatch.setattr(accounts, "is_password", check_late)
     page = sign_in(visitor)
 
     assert (page.status_code, page.url.path) == (200, "/sign-in")
+    assert database.execute("SELECT FROM session WHERE user_id IS NOT NULL").rowcount == 0
     assert not is_signed_in(visitor)
 
 
