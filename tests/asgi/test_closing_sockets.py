@@ -75,8 +75,8 @@ async def opened(receive: Receive, send: Send) -> None:
 
 
 async def test_receiving(client: Client, key: str, cookie_of: CookieOf) -> None:
-    """An application that waits for the client receives a disconnect with code 4401, and again if
-    it asks again; the client gets the code.
+    """An application that waits for the client receives a disconnect with code 4401, and the client
+    gets the code.
     """
     client.cookie = cookie_of(key)
 
@@ -84,11 +84,31 @@ async def test_receiving(client: Client, key: str, cookie_of: CookieOf) -> None:
         await opened(receive, send)
         await client.store.clear(key)
         assert await receive() == DISCONNECT
-        assert await receive() == DISCONNECT
 
     await client.connect(app)
 
     assert client.sent[1:] == [ENDED]
+
+
+async def test_receiving_again(client: Client, key: str, cookie_of: CookieOf) -> None:
+    """An application that asks again after the disconnect waits for the server's own, so that it
+    does not keep the event loop; what the client has sent before is dropped.
+    """
+    client.cookie = cookie_of(key)
+    left: Message = {"type": "websocket.disconnect", "code": 1005}
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await opened(receive, send)
+        await client.store.clear(key)
+        assert await receive() == DISCONNECT
+        again = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        assert not again.done()
+        client.coming.put_nowait({"type": "websocket.receive", "text": "hello"})
+        client.coming.put_nowait(left)
+        assert await again == left
+
+    await client.connect(app)
 
 
 async def test_sending(client: Client, key: str, cookie_of: CookieOf) -> None:

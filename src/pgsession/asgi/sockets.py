@@ -34,8 +34,9 @@ class WatchedSocket:
     """A WebSocket that is closed once its session has ended.
 
     It is watched from its accept on, until it is closed or the client leaves.
-    The application receives a disconnect with the same code then. What it sends
-    afterwards is an `OSError`, except a close, which has no effect.
+    The application receives a disconnect with the same code then, once: what it
+    receives afterwards is the server's own disconnect. What it sends afterwards
+    is an `OSError`, except a close, which has no effect.
     """
 
     def __init__(self, exchange: Exchange, receive: Receive) -> None:
@@ -43,6 +44,8 @@ class WatchedSocket:
         self._receive = receive
         self._ended: asyncio.Future[None] | None = None
         self._has_ended = False
+        #: The application has received the disconnect.
+        self._is_told = False
         #: The calls of `receive` under way; usually one at most.
         self._receiving: set[Interruption] = set()
         #: Sends the close.
@@ -61,6 +64,8 @@ class WatchedSocket:
 
     async def receive(self) -> Message:
         """Receive a message of the server, or the disconnect once the session has ended."""
+        if self._is_told:
+            return await self._receive_disconnect()
         with Interruption() as interruption:
             self._receiving.add(interruption)
             try:
@@ -71,7 +76,15 @@ class WatchedSocket:
                     return message
             finally:
                 self._receiving.discard(interruption)
+        self._is_told = True
         return {"type": "websocket.disconnect", "code": SESSION_ENDED, "reason": _REASON}
+
+    async def _receive_disconnect(self) -> Message:
+        """Wait for the server's own disconnect, and drop what the client has sent before."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return message
 
     async def send(self, message: Message) -> None:
         """Send a message, unless the session has ended."""
