@@ -385,15 +385,40 @@ async def test_error_of_block(visitor: Visitor) -> None:
 
 
 async def test_block_done_first(visitor: Visitor) -> None:
-    """A block that is done in the moment in which the session ends is not cancelled afterwards."""
+    """A block that is done in the moment in which the session ends raises `SessionEndedError`, and
+    its task is not cancelled afterwards.
+    """
+
+    async def sign_out(session: Session) -> None:
+        async with session.lasting():
+            session.logout()
+            await session.save()
 
     async def wait(session: Session) -> None:
+        with pytest.raises(SessionEndedError):
+            await sign_out(session)
+        await asyncio.sleep(EVERY)
+
+    await visitor.visit(late=wait)
+
+
+async def test_block_without_suspension(visitor: Visitor) -> None:
+    """A stream whose blocks never suspend ends all the same: none begins after the end."""
+    entered = 0
+
+    async def block(session: Session) -> None:
+        nonlocal entered
+        async with session.lasting():
+            entered += 1
+
+    async def wait(session: Session) -> None:
+        await block(session)
         beside = asyncio.ensure_future(session.ended())
         await visitor.store.clear(visitor.key)
         await beside
-        async with session.lasting():
-            pass
-        await asyncio.sleep(EVERY)
+        with pytest.raises(SessionEndedError):
+            await block(session)
+        assert entered == 1
 
     await visitor.visit(late=wait)
 

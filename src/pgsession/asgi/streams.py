@@ -68,14 +68,19 @@ class Streams(Operations):
         self.check_users()
         with Interruption() as interruption:
             future = self.wait_for_end()
+            if future.done():
+                self.stop_waiting(future)
+                raise SessionEndedError
             future.add_done_callback(
                 lambda future: None if future.cancelled() else interruption.interrupt()
             )
             try:
                 yield
             finally:
+                has_ended = future.done() and not future.cancelled()
                 self.stop_waiting(future)
-        if interruption.has_ended_block:
+        # Also for a block that has not suspended since: no cancellation reaches that.
+        if has_ended:
             raise SessionEndedError
 
     def wait_for_end(self) -> asyncio.Future[None]:
