@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pgsession import Session
+from pgsession import MemoryStore, Session, SessionNotFoundError
+from pgsession.asgi.binding import Binding
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.core.store import Changes
 from pgsession.core.users import UserStore
 from tests.pages import DELETED, key_of, max_age, value_of
+from tests.waiting import policy_of
 
 Visit = Callable[..., AsyncClient]
 
@@ -287,3 +289,27 @@ async def test_late(visit: Visit, users: UserStore, caplog: pytest.LogCaptureFix
     assert await users.get(key) is None
     assert await users.devices("ann") == []
     assert "its content is lost" in caplog.text
+
+
+async def test_renewed_since_it_began() -> None:
+    """A logout ends a session that its own request has begun, though another one has renewed it."""
+
+    class Noting(MemoryStore):
+        key = ""
+
+        async def login(self, *arguments: Any, **keywords: Any) -> str:
+            self.key = await super().login(*arguments, **keywords)
+            return self.key
+
+    store = Noting()
+    binding = Binding(policy_of(store, 1), {"type": "websocket", "headers": []})
+    binding.session.login("ann")
+    await binding.save()
+    await store.confirm(store.key)
+    binding.session["late"] = 1
+    with pytest.raises(SessionNotFoundError):
+        await binding.save()
+    binding.session.logout()
+    await binding.save()
+
+    assert await store.devices("ann") == []

@@ -44,6 +44,8 @@ class SessionRow(RowCookie):
     _twins: Sequence[str] = ()
     #: The session was found when it was loaded, and another request has ended it since.
     _lost: bool = False
+    #: The key that the session had until then. The row may live on under another one.
+    _lost_key: str | None = None
     #: What the handler stored is not kept, as the request is of another site.
     _is_dropped: bool = False
     #: The row keeps its number until the cookie of this response has arrived: this request has just
@@ -196,11 +198,13 @@ class SessionRow(RowCookie):
 
     def _end(self) -> None:
         """Record that this request has ended the session."""
-        self._key = None
+        self._key = self._lost_key = None
         self._note_new_key("A session was ended.")
 
     def _lose(self) -> None:
         """Record that another request has ended the session. Its cookie is not ours to delete."""
+        if self._key is not None:
+            self._lost_key = self._key
         self._key = None
         self._lost = True
         self._cookie_due = False

@@ -123,10 +123,8 @@ class SigningRow(SessionRow):
 
     async def _end_loaded(self, store: Store) -> bool:
         """End the row that was loaded; return False if it is of another login by now."""
-        key = self._key
-        if key is None:
-            assert self._found is not None  # noqa: S101 - the session was found, and is lost
-            key = self._found.key
+        key = self._lost_key if self._key is None else self._key
+        assert key is not None  # noqa: S101 - the decision says so
         if digest(key) in self.ended_within:
             # Its row may be locked until the application commits. It may also roll back.
             self._logouts_due = (*self._logouts_due, (key, self.session.login_number))
