@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -195,6 +196,30 @@ async def test_client_left(client: Client, key: str, cookie_of: CookieOf) -> Non
     await client.connect(app)
 
     assert len(client.sent) == 1
+
+
+async def test_wait_beside_accept(client: Client) -> None:
+    """A socket is closed too if its function waits for the end while the accept commits a login."""
+
+    class Slow(MemoryStore):
+        async def login(self, *arguments: Any, **keywords: Any) -> str:
+            await asyncio.sleep(0)
+            return await super().login(*arguments, **keywords)
+
+    client.store = Slow()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await receive() == CONNECT
+        scope["session"].login("ann")
+        waiting = asyncio.ensure_future(scope["session"].ended())
+        await send({**ACCEPT})
+        await client.store.revoke_all("ann")
+        assert await receive() == DISCONNECT
+        await waiting
+
+    await client.connect(app)
+
+    assert client.sent[1:] == [ENDED]
 
 
 async def test_visitor(client: Client) -> None:

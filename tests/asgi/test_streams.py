@@ -259,7 +259,8 @@ async def test_own_logout(visitor: Visitor) -> None:
 
 
 async def test_own_clear(visitor: Visitor) -> None:
-    """A first wait after this request has ended its session returns at once."""
+    """A first wait after this request has ended its user's session returns at once."""
+    visitor.key = await visitor.store.login(visitor.key, Login("ann"), Changes())
 
     async def sign_out(session: Session) -> None:
         session.clear()

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Edit, Mutant
 
 _WATCHING: Final = "tests/asgi/test_watching.py"
 _STREAMS: Final = "tests/asgi/test_streams.py"
+_OWN: Final = "tests/asgi/test_own_changes.py"
 _SOCKETS: Final = "tests/asgi/test_closing_sockets.py"
 
 STREAMS: Final = (
@@ -75,7 +76,13 @@ STREAMS: Final = (
     ),
     Mutant(
         "streams: a request stays registered when it is over",
-        (Edit("asgi/streams.py", "            self._waiter.leave()\n", ""),),
+        (
+            Edit(
+                "asgi/streams.py",
+                "            self._waiter.leave()\n            for",
+                "            for",
+            ),
+        ),
         (f"{_WATCHING}::test_two_tabs", f"{_WATCHING}::test_ten_thousand"),
     ),
     Mutant(
@@ -93,16 +100,16 @@ STREAMS: Final = (
         "streams: a retired key ends them",
         (
             Edit(
-                "asgi/streams.py",
-                "        super()._lose()\n",
-                "        super()._lose()\n        self._tell()\n",
+                "asgi/row.py",
+                "        self._lost = True\n",
+                "        self._lost = True\n        self._tell()\n",
             ),
         ),
         (f"{_STREAMS}::test_retired", f"{_STREAMS}::test_retired_then_ended"),
     ),
     Mutant(
         "streams: a retired key is watched no more",
-        (Edit("asgi/streams.py", "return self._lost_handle if", "return None if"),),
+        (Edit("asgi/streams.py", "key = self._lost_key if", "key = None if"),),
         (f"{_STREAMS}::test_retired_then_ended",),
     ),
     Mutant(
@@ -135,5 +142,30 @@ STREAMS: Final = (
         "streams: a socket is closed that the application has closed",
         (Edit("asgi/sockets.py", "        if kind in _ENDS:\n            self._leave()\n", ""),),
         (f"{_SOCKETS}::test_closed_by_application",),
+    ),
+    Mutant(
+        "streams: a wait that begins beside a commit is for the row before",
+        (Edit("asgi/streams.py", "if self._is_moving or self._is_closed:", "if self._is_closed:"),),
+        (f"{_OWN}::test_beside_commit",),
+    ),
+    Mutant(
+        "streams: a request that is over registers again",
+        (Edit("asgi/streams.py", "if self._is_moving or self._is_closed:", "if self._is_moving:"),),
+        (f"{_OWN}::test_request_over",),
+    ),
+    Mutant(
+        "streams: a logout in a block is told before its commit",
+        (Edit("asgi/streams.py", "if store is self._policy.store:", "if True:"),),
+        (f"{_OWN}::test_exclusive_login", f"{_OWN}::test_exclusive_logout"),
+    ),
+    Mutant(
+        "streams: a visitor's request that empties its session ends them",
+        (Edit("asgi/streams.py", "self._has_ended = self._is_ending", "self._has_ended = True"),),
+        (f"{_OWN}::test_emptied",),
+    ),
+    Mutant(
+        "streams: a block that does not suspend goes on after the end",
+        (Edit("asgi/streams.py", "            if future.done():\n", "            if False:\n"),),
+        (f"{_STREAMS}::test_block_without_suspension",),
     ),
 )

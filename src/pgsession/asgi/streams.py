@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from pgsession.asgi.interruption import Interruption
@@ -15,15 +15,14 @@ from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.store import Store
 from pgsession.core.users import as_user_store
-from pgsession.errors import SessionEndedError
+from pgsession.errors import RequestEndedError, SessionEndedError
 
 #: After these the session of the request is in another row, is of another login, or has no row.
 _MOVES: Final = frozenset(
     {Change.CREATE, Change.LOGIN, Change.LOGOUT, Change.DESTROY, Change.DRAIN}
 )
 
-#: After these what waits goes on.
-_BEGINS: Final = frozenset({Change.CREATE, Change.LOGIN})
+_TOO_LATE: Final = "The request of this session is over, so nothing waits for its end any more."
 
 
 class Streams(Operations):
@@ -44,9 +43,14 @@ class Streams(Operations):
     _futures: set[asyncio.Future[None]]
     #: The session that this request waits on has ended.
     _is_over: bool = False
-    #: The handle of the row when another request ended the session or retired the key.
-    _lost_handle: str | None = None
-    #: This request has ended the session.
+    #: The request is over.
+    _is_closed: bool = False
+    #: The handle of the row before the move under way. Nothing is registered during one.
+    _moved_from: str | None = None
+    _is_moving: bool = False
+    #: The move under way ends the session, if it succeeds.
+    _is_ending: bool = False
+    #: This request has signed out, and begun nothing since.
     _has_ended: bool = False
 
     def check_users(self) -> None:
@@ -87,7 +91,10 @@ class Streams(Operations):
         """Return a future that is done once the session has ended.
 
         It is cancelled when the request ends before, and by `stop_waiting`.
+        Raises `RequestEndedError` after the request.
         """
+        if self._is_closed:
+            raise RequestEndedError(_TOO_LATE)
         if self._waiter is None:
             self._waiter, self._futures = Waiter(self._tell), set()
             self._watch(self._waiter)
@@ -104,24 +111,56 @@ class Streams(Operations):
 
     def end_streams(self) -> None:
         """Wait no longer: the request is over."""
+        self._is_closed = True
         if self._waiter is not None:
             self._waiter.leave()
             for future in tuple(self._futures):
                 self.stop_waiting(future)
 
     async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:
-        waiter, change = self._waiter, decision[0]
-        if waiter is None or change not in _MOVES:
+        change = decision[0]
+        if change not in _MOVES:
             await super()._execute(decision, store, extend=extend)
             return
-        waiter.leave()  # else an answer may come before this request knows of its own login
+        self._begin_move(change)
         try:
             await super()._execute(decision, store, extend=extend)
         finally:
-            if change not in _BEGINS and waiter.handle != self._watched_handle:
+            if store is self._policy.store:  # else it is not committed yet
+                self._end_move()
+
+    @contextmanager
+    def _undo_save_on_error(self) -> Iterator[None]:
+        try:
+            with super()._undo_save_on_error():
+                yield
+        finally:
+            if self._is_moving:
+                self._end_move()
+
+    def _begin_move(self, change: Change) -> None:
+        """Prepare for a change of the row: no answer of before it counts any more.
+
+        Also for a wait that begins meanwhile: nobody knows yet which row it waits for.
+        """
+        self._is_moving, self._moved_from = True, self._watched_handle
+        self._is_ending = change is Change.LOGOUT or (
+            change is Change.DESTROY and self.session.signed_in is not None
+        )
+        if self._waiter is not None:
+            self._waiter.leave()
+
+    def _end_move(self) -> None:
+        """Tell what waits if the session has ended, and wait for the end of the one of now."""
+        self._is_moving = False
+        has_moved = self._moved_from != self._watched_handle
+        if has_moved:
+            self._has_ended = self._is_ending
+        if self._waiter is not None:
+            if has_moved and self._is_ending:
                 self._tell()
             self._is_over = False
-            self._watch(waiter)
+            self._watch(self._waiter)
 
     def _tell(self) -> None:
         """Tell all that wait that the session has ended."""
@@ -132,6 +171,8 @@ class Streams(Operations):
 
     def _watch(self, waiter: Waiter) -> None:
         """Wait for the end of the session as it is now."""
+        if self._is_moving or self._is_closed:
+            return
         handle = self._watched_handle
         if handle is not None:
             self._policy.watching.here().add(waiter, handle, self.session.login_number)
@@ -141,13 +182,5 @@ class Streams(Operations):
     @property
     def _watched_handle(self) -> str | None:
         """The handle of the row, also where another request has retired the key."""
-        return self._lost_handle if self._key is None else digest(self._key)
-
-    def _end(self) -> None:
-        super()._end()
-        self._has_ended, self._lost_handle = True, None
-
-    def _lose(self) -> None:
-        if self._key is not None:
-            self._lost_handle = digest(self._key)
-        super()._lose()
+        key = self._lost_key if self._key is None else self._key
+        return None if key is None else digest(key)
