@@ -259,9 +259,10 @@ class Session(SigningState):
         or rotation, does not end it. It is noticed within `watch_every`, 1.5
         seconds by default, once the database answers.
 
-        What this request itself does counts at once: after its logout this returns,
-        and after its login the session that it has logged in to counts. A session
-        without a row does not end. Waiting does not extend a session.
+        After a logout of this request itself this returns at once; what waits by then
+        is told when the logout is committed, so `save` after it. After its login the
+        session that it has logged in to counts. A session without a row does not
+        end. Waiting does not extend a session.
 
         Raises `SessionError` if the store keeps no users. It is cancelled if it
         still waits when the request ends.
@@ -272,9 +273,10 @@ class Session(SigningState):
         """Run a block while the session lasts: ``async with session.lasting(): …``.
 
         When the session ends, as in `ended`, the block is cancelled, and
-        `SessionEndedError` is raised out of it. A cancellation by others stays
-        one, as with `asyncio.timeout`. Raises `SessionError` if the store keeps no
-        users.
+        `SessionEndedError` is raised out of it; also if it was done first, and at its
+        start if the session has ended already. A cancellation by others stays one, as
+        with `asyncio.timeout`. Raises `SessionError` if the store keeps no users, and
+        `RequestEndedError` after the request.
         """
         return self._attached().lasting()
 
