@@ -70,6 +70,7 @@ class Streams(Operations):
     async def lasting(self) -> AsyncIterator[None]:
         """Cancel the block when the session has ended; see `Session.lasting`."""
         self.check_users()
+        has_ended = False
         with Interruption() as interruption:
             future = self.wait_for_end()
             if future.done():
