@@ -133,7 +133,7 @@ class Binding(Streams):
         """
         logouts, self._logouts_due = self._logouts_due, ()
         user_id, self._surplus_due = self._surplus_due, None
-        self.ended_within = frozenset()
+        self._forget_ended()
         users = as_user_store(self._policy.store)
         for key, login_number in logouts:
             await users.logout(key, login_number)

@@ -133,6 +133,10 @@ class SigningRow(SessionRow):
             return await store.clear(key)
         return await as_user_store(store).logout(key, self.session.login_number)
 
+    def _forget_ended(self) -> None:
+        """Take what the application has ended as done: its transactions are over."""
+        self.ended_within = frozenset()
+
     async def _is_retired(self, store: Store) -> bool:
         """Return True if the cookie's key was renewed a moment ago: the browser has another one.
 

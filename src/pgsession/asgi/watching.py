@@ -32,7 +32,7 @@ class Waiter:
     __slots__ = ("asked_before", "handle", "login_number", "on_end", "watcher")
 
     def __init__(self, on_end: Callable[[], object]) -> None:
-        self.on_end = on_end
+        self.on_end: Callable[[], object] = on_end
         #: The watcher that it is registered with, if it is.
         self.watcher: Watcher | None = None
         #: The session that it was last registered for, and how many logins that had then.
@@ -55,7 +55,7 @@ class Watched:
 
     def __init__(self, due: float) -> None:
         #: When it must be asked for at the latest.
-        self.due = due
+        self.due: float = due
         self.waiters: set[Waiter] = set()
 
 
