@@ -73,7 +73,7 @@ class Binding(Streams):
 
     def note_ended(self, handles: Collection[str]) -> None:
         """Record that sessions have ended in a transaction of the application's."""
-        self.ended_within |= frozenset(handles)
+        self._remember_ended(handles)
         self._twins = [key for key in self._twins if digest(key) not in handles]
         if self.handle in handles:
             self._lose()

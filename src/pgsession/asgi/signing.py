@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
@@ -132,6 +132,10 @@ class SigningRow(SessionRow):
         if not keeps_users(store):
             return await store.clear(key)
         return await as_user_store(store).logout(key, self.session.login_number)
+
+    def _remember_ended(self, handles: Collection[str]) -> None:
+        """Add to the sessions that the application has ended."""
+        self.ended_within |= frozenset(handles)
 
     def _forget_ended(self) -> None:
         """Take what the application has ended as done: its transactions are over."""
