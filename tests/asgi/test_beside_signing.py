@@ -1,5 +1,6 @@
 """Requests beside logins and confirmations, and beside transactions that are rolled back."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,8 +9,17 @@ from enum import Enum
 import pytest
 from httpx import AsyncClient
 from psycopg import AsyncConnection, Connection
+from psycopg.conninfo import make_conninfo
+from starlette.middleware import Middleware
 
-from pgsession import MemoryStore, PostgresStore, RequestEndedError, Session
+from pgsession import (
+    MemoryStore,
+    PostgresStore,
+    RequestEndedError,
+    Session,
+    SessionError,
+    SessionMiddleware,
+)
 from pgsession.core.cookie import Cookie
 from pgsession.core.keys import digest
 from pgsession.core.login import Login, printable
@@ -83,6 +93,62 @@ async def test_logout_after_rollback(
 
     assert response.headers["set-cookie"] == DELETED
     assert await postgres.devices("ann") == []
+
+
+async def test_two_middlewares(
+    visit: Visit, postgres: PostgresStore, database_url: str, secret_key: str
+) -> None:
+    """Neither of two middlewares on one store waits for the request's own transaction."""
+    key = await postgres.login(None, Login("ann"), Changes())
+    connection = await AsyncConnection.connect(database_url)
+
+    async def leave_open(session: Session) -> None:
+        session["x"] = 1
+        assert await postgres.revoke_all("ann", connection=connection) == 1
+
+    def sign(name: str) -> str:
+        cookie = Cookie(secret_keys=[secret_key], name=name)
+        return cookie.write(key, timedelta(days=7)).decode().partition(";")[0]
+
+    outside = Middleware(  # it extends the session with each response
+        SessionMiddleware, store=postgres, secret_key=secret_key, session_cookie="o", touch_after=0
+    )
+    client = visit(postgres, leave_open, outside=(outside,), session_cookie="i")
+    async with connection, asyncio.timeout(postgres.timeout / 2):
+        response = await client.get("/leave_open", headers={"cookie": f"{sign('o')}; {sign('i')}"})
+
+    assert response.status_code == 200
+    assert await postgres.devices("ann") == []
+
+
+async def test_hidden_rows(
+    postgres: PostgresStore, database_url: str, migrated_schema: str, table: Connection
+) -> None:
+    """A transaction of a role that does not see the rows ends none, and says so."""
+    await postgres.login(None, Login("ann"), Changes())
+    role = f"{migrated_schema}_clerk"
+    table.execute(f'CREATE ROLE "{role}"'.encode())
+    table.execute(f'GRANT USAGE ON SCHEMA "{migrated_schema}" TO "{role}"'.encode())
+    table.execute(f'GRANT ALL ON session TO "{role}"'.encode())
+    table.execute("ALTER TABLE session ENABLE ROW LEVEL SECURITY")
+    try:
+        async with await AsyncConnection.connect(database_url) as connection:
+            await connection.execute(f'SET ROLE "{role}"'.encode())
+            with pytest.raises(SessionError, match="Row security hides sessions"):
+                await postgres.revoke_all("ann", connection=connection)
+    finally:
+        table.execute(f'DROP OWNED BY "{role}"'.encode())
+        table.execute(f'DROP ROLE "{role}"'.encode())
+
+
+async def test_other_encoding(postgres: PostgresStore, database_url: str) -> None:
+    """The application's connection may have any encoding."""
+    await postgres.login(None, Login("ann"), Changes())
+    for encoding in ("LATIN1", "SQL_ASCII"):
+        url = make_conninfo(database_url, client_encoding=encoding)
+        async with await AsyncConnection.connect(url) as connection:
+            assert await postgres.revoke_all("ann", connection=connection) == 1
+            await connection.rollback()
 
 
 async def test_visitor_leaves(

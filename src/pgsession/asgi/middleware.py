@@ -137,7 +137,7 @@ class SessionMiddleware:
             return
         session = exchange.session
         scope["session"] = session
-        outer = current.get()
+        exchange.outer = outer = current.get()
         current.set(exchange)
         try:
             if self._policy.closes_websockets and scope["type"] == "websocket":

@@ -10,6 +10,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from pgsession.asgi.row import Decision, SessionRow
+from pgsession.core.current import CurrentRequest
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.login import Client, printable
@@ -36,6 +37,8 @@ class SigningRow(SessionRow):
     #: The handles of sessions that transactions of the application's have ended, which may be open
     #: still.
     ended_within: AbstractSet[str] = frozenset()
+    #: The same request as a middleware outside sees it, if there is one.
+    outer: CurrentRequest | None = None
 
     async def _call(
         self, store: Store, decision: Decision, period: timedelta | None

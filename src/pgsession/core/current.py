@@ -11,6 +11,9 @@ from typing import Final, Protocol
 class CurrentRequest(Protocol):
     """A request and its session, as seen here."""
 
+    #: The same request as a middleware outside sees it, if there is one.
+    outer: CurrentRequest | None
+
     #: The handles of sessions that have ended in transactions of the application's. These may be
     #: open still.
     ended_within: AbstractSet[str]
@@ -31,8 +34,9 @@ def note_ended(handles: Collection[str]) -> None:
     wait for itself if it waited for one of their rows.
     """
     request = current.get()
-    if request is not None:
+    while request is not None:
         request.note_ended(handles)
+        request = request.outer
 
 
 def ended_within() -> AbstractSet[str]:

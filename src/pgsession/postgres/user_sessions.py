@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection, AsyncCursor
-from psycopg.rows import tuple_row
+from psycopg import AsyncConnection
 
 from pgsession.core.current import ended_within, note_ended
 from pgsession.core.hidden import hidden
@@ -29,11 +28,6 @@ from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
 from pgsession.postgres.statements.users import Revocation
-
-_ISOLATION: Final = "SELECT pg_catalog.current_setting('transaction_isolation')"
-
-#: PostgreSQL treats the second as the first.
-_LEVELS: Final = frozenset({"read committed", "read uncommitted"})
 
 
 class UserSessions(Limits):
@@ -144,8 +138,8 @@ class UserSessions(Limits):
         `connection` is a psycopg connection of the application's, with any row
         factory and search_path. The sessions end when its transaction commits.
         Raises `SessionError` if the transaction is REPEATABLE READ or
-        SERIALIZABLE: it would not see, or could not end, sessions that were
-        changed since it began.
+        SERIALIZABLE, as it would not see, or could not end, sessions that were
+        changed since it began; and if row security hides rows from its role.
         """
         handle = handle_to_keep(keep)
         revocation = Revocation(checked_user_id(user_id), handle, is_for_all=True)
@@ -185,13 +179,16 @@ class UserSessions(Limits):
                 "docs/users.md has the statement."
             )
         table = await self._located_table()
-        cursor = AsyncCursor(connection, row_factory=tuple_row)
-        await cursor.execute(_ISOLATION, prepare=False)
-        [level] = await cursor.fetchone() or ("",)
-        if level not in _LEVELS:
+        sees_changes, sees_rows = await table.users.sight_of(connection)
+        if not sees_changes:
             raise SessionError(
-                f"The transaction is {level}: it would miss sessions that have changed since it "
-                "began. End the sessions in one that is READ COMMITTED."
+                "The transaction is REPEATABLE READ or SERIALIZABLE: it would miss sessions that "
+                "have changed since it began. End the sessions in one that is READ COMMITTED."
+            )
+        if not sees_rows:
+            raise SessionError(
+                "Row security hides sessions from the role of this connection, so they could not "
+                "be ended: use a role that owns the table or bypasses it."
             )
         await table.users.end_within(connection, revocation)
         note_ended(revocation.gone)

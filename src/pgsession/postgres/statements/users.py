@@ -121,6 +121,15 @@ FROM {surplus} AS p
 _ONE_OF_SURPLUS: Final = f"""{_ONE}
   AND s.login_number OPERATOR(pg_catalog.=) %(login_number)s::pg_catalog.int4"""
 
+# PostgreSQL treats READ UNCOMMITTED as READ COMMITTED.
+_SIGHT: Final = """
+SELECT
+    pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) ANY (
+        '{read committed,read uncommitted}'::pg_catalog.text[]
+    ),
+    NOT pg_catalog.row_security_active({name}::pg_catalog.regclass::pg_catalog.oid)
+"""
+
 _LOGIN_NUMBERS: Final = """
 SELECT s.session_key::pg_catalog.text, s.login_number::pg_catalog.int4
 FROM {table} AS s
@@ -182,6 +191,7 @@ class Users(Statements):
             farthest=str(MAX_PERIOD.total_seconds()),
             since=microseconds(SINCE),
         )
+        self._sight = wording.write(_SIGHT)
         self._login_numbers = wording.write(_LOGIN_NUMBERS)
         patience, brief = wording.patiently(), wording.patiently(SHORT_PATIENCE)
 
@@ -252,7 +262,18 @@ class Users(Statements):
         cursor = AsyncCursor(connection, row_factory=tuple_row)  # whatever its own makes
         statement = self._texts(revocation).delete
         await cursor.execute(statement, revocation.parameters, prepare=False)
-        revocation.gone.update(await cursor.fetchall())
+        # With the encoding SQL_ASCII psycopg returns bytes.
+        revocation.gone.update(
+            (handle.decode() if isinstance(handle, bytes) else handle, was_alive)
+            for handle, was_alive in await cursor.fetchall()
+        )
+
+    async def sight_of(self, connection: Connection) -> tuple[bool, bool]:
+        """Tell whether a transaction sees what others commit, and all rows of the table."""
+        cursor = AsyncCursor(connection, row_factory=tuple_row)
+        await cursor.execute(self._sight, prepare=False)
+        [(sees_changes, sees_rows)] = await cursor.fetchall()
+        return sees_changes, sees_rows
 
     async def _end_singly(
         self, connection: Connection, revocation: Revocation, *, skipping: bool
