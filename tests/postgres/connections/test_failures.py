@@ -16,6 +16,7 @@ from pgsession.errors import (
 from pgsession.postgres.connections.failures import (
     LockedRowError,
     NodeLostError,
+    RefusedValueError,
     Retries,
     StatementCanceledError,
     Verdict,
@@ -36,7 +37,8 @@ MEANINGS = {
     StatementCanceledError: "57014",
     SchemaError: "3F000 42P01 42703 42804 42501 42883 22001 23514",
     # For these, neither a retry nor a change of the table helps.
-    SessionError: "0A000 22007 22008 22015 22P02 22P05 23505 26000 42601 42P05 54001 XX000",
+    RefusedValueError: "22003 22007 22008 22P02 23503",
+    SessionError: "0A000 22015 22P05 23505 26000 42601 42P05 54001 XX000",
 }
 
 
