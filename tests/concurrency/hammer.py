@@ -12,6 +12,9 @@ in effect, every counter must equal the number of its acknowledged steps, and th
 rotation_checker.py must hold: so no session that was renewed or logged out is found under
 its old key. The exit status is 1 if anything is lost.
 
+With --users, the tasks sign a few users in and out instead, confirm, list and revoke
+their sessions, and the laws of user_checker.py must hold.
+
 The tables are in a separate schema, on the server of --database-url, of
 SESSION_DATABASE_URL, or on an embedded server. With --distributed the server is the
 coordinator of a Citus cluster, which distributes the table.
@@ -27,14 +30,17 @@ import secrets
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from ctypes import c_char
+from functools import partial
 from itertools import repeat
+from multiprocessing.context import SpawnContext
 from multiprocessing.sharedctypes import Array, SynchronizedString
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
@@ -48,6 +54,11 @@ from tests.concurrency.browsers import Slot, count_rotations
 from tests.concurrency.hammer_losses import find_losses
 from tests.concurrency.hammer_worker import Scale, Tally, hammer
 from tests.concurrency.hammered_app import call, make_app
+from tests.concurrency.hammered_users import hammer_users
+from tests.concurrency.user_checker import user_violations
+from tests.concurrency.user_history import Act, Event
+
+_T = TypeVar("_T")
 
 #: Longer than the longest cookie.
 _ROOM = 512
@@ -74,7 +85,8 @@ def main() -> None:
         _server(arguments.database_url) as database_url,
         _schema(database_url, distributed=arguments.distributed) as schema,
     ):
-        losses = _run(database_url, schema, scale)
+        run = _run_users if arguments.users else _run
+        losses = run(database_url, schema, scale)
     for loss in losses[:20]:
         print(loss)
     sys.exit(1 if losses else 0)
@@ -87,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=int, default=8, help="tasks in each process")
     parser.add_argument("--sessions", type=int, default=6, help="sessions that all tasks share")
     parser.add_argument("--distributed", action="store_true", help="let Citus distribute the table")
+    parser.add_argument("--users", action="store_true", help="sign users in and out instead")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--changes", type=int, default=30, help="changes by each task")
     length.add_argument("--seconds", type=float, help="run this long instead")
@@ -127,16 +140,7 @@ def _run(database_url: str, schema: str, scale: Scale) -> list[str]:
     shared = [Array(c_char, _ROOM, ctx=context) for _ in range(scale.sessions)]
     slots = _slots(shared)
     asyncio.run(_log_in(database_url, schema, slots, scale))
-    with ProcessPoolExecutor(
-        scale.processes,
-        mp_context=context,
-        initializer=_begin,
-        initargs=(shared, context.Barrier(scale.processes)),
-    ) as executor:
-        workers = range(scale.processes)
-        tallies = list(
-            executor.map(_work, repeat(database_url), repeat(schema), workers, repeat(scale))
-        )
+    tallies = _in_processes(partial(_work, database_url, schema), shared, context, scale)
     losses = asyncio.run(find_losses(database_url, schema, slots, tallies, scale))
     journals = [tally.journal for tally in tallies]
     copies = Counter(it.opened for journal in journals for it in journal.requests if it.is_copy)
@@ -154,6 +158,42 @@ def _run(database_url: str, schema: str, scale: Scale) -> list[str]:
     return losses
 
 
+def _run_users(database_url: str, schema: str, scale: Scale) -> list[str]:
+    context = multiprocessing.get_context("spawn")
+    shared = [Array(c_char, _ROOM, ctx=context) for _ in range(scale.sessions)]
+    for slot in _slots(shared):
+        slot.write(0, "")
+    seen = _in_processes(partial(_work_on_users, database_url, schema), shared, context, scale)
+    last = asyncio.run(hammer_users(database_url, schema, _slots(shared), tasks=1, seconds=0))
+    events = [event for events in [*seen, last] for event in events]
+    losses = user_violations(events)
+    acts = Counter(event.act for event in events if event.is_sure)
+    print(
+        f"{scale.processes} processes × {scale.tasks} tasks × {scale.sessions} browsers: "
+        f"{', '.join(f'{acts[act]} {act.value}' for act in Act)}\n"
+        f"{sum(event.count for event in events)} sessions revoked, "
+        f"{sum(event.found is not None for event in events)} requests signed in, "
+        f"{len(losses)} lost"
+    )
+    return losses
+
+
+def _in_processes(
+    work: Callable[[int, Scale], _T],
+    shared: list[SynchronizedString],
+    context: SpawnContext,
+    scale: Scale,
+) -> list[_T]:
+    """Return what each process returns."""
+    with ProcessPoolExecutor(
+        scale.processes,
+        mp_context=context,
+        initializer=_begin,
+        initargs=(shared, context.Barrier(scale.processes)),
+    ) as executor:
+        return list(executor.map(work, range(scale.processes), repeat(scale)))
+
+
 def _begin(shared: list[SynchronizedString], start: Barrier) -> None:
     """Wait until all processes are ready, so that they work at the same time."""
     _shared[:] = shared
@@ -162,6 +202,18 @@ def _begin(shared: list[SynchronizedString], start: Barrier) -> None:
 
 def _work(database_url: str, schema: str, process: int, scale: Scale) -> Tally:
     return asyncio.run(hammer(database_url, schema, _slots(_shared), process, scale))
+
+
+def _work_on_users(database_url: str, schema: str, process: int, scale: Scale) -> list[Event]:
+    work = hammer_users(
+        database_url,
+        schema,
+        _slots(_shared),
+        tasks=scale.tasks,
+        seconds=scale.seconds or 2,
+        seed=process,
+    )
+    return asyncio.run(work)
 
 
 def _slots(shared: list[SynchronizedString]) -> list[Slot]:

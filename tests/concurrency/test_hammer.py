@@ -35,6 +35,16 @@ def test_rotation(database_url: str, hammer_options: list[str]) -> None:
     assert all(int(figure) > 0 for figure in figures.groups())
 
 
+def test_users(database_url: str, hammer_options: list[str]) -> None:
+    """What was signed out or revoked is signed in nowhere, and what is counted was there."""
+    printed = hammer(database_url, *hammer_options, "--users", "--tasks", "4", "--seconds", "1.5")
+
+    assert ", 0 lost" in printed
+    figures = re.findall(r"(\d+) (?:[a-z_]+,|list$|sessions r|requests)", printed, re.MULTILINE)
+    assert len(figures) == 9
+    assert all(int(figure) > 0 for figure in figures)
+
+
 def hammer(database_url: str, *options: str) -> str:
     """Run the hammer, and return what it printed."""
     scale = ["--processes", "3", "--sessions", "6"]
