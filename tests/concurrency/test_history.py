@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections import Counter
 
 import pytest
 
@@ -10,6 +11,9 @@ from tests.concurrency.checker import violations
 from tests.concurrency.clients import Clients
 from tests.concurrency.history import History, Outcome
 from tests.concurrency.nemesis import own_server
+from tests.concurrency.user_checker import user_violations
+from tests.concurrency.user_clients import UserClients
+from tests.concurrency.user_history import Act
 
 #: How many faults are injected. About seven fit in a second.
 STRIKES = int(os.environ.get("PGSESSION_TEST_STRIKES", "20"))
@@ -24,14 +28,19 @@ async def test_history(caplog: pytest.LogCaptureFixture) -> None:
     history = History()
     with own_server() as server:
         clients = Clients(server, history, clients=6, sessions=4)
-        work = asyncio.create_task(clients.run())
+        users = UserClients(server, clients=3, keys=6)
+        works = [asyncio.create_task(it.run()) for it in (clients, users)]
         for strike in range(1, STRIKES + 1):
             await clients.progress(100)
             await (server.restart() if strike % CRASH_EVERY == 0 else server.kill_backends())
         await clients.progress(100)
-        work.cancel()
-        await asyncio.wait([work])
+        for work in works:
+            work.cancel()
+        await asyncio.wait(works)
         await clients.finish()
-    print(history)
+        await users.finish()
+    print(history, *Counter(event.act for event in users.events).items())
     assert violations(history.operations) == []
+    assert user_violations(users.events, exact=False) == []
+    assert {event.act for event in users.events if event.is_sure} == set(Act)
     assert {operation.outcome for operation in history.operations} == set(Outcome)
