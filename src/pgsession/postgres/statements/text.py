@@ -135,7 +135,6 @@ class Statements:
         """Write the statements, again if it turns out that something else is needed."""
         # lock_timeout limits the wait for each row, not for a whole batch, and it does not reach
         # the nodes of a distributed table. In both cases a request to cancel ends the statement.
-        self._is_distributed: bool = wording.is_distributed
         self._patience: float | None = None
         self._patience_with_many: float | None = None
         if wording.is_patient:
@@ -162,24 +161,22 @@ class Statements:
         skipping: bool,
         is_batch: bool = False,
         is_kept: bool = True,
+        committed_apart: bool = False,
     ) -> AsyncCursor[TupleRow]:
         """Execute a statement that may have to wait for other transactions.
 
         Raises `LockNotAvailable` if it had to wait for too long; then it has
         changed nothing. One that skips locked rows does not wait for them.
         Only one that `is_kept` is prepared.
-
-        A batch on a distributed table is committed by a statement of its own, which is not
-        canceled. Citus commits on several nodes in two phases, and a request to cancel that
-        comes between them leaves rows locked until Citus recovers, up to a minute.
+        One that is `committed_apart` is committed by a statement of its own, which
+        is not canceled.
         """
         cursor, prepared = cursor_of(connection), self.prepared and is_kept
         patience = self._patience_with_many if is_batch else self._patience
         if patience is None or skipping:
             await cursor.execute(statement, arguments, prepare=prepared)
         else:
-            is_apart = is_batch and self._is_distributed
-            transaction = connection.transaction() if is_apart else nullcontext()
+            transaction = connection.transaction() if committed_apart else nullcontext()
             async with transaction, canceling_after(connection, patience):
                 await cursor.execute(statement, arguments, prepare=prepared)
         return cursor

@@ -182,6 +182,7 @@ class Users(Statements):
 
     def reword(self, wording: Wording) -> None:
         super().reword(wording)
+        self._is_distributed = wording.is_distributed
         self._devices = wording.write(
             _DEVICES,
             of_user=_OF_USER,
@@ -242,13 +243,14 @@ class Users(Statements):
         if self._ends_singly(texts, skipping=skipping):
             await self._end_singly(connection, revocation, skipping=skipping)
         else:
-            statement = texts.delete_free if skipping else texts.delete
+            # Citus commits what several nodes have deleted in two phases. A request to cancel that
+            # comes between them leaves rows locked until Citus recovers, up to a minute.
             cursor = await self._locking(
                 connection,
-                statement,
+                texts.delete_free if skipping else texts.delete,
                 parameters,
                 skipping=skipping,
-                is_batch=self._is_distributed and texts is not self._of_one,
+                committed_apart=self._is_distributed and texts is not self._of_one,
             )
             revocation.gone.update(await cursor.fetchall())
         # A surplus session whose row is held stays until the next login: this one does not wait.
