@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 from psycopg import AsyncCursor
-from psycopg.rows import tuple_row
+from psycopg.rows import TupleRow, tuple_row
 
 from pgsession.core.login import Client, moment
 from pgsession.core.period import MAX_PERIOD
 from pgsession.core.users import Device
-from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.locked_rows import LOCKED, Locked
 from pgsession.postgres.statements.reading import SINCE, microseconds
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording
@@ -77,6 +77,14 @@ SELECT s.session_key::pg_catalog.text, s.login_number::pg_catalog.int4
 FROM {table} AS s
 WHERE {of_user}{which}
 ORDER BY s.session_key
+"""
+
+# Citus returns no result of a function that is not immutable from a DELETE, so it is asked before.
+_EXPIRED: Final = """
+SELECT s.session_key::pg_catalog.text
+FROM {table} AS s
+WHERE {of_user}{which}
+  AND NOT ({living})
 """
 
 # Of two that signed in at the same moment, the one with the greater key is the newer.
@@ -156,11 +164,19 @@ class Revocation:
     apart: Collection[str] = ()
     #: The handles of those whose rows are gone, and whether each was alive until then.
     gone: dict[str, bool] = field(default_factory=dict, repr=False)
+    #: The handles of those that were found expired before, if the statement cannot tell.
+    expired: set[str] = field(default_factory=set, repr=False)
 
     @property
     def ended(self) -> int:
-        """How many living sessions have ended. On a distributed table expired rows count too."""
+        """How many living sessions have ended."""
         return sum(self.gone.values())
+
+    def note(self, rows: Iterable[tuple[str | bytes, bool]]) -> None:
+        """Note rows that are gone now."""
+        for handle, was_alive in rows:
+            name = _text(handle)
+            self.gone[name] = was_alive and name not in self.expired
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -175,6 +191,7 @@ class _Texts(NamedTuple):
     delete: bytes
     delete_free: bytes
     left: bytes
+    expired: bytes
 
 
 class Users(Statements):
@@ -203,13 +220,13 @@ class Users(Statements):
                 which=which,
                 of_login=_OF_LOGIN,
                 of_user=_OF_USER,
-                # Citus returns no result of a function that is not immutable.
                 counts="true" if wording.is_distributed else wording.living("s"),
             )
             return _Texts(
                 write(delete, skip_locked="", patiently=patience),
                 write(delete, skip_locked=_SKIPPING, patiently=brief),
                 write(left),
+                write(_EXPIRED),
             )
 
         delete = _DELETE_DISTRIBUTED if wording.is_distributed else _DELETE
@@ -240,6 +257,7 @@ class Users(Statements):
         """
         (revocation,) = revocations
         texts, parameters = self._texts(revocation), revocation.parameters
+        await self._note_expired(cursor_of(connection), revocation)
         if self._ends_singly(texts, skipping=skipping):
             await self._end_singly(connection, revocation, skipping=skipping)
         else:
@@ -252,7 +270,7 @@ class Users(Statements):
                 skipping=skipping,
                 committed_apart=self._is_distributed and texts is not self._of_one,
             )
-            revocation.gone.update(await cursor.fetchall())
+            revocation.note(await cursor.fetchall())
         # A surplus session whose row is held stays until the next login: this one does not wait.
         waits = skipping and revocation.most is None
         if waits and await self._rows(connection, texts.left, parameters):
@@ -263,12 +281,9 @@ class Users(Statements):
         """Remove the sessions of a revocation in a transaction of the application's."""
         cursor = AsyncCursor(connection, row_factory=tuple_row)  # whatever its own makes
         statement = self._texts(revocation).delete
+        await self._note_expired(cursor, revocation)
         await cursor.execute(statement, revocation.parameters, prepare=False)
-        # With the encoding SQL_ASCII psycopg returns bytes.
-        revocation.gone.update(
-            (handle.decode() if isinstance(handle, bytes) else handle, was_alive)
-            for handle, was_alive in await cursor.fetchall()
-        )
+        revocation.note(await cursor.fetchall())
 
     async def sight_of(self, connection: Connection) -> tuple[bool, bool]:
         """Tell whether a transaction sees what others commit, and all rows of the table."""
@@ -287,7 +302,14 @@ class Users(Statements):
         for handle, login_number in await self._rows(connection, texts.left, parameters):
             single = {**parameters, "handle": handle, "login_number": login_number}
             cursor = await self._locking(connection, statement, single, skipping=skipping)
-            revocation.gone.update(await cursor.fetchall())
+            revocation.note(await cursor.fetchall())
+
+    async def _note_expired(self, cursor: AsyncCursor[TupleRow], revocation: Revocation) -> None:
+        """Note which rows of a distributed table do not count."""
+        texts = self._texts(revocation)
+        if self._is_distributed and texts is not self._of_surplus:
+            await cursor.execute(texts.expired, revocation.parameters, prepare=False)
+            revocation.expired.update(_text(handle) for (handle,) in await cursor.fetchall())
 
     def _ends_singly(self, texts: _Texts, *, skipping: bool) -> bool:
         """Return whether Citus has to get a statement for each session.
@@ -304,6 +326,11 @@ class Users(Statements):
         if revocation.handle is None:
             return self._of_all
         return self._of_all_but_one if revocation.is_for_all else self._of_one
+
+
+def _text(handle: str | bytes) -> str:
+    """Return a handle as text: with the encoding SQL_ASCII psycopg returns bytes."""
+    return handle.decode() if isinstance(handle, bytes) else handle
 
 
 def _device(  # noqa: PLR0917 - the columns
