@@ -431,7 +431,9 @@ class Sessions(RuleBasedStateMachine):
         except SessionNotFoundError:
             is_gone = True
         is_gone = is_gone or (renewing and heir is None and not holder.ended)
-        is_due = holder.cookie_differs and not holder.lost and not is_gone
+        # A cookie is set again only for a key that still lives.
+        is_alive = holder.key in self.model.living
+        is_due = holder.cookie_differs and not holder.lost and not is_gone and is_alive
         assert (cookie is not None) == (heir is not None or holder.ended or is_due)
         if heir is not None and not holder.ended:
             assert heir not in self.keys
