@@ -9,7 +9,7 @@
     │   ├── UnsupportedTypeError   TypeError        JSON has no such type
     │   └── ValueTooLargeError     ValueError       a value has more bytes than the limit
     ├── SessionNotFoundError       LookupError      the key is unknown, cleared or expired
-    ├── UnknownUserError           LookupError      a login of a user who is not in the users' table
+    ├── UnknownUserError           LookupError      a login of a user that does not exist
     ├── SessionEndedError          RuntimeError     the session ended within a `lasting` block
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
     ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key

@@ -269,7 +269,7 @@ class Exchange(Binding):
             return
         try:
             await tell(device)
-        except Exception:
+        except Exception:  # the outermost edge: the application's own code may raise anything
             _LOGGER.exception("on_new_device has failed. The user is signed in.")
 
     async def answer_error(self, error: Exception) -> bool:

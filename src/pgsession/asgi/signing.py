@@ -26,7 +26,7 @@ class SigningRow(SessionRow):
 
     # Defaults live on the class: most requests never set them.
 
-    #: The user who has signed in, and may have too many sessions now.
+    #: The user of a login that is committed, until `max_sessions` is applied to them.
     _surplus_of: str | None = None
     #: Logouts that are done again once the application's call, and so its transaction, has ended.
     _logouts_due: Sequence[tuple[str, int]] = ()
