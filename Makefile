@@ -20,7 +20,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest mutants matrix bench lint lock clean
+.PHONY: help demo test tests test-lowest mutants matrix bench lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ demo: $(DEMO)/installed ## Run the demo with its own PostgreSQL server (data in 
 
 test: lint ## Run every gate: lint, then the tests with branch coverage
 	$(BIN)/$(PYTEST) --cov --cov-report=term
+
+tests: $(VENV)/installed ## Run the tests alone
+	$(BIN)/$(PYTEST)
 
 test-lowest: $(LOWEST)/installed ## Run the tests with the oldest dependencies allowed
 	$(LOWEST)/bin/$(PYTEST)

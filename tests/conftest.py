@@ -1,5 +1,6 @@
 """Fixtures for all tests: a database, a schema for each test, and the table in it."""
 
+import gc
 import os
 import secrets
 import tempfile
@@ -37,6 +38,15 @@ __all__ = [
     "table",
     "visit",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test out of all garbage collections.
+
+    It stays until the end, and some tests collect several times.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -80,12 +80,15 @@ def sign_in_at_once(database_url: str, schema: str, table: Connection) -> list[i
             )
             for logins in shares
         ]
-        for gate in gates:
-            while table.execute(WAITING, gate).fetchone() != (len(shares),):
-                for worker in workers:
-                    if worker.done():
-                        worker.result()
-            table.execute("SELECT pg_advisory_unlock(%s, %s)", gate)
+        try:
+            for gate in gates:
+                while table.execute(WAITING, gate).fetchone() != (len(shares),):
+                    for worker in workers:
+                        if worker.done():
+                            worker.result()
+                table.execute("SELECT pg_advisory_unlock(%s, %s)", gate)
+        finally:  # if one of them failed, the pool waits for the others
+            table.execute("SELECT pg_advisory_unlock_all()")
         return [status for worker in workers for status in worker.result(timeout=60)]
 
 
