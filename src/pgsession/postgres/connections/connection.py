@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self, TypeAlias
 
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
@@ -64,6 +64,20 @@ def ending_if_cancelled() -> Iterator[None]:
         if (task := asyncio.current_task()) is not None:
             task.cancel()
         raise
+
+
+@asynccontextmanager
+async def closing(connection: Connection) -> AsyncIterator[Connection]:
+    """Close a connection at the end of the block, also if that is cancelled several times.
+
+    A second cancellation interrupts the rollback after the first, and psycopg
+    leaves the connection open then.
+    """
+    try:
+        async with connection:
+            yield connection
+    finally:
+        connection.pgconn.finish()
 
 
 def cursor_of(connection: Connection) -> AsyncCursor[TupleRow]:

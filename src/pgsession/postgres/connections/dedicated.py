@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgsession.core.store import BLOCK_IS_OVER
 from pgsession.errors import SessionError, StoreUnavailableError
-from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.connection import Connection, closing
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import Verdict, judge, translated, unreachable
 
@@ -96,7 +96,7 @@ async def dedicated(conninfo: str, *, purpose: str, timeout: float) -> AsyncIter
     except psycopg.OperationalError as error:
         failure = unreachable(error)
     else:
-        async with connection:
+        async with closing(connection):
             yield Dedicated(connection, timeout=timeout)
         return
     # Not caused by the driver's error, which holds the conninfo, password and all.

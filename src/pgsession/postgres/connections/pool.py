@@ -16,7 +16,12 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from pgsession.errors import SessionError, StoreClosedError, StoreUnavailableError
-from pgsession.postgres.connections.connection import Connection, OwnConnection, has_hung_up
+from pgsession.postgres.connections.connection import (
+    Connection,
+    OwnConnection,
+    closing,
+    has_hung_up,
+)
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import translated, unreachable
 from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
@@ -335,9 +340,8 @@ class Pool:
     async def _try(self, settings: PoolSettings) -> SessionError | None:
         """Connect once and check the database; return what is wrong with it, if anything is."""
         try:
-            async with await AsyncConnection.connect(
-                settings.conninfo, autocommit=True
-            ) as connection:
+            connection = await AsyncConnection.connect(settings.conninfo, autocommit=True)
+            async with closing(connection):
                 await self._check(connection)
         except psycopg.OperationalError as error:
             return unreachable(error) if error.sqlstate is None else translated(error)
