@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -18,6 +19,7 @@ from pgsession import (
     SessionMiddleware,
     SessionSettings,
     SettingsError,
+    StoreUnavailableError,
 )
 
 SECRET = "one-secret-that-is-long-enough-for-it"
@@ -39,10 +41,30 @@ async def sign_in_and_fail(request: Request) -> PlainTextResponse:
     return PlainTextResponse("", status_code=500)
 
 
+async def save_and_fail(request: Request) -> PlainTextResponse:
+    session: Session = request.scope["session"]
+    session.login("ann")
+    await session.save()
+    raise LookupError
+
+
+class Surplus(MemoryStore):
+    """Cannot end the sessions that are too many: the database is away after the login."""
+
+    async def end_surplus(self, *_: object, **__: object) -> int:
+        raise StoreUnavailableError
+
+
 def browser(hook: Hook, store: MemoryStore | None = None) -> AsyncClient:
-    settings = SessionSettings(secret_key=SECRET, on_new_device=hook)
-    routes = [Route("/", sign_in), Route("/fail", sign_in_and_fail)]
-    app = SessionMiddleware(Starlette(routes=routes), store or MemoryStore(), settings=settings)
+    settings = SessionSettings(secret_key=SECRET, on_new_device=hook, max_sessions=5)
+    routes = [
+        Route("/", sign_in),
+        Route("/fail", sign_in_and_fail),
+        Route("/save", save_and_fail),
+    ]
+    store = MemoryStore() if store is None else store
+    middleware = [Middleware(SessionMiddleware, store=store, settings=settings)]
+    app = Starlette(routes=routes, middleware=middleware)
     transport = ASGITransport(app, raise_app_exceptions=False)
     headers = {"user-agent": AGENT}
     return AsyncClient(transport=transport, base_url="https://testserver", headers=headers)
@@ -92,6 +114,32 @@ async def test_not_told() -> None:
         await client.get("/fail")
         await client.get("/?user_id=ann&actor_id=root")
 
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "status"),
+    [
+        pytest.param(Surplus, "/?user_id=ann", 503, id="limit"),
+        pytest.param(MemoryStore, "/save", 500, id="handler"),
+    ],
+)
+async def test_no_cookie(kind: type[MemoryStore], path: str, status: int) -> None:
+    """It is not called if the request fails after the login was committed: no browser has the
+    cookie.
+    """
+    told: list[NewDevice] = []
+    store = kind()
+
+    async def hook(device: NewDevice) -> None:
+        told.append(device)
+
+    async with browser(hook, store) as client:
+        response = await client.get(path)
+
+    assert response.status_code == status
+    assert "set-cookie" not in response.headers
+    assert len(await store.devices("ann")) == 1
     assert told == []
 
 

@@ -201,4 +201,9 @@ USERS: Final = (
         ),
         ("tests/asgi/test_login.py::test_in_a_block_that_is_not_committed",),
     ),
+    Mutant(
+        "a sign-in whose cookie was not sent is told of",
+        (Edit("asgi/exchange.py", " or self._is_replaced or not self.started:", ":"),),
+        ("tests/asgi/test_new_device.py::test_no_cookie",),
+    ),
 )

@@ -263,9 +263,13 @@ class Exchange(Binding):
         return self._new_device is not None
 
     async def tell(self) -> None:
-        """Tell the application of a sign-in of a new device, now that it has its response."""
+        """Tell the application of a sign-in of a new device, now that it has its response.
+
+        Not if it has none, as the request failed after the login was committed: no browser
+        has the cookie then.
+        """
         device, tell = self._new_device, self._policy.on_new_device
-        if device is None or tell is None:
+        if device is None or tell is None or self._is_replaced or not self.started:
             return
         try:
             await tell(device)
