@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pgsession import MemoryStore, RequestEndedError, Session
+from pgsession import MemoryStore, RequestEndedError, Session, SessionEndedError
 from pgsession.asgi.binding import Binding
 from pgsession.asgi.policy import Policy
 from pgsession.core.store import Store
@@ -127,6 +127,51 @@ async def test_request_over(policy: Policy, visitor: Binding) -> None:
         await visitor.ended()
 
     assert waiting.cancelled()
+    assert len(policy.watching.here()) == 0
+
+
+async def test_block_outlives_request(policy: Policy, store: Slow, visitor: Binding) -> None:
+    """A block that outlives its request waits for the end of the login that was under way then, and
+    is forgotten when it is done.
+    """
+    done = asyncio.Event()
+
+    async def block() -> None:
+        async with visitor.lasting():
+            await done.wait()
+
+    blocked = [asyncio.ensure_future(block()) for _ in range(2)]
+    await asyncio.sleep(0)
+    visitor.session.login("ann")
+    saving = asyncio.ensure_future(visitor.save())
+    await asyncio.sleep(0)
+    visitor.end_streams()
+    await saving
+    await store.rounds()
+    assert not any(each.done() for each in blocked)
+
+    await store.revoke_all("ann")
+    async with asyncio.timeout(5):
+        ends = await asyncio.gather(*blocked, return_exceptions=True)
+    assert [type(end) for end in ends] == [SessionEndedError] * 2
+    assert len(policy.watching.here()) == 0
+
+
+async def test_block_done_after_request(policy: Policy, visitor: Binding) -> None:
+    """A block that outlives its request is watched until it is done, and no longer."""
+    done = asyncio.Event()
+
+    async def block() -> None:
+        async with visitor.lasting():
+            await done.wait()
+
+    blocked = asyncio.ensure_future(block())
+    await asyncio.sleep(0)
+    visitor.end_streams()
+    assert len(policy.watching.here()) == 1
+    done.set()
+    await blocked
+
     assert len(policy.watching.here()) == 0
 
 

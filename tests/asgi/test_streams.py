@@ -15,6 +15,7 @@ from pgsession import (
     Changes,
     MemoryStore,
     PostgresStore,
+    RequestEndedError,
     ResponseStartedError,
     Session,
     SessionEndedError,
@@ -339,6 +340,36 @@ async def test_request_over(visitor: Visitor) -> None:
     await asyncio.wait(waiting)
 
     assert waiting[0].cancelled()
+
+
+async def test_block_outlives_request(visitor: Visitor) -> None:
+    """A `lasting` block of a task that outlives its request is still cancelled at the end of the
+    session; another one cannot begin there.
+    """
+    blocked: list[asyncio.Future[None]] = []
+
+    async def block(session: Session) -> None:
+        async with session.lasting():
+            await asyncio.Event().wait()
+
+    async def work(session: Session) -> None:
+        try:
+            await block(session)
+        finally:
+            with pytest.raises(RequestEndedError):
+                await block(session)
+
+    async def begin(session: Session) -> None:
+        blocked.append(asyncio.ensure_future(work(session)))
+        await asyncio.sleep(0)
+
+    await visitor.visit(late=begin)
+    await rounds(visitor.store)
+    assert not blocked[0].done()
+    await visitor.store.clear(visitor.key)
+    async with asyncio.timeout(5):
+        with pytest.raises(SessionEndedError):
+            await blocked[0]
 
 
 async def test_cancelled_from_outside(visitor: Visitor) -> None:

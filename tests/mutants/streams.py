@@ -79,11 +79,16 @@ STREAMS: Final = (
         (
             Edit(
                 "asgi/streams.py",
-                "            self._waiter.leave()\n            for",
-                "            for",
+                "if self._waiter is not None and self._is_left:",
+                "if False:",
             ),
         ),
         (f"{_WATCHING}::test_two_tabs", f"{_WATCHING}::test_ten_thousand"),
+    ),
+    Mutant(
+        "streams: a block that outlives its request is watched no more",
+        (Edit("asgi/streams.py", "in self._futures - self._blocks:", "in tuple(self._futures):"),),
+        (f"{_STREAMS}::test_block_outlives_request", f"{_OWN}::test_block_outlives_request"),
     ),
     Mutant(
         "streams: a login of their own request ends them",
@@ -145,12 +150,12 @@ STREAMS: Final = (
     ),
     Mutant(
         "streams: a wait that begins beside a commit is for the row before",
-        (Edit("asgi/streams.py", "if self._is_moving or self._is_closed:", "if self._is_closed:"),),
+        (Edit("asgi/streams.py", "if self._is_moving or self._is_left:", "if self._is_left:"),),
         (f"{_OWN}::test_beside_commit",),
     ),
     Mutant(
         "streams: a request that is over registers again",
-        (Edit("asgi/streams.py", "if self._is_moving or self._is_closed:", "if self._is_moving:"),),
+        (Edit("asgi/streams.py", "if self._is_moving or self._is_left:", "if self._is_moving:"),),
         (f"{_OWN}::test_request_over",),
     ),
     Mutant(

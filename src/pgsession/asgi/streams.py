@@ -33,7 +33,8 @@ class Streams(Operations):
     and a logout ends all at once. A new key by another request ends nothing.
 
     A request is registered once, at its first wait, until it is over. Else one that waits anew
-    for each event would always be the next to be asked for.
+    for each event would always be the next to be asked for. A `lasting` block of a task that
+    outlives the request keeps it registered until the block is done.
     """
 
     # Defaults live on the class: most requests never set them.
@@ -41,6 +42,8 @@ class Streams(Operations):
     _waiter: Waiter | None = None
     #: One for each call that waits.
     _futures: set[asyncio.Future[None]]
+    #: Those of `lasting` blocks.
+    _blocks: set[asyncio.Future[None]]
     #: The session that this request waits on has ended.
     _is_over: bool = False
     #: The request is over.
@@ -73,6 +76,7 @@ class Streams(Operations):
         has_ended = False
         with Interruption() as interruption:
             future = self.wait_for_end()
+            self._blocks.add(future)
             if future.done():
                 self.stop_waiting(future)
                 raise SessionEndedError
@@ -91,13 +95,13 @@ class Streams(Operations):
     def wait_for_end(self) -> asyncio.Future[None]:
         """Return a future that is done once the session has ended.
 
-        It is cancelled when the request ends before, and by `stop_waiting`.
-        Raises `RequestEndedError` after the request.
+        It is cancelled when the request ends before, unless it is a block's, and by
+        `stop_waiting`. Raises `RequestEndedError` after the request.
         """
         if self._is_closed:
             raise RequestEndedError(_TOO_LATE)
         if self._waiter is None:
-            self._waiter, self._futures = Waiter(self._tell), set()
+            self._waiter, self._futures, self._blocks = Waiter(self._tell), set(), set()
             self._watch(self._waiter)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._futures.add(future)
@@ -108,15 +112,26 @@ class Streams(Operations):
     def stop_waiting(self, future: asyncio.Future[None]) -> None:
         """Forget a future, and cancel it if it is not done."""
         self._futures.discard(future)
+        self._blocks.discard(future)
         future.cancel()
+        self._leave_at_end()
 
     def end_streams(self) -> None:
-        """Wait no longer: the request is over."""
+        """Cancel what waits: the request is over. Blocks are watched until they are done."""
         self._is_closed = True
         if self._waiter is not None:
-            self._waiter.leave()
-            for future in tuple(self._futures):
+            for future in self._futures - self._blocks:
                 self.stop_waiting(future)
+            self._leave_at_end()
+
+    def _leave_at_end(self) -> None:
+        if self._waiter is not None and self._is_left:
+            self._waiter.leave()
+
+    @property
+    def _is_left(self) -> bool:
+        """True if the request is over, and so are its blocks."""
+        return self._is_closed and not self._futures
 
     async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:
         change = decision[0]
@@ -172,7 +187,7 @@ class Streams(Operations):
 
     def _watch(self, waiter: Waiter) -> None:
         """Wait for the end of the session as it is now."""
-        if self._is_moving or self._is_closed:
+        if self._is_moving or self._is_left:
             return
         handle = self._watched_handle
         if handle is not None:

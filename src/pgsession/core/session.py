@@ -275,8 +275,11 @@ class Session(SigningState):
         When the session ends, as in `ended`, the block is cancelled, and
         `SessionEndedError` is raised out of it; also if it was done first, and at its
         start if the session has ended already. A cancellation by others stays one, as
-        with `asyncio.timeout`. Raises `SessionError` if the store keeps no users, and
-        `RequestEndedError` after the request.
+        with `asyncio.timeout`. In a task that outlives the request, the block is watched
+        until it is done.
+
+        Raises `SessionError` if the store keeps no users, and `RequestEndedError` if it
+        is entered after the request.
         """
         return self._attached().lasting()
 
