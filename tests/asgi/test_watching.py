@@ -165,6 +165,29 @@ async def test_outage(store: Noting, caplog: pytest.LogCaptureFixture) -> None:
     stream.end_streams()
 
 
+async def test_store_closed(postgres: PostgresStore, caplog: pytest.LogCaptureFixture) -> None:
+    """While the store is closed nobody is told anything, which is one line of level INFO, without a
+    traceback; if it is opened again, watching goes on.
+    """
+    policy = policy_of(postgres, EVERY)
+    key = await postgres.generate({})
+    stream = await request(policy, key)
+    future = stream.wait_for_end()
+    caplog.set_level(logging.INFO, "pgsession")
+    await postgres.close()
+    await asyncio.sleep(5 * EVERY)
+    assert not future.done()
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("INFO", None)
+    assert "The store is closed." in record.message
+
+    await postgres.open()
+    await postgres.clear(key)
+    async with asyncio.timeout(5):
+        await future
+    stream.end_streams()
+
+
 async def test_survives(store: Noting, caplog: pytest.LogCaptureFixture) -> None:
     """An error that nothing expects is one traceback in the log, and watching goes on."""
     policy = policy_of(store, EVERY)

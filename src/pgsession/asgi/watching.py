@@ -18,10 +18,12 @@ from typing import Final
 
 from pgsession.core.store import Store
 from pgsession.core.users import as_user_store
-from pgsession.errors import StoreUnavailableError
+from pgsession.errors import StoreClosedError, StoreUnavailableError
 
 #: Sessions that one statement asks for at most.
 SLICE: Final = 1000
+
+_NOT_TOLD: Final = "Open streams are not told of ended sessions now: %s"
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -68,8 +70,8 @@ class Watcher:
     except that a statement under way is not interrupted.
 
     A session has ended if it is not found, or if its login number differs from
-    the one with which the stream began. While the store cannot answer, no
-    stream is told anything.
+    the one with which the stream began. While the store cannot answer, or is
+    closed, no stream is told anything. A closed store is still asked: it may be opened again.
     """
 
     def __init__(self, store: Store, *, every: float) -> None:
@@ -148,7 +150,9 @@ class Watcher:
         try:
             numbers = await self._store.login_numbers(handles)
         except StoreUnavailableError as error:
-            self._note_failure("Open streams are not told of ended sessions now: %s", error)
+            self._note_failure(_NOT_TOLD, error)
+        except StoreClosedError as error:  # the application's own doing
+            self._note_failure(_NOT_TOLD, error, level=logging.INFO)
         except Exception as error:  # noqa: BLE001 - the outermost edge: no stream may wait in vain
             self._note_failure(
                 "The sessions of open streams cannot be watched: %s", error, exc_info=error
@@ -178,12 +182,17 @@ class Watcher:
             each.on_end()
 
     def _note_failure(
-        self, text: str, error: Exception, *, exc_info: Exception | None = None
+        self,
+        text: str,
+        error: Exception,
+        *,
+        level: int = logging.WARNING,
+        exc_info: Exception | None = None,
     ) -> None:
         """Log the first failure of several."""
         if not self._is_failing:
             self._is_failing = True
-            _LOGGER.warning(text, error, exc_info=exc_info)
+            _LOGGER.log(level, text, error, exc_info=exc_info)
 
     def _note_answer(self) -> None:
         if self._is_failing:
