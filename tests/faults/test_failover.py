@@ -1,19 +1,30 @@
 """A primary with a standby that replaces it under load."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pgsession import PostgresStore, StoreUnavailableError
+from pgsession.core.login import Login
+from pgsession.core.store import Changes
+from pgsession.settings import DEFAULT_WATCH_EVERY
 from tests.faults.conftest import Report
 from tests.faults.servers import Server, new_server, new_standby
-from tests.faults.site import HEALING, Writers, opened_site
+from tests.faults.site import HEALING, Writers, opened_site, tasks_left
+from tests.waiting import policy_of, request
 
 Pair = tuple[Server, Server]
 
 REPLICATED = "ALTER SYSTEM SET synchronous_standby_names = '*'"
+
+MODES = pytest.mark.parametrize("mode", ["immediate", "fast"], ids=["crash", "planned"])
+
+#: Streams learn of an end within these seconds.
+LIMIT = 2.0
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ def both(*servers: Server, **keywords: str) -> str:
     return servers[0].conninfo(host=hosts, port=ports, **keywords)
 
 
-@pytest.mark.parametrize("mode", ["immediate", "fast"], ids=["crash", "planned"])
+@MODES
 async def test_promotion(pair: Pair, report: Report, mode: str) -> None:
     """When a standby is promoted, the site switches to it, and no acknowledged change is lost."""
     primary, standby = pair
@@ -54,6 +65,52 @@ async def test_promotion(pair: Pair, report: Report, mode: str) -> None:
     report.remark = f"{writers.count} acknowledged, {found} found"
     assert found == writers.count
     assert report.healed < HEALING
+
+
+@MODES
+async def test_streams(
+    pair: Pair, report: Report, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When a standby is promoted, no stream is told that its session has ended, and a revocation on
+    the new primary is told as soon as on the old one.
+    """
+    primary, standby = pair
+    caplog.set_level(logging.WARNING, "pgsession")
+    async with PostgresStore(both(primary, standby), timeout=1) as store:
+        policy = policy_of(store, DEFAULT_WATCH_EVERY)
+        keys = {user: await store.login(None, Login(user), Changes()) for user in ("ann", "bob")}
+        streams = {user: await request(policy, key) for user, key in keys.items()}
+        waiting = {user: each.wait_for_end() for user, each in streams.items()}
+
+        await asyncio.to_thread(primary.stop, mode)
+        async with asyncio.timeout(30):
+            while not any("not told" in it for it in caplog.messages):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.1)
+        assert not any(each.done() for each in waiting.values())
+        await asyncio.to_thread(standby.promote)
+        standby.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        standby.execute("SELECT pg_reload_conf()")
+        report.healed = await _revoke(store, "ann")
+        async with asyncio.timeout(LIMIT):
+            await waiting["ann"]
+        assert not waiting["bob"].done()  # the same statement has asked for both
+        for each in streams.values():
+            each.end_streams()
+    assert report.healed < HEALING
+    assert tasks_left() == []
+
+
+async def _revoke(store: PostgresStore, user: str) -> float:
+    """Retry a revocation until it succeeds; return the seconds that it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert await store.revoke_all(user) == 1
+            except StoreUnavailableError:
+                await asyncio.sleep(0.05)
+            else:
+                return time.monotonic() - began
 
 
 async def test_demotion(pair: Pair, report: Report) -> None:
