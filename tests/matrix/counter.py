@@ -26,7 +26,7 @@ class Clients:
     """Clients of one site, each with connections of its own."""
 
     def __init__(self, address: str, *, is_alive: Callable[[], bool] = lambda: True) -> None:
-        self._address = address
+        self.address: str = address
         self._is_alive = is_alive
         #: The processes that have answered.
         self.processes: set[int] = set()
@@ -36,7 +36,7 @@ class Clients:
 
         Return the result, or raise AssertionError.
         """
-        await self._meet(workers)
+        await self.meet(workers)
         self.processes.clear()
         total = 0
         for _ in range(ROUNDS):
@@ -48,7 +48,7 @@ class Clients:
                 return f"{total} of {total}"
         raise AssertionError(f"only {len(self.processes)} of {workers} workers took part")
 
-    async def _meet(self, workers: int) -> None:
+    async def meet(self, workers: int) -> None:
         """Send requests on new connections until each worker has answered."""
         due = time.monotonic() + _START
         while len(self.processes) < workers:
@@ -58,6 +58,12 @@ class Clients:
             except httpx.TransportError:
                 assert self._is_alive(), "the server ended"
                 await asyncio.sleep(0.05)
+
+    async def sign_in(self, user_id: str) -> str:
+        """Sign a user in; return the cookie."""
+        async with self._client() as client:
+            response = await self._send(client, "POST", f"/sign-in/{user_id}")
+        return response.headers["set-cookie"].partition(";")[0]
 
     async def _count_in_one(self) -> dict[str, Any]:
         """Let several clients count in a new session; return its content."""
@@ -90,7 +96,7 @@ class Clients:
             await self._send(client, "GET", "/show")
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self._address, timeout=_TIMEOUT, trust_env=False)
+        return httpx.AsyncClient(base_url=self.address, timeout=_TIMEOUT, trust_env=False)
 
 
 def require_complete(session: Mapping[str, Any]) -> None:

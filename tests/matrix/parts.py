@@ -15,7 +15,14 @@ from tests.matrix.places import pooled, postgresql, try_rejection
 from tests.matrix.run import Run, Work
 from tests.matrix.serving import SERVERS, SEVERAL, UVICORN
 from tests.matrix.table import NOT_HERE, Part, Row
-from tests.matrix.works import counter, environment, suite, version_in, with_environment
+from tests.matrix.works import (
+    counter,
+    environment,
+    sockets,
+    suite,
+    version_in,
+    with_environment,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +99,11 @@ def try_pythons(setting: Setting) -> Part:
 
 
 def try_web_servers(setting: Setting) -> Part:
-    """Count behind each web server."""
+    """Count behind each web server, and let it close sockets."""
     part = Part(
         f"Web servers, with PostgreSQL {setting.embedded} and Python {setting.python.version}",
         ("Server", "Started with"),
-        ("Counter",),
+        ("Counter", "Sockets"),
     )
     for server in SERVERS:
         version = version_in(setting.servers, server.module)
@@ -104,7 +111,8 @@ def try_web_servers(setting: Setting) -> Part:
             part.rows.append(_absent(part, server.module, server.title))
             continue
         names = (f"{server.module} {version}", server.title)
-        setting.run.add_row(part, names, postgresql(), [counter(server, setting.servers)])
+        works = [counter(server, setting.servers), sockets(server, setting.servers)]
+        setting.run.add_row(part, names, postgresql(), works)
     return part
 
 

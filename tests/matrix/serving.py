@@ -1,26 +1,31 @@
-"""The counter behind each web server."""
+"""The counter and the sockets behind each web server."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import psycopg
 from psycopg import sql
 
+from pgsession import PostgresStore
 from pgsession.postgres.schema import migrate
 from tests.faults.servers import free_port
 from tests.matrix.counter import Clients
 from tests.matrix.processes import GRACE, started
+from tests.matrix.sockets import close_all
 from tests.matrix.table import Outcome, Result
 
 _APP: Final = "tests.matrix.app:app"
+
+#: Tries something with the clients of the site, whose table is in this schema.
+_Trial: TypeAlias = Callable[[Clients, str], Coroutine[None, None, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,37 @@ def try_counter(
     variables: Mapping[str, str] = {},
 ) -> Result:
     """Serve the counter, and count in parallel requests: none may be lost."""
+    return _try(
+        server,
+        python,
+        database_url,
+        lambda clients, _: clients.count(workers=server.workers),
+        log=log,
+        variables=variables,
+    )
+
+
+def try_sockets(server: WebServer, python: Path, database_url: str, *, log: Path) -> Result:
+    """Serve sockets that are closed when their session ends, and end it from this process."""
+
+    async def trial(clients: Clients, schema: str) -> str:
+        async with PostgresStore(database_url, schema=schema) as store:
+            return await close_all(clients, store, workers=server.workers)
+
+    variables = {"SESSION_CLOSE_WEBSOCKETS": "true"}
+    return _try(server, python, database_url, trial, log=log, variables=variables)
+
+
+def _try(
+    server: WebServer,
+    python: Path,
+    database_url: str,
+    trial: _Trial,
+    *,
+    log: Path,
+    variables: Mapping[str, str],
+) -> Result:
+    """Serve the application, and return the result of the trial."""
     port = free_port()
     with _schema(database_url) as schema:
         ours = {
@@ -90,7 +126,7 @@ def try_counter(
         }
         with started([python, *server.command(port)], log=log, variables=ours) as process:
             clients = Clients(f"http://127.0.0.1:{port}", is_alive=lambda: process.poll() is None)
-            said = asyncio.run(clients.count(workers=server.workers))
+            said = asyncio.run(trial(clients, schema))
             process.terminate()
             try:
                 process.wait(GRACE)

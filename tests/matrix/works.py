@@ -12,7 +12,7 @@ from tests.matrix.machine import Program
 from tests.matrix.places import postgresql
 from tests.matrix.processes import ROOT, run
 from tests.matrix.run import Work
-from tests.matrix.serving import WebServer, try_counter
+from tests.matrix.serving import WebServer, try_counter, try_sockets
 from tests.matrix.suites import try_suite
 
 _MAKING: Final = 900.0
@@ -30,6 +30,11 @@ def suite(python: Path, arguments: Sequence[str], **variables: str) -> Work:
 def counter(server: WebServer, python: Path, **variables: str) -> Work:
     """Count behind a web server."""
     return lambda url, log: try_counter(server, python, url, log=log, variables=variables)
+
+
+def sockets(server: WebServer, python: Path) -> Work:
+    """Close sockets behind a web server."""
+    return lambda url, log: try_sockets(server, python, url, log=log)
 
 
 def environment(version: str) -> Path:
