@@ -238,7 +238,7 @@ class Session(SigningState):
         """Names this session among those of its user: the `Device.handle` of this session.
 
         It opens nothing, and stays the same for the session's whole life. None if
-        the session has no row yet.
+        the session has no row yet. Raises `RequestEndedError` after the request.
         """
         self.mark_accessed()
         return None if self.attachment is None else self.attachment.handle
@@ -246,7 +246,9 @@ class Session(SigningState):
     async def devices(self) -> list[Device]:
         """Return the living sessions of the user, this one first; none for a visitor.
 
-        Raises `StoreUnavailableError`, and `SessionError` if the store keeps no users.
+        The others follow with those seen last first. Raises `StoreUnavailableError`,
+        `RequestEndedError` after the request, and `SessionError` if the store keeps no
+        users.
         """
         attachment, user_id = self._attached(), self.user_id
         return [] if user_id is None else await attachment.devices(user_id)
@@ -262,10 +264,11 @@ class Session(SigningState):
         After a logout of this request itself this returns at once; what waits by then
         is told when the logout is committed, so `save` after it. After its login the
         session that it has logged in to counts. A session without a row does not
-        end. Waiting does not extend a session.
+        end. Waiting does not extend a session. While the database is away this goes on
+        waiting, without an error.
 
-        Raises `SessionError` if the store keeps no users. It is cancelled if it
-        still waits when the request ends.
+        Raises `SessionError` if the store keeps no users, and `RequestEndedError` after
+        the request. It is cancelled if it still waits when the request ends.
         """
         await self._attached().ended()
 

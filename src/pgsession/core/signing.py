@@ -41,14 +41,14 @@ class SigningState(SessionState):
 
     @property
     def stamp(self) -> str | None:
-        """The stamp that the last `login` was given."""
+        """The stamp that the last `login` was given, or None."""
         self.mark_accessed()
         user = self._signing.login or self._user
         return None if user is None else user.stamp
 
     @property
     def label(self) -> str | None:
-        """The name of the device that the last `login` was given."""
+        """The name of the device that the last `login` was given, or None."""
         self.mark_accessed()
         user = self._signing.login or self._user
         return None if user is None else user.label
@@ -74,6 +74,7 @@ class SigningState(SessionState):
     def is_fresh(self, within: Period) -> bool:
         """Return True if the user has proved who they are no longer than `within` ago.
 
+        `within` is a `timedelta` or seconds; `InvalidPeriodError` is raised for anything else.
         Ask for the password again before a dangerous action if not, and call
         `confirm` (OWASP ASVS 7.5). False for a visitor. The age is the
         database's; no application's clock is compared with it.
@@ -115,8 +116,11 @@ class SigningState(SessionState):
           list of devices, and does not count for `max_sessions`.
 
         Raises `TypeError` or `ValueError` for texts that cannot be stored,
+        `InvalidPeriodError` for a period that is not positive,
         `ResponseStartedError` once the response has started, and `SessionError`
-        if the store keeps no users. Nothing has changed then.
+        if the store keeps no users. Nothing has changed then. If a foreign key
+        refuses the user, the commit raises `UnknownUserError`: at `save`, or when the
+        response starts.
         """
         self.mark_accessed()
         self._check_not_started()
@@ -145,8 +149,8 @@ class SigningState(SessionState):
         """Record that the user has just proved again who they are; give the session a new key.
 
         `is_fresh` is True afterwards, and `max_lifetime` begins anew. Raises
-        `SessionError` if nobody is signed in, and `ResponseStartedError` once
-        the response has started.
+        `SessionError` if nobody is signed in or the store keeps no users, and
+        `ResponseStartedError` once the response has started.
         """
         self.mark_accessed()
         self._check_not_started()
@@ -161,7 +165,9 @@ class SigningState(SessionState):
 
         Its row is removed before the response is sent, even if another request
         renews it meanwhile; and the response deletes the cookie. Members that are
-        set afterwards begin a new session.
+        set afterwards begin a new session. Once the response has started, the row is
+        removed at `save`, or when the request ends. Raises `RequestEndedError` after
+        the request.
         """
         self.clear()
         self._period_changed += self._granted is not None

@@ -81,7 +81,8 @@ class UserStore(Store, Protocol):
 
         The session counts as generated now. `changes` are applied in the same
         step. Without a `key` a new session is made. Raises
-        `SessionNotFoundError` for a dead key.
+        `SessionNotFoundError` for a dead key, and `UnknownUserError` if a foreign
+        key of the table refuses the user; nothing is written then.
         """
         ...
 
@@ -95,27 +96,35 @@ class UserStore(Store, Protocol):
     ) -> str:
         """Record that the user has proved again who they are; give the session a new key.
 
-        It counts as generated now. All else is as with `Store.renew`.
+        It counts as generated now. All else is as with `Store.renew`, also the errors.
+        A session without a user gets a new key only.
         """
         ...
 
     async def logout(self, key: str, login_number: int) -> bool:
         """Remove the session, whatever its verifier is by now, if it has this login number.
 
-        Return whether it is gone; False if somebody has signed in to it since.
+        Return whether it is gone, also if it was before; False if somebody has
+        signed in to it since.
         """
         ...
 
     async def is_retired(self, key: str) -> bool:
-        """Return True if a renewal has retired this key within the last minute."""
+        """Return True if a renewal has retired this key within the last minute.
+
+        False if the session has ended since, and for a key that never was.
+        """
         ...
 
     async def devices(self, user_id: str) -> list[Device]:
-        """Return the living sessions of a user, those seen last first."""
+        """Return the living sessions of a user, those seen last first.
+
+        No `Device.is_current` is True: the store does not know which session asks.
+        """
         ...
 
     async def revoke(self, user_id: str, handle: str) -> bool:
-        """End one session of a user. Return whether there was one."""
+        """End one session of a user. Return whether it lived until now."""
         ...
 
     async def revoke_all(
@@ -125,12 +134,14 @@ class UserStore(Store, Protocol):
         keep: HasHandle | str | None = None,
         connection: Any = None,  # noqa: ANN401 - a driver's
     ) -> int:
-        """End all sessions of a user, except `keep`. Return how many there were.
+        """End all sessions of a user, except `keep`. Return how many ended.
 
-        `keep` is a `Session` or the handle of one.
-        `connection` is one of the application's, on which the store works
+        `keep` is a `Session` or the handle of one. A session without a row keeps
+        nothing. `connection` is one of the application's, on which the store works
         within the transaction that is open there: then the sessions end when
-        that commits. `MemoryStore` takes none.
+        that commits. Raises `SessionError` if that transaction cannot see all
+        sessions, and `TypeError` for a connection of another driver. `MemoryStore`
+        takes none; one is a `SettingsError`.
         """
         ...
 
@@ -138,12 +149,17 @@ class UserStore(Store, Protocol):
         """End all sessions of a user but the `most` that signed in last. Return how many ended.
 
         Sessions of an administrator who looks at the site as this user do not
-        count, and stay.
+        count, and stay. Raises `SettingsError` unless `most` is at least 1 and
+        below 2**31.
         """
         ...
 
     async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
-        """Return the login number of each of these sessions that lives."""
+        """Return the login number of each of these sessions that lives, by its handle.
+
+        That is how many logins it has had; 0 for a visitor's. One that has ended is left
+        out. There may be any number of handles.
+        """
         ...
 
 

@@ -126,13 +126,13 @@ class MemoryUsers(Limits):
         return [_device(handle, row, expires_at=self._end(row)) for handle, row in ordered]
 
     async def revoke(self, user_id: str, handle: str) -> bool:
-        """End one session of a user. Return whether there was one."""
+        """End one session of a user. Return whether it lived until now."""
         return self._remove(self._of(checked_user_id(user_id), lambda it, _: it == handle)) > 0
 
     async def revoke_all(
         self, user_id: str, *, keep: HasHandle | str | None = None, connection: None = None
     ) -> int:
-        """End all sessions of a user, except `keep`. Return how many there were."""
+        """End all sessions of a user, except `keep`. Return how many ended."""
         if connection is not None:
             raise SettingsError("MemoryStore takes no connection: it is in no database.")
         kept = handle_to_keep(keep)

@@ -119,7 +119,7 @@ class UserSessions(Limits):
         return await self._calls().devices(checked_user_id(user_id))
 
     async def revoke(self, user_id: str, handle: str) -> bool:
-        """End one session of a user. Return whether there was one."""
+        """End one session of a user. Return whether it lived until now."""
         revocation = Revocation(checked_user_id(user_id), handle)
         if not is_text(handle):
             return False
@@ -133,7 +133,7 @@ class UserSessions(Limits):
         keep: HasHandle | str | None = None,
         connection: AsyncConnection[Any] | None = None,
     ) -> int:
-        """End all sessions of a user, except `keep`. Return how many there were.
+        """End all sessions of a user, except `keep`. Return how many ended.
 
         `connection` is a psycopg connection of the application's, with any row
         factory and search_path. The sessions end when its transaction commits.
