@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import pytest
 
 from pgsession import Changes, PostgresStore, SessionNotFoundError
+from pgsession.core.login import Login
 from pgsession.core.store import Written
-from tests.concurrency.witness import Witness
+from pgsession.core.users import UserStore, as_user_store
+from pgsession.postgres.statements.text import LONGEST_WAIT
+from tests.concurrency.witness import Witness, eventually, outcome
 
 pytestmark = pytest.mark.usefixtures("long_patience")
 
 Operation: TypeAlias = Callable[[PostgresStore, str], Coroutine[Any, Any, object]]
+Editing: TypeAlias = Callable[[UserStore, str], Coroutine[Any, Any, object]]
 
 #: The statement of a sweep with its clock an hour ahead, so that it removes rows that
 #: are still valid.
@@ -50,6 +56,16 @@ def renewing(store: PostgresStore, key: str) -> Coroutine[Any, Any, object]:
 
 def taking(store: PostgresStore, key: str) -> Coroutine[Any, Any, object]:
     return store.take(key, "a")
+
+
+#: What extends a session.
+EDITS: Final[dict[str, Editing]] = {
+    "merge": lambda store, key: store.merge(key, Changes({"a": 1}), period=MINUTE),
+    "touch": lambda store, key: store.touch(key),
+    "renewal": lambda store, key: store.renew(key, period=MINUTE),
+    "login": lambda store, key: store.login(key, Login("ann"), Changes()),
+    "confirmation": lambda store, key: store.confirm(key, period=MINUTE),
+}
 
 
 def heir_among(outcomes: list[object]) -> str:
@@ -234,6 +250,42 @@ async def test_merge_expiry(store: PostgresStore, witness: Witness) -> None:
 
     assert isinstance(refused, SessionNotFoundError)
     assert await witness.values() == [{"z": 0}]
+
+
+@pytest.mark.parametrize("is_held", [False, True], ids=["plain", "exclusive"])
+@pytest.mark.parametrize("editing", EDITS.values(), ids=EDITS.keys())
+async def test_expired_meanwhile(
+    store: PostgresStore, witness: Witness, editing: Editing, *, is_held: bool
+) -> None:
+    """An edit whose row is locked until its session has expired does not extend the session."""
+    key = await store.generate({"z": 0}, period=0.5)
+
+    async def edit() -> object:
+        async with store.exclusive(key) if is_held else nullcontext(store) as writing:
+            return await editing(as_user_store(writing), key)
+
+    async with asyncio.TaskGroup() as group, witness.holding_row(key):
+        edited = group.create_task(outcome(edit()))
+        await eventually(witness.has_met_edit)
+        await eventually(partial(witness.has_expired, key))
+
+    assert isinstance(edited.result(), SessionNotFoundError)
+    assert await witness.has_expired(key)
+    assert await witness.value(key) == {"z": 0}
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["alone", "in a batch"])
+async def test_ends_soon(store: PostgresStore, witness: Witness, count: int) -> None:
+    """A session that is about to expire is extended at once if no one holds its row."""
+    keys = [await store.generate({"z": 0}, period=LONGEST_WAIT) for _ in range(count)]
+
+    written = await asyncio.gather(*(store.touch(key, period=MINUTE) for key in keys))
+
+    assert written == [Written()] * count
+    for key in keys:
+        row = await witness.row(key)
+        assert row is not None
+        assert row.remaining > LONGEST_WAIT
 
 
 async def test_take_take(store: PostgresStore, witness: Witness) -> None:

@@ -45,6 +45,14 @@ WHERE application_name = %s
   AND (wait_event_type = 'Lock' OR state = 'idle' AND query ~ 'SKIP LOCKED')
 """
 
+# An edit, what looks at a row that was not edited, or the lock for an edit.
+EDITING = """
+SELECT
+FROM pg_stat_activity
+WHERE application_name = %s
+  AND query ~ 'offered|NO KEY UPDATE'
+"""
+
 # Not xact_start: a connection that the pool opens meanwhile has short transactions too.
 IN_TRANSACTION = """
 SELECT pid
@@ -186,6 +194,15 @@ class Witness:
     async def has_met_deletion(self) -> bool:
         """Return whether a deletion waits for a locked row, or has skipped one."""
         return (await self._connection.execute(self.deletes, (self.name,))).rowcount > 0
+
+    async def has_met_edit(self) -> bool:
+        """Return whether a store has sent an edit."""
+        return (await self._connection.execute(EDITING, (self.name,))).rowcount > 0
+
+    async def has_expired(self, key: str) -> bool:
+        """Return whether there is a row under `key`, and it has expired."""
+        row = await self.row(key)
+        return row is not None and row.remaining < 0
 
     async def _is_waiting(self, count: int) -> bool:
         found = await (await self._connection.execute(self.waits, (self.name,))).fetchone()

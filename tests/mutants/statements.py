@@ -45,6 +45,34 @@ STATEMENTS: Final = (
         ),
     ),
     Mutant(
+        "an UPDATE that has waited revives a session that expired meanwhile",
+        (
+            Edit(
+                "postgres/statements/text.py",
+                "LONGEST_WAIT: Final = 1.0",
+                "LONGEST_WAIT: Final = 0.0",
+            ),
+        ),
+        (
+            "tests/concurrency/test_races.py::test_expired_meanwhile[merge-plain]",
+            "tests/concurrency/test_races.py::test_expired_meanwhile[login-plain]",
+        ),
+    ),
+    Mutant(
+        "an exclusive block that has waited revives a session that expired meanwhile",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                "        if not self._wording.is_patient:\n",
+                "        if self._wording is None:\n",
+            ),
+        ),
+        (
+            "tests/concurrency/test_races.py::test_expired_meanwhile[merge-exclusive]",
+            "tests/concurrency/test_races.py::test_expired_meanwhile[login-exclusive]",
+        ),
+    ),
+    Mutant(
         "TAKE finds members of expired sessions",
         (
             Edit(
@@ -112,8 +140,8 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/edits.py",
-                "if answer is None and (skipping or edit.size)",
-                "if answer is None and edit.size",
+                "if made[edit.session_key] is None]",
+                "if made[edit.session_key] is None and edit.size]",
             ),
         ),
         ("tests/postgres/test_locked_rows.py::test_answered_after_release[touch]",),

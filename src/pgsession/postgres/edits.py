@@ -35,9 +35,10 @@ async def make_edits(
     """Make edits, those of one key in order; tell of each what became of it.
 
     All are made in one statement. What has not been made then is looked at: its
-    key is dead, its row is locked, or it may be too large. That is measured for
-    each such edit alone, and an edit that would take its session past the limit
-    gets `ValueTooLargeError` as its answer.
+    key is dead, its row is locked, its session ends too soon to wait for the row,
+    or it may be too large. Each edit of a session that ends soon is made alone,
+    and so is each that must be measured. An edit that would take its session past
+    the limit gets `ValueTooLargeError` as its answer.
 
     `run` commits each of these statements by itself, so what fails later undoes
     nothing and repeats nothing. Errors of the first are raised; then nothing
@@ -53,25 +54,22 @@ async def make_edits(
         groups = await _living(_grouped(edits), editing, run)
         composed = [_composed(group) for group in groups.values()]
         written = await run(partial(editing.update, skipping=skipping), composed) if groups else []
-    made = dict(zip(groups, written, strict=True))
-    left = [
-        edit
-        for edit, answer in zip(composed, written, strict=True)
-        if answer is None and (skipping or edit.size)  # of the others the key is dead
-    ]
+    made: dict[str, Answer] = dict(zip(groups, written, strict=True))
+    left = [edit for edit in composed if made[edit.session_key] is None]
     standing = await _look(left, editing, run, may_raise=not any(written)) if left else {}
     answers: dict[int, Answer] = {}
     for selector, group in groups.items():
-        found = standing.get(selector)
+        found, answer = standing.get(selector), made[selector]
         if isinstance(found, Standing) and not found.fits:
             singly = [await _measure(edit, editing, run, skipping=skipping) for edit in group]
             answers.update(zip(map(id, group), singly, strict=True))
-        elif found is None:
-            for edit, is_late in zip(group, _late(group), strict=True):
-                answers[id(edit)] = None if is_late else made[selector]
-        else:
-            told = LOCKED if isinstance(found, Standing) else found
-            answers.update(dict.fromkeys(map(id, group), told))
+            continue
+        if isinstance(found, Standing):
+            answer = LOCKED if skipping else await _make_at_once(_composed(group), editing, run)
+        elif found is not None:
+            answer = found
+        for edit, is_late in zip(group, _late(group), strict=True):
+            answers[id(edit)] = None if is_late and isinstance(answer, Edited) else answer
     return [answers.get(id(edit)) for edit in edits]
 
 
@@ -104,6 +102,18 @@ async def _look(
             raise
         found = [LOCKED if isinstance(error, LockedRowError) else error] * len(left)
     return {edit.session_key: each for edit, each in zip(left, found, strict=True)}
+
+
+async def _make_at_once(edit: Edit, editing: Editing, run: Run) -> Answer:
+    """Make one edit, if its row is free now. Raises nothing: others of its batch are made."""
+    try:
+        edited: Edited | None
+        [edited] = await run(partial(editing.update, skipping=True), [edit])
+    except LockedRowError:
+        return LOCKED
+    except SessionError as error:
+        return error
+    return LOCKED if edited is None else edited
 
 
 async def _measure(edit: Edit, editing: Editing, run: Run, *, skipping: bool) -> Answer:

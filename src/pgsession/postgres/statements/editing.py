@@ -8,7 +8,14 @@ from typing import Final, NamedTuple
 
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.rows import MANY_REMOVED, Edit, Edited, are_common
-from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, batch, single
+from pgsession.postgres.statements.text import (
+    LONGEST_WAIT,
+    SHORT_PATIENCE,
+    Statements,
+    Wording,
+    batch,
+    single,
+)
 
 _OFFERED: Final = """
 WITH offered AS MATERIALIZED (
@@ -151,6 +158,14 @@ JOIN free AS f ON f.session_key OPERATOR(pg_catalog.=) o.session_key
 WHERE {matching}{direct}
   AND {fits}{written}"""
 
+# The condition of an UPDATE uses the time of its start. After this it waits for nothing.
+_LOCK: Final = """
+SELECT
+FROM {table} AS s
+WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
+FOR NO KEY UPDATE
+"""
+
 # Reads what could not be changed: whether it fits.
 _STANDING: Final = """{offered}
 SELECT s.session_key::pg_catalog.text, {fits}, {fits_measured}
@@ -241,6 +256,7 @@ class Editing(Statements):
         self._standing = _write(wording, _STANDING, direct=self._direct)
         self._standing_one = _write(wording, _STANDING, edits=_EDIT, direct=_DIRECT)
         self._verifiers = wording.write(_VERIFIERS)
+        self._lock = wording.write(_LOCK)
 
     async def update(
         self, connection: Connection, edits: Sequence[Edit], *, skipping: bool = False
@@ -248,8 +264,12 @@ class Editing(Statements):
         """Make edits; None for those that are not made.
 
         Their keys are dead, or their sessions would become too large, as far as
-        that is estimated, or with `skipping` their rows are locked.
+        that is estimated, or with `skipping` their rows are locked. In a batch
+        without `skipping`, or their sessions end within `LONGEST_WAIT` seconds.
+
+        A session that expires while this waits for its row is not extended.
         """
+        await self._wait_first(connection, edits)
         is_single = len(edits) == 1
         is_common = are_common(edits)
         statement = self._update(_Form(is_single, is_common, skipping))
@@ -268,6 +288,7 @@ class Editing(Statements):
     ) -> Sequence[Edited | None]:
         """Make one edit as `update` does, but measure whether it fits."""
         (edit,) = edits
+        await self._wait_first(connection, edits)
         statement = self._update(
             _Form(is_single=True, is_common=False, skipping=skipping, is_measured=True)
         )
@@ -294,6 +315,12 @@ class Editing(Statements):
         found: dict[str, str | None] = dict(rows)
         return list(map(found.get, selectors))
 
+    async def _wait_first(self, connection: Connection, edits: Sequence[Edit]) -> None:
+        """Lock the row in a transaction, where the wait for it may be a long one."""
+        if not self._wording.is_patient:
+            key = {"session_key": edits[0].session_key}
+            await self._locking(connection, self._lock, key, skipping=False)
+
     def _update(self, form: _Form) -> bytes:
         """Return the UPDATE of a form, written when it is first needed."""
         statement = self._updates.get(form)
@@ -305,6 +332,7 @@ class Editing(Statements):
                 direct=_DIRECT if form.is_single else self._direct,
                 is_common=form.is_common,
                 is_measured=form.is_measured,
+                may_wait=self._wording.is_patient and not form.skipping,
                 patience=SHORT_PATIENCE if form.skipping else None,
             )
         return statement
@@ -329,6 +357,7 @@ def _write(
     direct: str = "",
     is_common: bool = False,
     is_measured: bool = False,
+    may_wait: bool = False,
     patience: float | None = None,
 ) -> bytes:
     """Write a statement. One for common edits alone leaves out what they do not need."""
@@ -352,6 +381,7 @@ def _write(
         merged=_MERGED,
         without_many="" if is_common else _WITHOUT_MANY,
         matching=_MATCHING,
+        living=wording.living("s", seconds=LONGEST_WAIT if may_wait else 0.0),
         direct=direct,
         written=_WRITTEN,
     )

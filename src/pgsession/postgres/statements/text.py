@@ -37,6 +37,11 @@ from pgsession.postgres.table_name import TableName
 #: than deadlock_timeout, so two batches that wait for each other are both free again before.
 PATIENCE: Final = 0.1
 
+#: Seconds that a session must live on for a statement that may wait for its row to change it. An
+#: UPDATE compares with the time before the wait: without this it could extend a session that has
+#: expired meanwhile. Such a statement is canceled long before that: see `Statements.reword`.
+LONGEST_WAIT: Final = 1.0
+
 #: The same where a statement skips locked rows. A foreign key may still make it wait.
 SHORT_PATIENCE: Final = 0.002
 
@@ -45,11 +50,15 @@ SHORT_PATIENCE: Final = 0.002
 _PATIENTLY: Final = """
 (SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true)) IS NOT NULL"""
 
-_LIVING: Final = """{row}.expire_date OPERATOR(pg_catalog.>) pg_catalog.now()"""
+_LIVING: Final = """{row}.expire_date OPERATOR(pg_catalog.>) {moment}"""
 
 _YOUNGER: Final = """
   AND {row}.{column} OPERATOR(pg_catalog.>) (
-      pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {seconds})
+      {moment} OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {seconds})
+  )"""
+
+_IN_A_WHILE: Final = """(
+      pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})
   )"""
 
 _LATER: Final = "{row}.{column} OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})"
@@ -71,11 +80,17 @@ class Wording:
     #: Whether the table is a distributed one, of Citus.
     is_distributed: bool = False
 
-    def living(self, row: str) -> str:
-        """Return the condition that a row, by its name in the statement, is of a living session."""
-        condition = _LIVING.format(row=row)
+    def living(self, row: str, *, seconds: float = 0.0) -> str:
+        """Return the condition that a row, by its name in the statement, is of a living session.
+
+        With `seconds`, of one that lives for so long from now on, even if nothing extends it.
+        """
+        moment = _IN_A_WHILE.format(seconds=_literal(seconds)) if seconds else "pg_catalog.now()"
+        condition = _LIVING.format(row=row, moment=moment)
         for column, limit in self._limits():
-            condition += _YOUNGER.format(row=row, column=column, seconds=_literal(limit))
+            condition += _YOUNGER.format(
+                row=row, column=column, moment=moment, seconds=_literal(limit)
+            )
         return condition
 
     def end(self, row: str) -> str:
@@ -109,7 +124,8 @@ class Wording:
 
         A part may contain the name of a later one.
         """
-        parts |= {"living": self.living("s"), "limit": str(self.value_limit)}
+        parts = {**parts, "limit": str(self.value_limit)}
+        parts.setdefault("living", self.living("s"))
         for part, text in parts.items():
             statement = statement.replace("{" + part + "}", text)
         statement = statement.replace("pg_catalog.now()", f"pg_catalog.{self.clock}()")
