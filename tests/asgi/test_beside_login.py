@@ -200,6 +200,24 @@ async def test_sent_before(
     assert [it for it in caplog.records if it.levelno > logging.INFO] == []
 
 
+async def test_sent_before_all_others_ended(visit: Visit, users: UserStore) -> None:
+    """A login that ends all other sessions keeps the row, which knows the key from before."""
+
+    async def enter_alone(session: Session) -> None:
+        await users.revoke_all("ann", keep=session)
+        session.login("ann")
+
+    client = visit(users, enter, enter_alone, shop)
+    await client.get("/enter")
+    stale = {"cookie": f"{NAME}={client.cookies[NAME]}"}
+    await client.get("/enter_alone")
+
+    response = await client.get("/shop", headers=stale)
+
+    assert "set-cookie" not in response.headers
+    assert [it.handle for it in await users.devices("ann")] == [digest(key_of(client))]
+
+
 async def test_login_under_a_retired_key(visit: Visit, users: UserStore) -> None:
     """A login under a key from before another login makes a session, with a cookie."""
     client = visit(users, shop, enter)
