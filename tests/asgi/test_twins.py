@@ -64,6 +64,23 @@ async def test_younger_counts(
     assert response.json() == {"user": "ann"}
 
 
+async def test_retired_together(
+    visit: Visit, counted: PostgresStore, statements: list[str], cookie_of: CookieOf
+) -> None:
+    """However many dead keys come, one statement finds out whether one was renewed just now."""
+    keys = [await counted.generate({"n": number}) for number in range(5)]
+    header = "; ".join(map(cookie_of, keys))
+    for key in keys[:4]:
+        await counted.clear(key)
+    await counted.renew(keys[4])
+    statements.clear()
+
+    response = await visit(counted, change).get("/change", headers={"cookie": header})
+
+    assert "set-cookie" not in response.headers
+    assert len(statements) == 2  # the other looks for living ones
+
+
 async def test_one_statement(
     visit: Visit, counted: PostgresStore, statements: list[str], cookie_of: CookieOf
 ) -> None:

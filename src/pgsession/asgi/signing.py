@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
@@ -153,7 +154,7 @@ class SigningRow(SessionRow):
         if found is None or self._came_alive or not keeps_users(store):
             return False
         users = as_user_store(store)
-        is_retired = any([await users.is_retired(key) for key in (found.key, *self._twins)])
+        is_retired = any(await asyncio.gather(*map(users.is_retired, (found.key, *self._twins))))
         if is_retired:
             _LOGGER.info("A request came with a key from before a login: its session is not kept.")
         return is_retired

@@ -114,7 +114,7 @@ class Batches:
             delete_empty=self._locking(removing.delete_empty, idempotent=False, size=1),
             insert_login=self._locking(table.signing.insert, idempotent=True, size=1),
             logout=self._locking(table.signing.logout, idempotent=True, size=1),
-            is_retired=self._reading(table.signing.is_retired, size=1),
+            is_retired=self._reading(table.signing.is_retired),
             devices=self._reading(table.users.devices, size=1),
             revoke=self._locking(table.users.end, idempotent=True, size=1),
         )

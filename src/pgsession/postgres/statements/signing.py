@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -84,11 +84,12 @@ FROM {table} AS s
 WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
 """
 
-_IS_RETIRED: Final = """
-SELECT
+# The verifiers are compared afterwards: the old ones are no longer known.
+_RENEWED: Final = """
+SELECT s.session_key::pg_catalog.text, s.verifier::pg_catalog.text
 FROM {table} AS s
-WHERE s.session_key OPERATOR(pg_catalog.=) %(session_key)s::pg_catalog.text
-  AND coalesce(s.verifier, '') OPERATOR(pg_catalog.<>) %(verifier)s::pg_catalog.text
+WHERE s.session_key
+    OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))
   AND s.renewed_on OPERATOR(pg_catalog.>) (
       pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {retired_for})
   )
@@ -115,7 +116,7 @@ class Signing(Statements):
         self._is_there = wording.write(_IS_THERE)
         self._login_number = wording.write(_LOGIN_NUMBER)
         seconds = repr(RETIRED_FOR.total_seconds())
-        self._is_retired = wording.write(_IS_RETIRED, retired_for=seconds)
+        self._renewed = wording.write(_RENEWED, retired_for=seconds)
 
     async def insert(
         self, connection: Connection, drafts: Sequence[Draft], *, skipping: bool = False
@@ -132,7 +133,7 @@ class Signing(Statements):
         except UniqueViolation:  # an earlier attempt may have made it: keys are random
             if not connection.autocommit:
                 await connection.rollback()
-            if not await self._exists(connection, parameters):
+            if not await self._rows(connection, self._is_there, parameters):
                 raise
         else:
             if cursor.rowcount != 1:
@@ -159,12 +160,10 @@ class Signing(Statements):
         raise kept()
 
     async def is_retired(self, connection: Connection, keys: Sequence[KeyDigest]) -> Sequence[bool]:
-        """Tell whether a renewal has retired one key not long ago."""
-        ((selector, verifier),) = keys
-        parameters = {"session_key": selector, "verifier": verifier or ""}
-        return [await self._exists(connection, parameters, self._is_retired)]
-
-    async def _exists(
-        self, connection: Connection, parameters: Mapping[str, object], query: bytes | None = None
-    ) -> bool:
-        return bool(await self._rows(connection, query or self._is_there, parameters))
+        """Tell of each key whether a renewal has retired it not long ago."""
+        selectors = ",".join({selector for selector, _ in keys})
+        rows = await self._rows(connection, self._renewed, (selectors,))
+        current: dict[str, str | None] = dict(rows)
+        return [
+            selector in current and current[selector] != verifier for selector, verifier in keys
+        ]
