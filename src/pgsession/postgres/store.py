@@ -394,6 +394,8 @@ class PostgresStore(UserSessions, UserStore):
         length. If two sweeps meet, in whatever processes, one of them goes on
         and the other returns with ``is_whole=False``. With ``record_client=False`` it also
         erases what was recorded of clients.
+
+        Raises `SchemaError`, and removes nothing, if the table is missing, old or altered.
         """
         if not isinstance(self._source, PoolSettings):
             return await self._sweep(self._here().runner, progress)

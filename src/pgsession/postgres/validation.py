@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from pgsession.errors import SchemaError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.table_name import TableName, catalog_cursor, find
+from pgsession.postgres.table_name import Found, TableName, catalog_cursor, find
 
 #: The columns that this version reads and writes, and their types in pg_catalog.
 COLUMNS: Final = {
@@ -162,15 +162,22 @@ async def validate_table(connection: Connection, table: TableName) -> Obstacles:
     found = await find(connection, table)
     if found is None:
         raise SchemaError(f"There is no table {table}; run `pgsession migrate`.")
-    async with catalog_cursor(connection, class_row(Column)) as cursor:
-        await cursor.execute(_COLUMNS, (found.oid,), prepare=False)
-        columns = await cursor.fetchall()
     async with catalog_cursor(connection, class_row(Obstacles)) as cursor:
         await cursor.execute(_OBSTACLES, (found.oid,), prepare=False)
         [obstacles] = await cursor.fetchall()
-    check_columns(columns, table=table, is_table=obstacles.is_table)
+    await validate_columns(connection, table, found, is_table=obstacles.is_table)
     check_obstacles(obstacles, table=table)
     return obstacles
+
+
+async def validate_columns(
+    connection: Connection, table: TableName, found: Found, *, is_table: bool = True
+) -> None:
+    """Raise `SchemaError` unless the table has the columns that this version needs."""
+    async with catalog_cursor(connection, class_row(Column)) as cursor:
+        await cursor.execute(_COLUMNS, (found.oid,), prepare=False)
+        columns = await cursor.fetchall()
+    check_columns(columns, table=table, is_table=is_table)
 
 
 def check_encoding(connection: Connection) -> None:

@@ -1,9 +1,16 @@
 """What was recorded of clients is erased once `record_client` is off."""
 
-from psycopg import Connection
+import subprocess
+import sys
+
+import pytest
+from psycopg import Connection, connect
+from psycopg.conninfo import make_conninfo
 
 from pgsession import Changes, PostgresStore
 from pgsession.core.login import Client, Login
+from pgsession.postgres.schema import migrations
+from tests.programs import environment
 
 CLIENT = Client("192.0.2.7", "Firefox")
 
@@ -74,3 +81,32 @@ async def test_locked(database_url: str, migrated_schema: str, table: Connection
         addresses = {it.handle: it.address for it in await store.devices("ann")}
         assert sorted(map(str, addresses.values())) == ["192.0.2.7", "None"]
         assert addresses[handles[0]] == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"SESSION_RECORD_CLIENT": "false"}],
+    ids=["clients kept", "clients erased"],
+)
+def test_before_the_migration(database_url: str, schema: str, more: dict[str, str]) -> None:
+    """A sweep of a table that lacks the columns of users removes nothing, and says what to run."""
+    url = make_conninfo(database_url, options=f"-csearch_path={schema}")
+    with connect(url, autocommit=True) as connection:
+        for migration in migrations()[:3]:
+            connection.execute(migration.sql.encode())
+        connection.execute("INSERT INTO session (session_key, expire_date) VALUES ('old', now())")
+
+    variables = {"SESSION_DATABASE_URL": database_url, "SESSION_SCHEMA": schema}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pgsession", "sweep"],
+        env=environment({**variables, **more}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "is of an older version; run `pgsession migrate`" in done.stderr
+    with connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM session").fetchone() == (1,)

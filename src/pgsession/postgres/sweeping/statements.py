@@ -18,6 +18,7 @@ from pgsession.errors import SchemaError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.distribution import is_distributed
 from pgsession.postgres.table_name import TableName, catalog_cursor, find
+from pgsession.postgres.validation import validate_columns
 
 #: The first half of a sweep's lock number: the bytes "pgss". The table's oid is the second.
 _LOCKS: Final = int.from_bytes(b"pgss")
@@ -164,11 +165,13 @@ class Expired:
     async def pages(self, connection: Connection) -> int | None:
         """Return how many pages the table has, or None if it has none of its own.
 
-        Raises `StoreUnavailableError` if the database takes no writes.
+        Raises `StoreUnavailableError` if the database takes no writes, and
+        `SchemaError` if the table is missing, of an older version, or another's.
         """
         found = await find(connection, self._name)
         if found is None:
             raise SchemaError(f"There is no table {self._name} to sweep; run `pgsession migrate`.")
+        await validate_columns(connection, self._name, found)
         async with catalog_cursor(connection, tuple_row) as cursor:
             await cursor.execute(_FIND, (found.oid,), prepare=False)
             [(pages, is_read_only)] = await cursor.fetchall()

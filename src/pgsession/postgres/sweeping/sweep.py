@@ -53,7 +53,8 @@ async def sweep(
     one that finds the other's lock ends, and the other goes on to the end of
     the table.
 
-    Raises `StoreUnavailableError` if the database takes no writes.
+    Raises `StoreUnavailableError` if the database takes no writes, and
+    `SchemaError` if the table is not as this version needs it. Then nothing is removed.
     """
     begin = time.monotonic()
     round_ = _Round(runner, expired, progress)
