@@ -158,7 +158,7 @@ async def cost(url: str, store: PostgresStore, streams: int, seconds: float) -> 
         print(f"{streams} streams, {name}: {share:.2%} of a core, {per_round}")
     handles = [binding.handle or "" for binding in bindings[:1000]]
     table = await store._located_table()  # noqa: SLF001 - its statement
-    text = table.users._login_numbers  # noqa: SLF001 - as above
+    text = table.listing._login_numbers  # noqa: SLF001 - as above
     async with await AsyncConnection.connect(url) as connection:
         plan = await connection.execute(b"EXPLAIN (ANALYZE, BUFFERS) " + text, (",".join(handles),))
         for (line,) in await plan.fetchall():

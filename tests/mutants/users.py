@@ -122,9 +122,9 @@ USERS: Final = (
         "a handle ends a session of anybody",
         (
             Edit(
-                "postgres/statements/users.py",
-                '_OF_USER: Final = "s.user_id OPERATOR(pg_catalog.=) %(user_id)s::pg_catalog.text"',
-                '_OF_USER: Final = "%(user_id)s::pg_catalog.text IS NOT NULL"',
+                "postgres/statements/text.py",
+                'OF_USER: Final = "s.user_id OPERATOR(pg_catalog.=) %(user_id)s::pg_catalog.text"',
+                'OF_USER: Final = "%(user_id)s::pg_catalog.text IS NOT NULL"',
             ),
         ),
         (
@@ -134,7 +134,7 @@ USERS: Final = (
     ),
     Mutant(
         "an administrator's session counts for the limit",
-        (Edit("postgres/statements/users.py", "      AND s.login_actor IS NULL\n", ""),),
+        (Edit("postgres/statements/revoking.py", "      AND s.login_actor IS NULL\n", ""),),
         (
             "tests/contract/test_devices.py::test_surplus_and_actors",
             "tests/asgi/test_client.py::test_limit_of_others",
@@ -144,12 +144,12 @@ USERS: Final = (
         "a confirmation beside the limit makes a session stay",
         (
             Edit(
-                "postgres/statements/users.py",
+                "postgres/statements/revoking.py",
                 "p.login_number OPERATOR(pg_catalog.=) s.login_number",
                 "coalesce(p.login_on, s.created_on) = coalesce(s.login_on, s.created_on)",
             ),
             Edit(
-                "postgres/statements/users.py",
+                "postgres/statements/revoking.py",
                 "SELECT s.session_key, s.login_number\n    FROM",
                 "SELECT s.session_key, s.login_on\n    FROM",
             ),

@@ -68,16 +68,17 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_plans(full: Connection, migrated_schema: str) -> None:
     """Each statement finds a user's sessions by the partial index, and reads no others."""
-    users = Table(Wording(TableName(migrated_schema), is_patient=True)).users
+    written = Table(Wording(TableName(migrated_schema), is_patient=True))
+    revoking = written.revoking
     by_user = {"session_user_id_idx"}
     statements = {
-        "devices": users._devices,  # noqa: SLF001 - what the store executes
-        "revoke": users._of_one.delete,  # noqa: SLF001 - as above
-        "revoke_all": users._of_all.delete,  # noqa: SLF001 - as above
-        "but one": users._of_all_but_one.delete,  # noqa: SLF001 - as above
-        "end_surplus": users._of_surplus.delete,  # noqa: SLF001 - as above
-        "skipping": users._of_all.delete_free,  # noqa: SLF001 - as above
-        "surplus left": users._of_surplus.left,  # noqa: SLF001 - as above
+        "devices": written.listing._devices,  # noqa: SLF001 - what the store executes
+        "revoke": revoking._of_one.delete,  # noqa: SLF001 - as above
+        "revoke_all": revoking._of_all.delete,  # noqa: SLF001 - as above
+        "but one": revoking._of_all_but_one.delete,  # noqa: SLF001 - as above
+        "end_surplus": revoking._of_surplus.delete,  # noqa: SLF001 - as above
+        "skipping": revoking._of_all.delete_free,  # noqa: SLF001 - as above
+        "surplus left": revoking._of_surplus.left,  # noqa: SLF001 - as above
     }
 
     for name, statement in statements.items():

@@ -22,13 +22,13 @@ from pgsession.postgres.connections.failures import (
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
+from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit, Edited, Row
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import insert_once
 from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
-from pgsession.postgres.statements.users import Revocation
 
 #: Statements of one kind under way at once. Two keep the server busy while the answers to one are
 #: read here; more would only make the batches smaller.
@@ -115,8 +115,8 @@ class Batches:
             insert_login=self._locking(table.signing.insert, idempotent=True, size=1),
             logout=self._locking(table.signing.logout, idempotent=True, size=1),
             is_retired=self._reading(table.signing.is_retired),
-            devices=self._reading(table.users.devices, size=1),
-            revoke=self._locking(table.users.end, idempotent=True, size=1),
+            devices=self._reading(table.listing.devices, size=1),
+            revoke=self._locking(table.revoking.end, idempotent=True, size=1),
         )
 
     async def close(self) -> None:
@@ -259,8 +259,8 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
         insert_login=partial(call, table.signing.insert),
         logout=partial(call, table.signing.logout),
         is_retired=partial(call, table.signing.is_retired),
-        devices=partial(call, table.users.devices),
-        revoke=partial(call, table.users.end),
+        devices=partial(call, table.listing.devices),
+        revoke=partial(call, table.revoking.end),
     )
 
 

@@ -24,10 +24,10 @@ from pgsession.errors import SessionError, UnknownUserError
 from pgsession.postgres.batching import Calls
 from pgsession.postgres.connections.failures import RefusedValueError
 from pgsession.postgres.connections.runner import Runner
+from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
-from pgsession.postgres.statements.users import Revocation
 
 
 class UserSessions(Limits):
@@ -167,7 +167,7 @@ class UserSessions(Limits):
         if not handles:
             return {}
         table = await self._located_table()
-        return await self._runner().run(table.users.login_numbers, ",".join(handles))
+        return await self._runner().run(table.listing.login_numbers, ",".join(handles))
 
     async def _revoke_within(
         self, connection: AsyncConnection[Any], revocation: Revocation
@@ -179,7 +179,7 @@ class UserSessions(Limits):
                 "docs/users.md has the statement."
             )
         table = await self._located_table()
-        sees_changes, sees_rows = await table.users.sight_of(connection)
+        sees_changes, sees_rows = await table.revoking.sight_of(connection)
         if not sees_changes:
             raise SessionError(
                 "The transaction is REPEATABLE READ or SERIALIZABLE: it would miss sessions that "
@@ -190,5 +190,5 @@ class UserSessions(Limits):
                 "Row security hides sessions from the role of this connection, so they could not "
                 "be ended: use a role that owns the table or bypasses it."
             )
-        await table.users.end_within(connection, revocation)
+        await table.revoking.end_within(connection, revocation)
         note_ended(revocation.gone)

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import Inserting
+from pgsession.postgres.statements.listing import Listing
 from pgsession.postgres.statements.numbering import Numbering
 from pgsession.postgres.statements.reading import Reading
 from pgsession.postgres.statements.removing import Removing
+from pgsession.postgres.statements.revoking import Revoking
 from pgsession.postgres.statements.signing import Signing
 from pgsession.postgres.statements.text import Statements, Wording
-from pgsession.postgres.statements.users import Users
 
 
 class Table:
@@ -31,7 +32,8 @@ class Table:
         self.numbering: Numbering = Numbering(wording)
         self.removing: Removing = Removing(wording)
         self.signing: Signing = Signing(wording)
-        self.users: Users = Users(wording)
+        self.listing: Listing = Listing(wording)
+        self.revoking: Revoking = Revoking(wording)
         self._kinds: tuple[Statements, ...] = (
             self.reading,
             self.inserting,
@@ -39,7 +41,8 @@ class Table:
             self.numbering,
             self.removing,
             self.signing,
-            self.users,
+            self.listing,
+            self.revoking,
         )
 
     @property

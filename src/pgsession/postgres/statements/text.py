@@ -50,6 +50,9 @@ SHORT_PATIENCE: Final = 0.002
 _PATIENTLY: Final = """
 (SELECT pg_catalog.set_config('lock_timeout', '{milliseconds}ms', true)) IS NOT NULL"""
 
+#: The sessions of one user, in a statement that calls the table `s`.
+OF_USER: Final = "s.user_id OPERATOR(pg_catalog.=) %(user_id)s::pg_catalog.text"
+
 _LIVING: Final = """{row}.expire_date OPERATOR(pg_catalog.>) {moment}"""
 
 _YOUNGER: Final = """

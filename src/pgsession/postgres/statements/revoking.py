@@ -1,47 +1,18 @@
-"""The statements about the sessions of one user."""
+"""The statements that end sessions of one user."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-import msgspec
 from psycopg import AsyncCursor
 from psycopg.rows import TupleRow, tuple_row
 
-from pgsession.core.login import Client, moment
-from pgsession.core.period import MAX_PERIOD
-from pgsession.core.users import Device
 from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.locked_rows import LOCKED, Locked
-from pgsession.postgres.statements.reading import SINCE, microseconds
-from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording
-
-_OF_USER: Final = "s.user_id OPERATOR(pg_catalog.=) %(user_id)s::pg_catalog.text"
-
-_DEVICES: Final = """
-SELECT
-    s.session_key::pg_catalog.text,
-    {created},
-    {seen},
-    {expires},
-    {since},
-    s.login_label::pg_catalog.text,
-    s.login_actor::pg_catalog.text,
-    s.login_client::pg_catalog.text
-FROM {table} AS s
-WHERE {of_user}
-  AND {living}
-ORDER BY s.seen_on DESC, s.session_key
-"""
-
-# Applications may set any date, also 'infinity'.
-_EXPIRES: Final = """least(
-        {end},
-        pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {farthest})
-    )"""
+from pgsession.postgres.revocation import Revocation
+from pgsession.postgres.statements.text import OF_USER, SHORT_PATIENCE, Statements, Wording
 
 _ONE: Final = """
   AND s.session_key OPERATOR(pg_catalog.=) %(handle)s::pg_catalog.text"""
@@ -138,52 +109,6 @@ SELECT
     NOT pg_catalog.row_security_active({name}::pg_catalog.regclass::pg_catalog.oid)
 """
 
-_LOGIN_NUMBERS: Final = """
-SELECT s.session_key::pg_catalog.text, s.login_number::pg_catalog.int4
-FROM {table} AS s
-WHERE s.session_key
-    OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))
-  AND {living}
-"""
-
-
-@dataclass(slots=True)
-class Revocation:
-    """Some sessions of a user that are to end, and how many have ended so far.
-
-    Those whose rows are locked are tried again, so it may take several statements.
-    """
-
-    user_id: str
-    #: One session alone, or all but that one.
-    handle: str | None = None
-    is_for_all: bool = False
-    #: How many that signed in last stay, or None if all are to end.
-    most: int | None = None
-    #: The handles of sessions that do not count then, and stay.
-    apart: Collection[str] = ()
-    #: The handles of those whose rows are gone, and whether each was alive until then.
-    gone: dict[str, bool] = field(default_factory=dict, repr=False)
-    #: The handles of those that were found expired before, if the statement cannot tell.
-    expired: set[str] = field(default_factory=set, repr=False)
-
-    @property
-    def ended(self) -> int:
-        """How many living sessions have ended."""
-        return sum(self.gone.values())
-
-    def note(self, rows: Iterable[tuple[str | bytes, bool]]) -> None:
-        """Note rows that are gone now."""
-        for handle, was_alive in rows:
-            name = _text(handle)
-            self.gone[name] = was_alive and name not in self.expired
-
-    @property
-    def parameters(self) -> dict[str, object]:
-        """The parameters of the statements."""
-        apart = ",".join(self.apart)
-        return {"user_id": self.user_id, "handle": self.handle, "most": self.most, "apart": apart}
-
 
 class _Texts(NamedTuple):
     """The statements of one kind of revocation."""
@@ -194,23 +119,13 @@ class _Texts(NamedTuple):
     expired: bytes
 
 
-class Users(Statements):
-    """Lists and ends the sessions of one user."""
+class Revoking(Statements):
+    """Ends sessions of one user."""
 
     def reword(self, wording: Wording) -> None:
         super().reword(wording)
         self._is_distributed = wording.is_distributed
-        self._devices = wording.write(
-            _DEVICES,
-            of_user=_OF_USER,
-            created=microseconds("s.created_on"),
-            seen=microseconds("s.seen_on"),
-            expires=microseconds(_EXPIRES.replace("{end}", wording.end("s"))),
-            farthest=str(MAX_PERIOD.total_seconds()),
-            since=microseconds(SINCE),
-        )
         self._sight = wording.write(_SIGHT)
-        self._login_numbers = wording.write(_LOGIN_NUMBERS)
         patience, brief = wording.patiently(), wording.patiently(SHORT_PATIENCE)
 
         def texts(delete: str, left: str, which: str, surplus: str) -> _Texts:
@@ -219,7 +134,7 @@ class Users(Statements):
                 surplus=surplus,
                 which=which,
                 of_login=_OF_LOGIN,
-                of_user=_OF_USER,
+                of_user=OF_USER,
                 counts="true" if wording.is_distributed else wording.living("s"),
             )
             return _Texts(
@@ -235,18 +150,6 @@ class Users(Statements):
         self._of_all_but_one = texts(delete, _LEFT, _ALL_BUT_ONE, "")
         self._of_surplus = texts(_DELETE_SURPLUS, _SURPLUS_LEFT, "", _SURPLUS)
         self._of_one_of_surplus = texts(_DELETE, _LEFT, _ONE_OF_SURPLUS, "")
-
-    async def devices(
-        self, connection: Connection, user_ids: Sequence[str]
-    ) -> Sequence[list[Device]]:
-        """Return the living sessions of one user."""
-        (user_id,) = user_ids
-        rows = await self._rows(connection, self._devices, {"user_id": user_id})
-        return [[_device(*row) for row in rows]]
-
-    async def login_numbers(self, connection: Connection, handles: str) -> dict[str, int]:
-        """Return the login numbers of the sessions, given with commas between them, that live."""
-        return dict(await self._rows(connection, self._login_numbers, (handles,)))
 
     async def end(
         self, connection: Connection, revocations: Sequence[Revocation], *, skipping: bool = False
@@ -309,7 +212,7 @@ class Users(Statements):
         texts = self._texts(revocation)
         if self._is_distributed and texts is not self._of_surplus:
             await cursor.execute(texts.expired, revocation.parameters, prepare=False)
-            revocation.expired.update(_text(handle) for (handle,) in await cursor.fetchall())
+            revocation.note_expired(await cursor.fetchall())
 
     def _ends_singly(self, texts: _Texts, *, skipping: bool) -> bool:
         """Return whether Citus has to get a statement for each session.
@@ -328,35 +231,4 @@ class Users(Statements):
         return self._of_all_but_one if revocation.is_for_all else self._of_one
 
 
-def _text(handle: str | bytes) -> str:
-    """Return a handle as text: with the encoding SQL_ASCII psycopg returns bytes."""
-    return handle.decode() if isinstance(handle, bytes) else handle
-
-
-def _device(  # noqa: PLR0917 - the columns
-    handle: str,
-    created: int,
-    seen: int,
-    expires: int,
-    since: int,
-    label: str | None,
-    actor_id: str | None,
-    client: str | None,
-) -> Device:
-    known = Client() if client is None else _client_decoder.decode(client)
-    return Device(
-        handle=handle,
-        created_at=moment(created),
-        last_seen_at=moment(seen),
-        expires_at=moment(expires),
-        authenticated_at=moment(since),
-        label=label,
-        actor_id=actor_id,
-        address=known.address,
-        agent=known.agent,
-    )
-
-
 _SKIPPING: Final = " SKIP LOCKED"
-
-_client_decoder: Final = msgspec.json.Decoder(Client)
