@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +25,7 @@ Editing: TypeAlias = Callable[[UserStore, str], Coroutine[Any, Any, object]]
 #: are still valid.
 SWEEP: Final = "DELETE FROM session WHERE expire_date < now() + interval '1 hour'"
 MINUTE: Final = 60
+HOUR: Final = timedelta(hours=1)
 
 
 def merging(**members: object) -> Operation:
@@ -271,6 +273,23 @@ async def test_expired_meanwhile(
 
     assert isinstance(edited.result(), SessionNotFoundError)
     assert await witness.has_expired(key)
+    assert await witness.value(key) == {"z": 0}
+
+
+async def test_too_old_meanwhile(
+    make_store: Callable[..., PostgresStore], witness: Witness
+) -> None:
+    """An edit whose row is locked until `max_lifetime` has ended its session changes nothing."""
+    store = make_store(max_lifetime=HOUR)
+    key = await store.generate({"z": 0})
+    await witness.execute("UPDATE session SET created_on = now() - interval '3599.5 s'")
+
+    async with asyncio.TaskGroup() as group, witness.holding_row(key):
+        edited = group.create_task(outcome(merging(a=1)(store, key)))
+        await eventually(witness.has_met_edit)
+        await eventually(partial(witness.is_older, key, HOUR))
+
+    assert isinstance(edited.result(), SessionNotFoundError)
     assert await witness.value(key) == {"z": 0}
 
 

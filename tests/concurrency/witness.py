@@ -204,6 +204,11 @@ class Witness:
         row = await self.row(key)
         return row is not None and row.remaining < 0
 
+    async def is_older(self, key: str, age: timedelta) -> bool:
+        """Return whether there is a row under `key`, and it is older than that."""
+        row = await self.row(key)
+        return row is not None and row.age > age
+
     async def _is_waiting(self, count: int) -> bool:
         found = await (await self._connection.execute(self.waits, (self.name,))).fetchone()
         return found == (count,)

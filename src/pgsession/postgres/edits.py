@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pgsession.errors import SessionError, ValueTooLargeError
 from pgsession.postgres.connections.connection import Connection
@@ -12,6 +12,8 @@ from pgsession.postgres.connections.failures import LockedRowError
 from pgsession.postgres.locked_rows import LOCKED, Locked
 from pgsession.postgres.rows import Edit, Edited
 from pgsession.postgres.statements.editing import Editing, Standing
+
+_T = TypeVar("_T")
 
 #: Any statement of `Editing`.
 _Work: TypeAlias = Callable[[Connection, Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -105,33 +107,36 @@ async def _look(
 
 
 async def _make_at_once(edit: Edit, editing: Editing, run: Run) -> Answer:
-    """Make one edit, if its row is free now. Raises nothing: others of its batch are made."""
-    try:
-        edited: Edited | None
-        [edited] = await run(partial(editing.update, skipping=True), [edit])
-    except LockedRowError:
-        return LOCKED
-    except SessionError as error:
-        return error
-    return LOCKED if edited is None else edited
+    """Make one edit if its row is free now."""
+    answer = await _alone(partial(editing.update, skipping=True), edit, run)
+    return LOCKED if answer is None else answer
 
 
 async def _measure(edit: Edit, editing: Editing, run: Run, *, skipping: bool) -> Answer:
-    """Make one edit, measured. Raises nothing: others of its batch are made already."""
+    """Make one edit, measured."""
+    answer = await _alone(partial(editing.update_measured, skipping=skipping), edit, run)
+    if answer is not None:
+        return answer
+    standing = await _alone(editing.stand, edit, run)
+    if not isinstance(standing, Standing):
+        return standing
+    return LOCKED if standing.fits_measured else ValueTooLargeError(_TOO_LARGE)
+
+
+async def _alone(
+    work: Callable[[Connection, Sequence[Edit]], Awaitable[Sequence[_T | None]]],
+    edit: Edit,
+    run: Run,
+) -> _T | Locked | SessionError | None:
+    """Run one statement for one edit. Raises nothing: others of its batch are made already."""
     try:
-        edited: Edited | None
-        [edited] = await run(partial(editing.update_measured, skipping=skipping), [edit])
-        if edited is not None:
-            return edited
-        standing: Standing | None
-        [standing] = await run(editing.stand, [edit])
+        answer: _T | None
+        [answer] = await run(work, [edit])
     except LockedRowError:
         return LOCKED
     except SessionError as error:
         return error
-    if standing is None:
-        return None
-    return LOCKED if standing.fits_measured else ValueTooLargeError(_TOO_LARGE)
+    return answer
 
 
 _TOO_LARGE: Final = (
