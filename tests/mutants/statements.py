@@ -62,9 +62,9 @@ STATEMENTS: Final = (
         "an exclusive block that has waited revives a session that expired meanwhile",
         (
             Edit(
-                "postgres/statements/editing.py",
-                "        if not self._wording.is_patient:\n",
-                "        if self._wording is None:\n",
+                "postgres/store.py",
+                "longest_wait=timeout + wording.longest_wait",
+                "longest_wait=0.0",
             ),
         ),
         (

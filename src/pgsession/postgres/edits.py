@@ -107,9 +107,12 @@ async def _look(
 
 
 async def _make_at_once(edit: Edit, editing: Editing, run: Run) -> Answer:
-    """Make one edit if its row is free now."""
+    """Make one edit if its row is free now, or in a transaction once it is."""
     answer = await _alone(partial(editing.update, skipping=True), edit, run)
-    return LOCKED if answer is None else answer
+    if answer is not None:
+        return answer
+    standing = await _alone(editing.stand, edit, run)
+    return LOCKED if isinstance(standing, Standing) else standing
 
 
 async def _measure(edit: Edit, editing: Editing, run: Run, *, skipping: bool) -> Answer:
@@ -120,7 +123,9 @@ async def _measure(edit: Edit, editing: Editing, run: Run, *, skipping: bool) ->
     standing = await _alone(editing.stand, edit, run)
     if not isinstance(standing, Standing):
         return standing
-    return LOCKED if standing.fits_measured else ValueTooLargeError(_TOO_LARGE)
+    if not standing.fits_measured:
+        return ValueTooLargeError(_TOO_LARGE)
+    return LOCKED if skipping else await _measure(edit, editing, run, skipping=True)
 
 
 async def _alone(

@@ -157,7 +157,11 @@ class PostgresStore(UserSessions, UserStore):
         #: Statements that name the schema of the table, once it is found.
         self._located: Table | None = None
         self._table = Table(replace(wording, is_patient=True))
-        self._held_table = Table(replace(wording, clock="statement_timestamp"))
+        self._held_table = Table(
+            replace(
+                wording, clock="statement_timestamp", longest_wait=timeout + wording.longest_wait
+            )
+        )
         self._expired = Expired(
             self._name, max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity
         )

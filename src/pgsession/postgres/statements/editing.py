@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.rows import MANY_REMOVED, Edit, Edited, are_common
 from pgsession.postgres.statements.text import (
-    LONGEST_WAIT,
     SHORT_PATIENCE,
     Statements,
     Wording,
@@ -158,7 +157,7 @@ JOIN free AS f ON f.session_key OPERATOR(pg_catalog.=) o.session_key
 WHERE {matching}{direct}
   AND {fits}{written}"""
 
-# The condition of an UPDATE uses the time of its start. After this it waits for nothing.
+# In a transaction. The next statement has the time after the wait, and waits for nothing.
 _LOCK: Final = """
 SELECT
 FROM {table} AS s
@@ -264,12 +263,13 @@ class Editing(Statements):
         """Make edits; None for those that are not made.
 
         Their keys are dead, or their sessions would become too large, as far as
-        that is estimated, or with `skipping` their rows are locked. In a batch
-        without `skipping`, or their sessions end within `LONGEST_WAIT` seconds.
+        that is estimated, or with `skipping` their rows are locked, or without it
+        their sessions end before the longest wait for a row could.
 
-        A session that expires while this waits for its row is not extended.
+        In a transaction, `skipping` waits too, and then judges what lives.
         """
-        await self._wait_first(connection, edits)
+        if skipping:
+            await self._wait_first(connection, edits)
         is_single = len(edits) == 1
         is_common = are_common(edits)
         statement = self._update(_Form(is_single, is_common, skipping))
@@ -288,7 +288,8 @@ class Editing(Statements):
     ) -> Sequence[Edited | None]:
         """Make one edit as `update` does, but measure whether it fits."""
         (edit,) = edits
-        await self._wait_first(connection, edits)
+        if skipping:
+            await self._wait_first(connection, edits)
         statement = self._update(
             _Form(is_single=True, is_common=False, skipping=skipping, is_measured=True)
         )
@@ -316,7 +317,7 @@ class Editing(Statements):
         return list(map(found.get, selectors))
 
     async def _wait_first(self, connection: Connection, edits: Sequence[Edit]) -> None:
-        """Lock the row in a transaction, where the wait for it may be a long one."""
+        """Lock the row of the one edit, in a transaction: a block must not skip it."""
         if not self._wording.is_patient:
             key = {"session_key": edits[0].session_key}
             await self._locking(connection, self._lock, key, skipping=False)
@@ -332,7 +333,7 @@ class Editing(Statements):
                 direct=_DIRECT if form.is_single else self._direct,
                 is_common=form.is_common,
                 is_measured=form.is_measured,
-                may_wait=self._wording.is_patient and not form.skipping,
+                may_wait=not form.skipping,
                 patience=SHORT_PATIENCE if form.skipping else None,
             )
         return statement
@@ -381,7 +382,7 @@ def _write(
         merged=_MERGED,
         without_many="" if is_common else _WITHOUT_MANY,
         matching=_MATCHING,
-        living=wording.living("s", seconds=LONGEST_WAIT if may_wait else 0.0),
+        living=wording.living("s", seconds=wording.longest_wait if may_wait else 0.0),
         direct=direct,
         written=_WRITTEN,
     )

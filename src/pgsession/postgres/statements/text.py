@@ -37,9 +37,8 @@ from pgsession.postgres.table_name import TableName
 #: than deadlock_timeout, so two batches that wait for each other are both free again before.
 PATIENCE: Final = 0.1
 
-#: Seconds that a session must live on for a statement that may wait for its row to change it. An
-#: UPDATE compares with the time before the wait: without this it could extend a session that has
-#: expired meanwhile. Such a statement is canceled long before that: see `Statements.reword`.
+#: Seconds that a statement waits for rows at most: it is canceled long before, see
+#: `Statements.reword`. It is a limit for what may delay the request to cancel.
 LONGEST_WAIT: Final = 1.0
 
 #: The same where a statement skips locked rows. A foreign key may still make it wait.
@@ -80,6 +79,9 @@ class Wording:
     clock: str = "now"
     #: Whether a statement stops waiting for a locked row after `PATIENCE` seconds.
     is_patient: bool = False
+    #: Seconds that a session must live on for an UPDATE that may wait for its row. The conditions
+    #: use the time before the wait: else it would extend a session that has expired meanwhile.
+    longest_wait: float = LONGEST_WAIT
     #: Whether the table is a distributed one, of Citus.
     is_distributed: bool = False
 
