@@ -37,12 +37,12 @@ from pgsession.postgres.table_name import TableName
 #: than deadlock_timeout, so two batches that wait for each other are both free again before.
 PATIENCE: Final = 0.1
 
-#: Seconds that a statement waits for rows at most: it is canceled long before, see
-#: `Statements.reword`. It is a limit for what may delay the request to cancel.
-LONGEST_WAIT: Final = 1.0
-
 #: The same where a statement skips locked rows. A foreign key may still make it wait.
 SHORT_PATIENCE: Final = 0.002
+
+#: Seconds after which no statement of a batch waits for rows any more. Each is canceled sooner, see
+#: `Statements.reword`; the rest is for a request to cancel that arrives late.
+LONGEST_WAIT: Final = 1.0
 
 # A limit of the role's or the database's does not count. It ends with the statement. As a subquery
 # it is set once, before any row is locked.
@@ -80,7 +80,7 @@ class Wording:
     #: Whether a statement stops waiting for a locked row after `PATIENCE` seconds.
     is_patient: bool = False
     #: Seconds that a session must live on for an UPDATE that may wait for its row. The conditions
-    #: use the time before the wait: else it would extend a session that has expired meanwhile.
+    #: use the time before the wait, so the UPDATE could extend a session that expires meanwhile.
     longest_wait: float = LONGEST_WAIT
     #: Whether the table is a distributed one, of Citus.
     is_distributed: bool = False
