@@ -13,7 +13,7 @@ MATRIX := $(VENV)-matrix
 BIN := $(VENV)/bin
 
 # A file's tests run in one process, as they share servers and browsers.
-PYTEST = python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+PYTEST = python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # A lock file names a wheel for each package, so that its installation builds nothing.
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \

@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -38,6 +39,25 @@ __all__ = [
     "table",
     "visit",
 ]
+
+
+#: The folders whose files take longest. They come first: no process is left alone at the end.
+LONGEST: Final = ("browser", "project", "concurrency", "faults")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run the tests: most tests wait for servers and browsers."""
+    return min(6, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests by folder; those of a file stay in order."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(config.rootpath).parts[1]
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+    items.sort(key=rank)
 
 
 def pytest_collection_finish() -> None:
