@@ -13,7 +13,7 @@
     ├── SessionEndedError          RuntimeError     the session ended within a `lasting` block
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
     ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key
-    ├── RequestEndedError          RuntimeError     too late for any change of a session
+    ├── RequestEndedError          RuntimeError     too late for any use of a session
     ├── SchemaError                RuntimeError     the table is missing, old or altered
     ├── StoreClosedError           RuntimeError     the store was closed, or is open elsewhere
     └── StoreUnavailableError      ConnectionError  PostgreSQL cannot answer now
@@ -104,12 +104,13 @@ class ResponseStartedError(SessionError, RuntimeError):
 
 
 class RequestEndedError(SessionError, RuntimeError):
-    """The request of the session is over, so nothing would save the change."""
+    """The request of the session is over: nothing would save a change, or wait for its end."""
 
     def __init__(
         self,
-        message: str = "The request of this session is over, so nothing would save the change. "
-        "Change the session before the request ends; keep what a task finds later elsewhere.",
+        message: str = "The request of this session is over, so it can only be read. Change it "
+        "before the request ends, enter lasting() before, and keep what a task finds later "
+        "elsewhere.",
     ) -> None:
         super().__init__(message)
 

@@ -132,9 +132,9 @@ class SessionSettings:
     #: erases, with each sweep, those that were kept. None does neither.
     record_client: bool | None = None
     #: A coroutine function that is called after a sign-in of a browser that had no session of this
-    #: user, to send them a mail. It runs once the sign-in is committed and the response is sent;
-    #: an error in it is logged. It does not run if the request fails after the commit, as no
-    #: browser has the cookie then. Sign-ins of an administrator (`actor_id`) are left out.
+    #: user, to send them a mail. It runs in a task of its own, once the sign-in is committed and
+    #: the response with its cookie has begun; an error in it is logged. It does not run if no
+    #: browser gets the cookie. Sign-ins of an administrator (`actor_id`) are left out.
     on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
     #: Whether a WebSocket is closed, with code 4401, when its session has ended.
     close_websockets: bool = False

@@ -1,5 +1,6 @@
 """The hook for a sign-in of a browser that had no session of the user."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from pgsession import (
     MemoryStore,
@@ -141,6 +143,108 @@ async def test_no_cookie(kind: type[MemoryStore], path: str, status: int) -> Non
     assert "set-cookie" not in response.headers
     assert len(await store.devices("ann")) == 1
     assert told == []
+
+
+async def login_and_logout(session: Session) -> None:
+    session.login("ann")
+    await session.save()
+    session.logout()
+
+
+async def login_and_look_as_another(session: Session) -> None:
+    session.login("ann")
+    await session.save()
+    session.login("bob", actor_id="root")
+
+
+@pytest.mark.parametrize("act", [login_and_logout, login_and_look_as_another])
+async def test_taken_back(act: Callable[[Session], Awaitable[None]]) -> None:
+    """It is not called for a sign-in that the request itself has ended before its response."""
+    told: list[NewDevice] = []
+
+    async def hook(device: NewDevice) -> None:
+        told.append(device)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await act(scope["session"])
+        await PlainTextResponse("")(scope, receive, send)
+
+    settings = SessionSettings(secret_key=SECRET, on_new_device=hook)
+    app_with_session = SessionMiddleware(app, MemoryStore(), settings=settings)
+    transport = ASGITransport(app_with_session)
+    async with AsyncClient(transport=transport, base_url="https://testserver") as client:
+        assert (await client.get("/")).status_code == 200
+
+    assert told == []
+
+
+async def test_client_left() -> None:
+    """It is not called if the client has left before it got the cookie."""
+    told: list[NewDevice] = []
+
+    async def hook(device: NewDevice) -> None:
+        told.append(device)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["session"].login("ann")
+        await PlainTextResponse("")(scope, receive, send)
+
+    async def send(_: Message) -> None:
+        raise OSError
+
+    settings = SessionSettings(secret_key=SECRET, on_new_device=hook)
+    middleware = SessionMiddleware(app, MemoryStore(), settings=settings)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with pytest.raises(OSError):  # noqa: PT011 - it has no message
+        await middleware(scope, asyncio.Event().wait, send)  # type: ignore[arg-type] # never called
+
+    assert told == []
+
+
+async def test_request_goes_on() -> None:
+    """It is called when the response begins, and goes on though the request is cancelled."""
+    called, may_end, has_ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    sent: list[Message] = []
+
+    async def hook(_: NewDevice) -> None:
+        called.set()
+        await may_end.wait()
+        has_ended.set()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        scope["session"].login("ann")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()  # a stream without an end
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    settings = SessionSettings(secret_key=SECRET, on_new_device=hook)
+    middleware = SessionMiddleware(app, MemoryStore(), settings=settings)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    request = asyncio.ensure_future(middleware(scope, asyncio.Event().wait, send))  # type: ignore[arg-type] # never called
+    async with asyncio.timeout(5):
+        await called.wait()
+        assert len(sent) == 1
+        request.cancel()
+        await asyncio.sleep(0)
+        request.cancel()  # also while it waits for the hook
+        await asyncio.wait({request})
+        may_end.set()
+        await has_ended.wait()
+
+
+async def test_hook_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that is cancelled cancels nothing else, and that is logged."""
+
+    async def hook(_: NewDevice) -> None:
+        raise asyncio.CancelledError
+
+    async with browser(hook) as client:
+        response = await client.get("/?user_id=ann")
+
+    assert response.text == "signed in"
+    assert "on_new_device was cancelled" in caplog.text
 
 
 async def test_hook_fails(caplog: pytest.LogCaptureFixture) -> None:

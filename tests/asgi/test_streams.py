@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import cast
 
@@ -257,6 +257,35 @@ async def test_own_logout(visitor: Visitor) -> None:
             await asyncio.gather(*waiting)
 
     await visitor.visit(sign_out, stream)
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["page", "stream"])
+async def test_around_own_logout(visitor: Visitor, cookie_of: CookieOf, *, streams: bool) -> None:
+    """A block around a response which signs out does not cut it off, unless it is a stream."""
+    key = await visitor.store.login(visitor.key, Login("ann"), Changes())
+    sent: list[Message] = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        async with scope["session"].lasting():
+            scope["session"].logout()
+            await send(START)
+            await send({**BODY, "more_body": streams})
+            if streams:
+                await asyncio.Event().wait()
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0)  # as a server whose buffer is full
+        sent.append(message)
+
+    settings = SessionSettings(secret_key=SECRET, watch_every=EVERY)
+    middleware = SessionMiddleware(app, visitor.store, settings=settings)
+    headers = [(b"cookie", cookie_of(key).encode())]
+    async with asyncio.timeout(10):
+        with pytest.raises(SessionEndedError) if streams else nullcontext():
+            await middleware({"type": "http", "headers": headers}, asyncio.Event().wait, send)  # type: ignore[arg-type] # never called
+
+    assert [message["type"] for message in sent][:2] == [START["type"], BODY["type"]][: 2 - streams]
+    assert await visitor.store.get(key) is None
 
 
 async def test_own_clear(visitor: Visitor) -> None:

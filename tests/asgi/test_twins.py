@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
+from psycopg import Connection
 
 from pgsession import (
     MemoryStore,
@@ -79,6 +80,24 @@ async def test_retired_together(
 
     assert "set-cookie" not in response.headers
     assert len(statements) == 2  # the other looks for living ones
+
+
+async def test_many_too_old(
+    visit: Visit,
+    counted: PostgresStore,
+    statements: list[str],
+    table: Connection,
+    cookie_of: CookieOf,
+) -> None:
+    """However many cookies with an old number come, a few statements find out."""
+    keys = [await counted.generate({"n": number}) for number in range(20)]
+    header = "; ".join(map(cookie_of, keys))
+    table.execute("UPDATE session SET key_number = 9, shown_on = now() - interval '1 hour'")
+    statements.clear()
+
+    await visit(counted, read).get("/read", headers={"cookie": header})
+
+    assert len(statements) <= 4
 
 
 async def test_one_statement(

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import pytest
+from psycopg import AsyncConnection
 
 from pgsession import Changes, PostgresStore, SessionNotFoundError
 from pgsession.core.login import Login
@@ -291,6 +292,23 @@ async def test_too_old_meanwhile(
 
     assert isinstance(edited.result(), SessionNotFoundError)
     assert await witness.value(key) == {"z": 0}
+
+
+@pytest.mark.parametrize("editing", EDITS.values(), ids=EDITS.keys())
+async def test_expired_behind_table_lock(
+    store: PostgresStore, witness: Witness, editing: Editing
+) -> None:
+    """An edit that waits for the whole table until its session has expired does not extend it."""
+    key = await store.generate({"z": 0}, period=0.5)
+
+    async with asyncio.TaskGroup() as group, await AsyncConnection.connect(witness.conninfo) as ddl:
+        await ddl.execute("LOCK TABLE session IN SHARE MODE")  # as CREATE INDEX does
+        edited = group.create_task(outcome(editing(as_user_store(store), key)))
+        await eventually(witness.has_met_edit)
+        await eventually(partial(witness.has_expired, key))
+
+    assert isinstance(edited.result(), SessionNotFoundError)
+    assert await witness.has_expired(key)
 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["alone", "in a batch"])

@@ -87,8 +87,19 @@ STREAMS: Final = (
     ),
     Mutant(
         "streams: a block that outlives its request is watched no more",
-        (Edit("asgi/streams.py", "in self._futures - self._blocks:", "in tuple(self._futures):"),),
+        (
+            Edit(
+                "asgi/streams.py",
+                "in self._futures - self._blocks.keys():",
+                "in tuple(self._futures):",
+            ),
+        ),
         (f"{_STREAMS}::test_block_outlives_request", f"{_OWN}::test_block_outlives_request"),
+    ),
+    Mutant(
+        "streams: a logout cancels the task that sends its own response",
+        (Edit("asgi/streams.py", " and future not in self._spared:", ":"),),
+        (f"{_STREAMS}::test_around_own_logout",),
     ),
     Mutant(
         "streams: a login of their own request ends them",

@@ -203,7 +203,13 @@ USERS: Final = (
     ),
     Mutant(
         "a sign-in whose cookie was not sent is told of",
-        (Edit("asgi/exchange.py", " or self._is_replaced or not self.started:", ":"),),
+        (
+            Edit(
+                "asgi/exchange.py",
+                "        if cookie is not None and self._new_device",
+                "        if self._new_device",
+            ),
+        ),
         ("tests/asgi/test_new_device.py::test_no_cookie",),
     ),
 )

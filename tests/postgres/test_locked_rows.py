@@ -155,6 +155,31 @@ async def test_others_go_on(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_table_held(counted: PostgresStore, statements: list[str], holder: Holder) -> None:
+    """A lone call does not wait long in a statement either, whatever holds it up."""
+    key = await counted.generate({"n": 1})
+    holder.execute("LOCK TABLE session IN SHARE MODE")
+    waiting = asyncio.ensure_future(counted.touch(key))
+
+    async def is_asked_again() -> bool:
+        return skips(statements) > 0
+
+    await eventually(is_asked_again)
+    assert not waiting.done()
+    holder.release()
+    await waiting
+
+
+async def test_many_end_soon(counted: PostgresStore, statements: list[str]) -> None:
+    """Sessions that end soon are extended together, in a few statements."""
+    keys = [await counted.generate({"n": 1}, period=0.9) for _ in range(30)]
+    statements.clear()
+
+    await asyncio.gather(*map(counted.touch, keys))
+
+    assert len(statements) <= 9  # three for each batch; the first two calls leave alone
+
+
 async def test_held_in_every_batch(counted: PostgresStore, holder: Holder) -> None:
     """Calls of many held sessions wait beside each other, and hold no connection meanwhile."""
     keys = [await counted.generate({"n": n, "kept": 1}) for n in range(40)]

@@ -19,6 +19,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import ForeignKeyViolation, InvalidTextRepresentation
 from psycopg.rows import dict_row
+from sqlalchemy import text as sql_text
+from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
@@ -38,7 +40,7 @@ from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
 SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
-USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, NEW_DEVICE = Document("docs/users.md").programs
+USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/users.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -198,9 +200,11 @@ def test_fastapi(names: Names) -> None:
     with client(names(WITH_FASTAPI)) as visitor:
         wrong = {"user": "ann", "password": "guessed"}
         assert visitor.post("/sign-in", json=wrong).status_code == 403
-        assert visitor.get("/me").json() is None
+        assert visitor.get("/devices").status_code == 401
         visitor.post("/sign-in", json={"user": "ann", "password": "secret"})
-        assert visitor.get("/me").json() == "ann"
+        assert [it["is_current"] for it in visitor.get("/devices").json()] == [True]
+        with visitor.websocket_connect("wss://testserver/chat") as socket:
+            assert socket.receive_text() == "ann"
 
 
 def test_new_device(names: Names, capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,6 +241,19 @@ async def test_ending_users(accounts: psycopg.Connection) -> None:
             assert await store.devices("ann") == []
     await names["engine"].dispose()
     assert accounts.execute("SELECT stamp FROM account WHERE id = 'ann'").fetchone() == (2,)
+
+
+async def test_sqlalchemy_with_keywords(accounts: psycopg.Connection) -> None:
+    """The engine for a conninfo of libpq's keywords reaches the same database."""
+    settings = SessionSettings(
+        secret_key="a secret of more than thirty-two bytes", database_url=accounts.info.dsn
+    )
+    names: dict[str, Any] = {"settings": settings, "create_async_engine": create_async_engine}
+    exec(compile(KEYWORDS, "fragment", "exec"), names)  # noqa: S102 - the project's own page
+    async with names["engine"].connect() as connection:
+        found = await connection.execute(sql_text("SELECT stamp FROM account WHERE id = 'ann'"))
+        assert found.scalar() == 1
+    await names["engine"].dispose()
 
 
 async def test_listing_by_sql(accounts: psycopg.Connection) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 from datetime import timedelta
 from operator import attrgetter
 from typing import Any, Final
@@ -19,8 +21,10 @@ from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
 from pgsession.core.cookie import FoundCookie
+from pgsession.core.current import current
 from pgsession.core.session import Session
 from pgsession.core.store import Entry
+from pgsession.core.users import NewDevice
 from pgsession.errors import SessionBusyError, StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -30,10 +34,14 @@ _STARTS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
 
+_RESPONSE: Final = "http.response.start"
 _BODY: Final = "http.response.body"
 
 #: A response with this status or above says that the request has failed: nothing is saved.
 _SERVER_ERROR: Final = 500
+
+#: So many of a request's cookies are looked up one after another, if each is too old.
+_MOST_TRIES: Final = 4
 
 
 class ResponseReplacedError(OSError):
@@ -56,6 +64,8 @@ class Exchange(Binding):
     _unused_start: Message | None = None
     #: A 503 was sent in place of the application's response.
     _is_replaced: bool = False
+    #: Calls the application's hook about a new device.
+    hook: asyncio.Task[None] | None = None
     #: The outage log has counted this request.
     _is_reported: bool = False
     #: The last failure of the store in an operation of this request.
@@ -107,7 +117,7 @@ class Exchange(Binding):
         return True
 
     async def _look_up_twins(
-        self, cookies: Sequence[FoundCookie]
+        self, cookies: Sequence[FoundCookie], tries: int = _MOST_TRIES
     ) -> tuple[FoundCookie, Entry | None]:
         keys, store = dict.fromkeys(cookie.key for cookie in cookies), self._policy.store
         key: str = cookies[0].key
@@ -119,9 +129,11 @@ class Exchange(Binding):
         copies = (cookie for cookie in cookies if cookie.key == key)
         found, *self._copies = sorted(copies, key=attrgetter("number"), reverse=True)
         self._twins = tuple(each for each in keys if each != key)
-        if entry is not None and (entry := await self.admit(found, entry)) is None and self._twins:
-            others = [cookie for cookie in cookies if cookie.key != key]
-            return await self._look_up_twins(others)  # without the one that is too old
+        if entry is not None:
+            entry = await self.admit(found, entry)
+            if entry is None and self._twins and tries > 1:
+                others = [cookie for cookie in cookies if cookie.key != key]
+                return await self._look_up_twins(others, tries - 1)  # without the one too old
         return found, entry
 
     @property
@@ -142,6 +154,8 @@ class Exchange(Binding):
         if self.started or message["type"] not in _STARTS:
             if self._unused_start is not None and message["type"] == _BODY:
                 self._check_late_use(self._unused_start)
+            if self._spared and message.get("more_body"):
+                self._tell_spared()
             return self._drop(message) if self._is_replaced else self._send(message)
         session = self.session
         if (
@@ -209,11 +223,15 @@ class Exchange(Binding):
             extend = session.accessed or (
                 self._is_extension_due() and not may_be_shared(status, headers)
             )
+            if self._waiter is not None:
+                self._responding = asyncio.current_task()
             cookie = await self.commit(extend=extend)
         except StoreUnavailableError as error:
             self.started = True
             await self._replace(error)
             return
+        finally:
+            self._responding = None
         self.started = True
         if cookie is not None or self._scope.get("session") is not session:
             self._policy.warnings.check_neighbour(headers)
@@ -225,6 +243,10 @@ class Exchange(Binding):
         start = {**message, "headers": headers}
         self._unused_start = None if session.accessed else start
         await self._send(start)
+        if message["type"] != _RESPONSE:
+            self._tell_spared()
+        if cookie is not None and self._new_device is not None:
+            self._begin_hook(self._new_device)
 
     def _may_rotate(self, status: int, headers: Headers) -> bool:
         """Return True if the browser surely keeps a cookie of this response, and no cache does."""
@@ -257,24 +279,20 @@ class Exchange(Binding):
         except StoreUnavailableError:
             _LOGGER.exception("Changes made after the response had started are lost.")
 
-    @property
-    def has_new_device(self) -> bool:
-        """True if a browser has signed in that had no session of this user."""
-        return self._new_device is not None
+    def _begin_hook(self, device: NewDevice) -> None:
+        """Tell the application of a sign-in of a new device, now that its cookie has left.
 
-    async def tell(self) -> None:
-        """Tell the application of a sign-in of a new device, now that it has its response.
-
-        Not if it has none, as the request failed after the login was committed: no browser
-        has the cookie then.
+        In a task of its own, and not in the name of this request, which may be cancelled.
         """
-        device, tell = self._new_device, self._policy.on_new_device
-        if device is None or tell is None or self._is_replaced or not self.started:
-            return
-        try:
-            await tell(device)
-        except Exception:  # the outermost edge: the application's own code may raise anything
-            _LOGGER.exception("on_new_device has failed. The user is signed in.")
+        call = self._policy.on_new_device
+        if call is not None and device.handle == self.handle:
+            context = copy_context()
+            context.run(current.set, None)
+            self.hook = asyncio.get_running_loop().create_task(
+                _told(call, device), name="pgsession on_new_device", context=context
+            )
+            self._policy.hooks.add(self.hook)
+            self.hook.add_done_callback(self._policy.hooks.discard)
 
     async def answer_error(self, error: Exception) -> bool:
         """Send a 503 if the request failed because of the store. Return whether it was answered."""
@@ -303,6 +321,16 @@ class Exchange(Binding):
             self._policy.outage_log.record_busy(error)
         else:
             self._policy.outage_log.record_failure(error)
+
+
+async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevice) -> None:
+    try:
+        await call(device)
+    except asyncio.CancelledError:
+        _LOGGER.warning("on_new_device was cancelled. The user is signed in.")
+        raise
+    except Exception:  # the outermost edge: the application's own code may raise anything
+        _LOGGER.exception("on_new_device has failed. The user is signed in.")
 
 
 def has_left(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -158,8 +159,8 @@ class SessionMiddleware:
             session.attachment = None
             if not session.is_unavailable:
                 end(session)
-            if exchange.has_new_device:
-                await exchange.tell()
+            if exchange.hook is not None:
+                await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
     def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
         """Return a scope for the application, apart from the session that stands outside."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Policy:
     outage_log: OutageLog = field(default_factory=OutageLog)
     extension_pause: ExtensionPause = field(default_factory=ExtensionPause)
     reuse_log: ReuseLog = field(default_factory=ReuseLog)
+    #: The tasks in which `on_new_device` runs: the event loop keeps no reference to them.
+    hooks: set[asyncio.Task[None]] = field(default_factory=set)
     warnings: CookieWarnings = field(init=False)
     watching: Watching = field(init=False)
 

@@ -88,7 +88,9 @@ class SigningRow(SessionRow):
         self._key, self._lost = key, False
         self._begin("A user has signed in.", store)
         session.note_done(signing, login_number=number)
-        if login.actor_id is None:
+        if login.actor_id is not None:
+            self._new_device = None
+        else:
             self._surplus_of = login.user_id
             if before is None or before.user_id != login.user_id:
                 self._new_device = NewDevice(
@@ -115,7 +117,7 @@ class SigningRow(SessionRow):
             return
         self.session.note_done(signing, login_number=0)
         self.session.note_signed_in(None)
-        self._lost = False
+        self._lost, self._new_device = False, None
         self._end()
         if changes.set and self.started:
             _LOGGER.warning(

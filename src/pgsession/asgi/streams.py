@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
@@ -21,8 +21,6 @@ from pgsession.errors import RequestEndedError, SessionEndedError
 _MOVES: Final = frozenset(
     {Change.CREATE, Change.LOGIN, Change.LOGOUT, Change.DESTROY, Change.DRAIN}
 )
-
-_TOO_LATE: Final = "The request of this session is over, so nothing waits for its end any more."
 
 
 class Streams(Operations):
@@ -42,8 +40,12 @@ class Streams(Operations):
     _waiter: Waiter | None = None
     #: One for each call that waits.
     _futures: set[asyncio.Future[None]]
-    #: Those of `lasting` blocks.
-    _blocks: set[asyncio.Future[None]]
+    #: Those of `lasting` blocks, and the tasks of these.
+    _blocks: dict[asyncio.Future[None], asyncio.Task[object] | None]
+    #: The task that starts the response, while it commits the session.
+    _responding: asyncio.Task[object] | None = None
+    #: Blocks that stand around a response which signs out.
+    _spared: Collection[asyncio.Future[None]] = ()
     #: The session that this request waits on has ended.
     _is_over: bool = False
     #: The request is over.
@@ -76,7 +78,7 @@ class Streams(Operations):
         has_ended = False
         with Interruption() as interruption:
             future = self.wait_for_end()
-            self._blocks.add(future)
+            self._blocks[future] = asyncio.current_task()
             if future.done():
                 self.stop_waiting(future)
                 raise SessionEndedError
@@ -99,9 +101,9 @@ class Streams(Operations):
         `stop_waiting`. Raises `RequestEndedError` after the request.
         """
         if self._is_closed:
-            raise RequestEndedError(_TOO_LATE)
+            raise RequestEndedError
         if self._waiter is None:
-            self._waiter, self._futures, self._blocks = Waiter(self._tell), set(), set()
+            self._waiter, self._futures, self._blocks = Waiter(self._tell), set(), {}
             self._watch(self._waiter)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._futures.add(future)
@@ -112,7 +114,7 @@ class Streams(Operations):
     def stop_waiting(self, future: asyncio.Future[None]) -> None:
         """Forget a future, and cancel it if it is not done."""
         self._futures.discard(future)
-        self._blocks.discard(future)
+        self._blocks.pop(future, None)
         future.cancel()
         self._leave_at_end()
 
@@ -120,7 +122,7 @@ class Streams(Operations):
         """Cancel what waits: the request is over. Blocks are watched until they are done."""
         self._is_closed = True
         if self._waiter is not None:
-            for future in self._futures - self._blocks:
+            for future in self._futures - self._blocks.keys():
                 self.stop_waiting(future)
             self._leave_at_end()
 
@@ -179,9 +181,23 @@ class Streams(Operations):
             self._watch(self._waiter)
 
     def _tell(self) -> None:
-        """Tell all that wait that the session has ended."""
+        """Tell all that wait that the session has ended.
+
+        Blocks that stand around the start of a response are spared: to cancel them would
+        cut off the very response that says "signed out".
+        """
         self._is_over = True
+        if self._responding is not None:
+            tasks = self._blocks.items()
+            self._spared = [future for future, task in tasks if task is self._responding]
         for future in self._futures:
+            if not future.done() and future not in self._spared:
+                future.set_result(None)
+
+    def _tell_spared(self) -> None:
+        """Tell the blocks that were spared, as the response goes on and on."""
+        spared, self._spared = self._spared, ()
+        for future in spared:
             if not future.done():
                 future.set_result(None)
 

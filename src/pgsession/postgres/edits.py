@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-from pgsession.errors import SessionError, ValueTooLargeError
+from pgsession.errors import SessionError, StoreUnavailableError, ValueTooLargeError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.failures import LockedRowError
 from pgsession.postgres.locked_rows import LOCKED, Locked
@@ -38,9 +38,9 @@ async def make_edits(
 
     All are made in one statement. What has not been made then is looked at: its
     key is dead, its row is locked, its session ends too soon to wait for the row,
-    or it may be too large. Each edit of a session that ends soon is made alone,
-    and so is each that must be measured. An edit that would take its session past
-    the limit gets `ValueTooLargeError` as its answer.
+    or it may be too large. Edits of sessions that end soon are made in a statement
+    that waits for no row, and each that must be measured is made alone. An edit that
+    would take its session past the limit gets `ValueTooLargeError` as its answer.
 
     `run` commits each of these statements by itself, so what fails later undoes
     nothing and repeats nothing. Errors of the first are raised; then nothing
@@ -59,6 +59,12 @@ async def make_edits(
     made: dict[str, Answer] = dict(zip(groups, written, strict=True))
     left = [edit for edit in composed if made[edit.session_key] is None]
     standing = await _look(left, editing, run, may_raise=not any(written)) if left else {}
+    made |= {it: found for it, found in standing.items() if not isinstance(found, Standing)}
+    fitting = [edit for edit in left if _fits(standing[edit.session_key])]
+    if skipping:
+        made |= dict.fromkeys((edit.session_key for edit in fitting), LOCKED)
+    else:
+        made |= await _make_at_once(fitting, editing, run)
     answers: dict[int, Answer] = {}
     for selector, group in groups.items():
         found, answer = standing.get(selector), made[selector]
@@ -66,10 +72,6 @@ async def make_edits(
             singly = [await _measure(edit, editing, run, skipping=skipping) for edit in group]
             answers.update(zip(map(id, group), singly, strict=True))
             continue
-        if isinstance(found, Standing):
-            answer = LOCKED if skipping else await _make_at_once(_composed(group), editing, run)
-        elif found is not None:
-            answer = found
         for edit, is_late in zip(group, _late(group), strict=True):
             answers[id(edit)] = None if is_late and isinstance(answer, Edited) else answer
     return [answers.get(id(edit)) for edit in edits]
@@ -106,21 +108,29 @@ async def _look(
     return {edit.session_key: each for edit, each in zip(left, found, strict=True)}
 
 
-async def _make_at_once(edit: Edit, editing: Editing, run: Run) -> Answer:
-    """Make one edit if its row is free now, or in a transaction once it is."""
-    answer = await _alone(partial(editing.update, skipping=True), edit, run)
-    if answer is not None:
-        return answer
-    standing = await _alone(editing.stand, edit, run)
-    return LOCKED if isinstance(standing, Standing) else standing
+def _fits(found: _Found) -> bool:
+    return isinstance(found, Standing) and found.fits
+
+
+async def _make_at_once(edits: Sequence[Edit], editing: Editing, run: Run) -> dict[str, Answer]:
+    """Make the edits whose rows are free now, or in a transaction once they are."""
+    answers: dict[str, Answer] = {}
+    for some in [edits] if editing.skips_together else [[edit] for edit in edits]:
+        made = await _safely(partial(editing.update, skipping=True), some, run)
+        left = [edit for edit, answer in zip(some, made, strict=True) if answer is None]
+        answers |= {edit.session_key: each for edit, each in zip(some, made, strict=True)}
+        standing = await _safely(editing.stand, left, run)
+        for edit, found in zip(left, standing, strict=True):
+            answers[edit.session_key] = LOCKED if isinstance(found, Standing) else found
+    return answers
 
 
 async def _measure(edit: Edit, editing: Editing, run: Run, *, skipping: bool) -> Answer:
     """Make one edit, measured."""
-    answer = await _alone(partial(editing.update_measured, skipping=skipping), edit, run)
+    [answer] = await _safely(partial(editing.update_measured, skipping=skipping), [edit], run)
     if answer is not None:
         return answer
-    standing = await _alone(editing.stand, edit, run)
+    [standing] = await _safely(editing.stand, [edit], run)
     if not isinstance(standing, Standing):
         return standing
     if not standing.fits_measured:
@@ -128,20 +138,25 @@ async def _measure(edit: Edit, editing: Editing, run: Run, *, skipping: bool) ->
     return LOCKED if skipping else await _measure(edit, editing, run, skipping=True)
 
 
-async def _alone(
+async def _safely(
     work: Callable[[Connection, Sequence[Edit]], Awaitable[Sequence[_T | None]]],
-    edit: Edit,
+    edits: Sequence[Edit],
     run: Run,
-) -> _T | Locked | SessionError | None:
-    """Run one statement for one edit. Raises nothing: others of its batch are made already."""
+) -> Sequence[_T | Locked | SessionError | None]:
+    """Run one statement. Raises nothing: others of the batch are made already.
+
+    If it fails because of one of several edits, it is run for each alone.
+    """
+    if not edits:
+        return ()
     try:
-        answer: _T | None
-        [answer] = await run(work, [edit])
-    except LockedRowError:
-        return LOCKED
+        answers: Sequence[_T | None] = await run(work, edits)
     except SessionError as error:
-        return error
-    return answer
+        is_busy = isinstance(error, LockedRowError)
+        if len(edits) > 1 and (is_busy or not isinstance(error, StoreUnavailableError)):
+            return [each for edit in edits for each in await _safely(work, [edit], run)]
+        return [LOCKED if is_busy else error] * len(edits)
+    return answers
 
 
 _TOO_LARGE: Final = (

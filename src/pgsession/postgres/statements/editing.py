@@ -257,6 +257,11 @@ class Editing(Statements):
         self._verifiers = wording.write(_VERIFIERS)
         self._lock = wording.write(_LOCK)
 
+    @property
+    def skips_together(self) -> bool:
+        """Whether one statement can skip the locked rows among several."""
+        return not self._wording.is_distributed
+
     async def update(
         self, connection: Connection, edits: Sequence[Edit], *, skipping: bool = False
     ) -> Sequence[Edited | None]:
@@ -278,7 +283,6 @@ class Editing(Statements):
             statement,
             single(edits[0]) if is_single else self._together(edits),
             skipping=skipping,
-            is_batch=not is_single,
         )
         written = {row[0]: _edited(row) for row in await cursor.fetchall()}
         return [written.get(edit.session_key) for edit in edits]

@@ -105,7 +105,6 @@ class Inserting(Statements):
             statement,
             arguments,
             skipping=skipping,
-            is_batch=len(drafts) > 1,
             is_kept=is_kept,
         )
         if cursor.rowcount != len(drafts):

@@ -153,9 +153,7 @@ class Removing(Statements):
         else:
             is_renewed = any(verifier for _, verifier in keys)
             statement = self._delete if is_renewed else self._delete_unrenewed
-        cursor = await self._locking(
-            connection, statement, wanted, skipping=skipping, is_batch=not is_single
-        )
+        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
         if cursor.rowcount == len(set(keys)):
             return [None] * len(keys)
         statement = self._kept_one if is_single else self._kept  # some were not there

@@ -60,7 +60,7 @@ _YOUNGER: Final = """
   )"""
 
 _IN_A_WHILE: Final = """(
-      pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})
+      {moment} OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})
   )"""
 
 _LATER: Final = "{row}.{column} OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})"
@@ -80,7 +80,7 @@ class Wording:
     #: Whether a statement stops waiting for a locked row after `PATIENCE` seconds.
     is_patient: bool = False
     #: Seconds that a session must live on for an UPDATE that may wait for its row. The conditions
-    #: use the time before the wait, so the UPDATE could extend a session that expires meanwhile.
+    #: are judged before the wait, so the UPDATE could extend a session that expires meanwhile.
     longest_wait: float = LONGEST_WAIT
     #: Whether the table is a distributed one, of Citus.
     is_distributed: bool = False
@@ -89,8 +89,13 @@ class Wording:
         """Return the condition that a row, by its name in the statement, is of a living session.
 
         With `seconds`, of one that lives for so long from now on, even if nothing extends it.
+
+        A statement may have waited for the table, so now() may be long ago. Citus takes no
+        other time in a change.
         """
-        moment = _IN_A_WHILE.format(seconds=_literal(seconds)) if seconds else "pg_catalog.now()"
+        moment = f"pg_catalog.{'now' if self.is_distributed else 'clock_timestamp'}()"
+        if seconds:
+            moment = _IN_A_WHILE.format(moment=moment, seconds=_literal(seconds))
         condition = _LIVING.format(row=row, moment=moment)
         for column, limit in self._limits():
             condition += _YOUNGER.format(
@@ -154,13 +159,12 @@ class Statements:
 
     def reword(self, wording: Wording) -> None:
         """Write the statements, again if it turns out that something else is needed."""
-        # lock_timeout limits the wait for each row, not for a whole batch, and it does not reach
-        # the nodes of a distributed table. In both cases a request to cancel ends the statement.
+        # lock_timeout limits each wait, and there may be several: for each row of a batch, and for
+        # each transaction that changes one row. It limits no wait for the table, and does not
+        # reach the nodes of a distributed one. So a request to cancel ends the statement.
         self._patience: float | None = None
-        self._patience_with_many: float | None = None
         if wording.is_patient:
-            self._patience = PATIENCE if wording.is_distributed else None
-            self._patience_with_many = self._patience or 1.5 * PATIENCE
+            self._patience = PATIENCE if wording.is_distributed else 1.5 * PATIENCE
 
     async def _rows(
         self,
@@ -180,7 +184,6 @@ class Statements:
         arguments: Sequence[object] | Mapping[str, object],
         *,
         skipping: bool,
-        is_batch: bool = False,
         is_kept: bool = True,
         committed_apart: bool = False,
     ) -> AsyncCursor[TupleRow]:
@@ -193,12 +196,11 @@ class Statements:
         is not canceled.
         """
         cursor, prepared = cursor_of(connection), self.prepared and is_kept
-        patience = self._patience_with_many if is_batch else self._patience
-        if patience is None or skipping:
+        if self._patience is None or skipping:
             await cursor.execute(statement, arguments, prepare=prepared)
         else:
             transaction = connection.transaction() if committed_apart else nullcontext()
-            async with transaction, canceling_after(connection, patience):
+            async with transaction, canceling_after(connection, self._patience):
                 await cursor.execute(statement, arguments, prepare=prepared)
         return cursor
 
