@@ -42,7 +42,7 @@ __all__ = [
 
 
 #: The folders whose files take longest. They come first: no process is left alone at the end.
-LONGEST: Final = ("browser", "project", "concurrency", "faults")
+LONGEST: Final = ("browser", "project", "concurrency", "faults", "postgres", "hostile")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -62,7 +62,7 @@ STATEMENTS: Final = (
         "an exclusive block that has waited revives a session that expired meanwhile",
         (
             Edit(
-                "postgres/store.py",
+                "postgres/tables.py",
                 "longest_wait=timeout + wording.longest_wait",
                 "longest_wait=0.0",
             ),

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
 from msgspec import Raw
-from psycopg import AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.core.hidden import HiddenDict, hidden
@@ -42,15 +39,12 @@ from pgsession.core.value import (
 from pgsession.errors import SessionNotFoundError, SettingsError
 from pgsession.postgres.batching import Calls
 from pgsession.postgres.blocks import calls_within
-from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.locks import lock_number
 from pgsession.postgres.connections.own_pool import PoolSettings
-from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
-from pgsession.postgres.distribution import is_distributed
 from pgsession.postgres.engine import Engine
 from pgsession.postgres.rows import Draft, Edit, Row
 from pgsession.postgres.statements.numbering import Showing
@@ -60,11 +54,9 @@ from pgsession.postgres.sweeping.clients import erase_clients
 from pgsession.postgres.sweeping.statements import Expired
 from pgsession.postgres.sweeping.sweep import Swept, sweep
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
-from pgsession.postgres.table_name import DEFAULT_TABLE, TableName, find
+from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
+from pgsession.postgres.tables import Tables
 from pgsession.postgres.user_sessions import UserSessions
-from pgsession.postgres.validation import validate
-
-_LOGGER = logging.getLogger("pgsession")
 
 
 class PostgresStore(UserSessions, UserStore):
@@ -146,22 +138,13 @@ class PostgresStore(UserSessions, UserStore):
                 prepared=prepared,
             )
         self._name = TableName(schema, table)
-        self._prepared = prepared
         wording = Wording(
             self._name,
             max_lifetime=self.max_lifetime,
             max_inactivity=self.max_inactivity,
             value_limit=value_limit,
         )
-        self._wording = wording
-        #: Statements that name the schema of the table, once it is found.
-        self._located: Table | None = None
-        self._table = Table(replace(wording, is_patient=True))
-        self._held_table = Table(
-            replace(
-                wording, clock="statement_timestamp", longest_wait=timeout + wording.longest_wait
-            )
-        )
+        self._tables = Tables(wording, prepared=prepared, timeout=timeout)
         self._expired = Expired(
             self._name, max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity
         )
@@ -359,7 +342,7 @@ class PostgresStore(UserSessions, UserStore):
                 within = copy(self)
                 within._block = held  # noqa: SLF001 - a copy
                 within._held = calls_within(  # noqa: SLF001 - a copy
-                    self._held_table, held, engine.calls, written
+                    self._tables.held, held, engine.calls, written
                 )
                 try:
                     yield within
@@ -418,8 +401,9 @@ class PostgresStore(UserSessions, UserStore):
 
     async def _located_table(self) -> Table:
         await self._here().pool.open()
-        assert self._located is not None  # noqa: S101 - `_check` has run
-        return self._located
+        located = self._tables.located
+        assert located is not None  # noqa: S101 - `Tables.check` has run
+        return located
 
     def _runner(self) -> Runner:
         return self._here().runner
@@ -439,76 +423,15 @@ class PostgresStore(UserSessions, UserStore):
         self._engine = engine = Engine(
             _running_loop(),
             self._source,
-            self._table,
-            check=self._check,
-            inspect=self._inspect,
+            self._tables.batched,
+            check=self._tables.check,
+            inspect=self._tables.inspect,
             on_open=self._start_sweeping,
-            on_astray=self._stop_preparing,
+            on_astray=self._tables.stop_preparing,
             timeout=self._timeout,
             limit=self._exclusive_limit,
         )
         return engine
-
-    async def _check(self, connection: Connection) -> None:
-        """Check the database, on the first connection of all, and whether to prepare statements.
-
-        Raises what `validate` raises, and `SettingsError` if `prepared` cannot work.
-        """
-        if issubclass(connection.cursor_factory, AsyncRawCursor):
-            raise SettingsError(
-                "The pool's connections have the cursor_factory AsyncRawCursor, which takes other "
-                "placeholders: give the store a pool without it."
-            )
-        await validate(connection, self._name)
-        prepared = self._prepared is not False
-        if prepared and await is_pooled(connection):
-            prepared = self._prepared is True
-            if not prepared:
-                _LOGGER.info(
-                    "A pooler stands between this process and PostgreSQL: statements are not "
-                    "prepared."
-                )
-            elif not await keeps_statements_apart(connection):
-                raise SettingsError(
-                    "prepared=True cannot work: the pooler in between mixes up the prepared "
-                    "statements of its clients. Leave prepared out, or set "
-                    "max_prepared_statements in PgBouncer 1.21 or later."
-                )
-        self._table.prepared = self._held_table.prepared = prepared
-        found = await find(connection, self._name)
-        distributed = found is not None and await is_distributed(connection, found)
-        schema = self._name.schema if found is None else found.schema
-        self._located = Table(
-            replace(
-                self._wording,
-                name=TableName(schema, self._name.name),
-                clock="statement_timestamp",
-                is_distributed=distributed,
-            )
-        )
-        self._located.prepared = prepared
-        self._table.is_distributed = self._held_table.is_distributed = distributed
-
-    async def _inspect(self, connection: Connection) -> None:
-        """Find out whether to prepare statements on a new connection of the caller's pool.
-
-        Its server may be another one than at first: the next host, or a pooler
-        that has taken over the address.
-        """
-        if (
-            self._table.prepared
-            and await is_pooled(connection)
-            and not (self._prepared and await keeps_statements_apart(connection))
-        ):
-            self._stop_preparing("A pooler now stands between this process and PostgreSQL")
-
-    def _stop_preparing(
-        self, reason: str = "A prepared statement went astray, probably in a pooler"
-    ) -> None:
-        """Prepare no statements from now on."""
-        if self._table.prepared:
-            _LOGGER.warning("%s: statements are not prepared any more.", reason)
-            self._table.prepared = self._held_table.prepared = False
 
     def _make_sweeper(self, every: Period) -> Sweeper:
         pause = as_period(every)
