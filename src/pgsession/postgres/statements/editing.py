@@ -27,11 +27,17 @@ WITH offered AS MATERIALIZED (
         coalesce(e.size, 0::pg_catalog.int8) AS size,
         e.seconds,
         {is_granted}e.seconds OPERATOR(pg_catalog.<=) 0::pg_catalog.float8 AS is_exact,{more}
-        pg_catalog.now() AS seen_on,
+        pg_catalog.now() AS seen_on,{bounds}
         pg_catalog.date_part('epoch', pg_catalog.now()) AS epoch
     FROM {edits}
     WHERE {patiently}
 )"""
+
+# A statement may have waited for the table, so that now() is long ago. Citus takes this time, and
+# sums with it, nowhere else: the table may become a distributed one.
+_PRESENT: Final = "pg_catalog.clock_timestamp()"
+_BOUND_OF: Final = """
+        {bound} AS {column}_bound,"""
 
 # Many members are looked up in an object, as the operator would compare each with each.
 _MORE_OFFERED: Final = """
@@ -366,9 +372,17 @@ def _write(
     patience: float | None = None,
 ) -> bytes:
     """Write a statement. One for common edits alone leaves out what they do not need."""
+    seconds = wording.longest_wait if may_wait else 0.0
+    if wording.is_distributed:
+        offered_bounds, bounds = "", wording.bounds(seconds=seconds)
+    else:
+        computed = wording.bounds(_PRESENT, seconds=seconds).items()
+        offered_bounds = "".join(_BOUND_OF.format(bound=it, column=name) for name, it in computed)
+        bounds = {name: f"o.{name}_bound" for name, _ in computed}
     return wording.write(
         statement,
         offered=_OFFERED,
+        bounds=offered_bounds,
         is_granted="" if is_common else _IS_GRANTED,
         more="" if is_common else _MORE_OFFERED,
         many=str(MANY_REMOVED),
@@ -386,7 +400,7 @@ def _write(
         merged=_MERGED,
         without_many="" if is_common else _WITHOUT_MANY,
         matching=_MATCHING,
-        living=wording.living("s", seconds=wording.longest_wait if may_wait else 0.0),
+        living=wording.later("s", bounds),
         direct=direct,
         written=_WRITTEN,
     )

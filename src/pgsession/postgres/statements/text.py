@@ -52,15 +52,8 @@ _PATIENTLY: Final = """
 #: The sessions of one user, in a statement that calls the table `s`.
 OF_USER: Final = "s.user_id OPERATOR(pg_catalog.=) %(user_id)s::pg_catalog.text"
 
-_LIVING: Final = """{row}.expire_date OPERATOR(pg_catalog.>) {moment}"""
-
-_YOUNGER: Final = """
-  AND {row}.{column} OPERATOR(pg_catalog.>) (
-      {moment} OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {seconds})
-  )"""
-
-_IN_A_WHILE: Final = """(
-      {moment} OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})
+_SHIFTED: Final = """(
+      {moment} OPERATOR(pg_catalog.{sign}) pg_catalog.make_interval(secs => {seconds})
   )"""
 
 _LATER: Final = "{row}.{column} OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})"
@@ -85,23 +78,29 @@ class Wording:
     #: Whether the table is a distributed one, of Citus.
     is_distributed: bool = False
 
-    def living(self, row: str, *, seconds: float = 0.0) -> str:
-        """Return the condition that a row, by its name in the statement, is of a living session.
+    def living(self, row: str) -> str:
+        """Return the condition that a row, by its name in the statement, is of a living session."""
+        return self.later(row, self.bounds())
 
-        With `seconds`, of one that lives for so long from now on, even if nothing extends it.
+    def bounds(self, moment: str = "pg_catalog.now()", *, seconds: float = 0.0) -> dict[str, str]:
+        """Return what each of some columns must be later than in the row of a living session.
 
-        A statement may have waited for the table, so now() may be long ago. Citus takes no
-        other time in a change.
+        With `seconds`, of one that lives for so long from `moment` on, even if nothing
+        extends it.
         """
-        moment = f"pg_catalog.{'now' if self.is_distributed else 'clock_timestamp'}()"
         if seconds:
-            moment = _IN_A_WHILE.format(moment=moment, seconds=_literal(seconds))
-        condition = _LIVING.format(row=row, moment=moment)
-        for column, limit in self._limits():
-            condition += _YOUNGER.format(
-                row=row, column=column, moment=moment, seconds=_literal(limit)
-            )
-        return condition
+            moment = _SHIFTED.format(moment=moment, sign="+", seconds=_literal(seconds))
+        return {"expire_date": moment} | {
+            column: _SHIFTED.format(moment=moment, sign="-", seconds=_literal(limit))
+            for column, limit in self._limits()
+        }
+
+    @staticmethod
+    def later(row: str, bounds: Mapping[str, str]) -> str:
+        """Return the condition that columns of a row are later than these expressions."""
+        return "\n  AND ".join(
+            f"{row}.{column} OPERATOR(pg_catalog.>) {bound}" for column, bound in bounds.items()
+        )
 
     def end(self, row: str) -> str:
         """Return the expression for the moment at which a session ends if nothing extends it."""
