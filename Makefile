@@ -20,7 +20,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests test-lowest mutants matrix bench lint lock clean
+.PHONY: help demo test tests test-lowest mutants matrix bench lint mypy pyright lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,10 +49,15 @@ bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": only ch
 lint: $(VENV)/installed ## Check format, style, types and imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	@$(MAKE) --no-print-directory --jobs=2 mypy pyright
+	$(BIN)/lint-imports
+
+mypy: $(VENV)/installed
 	$(BIN)/mypy
+
+pyright: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifytypes pgsession
-	$(BIN)/lint-imports
 
 lock: $(VENV)/installed ## Update requirements/*.txt (UPGRADE=1: to the newest versions)
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra cli --extra embedded --group dev \
