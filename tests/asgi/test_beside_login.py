@@ -1,7 +1,8 @@
 """Requests that are under way while another one signs in, or while the session ends."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import pytest
@@ -10,6 +11,7 @@ from psycopg import AsyncConnection, Connection, IsolationLevel
 from psycopg.rows import dict_row
 
 from pgsession import PostgresStore, Session, SessionError, SessionSettings
+from pgsession.core.current import CurrentRequest, current
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.core.store import Changes
@@ -326,6 +328,36 @@ async def test_visitor_in_a_transaction(
     await connection.commit()
     assert [it.handle for it in await postgres.devices("ann")] == [digest(key_of(client))]
     assert [await postgres.get(key) for key in others] == [None, None]
+
+
+class Ending:
+    """A request that has ended sessions in a transaction of the application's."""
+
+    outer: CurrentRequest | None = None
+
+    def __init__(self, *keys: str) -> None:
+        self.ended_within: AbstractSet[str] = frozenset(map(digest, keys))
+
+    def note_ended(self, handles: Collection[str]) -> None:
+        self.ended_within |= frozenset(handles)
+
+
+async def test_limit_in_a_transaction(
+    postgres: PostgresStore, connection: AsyncConnection[Any]
+) -> None:
+    """What a request has ended in a transaction that is open does not count for the limit."""
+    kept, other = [await postgres.login(None, Login("ann"), Changes()) for _ in range(2)]
+    await postgres.revoke_all("ann", keep=digest(kept), connection=connection)
+    new = await postgres.login(None, Login("ann"), Changes())
+    token = current.set(Ending(other))
+    try:
+        assert await postgres.end_surplus("ann", 2) == 0
+    finally:
+        current.reset(token)
+
+    await connection.commit()
+    living = {it.handle for it in await postgres.devices("ann")}
+    assert living == {digest(kept), digest(new)}
 
 
 async def test_rolled_back(

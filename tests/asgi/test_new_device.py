@@ -145,32 +145,40 @@ async def test_no_cookie(kind: type[MemoryStore], path: str, status: int) -> Non
     assert told == []
 
 
-async def login_and_logout(session: Session) -> None:
+async def login_and_logout(session: Session, _: MemoryStore) -> None:
     session.login("ann")
     await session.save()
     session.logout()
 
 
-async def login_and_look_as_another(session: Session) -> None:
+async def login_and_look_as_another(session: Session, _: MemoryStore) -> None:
     session.login("ann")
     await session.save()
     session.login("bob", actor_id="root")
 
 
-@pytest.mark.parametrize("act", [login_and_logout, login_and_look_as_another])
-async def test_taken_back(act: Callable[[Session], Awaitable[None]]) -> None:
-    """It is not called for a sign-in that the request itself has ended before its response."""
+async def login_and_lose(session: Session, store: MemoryStore) -> None:
+    session.login("ann")
+    await session.save()
+    await store.revoke_all("ann")
+    await asyncio.sleep(0.1)  # the response of a login that was a moment ago is not asked about
+
+
+@pytest.mark.parametrize("act", [login_and_logout, login_and_look_as_another, login_and_lose])
+async def test_taken_back(act: Callable[[Session, MemoryStore], Awaitable[None]]) -> None:
+    """It is not called for a sign-in that has ended before the response of its request."""
     told: list[NewDevice] = []
 
     async def hook(device: NewDevice) -> None:
         told.append(device)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await act(scope["session"])
+        await act(scope["session"], store)
         await PlainTextResponse("")(scope, receive, send)
 
+    store = MemoryStore()
     settings = SessionSettings(secret_key=SECRET, on_new_device=hook)
-    app_with_session = SessionMiddleware(app, MemoryStore(), settings=settings)
+    app_with_session = SessionMiddleware(app, store, settings=settings)
     transport = ASGITransport(app_with_session)
     async with AsyncClient(transport=transport, base_url="https://testserver") as client:
         assert (await client.get("/")).status_code == 200

@@ -154,8 +154,24 @@ STATEMENTS: Final = (
                 "        if not self.is_patient or self.is_distributed:\n",
                 "        if self.is_patient:\n",
             ),
+            Edit(
+                "postgres/statements/text.py",
+                "        if wording.is_patient:\n            self._patience",
+                "        if wording is None:\n            self._patience",
+            ),
         ),
         ("tests/postgres/test_locked_rows.py::test_held_in_every_batch",),
+    ),
+    Mutant(
+        "nothing ends a statement that waits for the table",
+        (
+            Edit(
+                "postgres/statements/text.py",
+                "        if wording.is_patient:\n            self._patience",
+                "        if wording is None:\n            self._patience",
+            ),
+        ),
+        ("tests/postgres/test_locked_rows.py::test_table_held",),
     ),
     Mutant(
         "parallel merges pass the limit",

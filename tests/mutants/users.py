@@ -44,7 +44,6 @@ USERS: Final = (
             ),
         ),
         (
-            "tests/asgi/test_logout.py::test_meanwhile",
             "tests/asgi/test_logout.py::test_lost",
             "tests/core/test_decision.py::test_every_row",
         ),
@@ -108,7 +107,7 @@ USERS: Final = (
         ("tests/asgi/test_beside_login.py::test_own_session",),
     ),
     Mutant(
-        "a login waits for the transaction in which its request has ended the others",
+        "what a request has ended in a transaction counts for the limit",
         (
             Edit(
                 "postgres/user_sessions.py",
@@ -116,7 +115,7 @@ USERS: Final = (
                 "most=checked_most(most)",
             ),
         ),
-        ("tests/asgi/test_beside_login.py::test_visitor_in_a_transaction",),
+        ("tests/asgi/test_beside_login.py::test_limit_in_a_transaction",),
     ),
     Mutant(
         "a handle ends a session of anybody",
@@ -206,10 +205,11 @@ USERS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "        if cookie is not None and self._new_device",
-                "        if self._new_device",
+                "if cookie is not None and self._new_device is not None:",
+                "if self._new_device is not None:",
             ),
+            Edit("asgi/exchange.py", " and device.handle == self.handle:", ":"),
         ),
-        ("tests/asgi/test_new_device.py::test_no_cookie",),
+        ("tests/asgi/test_new_device.py::test_taken_back",),
     ),
 )
