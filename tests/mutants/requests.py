@@ -6,6 +6,22 @@ from tests.mutants.mutant import Edit, Mutant
 
 REQUESTS: Final = (
     Mutant(
+        "each cookie with an old number costs a statement",
+        (Edit("asgi/exchange.py", "_MOST_TRIES: Final = 4", "_MOST_TRIES: Final = 400"),),
+        ("tests/asgi/test_twins.py::test_many_too_old",),
+    ),
+    Mutant(
+        "a connection that is cancelled twice stays open",
+        (
+            Edit(
+                "postgres/connections/connection.py",
+                "    finally:\n        connection.pgconn.finish()\n",
+                "    finally:\n        pass\n",
+            ),
+        ),
+        ("tests/postgres/connections/test_dedicated.py::test_cancelled_twice",),
+    ),
+    Mutant(
         "a merge is an upsert",
         (
             Edit(
@@ -71,9 +87,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "            cookie = await self.commit(extend=extend)\n",
+                "            cookie = await self._commit_at_start(extend=extend)\n",
                 "            await self._send(message)\n"
-                "            await self.commit(extend=extend)\n"
+                "            await self._commit_at_start(extend=extend)\n"
                 "            return\n",
             ),
         ),

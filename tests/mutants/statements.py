@@ -163,6 +163,28 @@ STATEMENTS: Final = (
         ("tests/postgres/test_locked_rows.py::test_held_in_every_batch",),
     ),
     Mutant(
+        "an edit that has waited for the table uses the time before",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                '_PRESENT: Final = "pg_catalog.clock_timestamp()"',
+                '_PRESENT: Final = "pg_catalog.now()"',
+            ),
+        ),
+        ("tests/concurrency/test_races.py::test_expired_behind_table_lock",),
+    ),
+    Mutant(
+        "sessions that end soon are extended one by one",
+        (
+            Edit(
+                "postgres/statements/editing.py",
+                "        return not self._wording.is_distributed\n",
+                "        return False\n",
+            ),
+        ),
+        ("tests/postgres/test_locked_rows.py::test_many_end_soon",),
+    ),
+    Mutant(
         "nothing ends a statement that waits for the table",
         (
             Edit(

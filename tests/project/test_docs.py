@@ -135,6 +135,12 @@ def test_users(names: Names, accounts: psycopg.Connection, monkeypatch: pytest.M
         assert ask("laptop", "GET", "/devices") == [[listed[1][0], "laptop", True]]
         assert ask("laptop", "DELETE", "/devices/unknown") is False
 
+        accounts.execute("UPDATE session SET login_on = login_on - interval '11 min'")
+        assert ask("laptop", "POST", "/password", password="newer") == 403
+        assert ask("laptop", "POST", "/confirm", password="old") == 403
+        assert ask("laptop", "POST", "/confirm", password="new") == {}
+        assert ask("laptop", "POST", "/password", password="newer") == 0
+
         # As after a login that has checked the old password.
         accounts.execute("UPDATE account SET stamp = stamp + 1")
         assert ask("laptop", "GET", "/devices") == 401

@@ -223,15 +223,11 @@ class Exchange(Binding):
             extend = session.accessed or (
                 self._is_extension_due() and not may_be_shared(status, headers)
             )
-            if self._waiter is not None:
-                self._responding = asyncio.current_task()
-            cookie = await self.commit(extend=extend)
+            cookie = await self._commit_at_start(extend=extend)
         except StoreUnavailableError as error:
             self.started = True
             await self._replace(error)
             return
-        finally:
-            self._responding = None
         self.started = True
         if cookie is not None or self._scope.get("session") is not session:
             self._policy.warnings.check_neighbour(headers)
@@ -247,6 +243,16 @@ class Exchange(Binding):
             self._tell_spared()
         if cookie is not None and self._new_device is not None:
             self._begin_hook(self._new_device)
+
+    async def _commit_at_start(self, *, extend: bool) -> bytes | None:
+        """Commit, and let no `lasting` block around the response cut that off."""
+        if self._waiter is None:  # nearly always
+            return await self.commit(extend=extend)
+        self._responding = asyncio.current_task()
+        try:
+            return await self.commit(extend=extend)
+        finally:
+            self._responding = None
 
     def _may_rotate(self, status: int, headers: Headers) -> bool:
         """Return True if the browser surely keeps a cookie of this response, and no cache does."""

@@ -195,7 +195,7 @@ class Streams(Operations):
                 future.set_result(None)
 
     def _tell_spared(self) -> None:
-        """Tell the blocks that were spared, as the response goes on and on."""
+        """Tell the blocks that were spared after all: the response streams, or it is a socket."""
         spared, self._spared = self._spared, ()
         for future in spared:
             if not future.done():

@@ -36,7 +36,7 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True):
     stamp: str | None = None
     #: The name of the device.
     label: str | None = None
-    #: The administrator who looks at the site as this user.
+    #: The administrator who has signed in as this user.
     actor_id: str | None = None
     #: The address and the user agent of the client, where `record_client` is on.
     client: Client | None = None

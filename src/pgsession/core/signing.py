@@ -112,7 +112,7 @@ class SigningState(SessionState):
         - `stamp`: a short text to compare later, such as a counter in the table of users that
           each change of the password raises; see docs/users.md.
         - `label`: the name of the device, such as "work laptop".
-        - `actor_id`: the administrator who looks at the site as this user. It is shown in the
+        - `actor_id`: the administrator who signs in as this user. It is shown in the
           list of devices, and does not count for `max_sessions`.
 
         Raises `TypeError` or `ValueError` for texts that cannot be stored,

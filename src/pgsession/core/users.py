@@ -34,7 +34,7 @@ class Device:
     #: True for the session that asks.
     is_current: bool = False
     label: str | None = field(default=None, repr=False)
-    #: The administrator who is signed in as this user here.
+    #: The administrator who has signed in as this user.
     actor_id: str | None = field(default=None, repr=False)
     #: The client of the last sign-in, where `record_client` is on.
     address: str | None = field(default=None, repr=False)
@@ -148,7 +148,7 @@ class UserStore(Store, Protocol):
     async def end_surplus(self, user_id: str, most: int) -> int:
         """End all sessions of a user but the `most` that signed in last. Return how many ended.
 
-        Sessions of an administrator who looks at the site as this user do not
+        Sessions in which an administrator has signed in as this user do not
         count, and stay. Raises `SettingsError` unless `most` is at least 1 and
         below 2**31.
         """

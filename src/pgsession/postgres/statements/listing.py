@@ -1,4 +1,4 @@
-"""The statements that list the sessions of one user, and tell who is signed in to some."""
+"""The statements that list the sessions of one user, and read the login numbers of sessions."""
 
 from __future__ import annotations
 
