@@ -39,7 +39,7 @@ ROOT: Final = Path(__file__).parents[1]
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")
 _FAILED: Final = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
-_TIMEOUT: Final = 90
+_TIMEOUT: Final = 180
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import pytest
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
@@ -11,12 +10,16 @@ from pgsession.postgres.connections.dedicated import dedicated
 from tests.postgres.sweeping.test_sweeping import wait_until
 
 
-@pytest.mark.parametrize("steps", range(6))
-async def test_cancelled_twice(
-    database_url: str, migrated_schema: str, table: Connection, steps: int
-) -> None:
+async def test_cancelled_twice(database_url: str, migrated_schema: str, table: Connection) -> None:
     """A second cancellation, at any step of the rollback after the first, leaves none open."""
     url = make_conninfo(database_url, application_name=migrated_schema)
+    for steps in range(6):
+        await _cancel_twice(url, steps)
+        gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = %s"
+        await wait_until(table, gone, f"{migrated_schema} test")
+
+
+async def _cancel_twice(url: str, steps: int) -> None:
     is_there = asyncio.Event()
 
     async def hold_transaction() -> None:
@@ -35,6 +38,3 @@ async def test_cancelled_twice(
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task})
-
-    gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = %s"
-    await wait_until(table, gone, f"{migrated_schema} test")
