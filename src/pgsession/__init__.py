@@ -9,14 +9,16 @@
 """
 
 from pgsession.asgi.middleware import SessionMiddleware
+from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.login import Login, SignedIn
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
-from pgsession.core.users import Device, NewDevice, UserStore
+from pgsession.core.users import Device, LoginState, NewDevice, UserStore
 from pgsession.errors import (
     HeldTooLongError,
     InvalidPeriodError,
     InvalidValueError,
+    ProofMissingError,
     RequestEndedError,
     ResponseStartedError,
     SchemaError,
@@ -40,6 +42,9 @@ from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.settings import SessionSettings
 
 __all__ = [
+    "BindingStore",
+    "Bound",
+    "BoundDevice",
     "Changes",
     "Device",
     "Entry",
@@ -47,9 +52,11 @@ __all__ = [
     "InvalidPeriodError",
     "InvalidValueError",
     "Login",
+    "LoginState",
     "MemoryStore",
     "NewDevice",
     "PostgresStore",
+    "ProofMissingError",
     "RequestEndedError",
     "ResponseStartedError",
     "SchemaError",

@@ -12,6 +12,7 @@
     ├── UnknownUserError           LookupError      a login of a user that does not exist
     ├── SessionEndedError          RuntimeError     the session ended within a `lasting` block
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
+    ├── ProofMissingError          RuntimeError     a bound session without its proof
     ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key
     ├── RequestEndedError          RuntimeError     too late for any use of a session
     ├── SchemaError                RuntimeError     the table is missing, old or altered
@@ -90,6 +91,18 @@ class SessionEndedError(SessionError, RuntimeError):
 
 class SessionExcludedError(SessionError, RuntimeError):
     """`request.session` was used on a path that the middleware excludes."""
+
+
+class ProofMissingError(SessionError, RuntimeError):
+    """The request came without the proof that its session is bound to a device."""
+
+    def __init__(
+        self,
+        message: str = "The request came without the proof of the device that its session is bound "
+        "to, or must be bound to here. The session is empty, and only login() and logout() work: "
+        "check session.proof_missing first.",
+    ) -> None:
+        super().__init__(message)
 
 
 class ResponseStartedError(SessionError, RuntimeError):

@@ -11,7 +11,7 @@ import pytest
 from pgsession import Changes, Entry, InvalidValueError, SessionNotFoundError
 from pgsession.core.keys import digest
 from pgsession.core.login import Client, Login, SignedIn
-from pgsession.core.users import UserStore, as_user_store
+from pgsession.core.users import LoginState, UserStore, as_user_store
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(days=7)
@@ -346,18 +346,18 @@ async def test_if_empty(store: UserStore, user: str) -> None:
         assert await store.get(key) is not None
 
 
-async def test_login_numbers(store: UserStore, user: str) -> None:
-    """Login numbers are returned for the sessions that live, by handle; a visitor's is 0."""
+async def test_login_states(store: UserStore, user: str) -> None:
+    """Login states are returned for the sessions that live, by handle; a visitor's number is 0."""
     visitor, gone, expired = [await store.generate() for _ in range(3)]
     key = await store.login(None, Login(user), Changes())
     key = await store.login(await store.renew(key), Login(user), Changes())
     await store.clear(gone)
     await store.touch(expired, period=-1)
 
-    numbers = await store.login_numbers(list(map(digest, (visitor, gone, expired, key, "k"))))
+    states = await store.login_states(list(map(digest, (visitor, gone, expired, key, "k"))))
 
-    assert numbers == {digest(visitor): 0, digest(key): 2}
-    assert await store.login_numbers([]) == {}
+    assert states == {digest(visitor): LoginState(0), digest(key): LoginState(2)}
+    assert await store.login_states([]) == {}
 
 
 async def test_within_a_block(store: UserStore, user: str) -> None:

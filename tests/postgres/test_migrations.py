@@ -25,7 +25,7 @@ from tests.migrating import (
 )
 
 ALL = [each.name for each in migrations()]
-FIRST, SECOND, THIRD, FOURTH = migrations()
+FIRST, SECOND, THIRD, FOURTH, FIFTH = migrations()
 
 #: The columns that a migration adds, and how many were applied before.
 ADDED = {
@@ -33,6 +33,7 @@ ADDED = {
     **dict.fromkeys(["verifier", "key_number", "shown_on", "seen_on", "size_bound"], 2),
     **dict.fromkeys(["login_number", "login_on", "login_stamp", "login_label"], 3),
     **dict.fromkeys(["login_actor", "login_client", "renewed_on"], 3),
+    **dict.fromkeys(["device_key", "device_registered_on", "device_proved_on"], 4),
 }
 
 
@@ -176,7 +177,7 @@ def test_users(database: Connection, database_url: str, schema: str) -> None:
     for migration in (FIRST, SECOND, THIRD):
         database.execute(migration.sql.encode())
 
-    assert migrate(database_url, schema=schema) == [FOURTH.name]
+    assert migrate(database_url, schema=schema) == [FOURTH.name, FIFTH.name]
 
     [row] = database.execute(
         "SELECT login_number, login_on, login_client, renewed_on FROM session"

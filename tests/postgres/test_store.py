@@ -218,6 +218,13 @@ async def test_astray(
         assert entry.value == {"n": 2}
         assert caplog.text.count("statements are not prepared any more") == 1
 
+        await store.login_states(["k"])  # on its own connection, of the pool too
+        async with pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%login_number%'"
+            )
+            assert await cursor.fetchone() == (0,)
+
 
 SEED = """
 CREATE TABLE session (

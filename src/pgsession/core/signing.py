@@ -19,7 +19,7 @@ from pgsession.core.login import (
 )
 from pgsession.core.period import Period, as_period, as_positive
 from pgsession.core.state import SessionState
-from pgsession.errors import SessionError
+from pgsession.errors import ProofMissingError, SessionError
 
 
 class SigningState(SessionState):
@@ -30,6 +30,9 @@ class SigningState(SessionState):
     _signed_in: SignedIn | None = None
     #: When that was read, by the monotonic clock.
     _signed_in_as_of: float = 0.0
+    #: When the proof ends with which the request came, by the monotonic clock; None if it needs
+    #: none.
+    _proof_ends: float | None = None
 
     @property
     def user_id(self) -> str | None:
@@ -59,6 +62,40 @@ class SigningState(SessionState):
         self.mark_accessed()
         user = self._signing.login or self._user
         return None if user is None else user.actor_id
+
+    @property
+    def device_bound(self) -> bool:
+        """True if the session is bound to the browser's device, and the request came with a proof.
+
+        False in a process without `device_binding`: it looks at no proof.
+        """
+        self.mark_accessed()
+        if self._user is None or self._signing.login is not None:
+            return False
+        return self._proof_ends is not None and not self.proof_missing
+
+    @property
+    def proof_missing(self) -> bool:
+        """True if the session is bound to a device and the request came without its proof.
+
+        The session is empty then, even if the visitor has one, and only `login` and
+        `logout` work: any other change raises `ProofMissingError`. It becomes True too
+        when the proof of a long request ends: the session has ended for that request.
+        """
+        return self._proof_ends is not None and time.monotonic() >= self._proof_ends
+
+    def note_proof(self, ends: float | None) -> None:
+        """Record when the proof of the request ends, by the monotonic clock, if it needs one."""
+        self._proof_ends = ends
+
+    def require_device_binding(self) -> None:
+        """Raise `ProofMissingError` unless the session is bound to the device of the browser.
+
+        For a place where the application insists on it. To refuse whole paths, use the
+        setting of the same name.
+        """
+        if not self.device_bound:
+            raise ProofMissingError
 
     @property
     def authenticated_at(self) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pgsession.core.login import Login
 from pgsession.core.period import Period
@@ -39,6 +39,8 @@ class Device:
     #: The client of the last sign-in, where `record_client` is on.
     address: str | None = field(default=None, repr=False)
     agent: str | None = field(default=None, repr=False)
+    #: The session is bound to its device: a copy of its cookie is soon worth nothing.
+    is_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,15 @@ class NewDevice:
     #: The client, also where `record_client` is off.
     address: str | None = field(default=None, repr=False)
     agent: str | None = field(default=None, repr=False)
+
+
+class LoginState(NamedTuple):
+    """What a stream must know of its session to go on."""
+
+    #: How many logins the session has had; 0 for a visitor's.
+    login_number: int
+    #: It is bound to a device, and the binding is in force.
+    is_bound: bool = False
 
 
 class UserStore(Store, Protocol):
@@ -154,11 +165,10 @@ class UserStore(Store, Protocol):
         """
         ...
 
-    async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
-        """Return the login number of each of these sessions that lives, by its handle.
+    async def login_states(self, handles: Collection[str]) -> Mapping[str, LoginState]:
+        """Return the login state of each of these sessions that lives, by its handle.
 
-        That is how many logins it has had; 0 for a visitor's. One that has ended is left
-        out. There may be any number of handles.
+        One that has ended is left out. There may be any number of handles.
         """
         ...
 
@@ -182,7 +192,7 @@ _METHODS: Final = (
     "revoke",
     "revoke_all",
     "end_surplus",
-    "login_numbers",
+    "login_states",
 )
 
 

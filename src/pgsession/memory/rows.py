@@ -25,6 +25,9 @@ class User:
     label: str | None = field(default=None, repr=False)
     actor_id: str | None = field(default=None, repr=False)
     client: Client = field(default=Client(), repr=False)
+    #: The key of the device that the session is bound to, and whether that is in force.
+    device_key: str | None = None
+    is_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Final
 from weakref import WeakValueDictionary
 
+from pgsession.core.bound import BindingStore
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.large import read_value
@@ -31,7 +32,6 @@ from pgsession.core.store import (
     as_limit,
     check_alone,
 )
-from pgsession.core.users import UserStore
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
@@ -50,7 +50,7 @@ from pgsession.memory.users import MemoryUsers
 _ROOM: Final = 1024
 
 
-class MemoryStore(MemoryUsers, UserStore):
+class MemoryStore(MemoryUsers, BindingStore):
     """Sessions in a dict: for tests and for trying things out.
 
     They are gone when the process ends, and each process has its own. Expired
@@ -342,6 +342,9 @@ def _signed_in(user: User) -> SignedIn:
         user.stamp,
         user.label,
         user.actor_id,
+        user.device_key is not None,
+        user.is_bound,
+        None if user.device_key is None else int(time.time()),
     )
 
 

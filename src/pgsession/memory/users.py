@@ -8,13 +8,21 @@ from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapp
 from dataclasses import replace
 from typing import Any
 
+from pgsession.core.bound import REGISTERED_WITHIN, Bound, BoundDevice
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest
 from pgsession.core.limits import Limits
 from pgsession.core.login import Client, Login, checked_user_id
 from pgsession.core.period import Period
 from pgsession.core.store import Changes
-from pgsession.core.users import RETIRED_FOR, Device, HasHandle, checked_most, handle_to_keep
+from pgsession.core.users import (
+    RETIRED_FOR,
+    Device,
+    HasHandle,
+    LoginState,
+    checked_most,
+    handle_to_keep,
+)
 from pgsession.errors import SettingsError
 from pgsession.memory.rows import Row, User, moment
 
@@ -94,7 +102,10 @@ class MemoryUsers(Limits):
         """Record that the user has proved who they are; see `UserStore.confirm`."""
         heir = await self.renew(hidden(key), changes, period=period, granted=granted)
         row, now = self._rows[digest(heir)], time.monotonic()
-        user = None if row.user is None else replace(row.user, proved_at=now)
+        user = row.user
+        if user is not None:
+            kept = user.device_key if user.is_bound else None
+            user = replace(user, proved_at=now, device_key=kept)
         place = next(self._numbers)
         self._rows[digest(heir)] = replace(row, created_at=now, user=user, place=place)
         return heir
@@ -145,15 +156,53 @@ class MemoryUsers(Limits):
         newest = sorted(counted, key=lambda it: (_proved_at(counted[it]), it), reverse=True)
         return self._remove(newest[most:])
 
-    async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
-        """Return the login number of each of these sessions that lives."""
+    async def login_states(self, handles: Collection[str]) -> Mapping[str, LoginState]:
+        """Return the login state of each of these sessions that lives."""
         now = time.monotonic()
         rows = {handle: self._rows.get(handle) for handle in handles}
         return {
-            handle: _login_number(row)
+            handle: LoginState(
+                _login_number(row), is_bound=row.user is not None and row.user.is_bound
+            )
             for handle, row in rows.items()
             if row is not None and self._end(row) > now
         }
+
+    async def bind(self, bound: Bound, verifier: str | None, public_key: str) -> int | None:
+        """Register the key of a device; see `BindingStore.bind`."""
+        user = self._bindable(bound)
+        row = self._rows.get(bound.handle)
+        oldest = time.monotonic() - REGISTERED_WITHIN.total_seconds()
+        if user is None or row is None or row.verifier != verifier or user.proved_at < oldest:
+            return None
+        if user.device_key not in {None, public_key}:
+            return None
+        self._rows[bound.handle] = replace(row, user=replace(user, device_key=public_key))
+        return int(time.time())
+
+    async def bound_device(self, bound: Bound) -> BoundDevice | None:
+        """Return the device of a session; see `BindingStore.bound_device`."""
+        user = self._bindable(bound)
+        if user is None or user.device_key is None:
+            return None
+        return BoundDevice(user.device_key, int(time.time()), user.is_bound)
+
+    async def enforce(self, bound: Bound) -> bool:
+        """Put the binding in force, if there is one; see `BindingStore.enforce`."""
+        user = self._bindable(bound)
+        if user is None or user.device_key is None or user.is_bound:
+            return False
+        row = self._rows[bound.handle]
+        self._rows[bound.handle] = replace(row, user=replace(user, is_bound=True))
+        return True
+
+    def _bindable(self, bound: Bound) -> User | None:
+        """Return the user of a living session, if it is of this login still."""
+        row = self._rows.get(bound.handle)
+        if row is None or self._end(row) <= time.monotonic():
+            return None
+        user = row.user
+        return user if user is not None and user.login_number == bound.login_number else None
 
     def _of(
         self, user_id: str, is_meant: Callable[[str, User], bool] = lambda _, __: True
@@ -196,4 +245,5 @@ def _device(handle: str, row: Row, *, expires_at: float) -> Device:
         actor_id=None if user is None else user.actor_id,
         address=client.address,
         agent=client.agent,
+        is_bound=user is not None and user.is_bound,
     )

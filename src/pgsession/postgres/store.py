@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from msgspec import Raw
 from psycopg_pool import AsyncConnectionPool
 
+from pgsession.core.bound import BindingStore
 from pgsession.core.hidden import HiddenDict, hidden
 from pgsession.core.keys import KeyDigest, digest, key_digest, new_key, renewed_key
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
@@ -27,7 +28,6 @@ from pgsession.core.store import (
     as_limit,
     check_alone,
 )
-from pgsession.core.users import UserStore
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
@@ -45,6 +45,7 @@ from pgsession.postgres.connections.locks import lock_number
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
+from pgsession.postgres.device_bindings import DeviceBindings
 from pgsession.postgres.engine import Engine
 from pgsession.postgres.rows import Draft, Edit, Row
 from pgsession.postgres.statements.numbering import Showing
@@ -59,7 +60,7 @@ from pgsession.postgres.tables import Tables
 from pgsession.postgres.user_sessions import UserSessions
 
 
-class PostgresStore(UserSessions, UserStore):
+class PostgresStore(UserSessions, DeviceBindings, BindingStore):
     """Sessions in a PostgreSQL table. Each operation is one statement.
 
     `source` says where: a libpq conninfo string or URL, an
@@ -404,6 +405,9 @@ class PostgresStore(UserSessions, UserStore):
         located = self._tables.located
         assert located is not None  # noqa: S101 - `Tables.check` has run
         return located
+
+    def _batched_table(self) -> Table:
+        return self._tables.batched
 
     def _runner(self) -> Runner:
         return self._here().runner

@@ -102,3 +102,5 @@ class Tables:
         if self.batched.prepared:
             _LOGGER.warning("%s: statements are not prepared any more.", reason)
             self.batched.prepared = self.held.prepared = False
+            if self.located is not None:
+                self.located.prepared = False

@@ -18,7 +18,7 @@ from pgsession.core.login import Login, checked_user_id
 from pgsession.core.paths import is_text
 from pgsession.core.period import Period
 from pgsession.core.store import Changes, Written
-from pgsession.core.users import Device, HasHandle, checked_most, handle_to_keep
+from pgsession.core.users import Device, HasHandle, LoginState, checked_most, handle_to_keep
 from pgsession.core.value import printed_bound
 from pgsession.errors import SessionError, UnknownUserError
 from pgsession.postgres.batching import Calls
@@ -159,15 +159,15 @@ class UserSessions(Limits):
         await self._calls().revoke(revocation)
         return revocation.ended
 
-    async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
-        """Return the login number of each of these sessions that lives.
+    async def login_states(self, handles: Collection[str]) -> Mapping[str, LoginState]:
+        """Return the login state of each of these sessions that lives.
 
         It is one statement of its own, beside the batches.
         """
         if not handles:
             return {}
         table = await self._located_table()
-        return await self._runner().run(table.listing.login_numbers, ",".join(handles))
+        return await self._runner().run(table.listing.login_states, ",".join(handles))
 
     async def _revoke_within(
         self, connection: AsyncConnection[Any], revocation: Revocation

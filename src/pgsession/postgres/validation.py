@@ -32,13 +32,17 @@ COLUMNS: Final = {
     "login_actor": "text",
     "login_client": "jsonb",
     "renewed_on": "timestamptz",
+    "device_key": "text",
+    "device_login": "int4",
+    "device_registered_on": "timestamptz",
+    "device_proved_on": "timestamptz",
 }
 
 #: The columns that the table of an older application has. One without them is another table.
 ADOPTED: Final = frozenset({"session_key", "expire_date", "session_data"})
 
 #: The newest migration adds this column, which no older application has.
-NEWEST: Final = "renewed_on"
+NEWEST: Final = "device_key"
 
 _COLUMNS: Final = """
 SELECT

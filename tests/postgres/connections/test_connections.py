@@ -297,7 +297,7 @@ async def test_closed_while_opening(
     [
         pytest.param("DROP TABLE session", "pgsession migrate", id="no table"),
         pytest.param(
-            "ALTER TABLE session DROP COLUMN renewed_on", "pgsession migrate", id="older version"
+            "ALTER TABLE session DROP COLUMN device_key", "pgsession migrate", id="older version"
         ),
         pytest.param(
             "ALTER TABLE session DROP COLUMN period", "period; add it as interval", id="no column"

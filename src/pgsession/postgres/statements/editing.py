@@ -108,6 +108,8 @@ SET session_data = {merged},
     seen_on = CASE WHEN o.seconds IS NULL THEN s.seen_on ELSE o.seen_on END,
     size_bound = {new_bound}{more_changes}"""
 
+# A login ends the binding to a device, as the number changes. A confirmation ends one that is not
+# in force: the browser may not know of it, and is offered another.
 _MORE_CHANGES: Final = """,
     period = CASE WHEN o.granted THEN o.period ELSE s.period END,
     verifier = coalesce(o.heir, s.verifier),
@@ -129,7 +131,10 @@ _MORE_CHANGES: Final = """,
         ELSE o.login OPERATOR(pg_catalog.->) 'client'
     END,
     login_number = CASE WHEN o.login IS NULL THEN s.login_number
-        ELSE s.login_number OPERATOR(pg_catalog.+) 1 END"""
+        ELSE s.login_number OPERATOR(pg_catalog.+) 1 END,
+    device_login = CASE
+        WHEN s.device_proved_on IS NOT NULL OR o.proves IS NOT TRUE THEN s.device_login
+    END"""
 
 _MATCHING: Final = """s.session_key OPERATOR(pg_catalog.=) o.session_key
   AND coalesce(s.verifier, '') OPERATOR(pg_catalog.=) coalesce(o.verifier, '')

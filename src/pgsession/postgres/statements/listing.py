@@ -9,10 +9,10 @@ import msgspec
 
 from pgsession.core.login import Client, moment
 from pgsession.core.period import MAX_PERIOD
-from pgsession.core.users import Device
+from pgsession.core.users import Device, LoginState
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.statements.reading import SINCE, microseconds
-from pgsession.postgres.statements.text import OF_USER, Statements, Wording
+from pgsession.postgres.statements.text import IS_BOUND, OF_USER, Statements, Wording
 
 _DEVICES: Final = """
 SELECT
@@ -23,7 +23,8 @@ SELECT
     {since},
     s.login_label::pg_catalog.text,
     s.login_actor::pg_catalog.text,
-    s.login_client::pg_catalog.text
+    s.login_client::pg_catalog.text,
+    {is_bound}
 FROM {table} AS s
 WHERE {of_user}
   AND {living}
@@ -36,8 +37,11 @@ _EXPIRES: Final = """least(
         pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {farthest})
     )"""
 
-_LOGIN_NUMBERS: Final = """
-SELECT s.session_key::pg_catalog.text, s.login_number::pg_catalog.int4
+_LOGIN_STATES: Final = """
+SELECT
+    s.session_key::pg_catalog.text,
+    s.login_number::pg_catalog.int4,
+    {is_bound}
 FROM {table} AS s
 WHERE s.session_key
     OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%s::pg_catalog.text, ','))
@@ -58,8 +62,9 @@ class Listing(Statements):
             expires=microseconds(_EXPIRES.replace("{end}", wording.end("s"))),
             farthest=str(MAX_PERIOD.total_seconds()),
             since=microseconds(SINCE),
+            is_bound=IS_BOUND,
         )
-        self._login_numbers = wording.write(_LOGIN_NUMBERS)
+        self._login_states = wording.write(_LOGIN_STATES, is_bound=IS_BOUND)
 
     async def devices(
         self, connection: Connection, user_ids: Sequence[str]
@@ -69,9 +74,10 @@ class Listing(Statements):
         rows = await self._rows(connection, self._devices, {"user_id": user_id})
         return [[_device(*row) for row in rows]]
 
-    async def login_numbers(self, connection: Connection, handles: str) -> dict[str, int]:
-        """Return the login numbers of the sessions, given with commas between them, that live."""
-        return dict(await self._rows(connection, self._login_numbers, (handles,)))
+    async def login_states(self, connection: Connection, handles: str) -> dict[str, LoginState]:
+        """Return the login states of the sessions, given with commas between them, that live."""
+        rows = await self._rows(connection, self._login_states, (handles,))
+        return {handle: LoginState(number, is_bound) for handle, number, is_bound in rows}
 
 
 def _device(  # noqa: PLR0917 - the columns
@@ -83,6 +89,7 @@ def _device(  # noqa: PLR0917 - the columns
     label: str | None,
     actor_id: str | None,
     client: str | None,
+    is_bound: bool,  # noqa: FBT001 - a column
 ) -> Device:
     known = Client() if client is None else _client_decoder.decode(client)
     return Device(
@@ -95,6 +102,7 @@ def _device(  # noqa: PLR0917 - the columns
         actor_id=actor_id,
         address=known.address,
         agent=known.agent,
+        is_bound=is_bound,
     )
 
 

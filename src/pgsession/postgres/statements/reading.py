@@ -12,7 +12,7 @@ from pgsession.core.keys import KeyDigest
 from pgsession.core.period import MAX_PERIOD
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.rows import Row
-from pgsession.postgres.statements.text import Statements, Wording
+from pgsession.postgres.statements.text import HAS_DEVICE, IS_BOUND, Statements, Wording
 
 # Periods are read as whole microseconds: how a float is written depends on extra_float_digits.
 # Dates that applications set are limited before the subtraction, which 'infinity' does not allow.
@@ -61,7 +61,12 @@ _USER: Final = """CASE WHEN s.user_id IS NOT NULL THEN pg_catalog.jsonb_build_ar
         s.login_number,
         s.login_stamp,
         s.login_label,
-        s.login_actor
+        s.login_actor,
+        {has_device},
+        {is_bound},
+        CASE WHEN {has_device}
+            THEN pg_catalog.date_part('epoch', pg_catalog.now())::pg_catalog.int8
+        END
     )::pg_catalog.text END"""
 
 #: When the user of a row has last proved who they are. Applications may set user_id themselves.
@@ -87,6 +92,8 @@ class Reading(Statements):
             else _age("s.seen_on"),
             shown_for=_if_shown(_age("s.shown_on")),
             user=_USER.replace("{since}", microseconds(SINCE)).replace("{for}", _age(SINCE)),
+            is_bound=IS_BOUND,
+            has_device=HAS_DEVICE,
             farthest=str(MAX_PERIOD.total_seconds()),
         )
         self._select = write(_SELECT, is_wanted=_AMONG)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgsession.postgres.statements.binding import Binding
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import Inserting
 from pgsession.postgres.statements.listing import Listing
@@ -34,6 +35,7 @@ class Table:
         self.signing: Signing = Signing(wording)
         self.listing: Listing = Listing(wording)
         self.revoking: Revoking = Revoking(wording)
+        self.binding: Binding = Binding(wording)
         self._kinds: tuple[Statements, ...] = (
             self.reading,
             self.inserting,
@@ -43,6 +45,7 @@ class Table:
             self.signing,
             self.listing,
             self.revoking,
+            self.binding,
         )
 
     @property

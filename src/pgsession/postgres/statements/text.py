@@ -52,6 +52,18 @@ _PATIENTLY: Final = """
 #: The sessions of one user, in a statement that calls the table `s`.
 OF_USER: Final = "s.user_id OPERATOR(pg_catalog.=) %(user_id)s::pg_catalog.text"
 
+#: The condition that a device has registered its key since the last login, in the same.
+HAS_DEVICE: Final = """(
+            s.device_key IS NOT NULL
+            AND s.device_login OPERATOR(pg_catalog.=) s.login_number
+        ) IS TRUE"""
+
+#: The condition that its binding is in force.
+IS_BOUND: Final = f"""(
+            s.device_proved_on IS NOT NULL
+            AND {HAS_DEVICE}
+        )"""
+
 _SHIFTED: Final = """(
       {moment} OPERATOR(pg_catalog.{sign}) pg_catalog.make_interval(secs => {seconds})
   )"""
