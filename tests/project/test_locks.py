@@ -20,8 +20,8 @@ PIN: Final = re.compile(
 #: The purpose of each lock file: its extras and its groups in pyproject.toml.
 PURPOSES: Final = {
     "demo": (("embedded",), ("demo",)),
-    "dev": (("cli", "embedded"), ("dev", "demo", "neighbours")),
-    "lowest": (("cli", "embedded"), ("dev", "demo", "neighbours")),
+    "dev": (("cli", "dbsc", "embedded"), ("dev", "demo", "neighbours")),
+    "lowest": (("cli", "dbsc", "embedded"), ("dev", "demo", "neighbours")),
     "matrix": (("embedded",), ("demo", "matrix")),
 }
 
