@@ -82,6 +82,16 @@ VARIABLES = [
     pytest.param(
         "SESSION_WATCH_EVERY", "3s", "watch_every", timedelta(seconds=3), id="watch_every"
     ),
+    pytest.param(
+        "SESSION_DEVICE_BINDING",
+        "10m",
+        "device_binding",
+        timedelta(minutes=10),
+        id="device_binding",
+    ),
+    pytest.param(
+        "SESSION_DEVICE_BINDING_PATH", ".dbsc/v1", "device_binding_path", ".dbsc/v1", id="place"
+    ),
     pytest.param("SESSION_SCHEMA", "web", "schema", "web", id="schema"),
     pytest.param("SESSION_TABLE", "web_session", "table", "web_session", id="table"),
     pytest.param("SESSION_POOL_SIZE", "10", "pool_size", 10, id="pool_size"),
@@ -106,7 +116,7 @@ def test_variable(variable: str, text: str, setting: str, content: Any) -> None:
 
 
 #: Settings that only code can give.
-CALLED = {"on_new_device"}
+CALLED = {"on_new_device", "require_device_binding"}
 
 
 def test_every_setting() -> None:

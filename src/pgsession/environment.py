@@ -115,6 +115,8 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "close_websockets": ("SESSION_CLOSE_WEBSOCKETS", _read_switch),
     "watch_every": ("SESSION_WATCH_EVERY", parse_period),
     "record_client": ("SESSION_RECORD_CLIENT", _read_switch),
+    "device_binding": ("SESSION_DEVICE_BINDING", _read_period_or_none),
+    "device_binding_path": ("SESSION_DEVICE_BINDING_PATH", str),
     "schema": ("SESSION_SCHEMA", str),
     "table": ("SESSION_TABLE", str),
     "pool_size": ("SESSION_POOL_SIZE", _read_number),

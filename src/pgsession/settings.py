@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,7 @@ from starlette.datastructures import Secret
 from starlette.types import Scope
 
 from pgsession.core.assurance import Assurance, AssuranceLevel
+from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
@@ -24,6 +26,7 @@ from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
 from pgsession.core.users import NewDevice, checked_most, keeps_users
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
+from pgsession.dbsc.proofs import check_library
 from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
@@ -46,6 +49,12 @@ OnUnavailable: TypeAlias = (
 )
 
 
+#: The shortest `device_binding`. Its cookie ends a tenth sooner, in whole seconds.
+_SHORTEST_PROOF: Final = timedelta(seconds=5)
+
+#: A path below the cookie's, without a slash at its ends.
+_PLACE: Final = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!$)|$))+")
+
 #: How often a process asks for the sessions of its open streams.
 DEFAULT_WATCH_EVERY: Final = timedelta(seconds=1.5)
 
@@ -57,6 +66,7 @@ _POSITIVE: Final = {
     "max_age": "browsers would delete the cookie at once. To end a session, clear() it",
     "rotate_every": "to rotate nothing, leave it out",
     "rotation_grace": "parallel requests of a browser would end its session",
+    "device_binding": "no proof would ever be good",
     "watch_every": "a process would ask without a pause. To ask seldom, set it to a long period",
     "exclusive_limit": "blocks would be cancelled at once",
     "sweep_every": "to sweep nothing, set it to None",
@@ -140,6 +150,14 @@ class SessionSettings:
     close_websockets: bool = False
     #: How often a process asks the store which sessions of its open streams have ended.
     watch_every: Period = DEFAULT_WATCH_EVERY
+    #: How long a proof of the device is good to which a session is bound at the login, such as ten
+    #: minutes. None: sessions are bound to no device.
+    device_binding: Period | None = None
+    #: Where browsers register and refresh, below `path`.
+    device_binding_path: str = ".session"
+    #: A function of the ASGI scope that returns True for a request that needs a bound session: one
+    #: that is not bound is not loaded there.
+    require_device_binding: Callable[[Scope], bool] | None = None
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
@@ -168,6 +186,7 @@ class SessionSettings:
         TableName(self.schema, self.table)
         if self.max_sessions is not None:
             checked_most(self.max_sessions)
+        self._check_binding()
         if self.on_new_device is not None and not iscoroutinefunction(self.on_new_device):
             raise SettingsError("on_new_device must be an async function.")
         _check_exclude(self.exclude)
@@ -255,6 +274,11 @@ class SessionSettings:
                 "close_websockets needs a store that keeps users: give it the methods of "
                 "pgsession.UserStore."
             )
+        if self.device_binding is not None and not binds(store):
+            raise SettingsError(
+                "device_binding needs a store that binds sessions: give it the methods of "
+                "pgsession.BindingStore."
+            )
         if self.record_client and not getattr(store, "record_client", False):
             raise SettingsError(
                 "record_client is a setting of the store: give it to the store too."
@@ -288,6 +312,41 @@ class SessionSettings:
             for name in ("default_period", "max_age"):
                 if (period := self._given_period(name)) is not None and period > longest:
                     raise SettingsError(f"{name} is longer than max_inactivity: shorten it.")
+
+    def _check_binding(self) -> None:
+        if not _PLACE.fullmatch(str(self.device_binding_path)):
+            raise SettingsError(
+                "device_binding_path must be a path below `path`, such as .session: letters, "
+                "digits, dots, dashes and slashes, no slash at its ends, and no part . or .."
+            )
+        if self.require_device_binding is not None and not callable(self.require_device_binding):
+            raise SettingsError("require_device_binding must be a function of the scope.")
+        if self.device_binding is None:
+            if self.require_device_binding is not None:
+                raise SettingsError("require_device_binding needs device_binding.")
+            return
+        if as_period(self.device_binding) < _SHORTEST_PROOF:
+            raise SettingsError(
+                "device_binding is shorter than five seconds: the bound cookie would end before "
+                "the browser sends it. Ten minutes are usual."
+            )
+        for name, wrong in (
+            ("domain", self.domain is not None),
+            ("partitioned", self.partitioned),
+            ('same_site="none"', self.same_site == "none"),
+            ("https_only=False", not self.https_only),
+        ):
+            if wrong:
+                raise SettingsError(
+                    f"device_binding does not work with {name}: browsers bind the cookie of one "
+                    "host, over HTTPS."
+                )
+        try:
+            check_library()
+        except ImportError:
+            raise SettingsError(
+                "device_binding needs the extra dbsc: pip install 'pgsession[dbsc]'."
+            ) from None
 
     def _check_level(self) -> None:
         level = Assurance.of(self.assurance_level)

@@ -555,7 +555,7 @@ async def test_no_writes(visit: Visit, secret_key: str, caplog: pytest.LogCaptur
     for _ in range(3):
         assert (await site.come()).json() == {"user": "ann"}
     assert tries == 2
-    assert caplog.text.count("could not be extended or its key not rotated") == 2
+    assert caplog.text.count("could not be extended, its key not rotated") == 2
 
 
 async def test_reuse_in_an_outage(visit: Visit, secret_key: str) -> None:

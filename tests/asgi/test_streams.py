@@ -88,7 +88,7 @@ async def rounds(store: UserStore, count: int = 3) -> None:
     """Wait until sessions would have been asked for so often."""
     for _ in range(count):
         await asyncio.sleep(EVERY)
-        await store.login_numbers(["k"])
+        await store.login_states(["k"])
 
 
 async def clear(store: UserStore, key: str) -> None:
@@ -487,7 +487,7 @@ async def test_block_without_suspension(visitor: Visitor) -> None:
 class Userless(MemoryStore):
     """A store without users."""
 
-    login_numbers = property()
+    login_states = property()
 
 
 async def test_userless(cookie_of: CookieOf, converse: Converse) -> None:

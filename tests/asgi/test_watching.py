@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from pgsession import MemoryStore, PostgresStore, StoreUnavailableError
+from pgsession import LoginState, MemoryStore, PostgresStore, StoreUnavailableError
 from pgsession.asgi.binding import Binding
 from pgsession.asgi.watching import SLICE
 from pgsession.core.current import current
@@ -31,14 +31,14 @@ class Noting(MemoryStore):
         self.failure: Exception | None = None
         self.context: list[str] = []
 
-    async def login_numbers(self, handles: Collection[str]) -> Mapping[str, int]:
+    async def login_states(self, handles: Collection[str]) -> Mapping[str, LoginState]:
         self.asked.append(handles)
         self.times.append(time.monotonic())
         self.context.append(REQUEST.get())
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
-        return await super().login_numbers(handles)
+        return await super().login_states(handles)
 
     async def rounds(self, count: int) -> None:
         """Wait until it has been asked so many times more."""
@@ -242,15 +242,15 @@ async def test_answer_from_before(store: Noting) -> None:
     key = await store.generate({})
     first, second = [await request(policy, key) for _ in range(2)]
     entered, answered = asyncio.Event(), asyncio.Event()
-    real = MemoryStore.login_numbers
+    real = MemoryStore.login_states
 
-    async def late(handles: Collection[str]) -> Mapping[str, int]:
-        numbers = await real(store, handles)
+    async def late(handles: Collection[str]) -> Mapping[str, LoginState]:
+        states = await real(store, handles)
         entered.set()
         await answered.wait()
-        return dict.fromkeys(numbers, 1)  # as of another login
+        return dict.fromkeys(states, LoginState(1))  # as of another login
 
-    store.login_numbers = late  # type: ignore[method-assign] # a store of one's own
+    store.login_states = late  # type: ignore[method-assign] # a store of one's own
     older = first.wait_for_end()
     await entered.wait()
     newer = second.wait_for_end()

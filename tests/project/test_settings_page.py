@@ -37,7 +37,7 @@ SAMPLES = {
 }
 
 #: Settings that only code can give.
-CALLED = {"on_new_device"}
+CALLED = {"on_new_device", "require_device_binding"}
 
 
 def written(default: object) -> str:

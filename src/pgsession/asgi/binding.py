@@ -12,6 +12,7 @@ from starlette.types import Scope
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision
 from pgsession.asgi.streams import Streams
+from pgsession.asgi.unproven import withhold
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
@@ -50,10 +51,16 @@ class Binding(Streams):
     def begin_with(self, found: FoundCookie, entry: Entry | None) -> None:
         """Begin with the cookie that came with the request, and what the store has for its key."""
         self._found = found
+        if self._unproven is not None:  # a login or a logout ends the session of the cookie
+            self._lost_key, self._came_alive, self._lost = found.key, True, True
+            withhold(self.session)
+            return
         if entry is not None:
             self._came_alive = True
             self._key = found.key
             self.session = Session(entry, attachment=self)
+            if self._is_proved:
+                self.session.note_proof(self._judged_until)
             self._note_entry(entry)
 
     @property
@@ -68,6 +75,11 @@ class Binding(Streams):
 
     async def devices(self, user_id: str) -> list[Device]:
         """Return the sessions of a user; see `Session.devices`."""
+        if self._judged_until is not None:
+            async with self._hold_task_lock():
+                await self.judge_again()
+        if self._is_gone:
+            raise SessionNotFoundError
         found = await as_user_store(self._policy.store).devices(user_id)
         return in_listing_order(found, current=self.handle)
 
@@ -178,6 +190,9 @@ class Binding(Streams):
             return False  # the next response sets the cookie
         if entry is None:
             self._lose()
+            return False
+        if not self._may_keep(entry):
+            self._lose_proof()
             return False
         self._note_number(entry.number)
         return True

@@ -42,6 +42,11 @@ _SAME_NAME: Final = (
     "overwrite each other's cookie. Give one of them another name (session_cookie)."
 )
 
+_SAME_PLACE: Final = (
+    "Two session middlewares in this application bind sessions to devices at the same place, so "
+    "browsers cannot register with the inner one. Give one of them another device_binding_path."
+)
+
 
 class CookieWarnings:
     """What is logged once for each middleware."""
@@ -72,6 +77,10 @@ class CookieWarnings:
     def same_name(self) -> None:
         """Warn that another middleware uses the cookie's name."""
         self._warn(_SAME_NAME, self._cookie.name)
+
+    def same_place(self) -> None:
+        """Warn that another middleware binds sessions to devices at the same place."""
+        self._warn(_SAME_PLACE)
 
     def check_neighbour(self, headers: Headers) -> None:
         """Warn if the application has set a cookie of our name; it may delete one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
@@ -22,10 +23,11 @@ from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.current import current
+from pgsession.core.login import NO_SIGNING
 from pgsession.core.session import Session
 from pgsession.core.store import Entry
 from pgsession.core.users import NewDevice
-from pgsession.errors import SessionBusyError, StoreUnavailableError
+from pgsession.errors import StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -70,6 +72,8 @@ class Exchange(Binding):
     _is_reported: bool = False
     #: The last failure of the store in an operation of this request.
     _failure: StoreUnavailableError | None = None
+    #: The root_path with which the middleware was called, where sessions are bound to devices.
+    _root_path: str = ""
     session: Session
     started: bool
 
@@ -80,11 +84,18 @@ class Exchange(Binding):
         session.attachment = self
         self._scope = scope
         self._send = send
+        if policy.device_binding is not None:
+            self._root_path = scope.get("root_path", "")
 
     def check_neighbour(self, policy: Policy) -> None:
-        """Warn, once, if another middleware inside, of this policy, uses the same cookie name."""
-        if policy is not self._policy and policy.cookie.name == self._policy.cookie.name:
+        """Warn, once, if another middleware inside, of this policy, uses our name or place."""
+        if policy is self._policy:
+            return
+        if policy.cookie.name == self._policy.cookie.name:
             self._policy.warnings.same_name()
+        ours, theirs = self._policy.device_binding, policy.device_binding
+        if ours is not None and theirs is not None and ours.shares_place(theirs):
+            self._policy.warnings.same_place()
 
     async def look_up(self, cookies: Sequence[FoundCookie]) -> bool:
         """Load the session of the cookies that came. Return False if a 503 was sent instead.
@@ -97,8 +108,8 @@ class Exchange(Binding):
         try:
             if len(cookies) == 1:
                 entry = await policy.store.get(found.key)
-                if entry is not None and (found.number or entry.number or policy.is_rotating):
-                    entry = await self.admit(found, entry)
+                if entry is not None:
+                    entry = await self._accept(found, entry)
             else:
                 found, entry = await self._look_up_twins(cookies)
         except StoreUnavailableError as error:
@@ -114,7 +125,23 @@ class Exchange(Binding):
             if outage_log.in_outage:
                 outage_log.record_answer()
             self.begin_with(found, entry)
+            if self._is_proof_new:
+                await self.enforce()
         return True
+
+    async def _accept(self, found: FoundCookie, entry: Entry) -> Entry | None:
+        """Return the entry if the request may load it, or None.
+
+        Without the proof that it needs nothing is recorded of the request.
+        """
+        if self._policy.device_binding is not None and not self.opens(found, entry):
+            return None
+        if found.number or entry.number or self._policy.is_rotating:
+            admitted = await self.admit(found, entry)
+            if admitted is None:
+                self.forget_proof()
+            return admitted
+        return entry
 
     async def _look_up_twins(
         self, cookies: Sequence[FoundCookie], tries: int = _MOST_TRIES
@@ -130,8 +157,8 @@ class Exchange(Binding):
         found, *self._copies = sorted(copies, key=attrgetter("number"), reverse=True)
         self._twins = tuple(each for each in keys if each != key)
         if entry is not None:
-            entry = await self.admit(found, entry)
-            if entry is None and self._twins and tries > 1:
+            entry = await self._accept(found, entry)
+            if entry is None and self._unproven is None and self._twins and tries > 1:
                 others = [cookie for cookie in cookies if cookie.key != key]
                 return await self._look_up_twins(others, tries - 1)  # without the one too old
         return found, entry
@@ -215,6 +242,8 @@ class Exchange(Binding):
             self.discard()
         session = self.session
         try:
+            if self._judged_until is not None:
+                await self._judge_at_start()
             if status == _SERVER_ERROR and self._failure is not None:
                 raise self._failure  # a mounted application has turned it into its own 500
             # A page that used no session may be one for everybody.
@@ -234,8 +263,10 @@ class Exchange(Binding):
         cookies: Sequence[bytes] = ()
         if cookie is not None:
             self._policy.warnings.check_cookie(self._scope)
-            cookies = (*self._twin_deletions(), cookie)
+            cookies = (*self._twin_deletions(), *self._bound_deletion(), cookie)
         headers = session_headers(headers, session=session, cookies=cookies)
+        if cookie is not None and self._is_offered and message["type"] == _RESPONSE:
+            headers = [*headers, *self._offer()]
         start = {**message, "headers": headers}
         self._unused_start = None if session.accessed else start
         await self._send(start)
@@ -253,6 +284,30 @@ class Exchange(Binding):
             return await self.commit(extend=extend)
         finally:
             self._responding = None
+
+    async def _judge_at_start(self) -> None:
+        """Judge a request again whose response starts after its proof has ended."""
+        if self._judged_until is not None and time.monotonic() >= self._judged_until:
+            if self._is_proved and self._cookie_due and self.session.signing is NO_SIGNING:
+                # The browser must learn a key that was saved in time. Nothing else is kept.
+                self.discard()
+                return
+            async with self._hold_task_lock():
+                await self.judge_again()
+
+    def _bound_deletion(self) -> Sequence[bytes]:
+        """Return the Set-Cookie text that deletes the bound cookie of a session that has ended."""
+        binding = self._policy.device_binding
+        if binding is None or not self._has_new_key or self._is_proved or self._is_offered:
+            return ()
+        return [binding.cookie.delete()] if binding.cookie.find(self._scope["headers"]) else ()
+
+    def _offer(self) -> Sequence[tuple[bytes, bytes]]:
+        """Return the header that offers a registration to a browser that has signed in."""
+        binding, key = self._policy.device_binding, self._key
+        if binding is None or key is None:
+            return ()
+        return [binding.offer(self._root_path, key, self.session.login_number)]
 
     def _may_rotate(self, status: int, headers: Headers) -> bool:
         """Return True if the browser surely keeps a cookie of this response, and no cache does."""
@@ -323,10 +378,7 @@ class Exchange(Binding):
         if self._is_reported:
             return
         self._is_reported = True
-        if isinstance(error, SessionBusyError):  # all other sessions are served
-            self._policy.outage_log.record_busy(error)
-        else:
-            self._policy.outage_log.record_failure(error)
+        self._policy.outage_log.record(error)
 
 
 async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevice) -> None:

@@ -20,7 +20,7 @@ def session_headers(headers: Headers, *, session: Session, cookies: Sequence[byt
     cookie, or that of an unavailable session, must not be kept by any cache,
     whatever the application says: it gets ``Cache-Control: private, no-store``.
     """
-    is_unavailable = session.is_unavailable
+    is_unavailable = session.is_unavailable or session.proof_missing
     if not (cookies or session.accessed or is_unavailable):
         return headers
     for name, _ in headers:

@@ -126,8 +126,7 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or WebSocket, or the lifespan."""
-        is_excluded = self._is_excluded
-        if scope["type"] not in _SESSION_SCOPES or (is_excluded is not None and is_excluded(scope)):
+        if scope["type"] not in _SESSION_SCOPES or self._is_without(scope):
             await self._serve_without(scope, receive, send)
             return
         cookies = self._find(scope["headers"])
@@ -162,6 +161,13 @@ class SessionMiddleware:
             if exchange.hook is not None:
                 await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
+    def _is_without(self, scope: Scope) -> bool:
+        """Return True if a request is excluded, or to an endpoint of the device binding."""
+        is_excluded, binding = self._is_excluded, self._policy.device_binding
+        if is_excluded is not None and is_excluded(scope):
+            return True
+        return binding is not None and binding.serves(scope)
+
     def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
         """Return a scope for the application, apart from the session that stands outside."""
         outer, policy = scope["session"], self._policy
@@ -180,6 +186,10 @@ class SessionMiddleware:
         if scope["type"] == "lifespan":
             lifespan = Lifespan(self.app, self._policy.store, is_strict=self._policy.is_strict)
             await lifespan(scope, receive, send)
+            return
+        binding = self._policy.device_binding
+        if binding is not None and scope["type"] == "http" and binding.serves(scope):
+            await binding.serve(scope, send, self._find(scope["headers"]))
             return
         if scope["type"] in _SESSION_SCOPES:
             outer = scope.get("session")

@@ -28,6 +28,10 @@ _UNDONE: Final = (
     "_as_of",
     "_surplus_of",
     "_new_device",
+    "_is_offered",
+    "_is_proved",
+    "_judged_until",
+    "_unproven",
 )
 
 
@@ -72,7 +76,7 @@ class Operations(RotatingRow):
             raise SessionError(
                 "This request already holds the session's lock. Do not nest session.exclusive()."
             )
-        if self._lost:
+        if self._is_gone:
             raise SessionNotFoundError
         self._is_exclusive = True
         try:
@@ -160,13 +164,19 @@ class Operations(RotatingRow):
                 self.session.is_new = False
 
     async def _save(self, store: Store) -> None:
-        session = self.session
-        if self._lost and not (session.is_signing_in or session.signing.is_logout):
+        await self.judge_again()
+        if self._is_gone:
             raise SessionNotFoundError
         decision = self._decide(touch=False)
         if self.started and decision[0] is Change.CREATE:
             raise ResponseStartedError
         await self._execute(decision, store, extend=False)
+
+    @property
+    def _is_gone(self) -> bool:
+        """True if the session has ended, and this request neither signs in nor out."""
+        session = self.session
+        return self._lost and not (session.is_signing_in or session.signing.is_logout)
 
     async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:
         if self._before is None or store is not self._policy.store:
@@ -188,6 +198,7 @@ class Operations(RotatingRow):
             self._before = Snapshot(granted)
 
     async def _take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
+        await self.judge_again()
         session, taken = self.session, default
         if self._key is not None:
             taken = await self._policy.store.take(self._key, name, default)
@@ -199,13 +210,17 @@ class Operations(RotatingRow):
         return taken
 
     async def _reload(self, store: Store) -> None:
-        if self._lost:
+        await self.judge_again()
+        if self._is_gone:
             raise SessionNotFoundError
         if self._key is None:
             return
         entry = await store.get(self._key)
         if entry is None:
             self._lose()
+            raise SessionNotFoundError
+        if not self._may_keep(entry):
+            self._lose_proof()
             raise SessionNotFoundError
         self._note_entry(entry)
         self.session.rebase(entry, self.session.changes())

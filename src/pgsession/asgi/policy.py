@@ -7,9 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pgsession.asgi.cookie_warnings import CookieWarnings
+from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.reuse import ReuseLog
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.asgi.watching import Watching
@@ -22,6 +23,9 @@ from pgsession.core.users import NewDevice
 from pgsession.settings import DEFAULT_WATCH_EVERY, SessionSettings
 
 _LOGGER = logging.getLogger("pgsession")
+
+#: Chromium refreshes in advance what ends within two minutes.
+_BRIEF: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class Policy:
     on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
     #: A WebSocket is closed when its session has ended.
     closes_websockets: bool = False
+    #: Binds sessions to devices, or None.
+    device_binding: DeviceBinding | None = None
     #: How often the sessions of open streams are asked for.
     watch_every: timedelta = DEFAULT_WATCH_EVERY
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
@@ -74,7 +80,7 @@ class Policy:
             store = settings.make_store()
         else:
             settings.check_store(store)
-        cookie = settings.make_cookie()
+        cookie, outage_log = settings.make_cookie(), OutageLog()
         if any(map(is_guessable, cookie.secret_keys)):
             _LOGGER.warning(
                 "secret_key repeats a few characters, so it can be guessed. Make one with "
@@ -95,7 +101,33 @@ class Policy:
             max_sessions=settings.max_sessions,
             on_new_device=settings.on_new_device,
             closes_websockets=settings.close_websockets,
+            device_binding=_device_binding(settings, cookie, store, outage_log),
             watch_every=as_period(settings.watch_every),
             is_anonymous=settings.is_anonymous,
             is_strict=settings.strict_start,
+            outage_log=outage_log,
         )
+
+
+def _device_binding(
+    settings: SessionSettings, cookie: Cookie, store: Store, outage_log: OutageLog
+) -> DeviceBinding | None:
+    if settings.device_binding is None:
+        return None
+    period = as_period(settings.device_binding)
+    if period < _BRIEF:
+        _LOGGER.warning(
+            "device_binding is shorter than two minutes: browsers refresh beside every request "
+            "then, and Chromium makes six signatures in nine minutes at most. Ten minutes are "
+            "usual."
+        )
+    exclude = [] if callable(settings.exclude) else list(settings.exclude)
+    return DeviceBinding.of(
+        cookie,
+        store,
+        period=period,
+        place=settings.device_binding_path,
+        exclude=exclude,
+        requires=settings.require_device_binding or (lambda _: False),
+        outage_log=outage_log,
+    )

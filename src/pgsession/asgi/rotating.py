@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from pgsession.asgi.signing import SigningRow
+from pgsession.asgi.proving import ProvedRow
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.rotation import Verdict
 from pgsession.core.store import Entry
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
 
-class RotatingRow(SigningRow):
+class RotatingRow(ProvedRow):
     """What one request knows about the number of its session; see `core.rotation`."""
 
     # Defaults live on the class: most requests never set them.

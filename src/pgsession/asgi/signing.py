@@ -33,6 +33,9 @@ class SigningRow(SessionRow):
     _logouts_due: Sequence[tuple[str, int]] = ()
     #: A login under `max_sessions` whose limit is looked at once more then.
     _surplus_due: str | None = None
+    #: This request has signed in, or confirmed an unbound session: its response offers a
+    #: registration to the browser.
+    _is_offered: bool = False
     #: The sign-in of a browser that had no session of this user.
     _new_device: NewDevice | None = None
     #: The handles of sessions that transactions of the application's have ended, which may be open
@@ -86,6 +89,7 @@ class SigningRow(SessionRow):
             everything = Changes(dict(session.items()))
             key = await users.login(None, login, everything, period=period, granted=granted)
         self._key, self._lost = key, False
+        self._is_offered = True
         self._begin("A user has signed in.", store)
         session.note_done(signing, login_number=number)
         if login.actor_id is not None:
@@ -106,6 +110,7 @@ class SigningRow(SessionRow):
         granted = session.granted is not None if session.period_changed else None
         users = as_user_store(store)
         self._key = await users.confirm(key, changes, period=period, granted=granted)
+        self._is_offered = session.signed_in is not None and not session.signed_in.is_bound
         self._begin("A user has confirmed a session.", store)
         session.note_done(signing, login_number=session.login_number)
 
@@ -117,7 +122,7 @@ class SigningRow(SessionRow):
             return
         self.session.note_done(signing, login_number=0)
         self.session.note_signed_in(None)
-        self._lost, self._new_device = False, None
+        self._lost, self._new_device, self._is_offered = False, None, False
         self._end()
         if changes.set and self.started:
             _LOGGER.warning(
@@ -131,13 +136,21 @@ class SigningRow(SessionRow):
         """End the row that was loaded; return False if it is of another login by now."""
         key = self._lost_key if self._key is None else self._key
         assert key is not None  # noqa: S101 - the decision says so
+        return await self._end_row(store, key, self._loaded_number)
+
+    async def _end_row(self, store: Store, key: str, login_number: int) -> bool:
         if digest(key) in self.ended_within:
             # Its row may be locked until the application commits. It may also roll back.
-            self._logouts_due = (*self._logouts_due, (key, self.session.login_number))
+            self._logouts_due = (*self._logouts_due, (key, login_number))
             return True
         if not keeps_users(store):
             return await store.clear(key)
-        return await as_user_store(store).logout(key, self.session.login_number)
+        return await as_user_store(store).logout(key, login_number)
+
+    @property
+    def _loaded_number(self) -> int:
+        """The login number of the row that was loaded."""
+        return self.session.login_number
 
     def _remember_ended(self, handles: Collection[str]) -> None:
         """Add to the sessions that the application has ended."""

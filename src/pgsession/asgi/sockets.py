@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.interruption import Interruption
 
-#: The close code of a WebSocket whose session has ended: 4000 plus the status 401.
-SESSION_ENDED: Final = 4401
 
-_REASON: Final = "The session has ended."
+class Close(NamedTuple):
+    """The code and the reason with which a WebSocket is closed."""
+
+    code: int
+    reason: str
+
+
+#: For a session that has ended: 4000 plus the status 401.
+SESSION_ENDED: Final = Close(4401, "The session has ended.")
+
+#: For a session whose proof has ended, while the session goes on: 4000 plus the status 408. The
+#: browser proves it anew when the page connects again.
+PROOF_ENDED: Final = Close(4408, "The proof of the device has ended. Connect again.")
 
 #: After these the WebSocket is closed, or was never accepted.
 _ENDS: Final = frozenset({"websocket.close", "websocket.http.response.start"})
@@ -31,7 +41,7 @@ class SocketClosedError(OSError):
 
 
 class WatchedSocket:
-    """A WebSocket that is closed once its session has ended.
+    """A WebSocket that is closed once its session has ended, or the proof of it.
 
     It is watched from its accept on, until it is closed or the client leaves.
     The application receives a disconnect with the same code then, once: what it
@@ -43,7 +53,8 @@ class WatchedSocket:
         self._exchange = exchange
         self._receive = receive
         self._ended: asyncio.Future[None] | None = None
-        self._has_ended = False
+        #: Why it is closed, once it is.
+        self._end: Close | None = None
         #: The application has received the disconnect.
         self._is_told = False
         #: The calls of `receive` under way; usually one at most.
@@ -66,18 +77,25 @@ class WatchedSocket:
         """Receive a message of the server, or the disconnect once the session has ended."""
         if self._is_told:
             return await self._receive_disconnect()
+        if (message := await self._receive_unless_ended()) is not None:
+            return message
+        self._is_told = True
+        assert self._end is not None  # noqa: S101 - else there is a message
+        return {"type": "websocket.disconnect", **self._end._asdict()}
+
+    async def _receive_unless_ended(self) -> Message | None:
+        """Receive a message of the server; None once the session has ended."""
         with Interruption() as interruption:
             self._receiving.add(interruption)
             try:
-                if not self._has_ended:
+                if self._end is None:
                     message = await self._receive()
                     if message["type"] == "websocket.disconnect":
                         self._leave()
                     return message
             finally:
                 self._receiving.discard(interruption)
-        self._is_told = True
-        return {"type": "websocket.disconnect", "code": SESSION_ENDED, "reason": _REASON}
+        return None
 
     async def _receive_disconnect(self) -> Message:
         """Wait for the server's own disconnect, and drop what the client has sent before."""
@@ -89,10 +107,10 @@ class WatchedSocket:
     async def send(self, message: Message) -> None:
         """Send a message, unless the session has ended."""
         kind = message["type"]
-        if self._has_ended:
+        if self._end is not None:
             if kind == "websocket.close":
                 return
-            raise SocketClosedError(_REASON)
+            raise SocketClosedError(self._end.reason)
         if kind in _ENDS:
             self._leave()
         await self._exchange.send(message)
@@ -108,16 +126,16 @@ class WatchedSocket:
     def _close(self, ended: asyncio.Future[None]) -> None:
         if ended.cancelled() or self._ended is None:
             return
-        self._has_ended = True
+        self._end = PROOF_ENDED if self._exchange.session.proof_missing else SESSION_ENDED
         self._leave()
         # A task, as the application may wait for something else than the client.
-        self._closing = asyncio.get_running_loop().create_task(self._send_close())
+        self._closing = asyncio.get_running_loop().create_task(self._send_close(self._end))
         for each in tuple(self._receiving):
             each.interrupt()
 
-    async def _send_close(self) -> None:
-        _LOGGER.debug("A WebSocket is closed, as its session has ended.")
-        close: Message = {"type": "websocket.close", "code": SESSION_ENDED, "reason": _REASON}
+    async def _send_close(self, end: Close) -> None:
+        _LOGGER.debug("A WebSocket is closed: %s", end.reason)
+        close: Message = {"type": "websocket.close", **end._asdict()}
         try:
             await self._exchange.send(close)
         except OSError:

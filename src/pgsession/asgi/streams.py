@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
@@ -14,7 +16,7 @@ from pgsession.asgi.watching import Waiter
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.store import Store
-from pgsession.core.users import as_user_store
+from pgsession.core.users import LoginState, as_user_store
 from pgsession.errors import RequestEndedError, SessionEndedError
 
 #: After these the session of the request is in another row, is of another login, or has no row.
@@ -37,6 +39,8 @@ class Streams(Operations):
 
     # Defaults live on the class: most requests never set them.
 
+    #: Ends the wait together with the proof of a bound session.
+    _proof_timer: asyncio.TimerHandle | None = None
     _waiter: Waiter | None = None
     #: One for each call that waits.
     _futures: set[asyncio.Future[None]]
@@ -103,8 +107,9 @@ class Streams(Operations):
         if self._is_closed:
             raise RequestEndedError
         if self._waiter is None:
-            self._waiter, self._futures, self._blocks = Waiter(self._tell), set(), {}
+            self._waiter, self._futures, self._blocks = Waiter(self._note_end), set(), {}
             self._watch(self._waiter)
+            self._plan_end_of_proof()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._futures.add(future)
         if self._is_over or self.session.signing.is_logout:
@@ -129,6 +134,8 @@ class Streams(Operations):
     def _leave_at_end(self) -> None:
         if self._waiter is not None and self._is_left:
             self._waiter.leave()
+            if self._proof_timer is not None:
+                self._proof_timer.cancel()
 
     @property
     def _is_left(self) -> bool:
@@ -177,8 +184,36 @@ class Streams(Operations):
         if self._waiter is not None:
             if has_moved and self._is_ending:
                 self._tell()
-            self._is_over = False
+            self._is_over = self._is_proof_over
             self._watch(self._waiter)
+
+    def _plan_end_of_proof(self) -> None:
+        """Tell what waits when the proof of this request ends. No stream proves anything anew."""
+        if self._is_proved and self._judged_until is not None:
+            seconds = self._judged_until - time.monotonic()
+            loop = asyncio.get_running_loop()
+            self._proof_timer = loop.call_later(seconds, self._end_with_proof)
+
+    def _end_with_proof(self) -> None:
+        if self._is_proved:  # else this request has begun another session
+            self.session.note_proof(-math.inf)
+            self._leave_and_tell()
+
+    def _lose_proof(self) -> None:
+        super()._lose_proof()
+        self._is_over = True  # also for what waits from now on
+        self._leave_and_tell()
+
+    def _leave_and_tell(self) -> None:
+        if self._waiter is not None:
+            self._waiter.leave()
+            self._tell()
+
+    def _note_end(self, state: LoginState | None) -> None:
+        """Tell what waits that the session has ended, or was bound to a device since."""
+        if state is not None and state.login_number == self.login_state.login_number:
+            self.session.note_proof(-math.inf)
+        self._tell()
 
     def _tell(self) -> None:
         """Tell all that wait that the session has ended.
@@ -207,12 +242,17 @@ class Streams(Operations):
             return
         handle = self._watched_handle
         if handle is not None:
-            self._policy.watching.here().add(waiter, handle, self.session.login_number)
+            self._policy.watching.here().add(waiter, handle, self.login_state)
         elif self._has_ended:
             self._tell()
 
     @property
     def _watched_handle(self) -> str | None:
-        """The handle of the row, also where another request has retired the key."""
-        key = self._lost_key if self._key is None else self._key
+        """The handle of the row, also where another request has retired the key.
+
+        None without a row, and for one that this request has no proof for.
+        """
+        key = self._key
+        if key is None and self._unproven is None:
+            key = self._lost_key
         return None if key is None else digest(key)

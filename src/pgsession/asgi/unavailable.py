@@ -96,8 +96,8 @@ class ExtensionPause:
         if not self.is_on():
             self._until = self._clock() + INTERVAL
             _LOGGER.warning(
-                "The expiry of a session could not be extended or its key not rotated; "
-                "none is for %g seconds: %s",
+                "The expiry of a session could not be extended, its key not rotated or its binding "
+                "not put in force; none is for %g seconds: %s",
                 INTERVAL,
                 error,
             )
@@ -113,6 +113,13 @@ class OutageLog:
         self._affected = 0
         self._last_failure = self._last_line = 0.0
         self._last_busy_line = -math.inf
+
+    def record(self, error: StoreUnavailableError) -> None:
+        """Count a request that did not get its session for this reason."""
+        if isinstance(error, SessionBusyError):  # all other sessions are served
+            self.record_busy(error)
+        else:
+            self.record_failure(error)
 
     def record_failure(self, error: StoreUnavailableError) -> None:
         """Count a request that did not get its session, and log `error` if a line is due."""

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Final
 
 from pgsession.core.store import Store
-from pgsession.core.users import as_user_store
+from pgsession.core.users import LoginState, as_user_store
 from pgsession.errors import StoreClosedError, StoreUnavailableError
 
 #: Sessions that one statement asks for at most.
@@ -28,18 +28,25 @@ _NOT_TOLD: Final = "Open streams are not told of ended sessions now: %s"
 _LOGGER = logging.getLogger("pgsession")
 
 
+#: Before a waiter is registered.
+_NEW: Final = LoginState(0)
+
+
 class Waiter:
-    """A request that waits for the end of its session. `on_end` is called once."""
+    """A request that waits for the end of its session.
 
-    __slots__ = ("asked_before", "handle", "login_number", "on_end", "watcher")
+    `on_end` is called once, with the state that the session has then; None if it is gone.
+    """
 
-    def __init__(self, on_end: Callable[[], object]) -> None:
-        self.on_end: Callable[[], object] = on_end
+    __slots__ = ("asked_before", "handle", "on_end", "state", "watcher")
+
+    def __init__(self, on_end: Callable[[LoginState | None], object]) -> None:
+        self.on_end: Callable[[LoginState | None], object] = on_end
         #: The watcher that it is registered with, if it is.
         self.watcher: Watcher | None = None
-        #: The session that it was last registered for, and how many logins that had then.
+        #: The session that it was last registered for, and its state then.
         self.handle: str = ""
-        self.login_number: int = 0
+        self.state: LoginState = _NEW
         #: How many statements had been sent when it was registered: their answers may be older.
         self.asked_before: int = 0
 
@@ -69,9 +76,10 @@ class Watcher:
     time. Without a waiter there is neither a statement nor a task nor a timer,
     except that a statement under way is not interrupted.
 
-    A session has ended if it is not found, or if its login number differs from
-    the one with which the stream began. While the store cannot answer, or is
-    closed, no stream is told anything. A closed store is still asked: it may be opened again.
+    A session has ended for a stream if it is not found, if its login number differs
+    from the one with which the stream began, or if it was bound to a device since.
+    While the store cannot answer, or is closed, no stream is told anything. A closed
+    store is still asked: it may be opened again.
     """
 
     def __init__(self, store: Store, *, every: float) -> None:
@@ -93,14 +101,14 @@ class Watcher:
         """Return how many sessions are watched."""
         return len(self._watched)
 
-    def add(self, waiter: Waiter, handle: str, login_number: int) -> None:
-        """Call ``waiter.on_end()`` once the session has ended."""
+    def add(self, waiter: Waiter, handle: str, state: LoginState) -> None:
+        """Call ``waiter.on_end`` once the session has ended for it."""
         now, watched = self._loop.time(), self._watched.get(handle)
         if watched is None:
             self._watched[handle] = watched = Watched(now + self._every)
         watched.waiters.add(waiter)
         waiter.watcher, waiter.asked_before = self, self._asked
-        waiter.handle, waiter.login_number = handle, login_number
+        waiter.handle, waiter.state = handle, state
         if self._timer is None and self._asking is None:
             self._asked_at = now
             self._plan()
@@ -148,7 +156,7 @@ class Watcher:
         self._asked_at = self._loop.time()
         self._asked += 1
         try:
-            numbers = await self._store.login_numbers(handles)
+            states = await self._store.login_states(handles)
         except StoreUnavailableError as error:
             self._note_failure(_NOT_TOLD, error)
         except StoreClosedError as error:  # the application's own doing
@@ -159,27 +167,27 @@ class Watcher:
             )
         else:
             self._note_answer()
-            self._judge(handles, numbers)
+            self._judge(handles, states)
 
-    def _judge(self, handles: Collection[str], numbers: Mapping[str, int]) -> None:
+    def _judge(self, handles: Collection[str], states: Mapping[str, LoginState]) -> None:
         """Tell the streams whose sessions have ended, and put the sessions at the end."""
         due, asked, watched = self._asked_at + self._every, self._asked, self._watched
-        ended: list[Waiter] = []
+        ended: list[tuple[Waiter, LoginState | None]] = []
         for handle in handles:
             session = watched.get(handle)
             if session is None:  # all its streams have left meanwhile
                 continue
             session.due = due
             watched.move_to_end(handle)
-            number = numbers.get(handle)
+            state = states.get(handle)
             ended.extend(
-                each
+                (each, state)
                 for each in session.waiters
-                if each.login_number != number and each.asked_before < asked
+                if not _goes_on(each.state, state) and each.asked_before < asked
             )
-        for each in ended:
+        for each, state in ended:
             each.leave()
-            each.on_end()
+            each.on_end(state)
 
     def _note_failure(
         self,
@@ -198,6 +206,13 @@ class Watcher:
         if self._is_failing:
             self._is_failing = False
             _LOGGER.info("Open streams are told of ended sessions again.")
+
+
+def _goes_on(before: LoginState, now: LoginState | None) -> bool:
+    """Tell whether a stream that began in the state `before` goes on."""
+    if now is None or now.login_number != before.login_number:
+        return False
+    return before.is_bound or not now.is_bound
 
 
 class Watching:
