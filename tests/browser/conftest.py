@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.binding import FLAG_WITHOUT_QUOTA, Site, bound_site
 from tests.browser.internet import ELSEWHERE, SHOP, SIBLING, Certificate, served_at
 from tests.browser.members import devices_served
 from tests.browser.window import CHROMIUM, DRIVER, Browser, opened
@@ -17,6 +18,9 @@ HERE = Path(__file__).parent
 
 #: Serves the shop with the given SESSION_* variables; yields its address.
 Shop = Callable[..., AbstractContextManager[str]]
+
+#: Serves the site whose sessions are bound, with the given SESSION_* variables.
+BoundSite = Callable[..., AbstractContextManager[Site]]
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +84,30 @@ def variables(database_url: str, migrated_schema: str) -> dict[str, str]:
 @pytest.fixture
 def shop(certificate: Certificate, variables: dict[str, str]) -> Shop:
     return partial(served_at, SHOP, HERE / "shop.py", certificate, **variables)
+
+
+@pytest.fixture
+def serve_bound(certificate: Certificate, variables: dict[str, str], tmp_path: Path) -> BoundSite:
+    return partial(bound_site, certificate, tmp_path, **variables)
+
+
+@pytest.fixture
+def site(serve_bound: BoundSite) -> Iterator[Site]:
+    """A site whose proofs are good for a few seconds."""
+    with serve_bound() as site:
+        yield site
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    return tmp_path / "profile"
+
+
+@pytest.fixture
+def binding(driver: str, profile: Path, certificate: Certificate) -> Iterator[Browser]:
+    """A browser that binds sessions, with a profile of its own."""
+    with opened(driver, profile, flags=[*certificate.flags, FLAG_WITHOUT_QUOTA]) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import hashlib
 import re
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,12 +74,40 @@ class Certificate:
 
 
 @contextmanager
-def served_at(host: str, file: Path, certificate: Certificate, **variables: str) -> Iterator[str]:
-    """Serve the `app` of a file over HTTPS and yield its address at a host."""
+def served_at(
+    host: str,
+    file: Path,
+    certificate: Certificate,
+    *,
+    options: Sequence[str] = (),
+    **variables: str,
+) -> Iterator[str]:
+    """Serve the `app` of a file over HTTPS and yield its address at a host.
+
+    Further options of uvicorn replace those that are set here.
+    """
+    folder, module = file.parent, file.stem
+    with module_served_at(
+        host, folder, module, certificate, options=options, **variables
+    ) as address:
+        yield address
+
+
+@contextmanager
+def module_served_at(
+    host: str,
+    folder: Path,
+    module: str,
+    certificate: Certificate,
+    *,
+    options: Sequence[str] = (),
+    **variables: str,
+) -> Iterator[str]:
+    """Serve the `app` of a module in a folder, as `served_at` does."""
     command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--port", "0"]
     command += ["--ssl-certfile", str(certificate.file)]
     # Chromium opens connections in advance, and closes an unused one only after 30 seconds or more.
     command += ["--timeout-graceful-shutdown", "0"]
-    command += ["--app-dir", str(file.parent), f"{file.stem}:app"]
+    command += [*options, "--app-dir", str(folder), f"{module}:app"]
     with running(command, said=_ADDRESS, **variables) as (_, port):
         yield f"https://{host}:{port}"

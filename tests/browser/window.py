@@ -79,6 +79,20 @@ class Browser:
         script = "return !window.isLeft && document.readyState === 'complete'"
         assert eventually(lambda: self.run(script) is True)
 
+    def tab(self) -> str:
+        """Return the handle of the tab that is selected."""
+        return str(self._ask("GET", "/window"))
+
+    def open_tab(self, address: str) -> str:
+        """Open an address in a new tab, select the tab, and return its handle."""
+        handle = str(self._ask("POST", "/window/new", {"type": "tab"})["handle"])
+        self.select_tab(handle)
+        self.open(address)
+        return handle
+
+    def select_tab(self, handle: str) -> None:
+        self._ask("POST", "/window", {"handle": handle})
+
     def run(self, script: str, *arguments: str) -> object:
         return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
 
@@ -100,6 +114,10 @@ class Browser:
         """Return the cookies of all sites, also those that share a name."""
         found: list[StoredCookie] = self._tell_devtools("Network.getAllCookies")["cookies"]
         return found
+
+    def delete_cookie(self, name: str) -> None:
+        """Delete a cookie of the page."""
+        self._ask("DELETE", f"/cookie/{name}")
 
     def delete_all_cookies(self) -> None:
         """Delete the cookies of all sites. WebDriver's own command keeps partitioned ones."""
