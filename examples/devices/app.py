@@ -5,6 +5,8 @@ export SESSION_SECRET_KEY="$(pgsession secret)"
 export SESSION_SCHEMA=devices
 pgsession migrate
 uvicorn examples.devices.app:app
+
+Over HTTPS, SESSION_DEVICE_BINDING=10m binds sessions to their device. It needs pgsession[dbsc].
 """
 
 from pgsession import SessionSettings

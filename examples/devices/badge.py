@@ -27,5 +27,9 @@ async def answer(request: Request) -> JSONResponse:
     The socket also ends when somebody signs in again in this browser: then the page is out
     of date, but nobody was signed out.
     """
-    account = await accounts_of(request).of(session_of(request))
-    return JSONResponse({"user": None if account is None else account.id}, headers=HEADERS)
+    session = session_of(request)
+    account = await accounts_of(request).of(session)
+    user = None if account is None else account.id
+    # Without the proof of a device nobody knows who is signed in. The badge asks again.
+    status = 401 if session.proof_missing else 200
+    return JSONResponse({"user": user}, status, headers=HEADERS)

@@ -14,6 +14,8 @@ Form = dict[str, str]
 
 def token_of(session: Session) -> str:
     """Return the token that each form of this session contains. The first one begins a session."""
+    if session.proof_missing:
+        return ""  # the session holds nothing: see `accept_form`
     token: str = session.setdefault("token", secrets.token_urlsafe())
     return token
 
@@ -25,11 +27,19 @@ async def accept_form(request: Request) -> Form:
     remain: such a form can sign a visitor in to the attacker's account, since that needs no
     cookie; and a host beside ours, such as blog.example.com beside app.example.com, counts as
     the same site. Neither knows the token in the session, so a form must contain it.
+
+    A session whose proof is missing holds no token. The browsers that bind sessions to
+    their device also say which site made a form.
     """
     fields = (await request.form()).items()
     form = {name: text for name, text in fields if isinstance(text, str) and is_text(text)}
-    token = session_of(request).get("token", "")
-    if not token or not secrets.compare_digest(form.get("token", "").encode(), token.encode()):
+    session, given = session_of(request), form.get("token", "")
+    if session.proof_missing or not given:
+        is_ours = request.headers.get("sec-fetch-site") == "same-origin"
+    else:
+        token = session.get("token", "")
+        is_ours = token != "" and secrets.compare_digest(given.encode(), token.encode())
+    if not is_ours:
         raise HTTPException(
             403, "This form is out of date. Go back, reload the page and try again."
         )

@@ -58,8 +58,9 @@ def show(
     session = session_of(request)
     context |= {
         "account": account,
-        "notice": session.pop("notice", None),
+        "notice": session.pop("notice") if "notice" in session else None,
         "token": token_of(session),
+        "proof_missing": session.proof_missing,
     }
     return _render(request, page, context, status)
 
@@ -72,9 +73,15 @@ def show_error(request: Request, error: Exception) -> Response:
     return page
 
 
-def show_sign_in(_: Request, error: Exception) -> Response:
-    """Lead a visitor to the form that signs in."""
+def show_sign_in(request: Request, error: Exception) -> Response:
+    """Lead a visitor to the form that signs in.
+
+    Without the proof of a device it is shown at once: after a reload, which brings the proof,
+    the browser is at the page that it wanted.
+    """
     assert isinstance(error, NotSignedInError)
+    if session_of(request).proof_missing:
+        return show(request, "sign-in.html", status=401)
     return redirect("/sign-in")
 
 

@@ -1,6 +1,7 @@
 // The badge: says whether this page's session lives, and shows nothing private once it has ended.
 
 const ENDED = 4401 // the close code of the server for a session that has ended
+const PROOF_ENDED = 4408 // the same for one that goes on: the browser proves its device again
 const LONGEST = 30_000
 const SECOND_LOOK = 5_000
 
@@ -20,7 +21,11 @@ function connect() {
     wait = 1_000
     say("Signed in", "live")
   }
-  socket.onclose = event => event.code === ENDED ? ask() : again(connect)
+  socket.onclose = event => {
+    if (event.code === ENDED) ask()
+    else if (event.code === PROOF_ENDED) connect()
+    else again(connect)
+  }
 }
 
 // The socket also ends when somebody signs in again in this browser. So ask who is signed in.
