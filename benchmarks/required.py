@@ -74,10 +74,11 @@ def _judge(
 
 
 def _statements(apps: Part) -> list[Requirement]:
-    counts = apps.facts["statements"].get("ours", {})
     limits = {"none/1": 0.0, "read/1": 1.0, "write/1": 2.0}
     return [
-        _judge(f"statements a request, {name}", [counts[name]], "<=", limit)
+        _judge(f"statements a request{of}, {name}", [counts[name]], "<=", limit)
+        for peer, of in {"ours": "", "bound": ", bound to a device"}.items()
+        for counts in [apps.facts["statements"].get(peer, {})]
         for name, limit in limits.items()
         if name in counts
     ]

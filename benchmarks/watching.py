@@ -100,7 +100,7 @@ async def latency(url: str, store: PostgresStore, sockets: int = 100) -> None:
                 began = time.monotonic()
                 with suppress(ConnectionClosed):
                     await clients[number].recv()
-                if clients[number].close_code != SESSION_ENDED:
+                if clients[number].close_code != SESSION_ENDED.code:
                     raise RuntimeError("The socket was closed for another reason.")
                 return time.monotonic() - began
 
@@ -158,7 +158,7 @@ async def cost(url: str, store: PostgresStore, streams: int, seconds: float) -> 
         print(f"{streams} streams, {name}: {share:.2%} of a core, {per_round}")
     handles = [binding.handle or "" for binding in bindings[:1000]]
     table = await store._located_table()  # noqa: SLF001 - its statement
-    text = table.listing._login_numbers  # noqa: SLF001 - as above
+    text = table.listing._login_states  # noqa: SLF001 - as above
     async with await AsyncConnection.connect(url) as connection:
         plan = await connection.execute(b"EXPLAIN (ANALYZE, BUFFERS) " + text, (",".join(handles),))
         for (line,) in await plan.fetchall():

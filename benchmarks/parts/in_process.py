@@ -26,7 +26,7 @@ async def measure(places: Places, options: Options) -> Part:
         for name, peer in peers.items():
             app = peer.make(places)
             await stack.enter_async_context(running(app))
-            cookies = await start_sessions(app, options.sessions)
+            cookies = await _begin(peer, app, places, options.sessions)
             random.shuffle(cookies)
             trials += _trials(name, peer, app, cookies, places)
         order = sorted(trials, key=lambda trial: (trial.work, trial.load))
@@ -34,6 +34,12 @@ async def measure(places: Places, options: Options) -> Part:
     counts = {name: await _count(peer, places) for name, peer in peers.items() if peer.keeps_in}
     titles = {name: peer.title for name, peer in PEERS.items()}
     return Part(cells, {"statements": counts, "titles": titles, "sessions": options.sessions})
+
+
+async def _begin(peer: Peer, app: Starlette, places: Places, count: int) -> list[bytes]:
+    """Begin sessions; return their cookies."""
+    cookies = await start_sessions(app, count)
+    return cookies if peer.bind is None else await peer.bind(places, cookies)
 
 
 def _trials(
@@ -63,7 +69,7 @@ async def _count(peer: Peer, places: Places) -> dict[str, float]:
     app = peer.make(replace(places, counting=True))
     counts: dict[str, float] = {}
     async with running(app):
-        cookies = await start_sessions(app, 200)
+        cookies = await _begin(peer, app, places, 200)
         for work in peer.works:
             client = Client(app, f"/{work}", [] if work == "none" else cookies)
             for load in (1, 64):

@@ -66,8 +66,8 @@ def _commands(places: Places) -> Iterator[tuple[str, list[str], dict[str, str]]]
     ours = {"BENCH_POSTGRES": places.postgres}
     if places.redis is not None:
         ours["BENCH_REDIS"] = places.redis
-    for name in available(places):
-        if name != "select":
+    for name, peer in available(places).items():
+        if peer.works == WORKS:
             yield name, [sys.executable, "-m", "benchmarks.peers.serve", name], ours
     if node := _node():
         pool = _node_pool(places.in_schema(NODE_SCHEMA).postgres)

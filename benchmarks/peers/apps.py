@@ -1,5 +1,6 @@
 """The peers. Each is a whole application with the same four pages."""
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starsessions.stores.redis import RedisStore
 
+from benchmarks.peers import bound as binding
 from benchmarks.peers.naive import GENERATE, GET, NaiveStore
 from benchmarks.servers import Places
 from benchmarks.values import SECRET, VALUE
-from pgsession import PostgresStore, SessionMiddleware
+from pgsession import PostgresStore, Session, SessionMiddleware, SessionSettings
 from pgsession.core.keys import new_key
 from pgsession.core.value import encode_value
 
 #: What a request does with its session.
 WORKS = ("none", "read", "write")
+
+PLAIN = SessionSettings(secret_key=SECRET, https_only=False)
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -37,6 +41,8 @@ class Peer:
     works: tuple[str, ...] = WORKS
     #: The server that holds its sessions: "postgres", "redis" or None.
     keeps_in: str | None = None
+    #: Binds the sessions of some cookies to a device; returns the cookies that a request brings.
+    bind: Callable[[Places, list[bytes]], Awaitable[list[bytes]]] | None = None
 
 
 def page(text: str) -> Response:
@@ -63,6 +69,15 @@ async def write(request: Request) -> Response:
 async def start(request: Request) -> Response:
     """Begin a session."""
     request.session.update(VALUE)
+    return page("ok")
+
+
+async def sign_in(request: Request) -> Response:
+    """Begin the session of a user."""
+    session = request.session
+    assert isinstance(session, Session)  # noqa: S101 - for the type checker
+    session.login(secrets.token_hex(16))
+    session.update(VALUE)
     return page("ok")
 
 
@@ -153,14 +168,25 @@ def naive(places: Places) -> Starlette:
 
 def ours(places: Places) -> Starlette:
     """Return our middleware with our store, which makes its own pool, as in the README."""
+    return _pgsession(_store(places))
+
+
+def bound(places: Places) -> Starlette:
+    """Return the same with users who have signed in on a device that their requests prove."""
+    return _pgsession(_store(places), sign_in, binding.SETTINGS)
+
+
+def _store(places: Places) -> PostgresStore:
     if places.counting:
-        return _pgsession(PostgresStore(places.pool()))
-    return _pgsession(PostgresStore(places.postgres, pool_size=places.pool_size))
+        return PostgresStore(places.pool())
+    return PostgresStore(places.postgres, pool_size=places.pool_size)
 
 
-def _pgsession(store: NaiveStore | PostgresStore) -> Starlette:
-    middleware = [Middleware(SessionMiddleware, store=store, secret_key=SECRET, https_only=False)]
-    return Starlette(routes=routes(none, read, write, start), middleware=middleware)
+def _pgsession(
+    store: NaiveStore | PostgresStore, begin: Page = start, settings: SessionSettings = PLAIN
+) -> Starlette:
+    middleware = [Middleware(SessionMiddleware, store=store, settings=settings)]
+    return Starlette(routes=routes(none, read, write, begin), middleware=middleware)
 
 
 PEERS: dict[str, Peer] = {
@@ -171,6 +197,13 @@ PEERS: dict[str, Peer] = {
     "select": Peer("one bare SELECT", select, works=("read",), keeps_in="postgres"),
     "naive": Peer("one statement a call", naive, keeps_in="postgres"),
     "ours": Peer("pgsession", ours, keeps_in="postgres"),
+    "bound": Peer(
+        "pgsession, bound to a device",
+        bound,
+        works=("read", "write"),
+        keeps_in="postgres",
+        bind=binding.bind,
+    ),
 }
 
 

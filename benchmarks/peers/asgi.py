@@ -62,7 +62,7 @@ class Client:
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
             "method": "GET",
-            "scheme": "http",
+            "scheme": "https",
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
