@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.blocks import BLOCKS
+from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.requests import REQUESTS
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "mutant",
-    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS,
+    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES,
     ids=lambda mutant: mutant.name,
 )
 def test_fits(mutant: Mutant) -> None:

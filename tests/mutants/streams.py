@@ -20,8 +20,8 @@ STREAMS: Final = (
         (
             Edit(
                 "asgi/watching.py",
-                "each.login_number != number and",
-                "number is None and",
+                "now is None or now.login_number != before.login_number:",
+                "now is None:",
             ),
         ),
         (f"{_STREAMS}::test_ended", f"{_STREAMS}::test_lasting"),
@@ -125,7 +125,7 @@ STREAMS: Final = (
     ),
     Mutant(
         "streams: a retired key is watched no more",
-        (Edit("asgi/streams.py", "key = self._lost_key if", "key = None if"),),
+        (Edit("asgi/streams.py", "            key = self._lost_key\n", "            pass\n"),),
         (f"{_STREAMS}::test_retired_then_ended",),
     ),
     Mutant(
@@ -151,7 +151,7 @@ STREAMS: Final = (
     ),
     Mutant(
         "streams: a closed socket can be written to",
-        (Edit("asgi/sockets.py", "            raise SocketClosedError(_REASON)\n", ""),),
+        (Edit("asgi/sockets.py", "            raise SocketClosedError(self._end.reason)\n", ""),),
         (f"{_SOCKETS}::test_sending",),
     ),
     Mutant(
