@@ -46,6 +46,7 @@ STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 #: Pages whose Python blocks are not whole programs.
 FRAGMENTS = {
     "docs/concurrency.md",
+    "docs/device-binding.md",
     "docs/failures.md",
     "docs/migrations.md",
     "docs/rotation.md",

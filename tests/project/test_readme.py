@@ -1,7 +1,10 @@
 """README.md is short, and its programs run as written."""
 
+from datetime import timedelta
+
 import pytest
 
+from pgsession import SessionSettings
 from tests.programs import Visitor, served
 from tests.project.conftest import Program
 from tests.project.documents import README, Document
@@ -32,6 +35,16 @@ def test_fastapi(program: Program, variables: dict[str, str]) -> None:
     with served(program(FASTAPI), **variables) as address:
         visitor = Visitor(address)
         assert [visitor.get().json() for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
+
+
+def test_device_binding(program: Program, variables: dict[str, str]) -> None:
+    """The program is served with the setting that binds sessions to devices."""
+    [line] = [line for line in README.commands if "SESSION_DEVICE_BINDING" in line]
+    name, _, value = line.removeprefix("export ").partition("=")
+    more = {**variables, name: value}
+    with served(program(STARLETTE), **more) as address:
+        assert Visitor(address).get().text == "Visit number 1\n"
+    assert SessionSettings.from_env(more).device_binding == timedelta(minutes=10)
 
 
 def test_settings() -> None:
