@@ -64,8 +64,8 @@ def test_out_of_time(tmp_path: Path) -> None:
     """A process that takes too long is interrupted, and may end what it has started."""
     program = """
 import time
-print("begun", flush=True)
 try:
+    print("begun", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("tidied")

@@ -58,11 +58,9 @@ class SignedIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stamp: str | None = None
     label: str | None = None
     actor_id: str | None = None
-    #: A browser has registered a key for this session; without a bound cookie the session is not
-    #: loaded once `is_bound` is true too.
-    has_device_key: bool = False
+    #: The session is bound to a device, and the binding is in force.
     is_bound: bool = False
-    #: The database's time, in whole seconds since 1970, where a key is registered.
+    #: The database's time, in whole seconds since 1970, where a device has registered its key.
     now: int | None = None
 
     def __repr__(self) -> str:

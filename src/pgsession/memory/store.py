@@ -342,7 +342,6 @@ def _signed_in(user: User) -> SignedIn:
         user.stamp,
         user.label,
         user.actor_id,
-        user.device_key is not None,
         user.is_bound,
         None if user.device_key is None else int(time.time()),
     )

@@ -62,7 +62,6 @@ _USER: Final = """CASE WHEN s.user_id IS NOT NULL THEN pg_catalog.jsonb_build_ar
         s.login_stamp,
         s.login_label,
         s.login_actor,
-        {has_device},
         {is_bound},
         CASE WHEN {has_device}
             THEN pg_catalog.date_part('epoch', pg_catalog.now())::pg_catalog.int8
