@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.browser.binding import (
-    BOUND,
     FLAG,
     NAME,
     REFRESH,
@@ -25,20 +24,8 @@ from tests.browser.window import Browser, opened
 from tests.faults.servers import Server, free_port, new_server
 from tests.programs import eventually
 
-#: Two processes, which get the requests by chance: each comes on a connection of its own.
-TWO = ("--workers", "2", "--header", "connection:close")
-
-#: Two processes again. The browser repeats a POST only if its connection was used before.
+#: Two processes. The browser repeats a POST only if its connection was used before.
 TWO_WITH_LASTING_CONNECTIONS = ("--workers", "2", "--timeout-keep-alive", "60")
-
-FIVE_PAGES = """return (async () => {
-  const texts = [];
-  while (texts.length < 5) {
-    const answer = await fetch('/').catch(() => null);
-    if (answer) texts.push(await answer.text());
-  }
-  return texts;
-})()"""
 
 #: What a browser shows of a 503.
 UNAVAILABLE = ("", "", "")
@@ -94,18 +81,6 @@ def proved(browser: Browser, site: Site, pages: set[tuple[str, str, str]]) -> bo
     return page == SIGNED_IN
 
 
-def test_site_away(binding: Browser, serve_bound: BoundSite) -> None:
-    """A session whose proof ends while the site is away goes on when the site is back."""
-    options = ("--port", str(free_port()))
-    with serve_bound(options=options) as site:
-        sign_in(binding, site)
-    outlast_proof(binding)
-    assert binding.run("return fetch('/').then(() => 'answered', () => 'failed')") == "failed"
-
-    with serve_bound(options=options) as site:
-        assert eventually(lambda: proved(binding, site, {SIGNED_IN, UNPROVEN}))
-
-
 def test_new_secret(binding: Browser, serve_bound: BoundSite, variables: dict[str, str]) -> None:
     """With a new secret before the old one, the proof stays good, and the browser refreshes."""
     options, old = ("--port", str(free_port())), variables["SESSION_SECRET_KEY"]
@@ -116,48 +91,6 @@ def test_new_secret(binding: Browser, serve_bound: BoundSite, variables: dict[st
         assert shown(binding, site) == SIGNED_IN
         outlast_proof(binding)
         assert shown(binding, site) == SIGNED_IN
-
-
-def test_two_processes(binding: Browser, serve_bound: BoundSite) -> None:
-    """Pages and refreshes work whichever process gets them."""
-    with serve_bound(options=TWO) as site:
-        sign_in(binding, site)
-
-        def have_both_answered() -> bool:
-            assert shown(binding, site) == SIGNED_IN
-            processes = [{record.process for record in site.of(path)} for path in ("/", REFRESH)]
-            return all(len(each) == 2 for each in processes)
-
-        assert eventually(have_both_answered)
-
-
-def test_lost_registration(binding: Browser, serve_bound: BoundSite) -> None:
-    """The browser repeats a registration whose answer is lost, and the session is bound."""
-    with serve_bound(options=TWO_WITH_LASTING_CONNECTIONS) as site:
-        site.die_at(REGISTER)
-        sign_in(binding, site)
-
-        assert site.deaths_due() == 0
-        assert site.answers(REGISTER) == [200, 200]
-        assert len(site.proofs(REGISTER)) == 1
-
-
-def test_registration_without_answer(binding: Browser, serve_bound: BoundSite) -> None:
-    """If the answers to all attempts of a registration are lost, the session goes on, unbound."""
-    with serve_bound(options=TWO_WITH_LASTING_CONNECTIONS) as site:
-        site.die_at(REGISTER, times=9)
-        binding.open(f"{site.address}/login")
-        assert eventually(lambda: site.deaths_due() < 8)  # it was repeated
-        page = '<p id="user">ann</p><p id="bound">False</p><p id="missing">False</p>'
-        assert [page in text for text in texts(binding)] == [True] * 5
-        assert len(site.proofs(REGISTER)) == 1
-
-
-def texts(browser: Browser) -> list[str]:
-    """Return the text of five answers; requests whose process dies do not count."""
-    found = browser.run(FIVE_PAGES)
-    assert isinstance(found, list)
-    return found
 
 
 def test_lost_refresh(binding: Browser, serve_bound: BoundSite) -> None:
@@ -201,24 +134,3 @@ def test_logins_beyond_quota(limited: Browser, serve_bound: BoundSite) -> None:
 
         assert {shown(limited, site) for _ in range(5)} == {UNBOUND}
         assert len(site.proofs(REGISTER) + site.proofs(REFRESH)) == 6
-
-
-def test_refresh_beyond_quota(limited: Browser, serve_bound: BoundSite) -> None:
-    """A bound session for which the browser may not sign any more has no proof; a login helps."""
-    with serve_bound(SESSION_DEVICE_BINDING="10m") as site:  # no refresh comes of itself
-        for _ in range(6):
-            register(limited, site)
-        limited.delete_cookie(BOUND)
-
-        assert shown(limited, site) == UNPROVEN
-        assert skipped(site) == "quota_exceeded"
-        limited.open(f"{site.address}/login")
-        assert shown(limited, site) == UNBOUND
-
-
-def register(browser: Browser, site: Site) -> None:
-    """Sign in, and wait until the browser has registered a key for this login."""
-    before = len(site.answers(REGISTER))
-    browser.open(f"{site.address}/login")
-    assert eventually(lambda: len(site.answers(REGISTER)) > before)
-    assert eventually(lambda: shown(browser, site) == SIGNED_IN)

@@ -1,7 +1,5 @@
 """The requests of a bound session in Chromium, before and after its proof has ended."""
 
-import pytest
-
 from tests.browser.binding import (
     REFRESH,
     SIGNED_IN,
@@ -89,18 +87,16 @@ def test_tabs(binding: Browser, site: Site) -> None:
     assert site.held_refreshes() == before + 1
 
 
-@pytest.mark.parametrize(
-    ("script", "path"), [(SOCKET, "/socket"), (EVENTS, "/events")], ids=["WebSocket", "EventSource"]
-)
-def test_stream(binding: Browser, site: Site, script: str, path: str) -> None:
+def test_streams(binding: Browser, site: Site) -> None:
     """A stream that is opened after the proof has ended waits for the refresh."""
     sign_in(binding, site)
-    outlast_proof(binding)
-    before = site.held_refreshes()
+    for script, path in ((SOCKET, "/socket"), (EVENTS, "/events")):
+        outlast_proof(binding)
+        before = site.held_refreshes()
 
-    assert binding.run(script) == "ann"
-    assert site.held_refreshes() == before + 1
-    assert len(site.of(path)) == 1
+        assert binding.run(script) == "ann"
+        assert site.held_refreshes() == before + 1
+        assert len(site.of(path)) == 1
 
 
 def test_link_from_elsewhere(binding: Browser, site: Site, elsewhere: str) -> None:

@@ -24,21 +24,9 @@ def site(certificate: Certificate, variables: dict[str, str]) -> Iterator[str]:
 
 
 def test_bound(driver: str, tmp_path: Path, certificate: Certificate, site: str) -> None:
-    """The list says that the session is bound, and the page goes on after the proof has ended."""
-    with opened(
-        driver, tmp_path / "profile", flags=[*certificate.flags, FLAG_WITHOUT_QUOTA]
-    ) as browser:
-        register(browser, site, "ann")
-        assert eventually(lambda: BOUND in browser.cookies())
-        assert is_bound(browser, site)
-        assert eventually(lambda: BOUND not in browser.cookies())
-
-        assert is_bound(browser, site)
-        assert is_watched(browser)
-
-
-def test_badge(driver: str, tmp_path: Path, certificate: Certificate, site: str) -> None:
-    """The badge of an open page connects again with a new proof, and says nothing meanwhile."""
+    """The list says that the session is bound. The badge of the open page connects again with a
+    new proof, and says nothing meanwhile.
+    """
     with opened(
         driver, tmp_path / "profile", flags=[*certificate.flags, FLAG_WITHOUT_QUOTA]
     ) as browser:

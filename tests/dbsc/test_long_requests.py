@@ -8,6 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pgsession import (
     MemoryStore,
+    PostgresStore,
     ProofMissingError,
     Session,
     SessionEndedError,
@@ -21,6 +22,12 @@ from tests.dbsc.browser import BindingBrowser
 from tests.dbsc.site import BOUND, NAME, PERIOD, bound_of, prove_briefly, signed_in, site
 
 Operation = Callable[[Session], Awaitable[object]]
+
+
+@pytest.fixture
+def store() -> BindingStore:
+    """One store is enough for most tests here: the middleware decides, by its own clock."""
+    return MemoryStore()
 
 
 async def _save(session: Session) -> None:
@@ -86,15 +93,15 @@ async def test_lasting(store: BindingStore) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_operations(store: BindingStore, operation: Operation) -> None:
+async def test_operations(postgres: PostgresStore, operation: Operation) -> None:
     """After its proof a request neither reads nor writes the session."""
 
     async def page(session: Session) -> None:
         with pytest.raises(SessionNotFoundError):
             await operation(session)
 
-    await late(store, page)
-    [device] = await store.devices("ann")
+    await late(postgres, page)
+    [device] = await postgres.devices("ann")
     assert device.is_bound
 
 

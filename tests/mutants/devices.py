@@ -167,7 +167,7 @@ DEVICES: Final = (
             ),
         ),
         (
-            "tests/dbsc/test_long_requests.py::test_operations[memory-_save]",
+            "tests/dbsc/test_long_requests.py::test_operations[_save]",
             "tests/dbsc/test_long_requests.py::test_judged_again",
         ),
     ),
@@ -205,7 +205,7 @@ DEVICES: Final = (
                 "",
             ),
         ),
-        ("tests/dbsc/test_long_requests.py::test_begun_before[memory-reloading]",),
+        ("tests/dbsc/test_long_requests.py::test_begun_before[reloading]",),
     ),
     Mutant(
         "a registration is offered with any cookie",
