@@ -20,7 +20,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests test-lowest mutants matrix bench lint mypy pyright lock clean
+.PHONY: help demo test tests covered test-lowest mutants matrix bench lint style mypy pyright lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +28,10 @@ help: ## List the targets
 demo: $(DEMO)/installed ## Run the demo with its own PostgreSQL server (data in .demo/)
 	@PYTHONPATH=src exec $(DEMO)/bin/python examples/demo.py
 
-test: lint ## Run every gate: lint, then the tests with branch coverage
+test: style ## Run every gate: lint, and the tests with branch coverage
+	@$(MAKE) --no-print-directory --jobs=3 mypy pyright covered
+
+covered: $(VENV)/installed
 	$(BIN)/$(PYTEST) --cov --cov-report=term
 
 tests: $(VENV)/installed ## Run the tests alone
@@ -46,10 +49,12 @@ matrix: $(VENV)/installed $(MATRIX)/installed ## Try each PostgreSQL, PgBouncer,
 bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": only check that it runs)
 	$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
 
-lint: $(VENV)/installed ## Check format, style, types and imports
+lint: style ## Check format, style, types and imports
+	@$(MAKE) --no-print-directory --jobs=2 mypy pyright
+
+style: $(VENV)/installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	@$(MAKE) --no-print-directory --jobs=2 mypy pyright
 	$(BIN)/lint-imports
 
 mypy: $(VENV)/installed
