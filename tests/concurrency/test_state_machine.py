@@ -48,7 +48,7 @@ from tests.concurrency.worlds import PostgresWorld, World
 
 _T = TypeVar("_T")
 
-EXAMPLES: Final = int(os.environ.get("STATE_MACHINE_EXAMPLES", "50"))
+EXAMPLES: Final = int(os.environ.get("STATE_MACHINE_EXAMPLES", "30"))
 STEPS: Final = 40
 SLACK: Final = timedelta(seconds=60)
 HOUR: Final = timedelta(hours=1)
