@@ -63,7 +63,9 @@ def test_no_place(tmp_path: Path) -> None:
 def test_out_of_time(tmp_path: Path) -> None:
     """A process that takes too long is interrupted, and may end what it has started."""
     program = """
+import signal
 import time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 try:
     print("begun", flush=True)
     time.sleep(60)
