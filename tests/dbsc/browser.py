@@ -1,6 +1,5 @@
 """A browser that binds sessions, as Chromium was seen to do it."""
 
-import json
 import re
 from typing import Any
 
@@ -71,7 +70,3 @@ class BindingBrowser(AsyncClient):
         match = CHALLENGE.fullmatch(response.headers.get("secure-session-challenge", ""))
         if match is not None:
             self.challenge = match[1]
-
-
-def decoded(response: Response) -> Any:
-    return json.loads(response.text)

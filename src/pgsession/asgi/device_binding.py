@@ -65,11 +65,6 @@ class DeviceBinding:
     outage_log: OutageLog = field(default_factory=OutageLog)
     #: Returns True for an ASGI scope that needs a bound session.
     requires: Callable[[Scope], bool] = lambda _: False
-    #: How long a proof is good.
-    period: timedelta = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "period", self.cookie.period)
 
     @classmethod
     def of(
@@ -88,6 +83,11 @@ class DeviceBinding:
         bound = BoundCookie(name, cookie.path, cookie.same_site, period)
         tokens = Tokens(cookie.secret_keys, cookie.name)
         return cls(store, bound, tokens, place, exclude, outage_log, requires)
+
+    @property
+    def period(self) -> timedelta:
+        """How long a proof is good."""
+        return self.cookie.period
 
     def offer(self, root: str, key: str, login_number: int) -> tuple[bytes, bytes]:
         """Return the header field that offers a registration to a browser that has signed in.
