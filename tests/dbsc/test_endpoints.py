@@ -192,7 +192,7 @@ async def test_session_of_before(app: ASGIApp) -> None:
 
 
 async def test_old_challenge(postgres: PostgresStore) -> None:
-    """A challenge is good for the period and five minutes; after three minutes another one comes."""
+    """A challenge is good for the period and five minutes; after three another one comes."""
     app = site(postgres)
     browser = await signed_in(app)
     bound = bound_of(browser)
