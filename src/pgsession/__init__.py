@@ -8,6 +8,7 @@
     app.add_middleware(SessionMiddleware, store=store, secret_key=…)
 """
 
+from pgsession.asgi.access import get_session
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.login import Login, SignedIn
@@ -26,6 +27,7 @@ from pgsession.errors import (
     SessionEndedError,
     SessionError,
     SessionExcludedError,
+    SessionMissingError,
     SessionNotFoundError,
     SettingsError,
     StoreBusyError,
@@ -66,6 +68,7 @@ __all__ = [
     "SessionError",
     "SessionExcludedError",
     "SessionMiddleware",
+    "SessionMissingError",
     "SessionNotFoundError",
     "SessionSettings",
     "SettingsError",
@@ -81,4 +84,9 @@ __all__ = [
     "UserStore",
     "ValueTooLargeError",
     "Written",
+    "__version__",
+    "get_session",
 ]
+
+#: The version of this package.
+__version__ = "0.1.0"

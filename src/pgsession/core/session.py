@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from itertools import islice
@@ -74,6 +75,18 @@ class Session(SigningSession):
             "no row" if left is None else f"{timedelta(seconds=int(left.total_seconds()))} left"
         )
         return f"<Session: {user}, {expiry}, members {names}{f' and {more} more' if more else ''}>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: Callable[[object], Any]) -> Any:  # noqa: ANN401 - pydantic's
+        """Say what to write where FastAPI takes the type of a parameter for one of the body."""
+        try:
+            return handler(source)
+        except RuntimeError:  # pydantic's, unless the model allows any type
+            raise TypeError(
+                "A parameter of the type Session is no part of the request. With FastAPI, write "
+                "session: Annotated[Session, Depends(get_session)], with get_session from "
+                "pgsession."
+            ) from None
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Make copies and pickles plain dicts: only the original belongs to the request."""
