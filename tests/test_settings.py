@@ -64,6 +64,17 @@ VARIABLES = [
     pytest.param(
         "SESSION_EXCLUDE", "/static, /health", "exclude", ("/static", "/health"), id="exclude"
     ),
+    pytest.param("SESSION_CSRF_PROTECTION", "yes", "csrf_protection", True, id="csrf"),
+    pytest.param(
+        "SESSION_TRUSTED_ORIGINS",
+        "https://a.org, http://b:3000",
+        "trusted_origins",
+        ("https://a.org", "http://b:3000"),
+        id="trusted_origins",
+    ),
+    pytest.param(
+        "SESSION_CSRF_EXEMPT", "/hooks,/saml", "csrf_exempt", ("/hooks", "/saml"), id="csrf_exempt"
+    ),
     pytest.param(
         "SESSION_ON_UNAVAILABLE", "Anonymous", "on_unavailable", "anonymous", id="on_unavailable"
     ),
@@ -222,6 +233,11 @@ def test_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"SESSION_DOMAIN": f"{PRIVATE}/"}, "domain is", id="domain"),
         pytest.param({"SESSION_PARTITIONED": PRIVATE}, "SESSION_PARTITIONED:", id="partitioned"),
         pytest.param({"SESSION_EXCLUDE": PRIVATE}, "exclude:", id="exclude"),
+        pytest.param({"SESSION_CSRF_PROTECTION": PRIVATE}, "SESSION_CSRF_PROTECTION:", id="csrf"),
+        pytest.param(
+            {"SESSION_TRUSTED_ORIGINS": f"https://{PRIVATE}/"}, "trusted_origins:", id="origin"
+        ),
+        pytest.param({"SESSION_CSRF_EXEMPT": PRIVATE}, "csrf_exempt:", id="exempt"),
         pytest.param({"SESSION_POOL_SIZE": PRIVATE}, "SESSION_POOL_SIZE:", id="pool_size"),
         pytest.param({"SESSION_POOL_SIZE": "0"}, "pool_size must", id="no connection"),
         pytest.param({"SESSION_TIMEOUT": PRIVATE}, "SESSION_TIMEOUT:", id="timeout"),
@@ -288,6 +304,8 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("exclude", ["/static\n"], id="prefix with a line break"),
         pytest.param("exclude", [""], id="empty prefix, which would exclude all"),
         pytest.param("exclude", None, id="None for a list"),
+        pytest.param("trusted_origins", "https://a.org", id="one origin"),
+        pytest.param("csrf_exempt", "/hooks", id="one exempt prefix"),
         pytest.param("session_cookie", "a b", id="cookie's name"),
         pytest.param("session_cookie", "__Host-a", id="impossible prefix"),
         pytest.param("path", None, id="no path"),

@@ -20,6 +20,7 @@ from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
+from pgsession.core.origins import checked_origins
 from pgsession.core.period import Period, as_period
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
@@ -38,7 +39,8 @@ from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 #: One secret, or several, newest first.
 SecretKey: TypeAlias = str | bytes | Secret | Sequence[str | bytes | Secret]
 
-#: Path prefixes, or a function of the ASGI scope that returns True for an excluded request.
+#: Path prefixes, or a function of the ASGI scope that returns True for an excluded or an exempt
+#: request.
 Exclude: TypeAlias = Sequence[str] | Callable[[Scope], bool]
 
 #: What to do if the store cannot load the session of a request: "refuse" answers 503, "anonymous"
@@ -123,6 +125,13 @@ class SessionSettings:
     partitioned: bool = False
     #: The requests that have no session.
     exclude: Exclude = ()
+    #: True rejects, with 403, what pages of other origins send: all but GET, HEAD and OPTIONS, and
+    #: every WebSocket.
+    csrf_protection: bool = False
+    #: The other origins whose pages may send everything, such as ``https://app.example.org``.
+    trusted_origins: Sequence[str] = ()
+    #: The requests that `csrf_protection` does not check.
+    csrf_exempt: Exclude = ()
     #: What to do if the session of a request cannot be loaded.
     on_unavailable: OnUnavailable = "refuse"
     #: True stops the start of an application while the database cannot answer. Otherwise it
@@ -189,7 +198,9 @@ class SessionSettings:
         self._check_binding()
         if self.on_new_device is not None and not iscoroutinefunction(self.on_new_device):
             raise SettingsError("on_new_device must be an async function.")
-        _check_exclude(self.exclude)
+        _check_exclude("exclude", self.exclude)
+        _check_exclude("csrf_exempt", self.csrf_exempt)
+        checked_origins(self.trusted_origins)
         if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:
             raise SettingsError(
                 'on_unavailable must be "refuse", "anonymous" or a function of the scope.'
@@ -390,15 +401,15 @@ def _check_positive(name: str, number: object) -> None:
         raise SettingsError(f"{name} must be a positive number.")
 
 
-def _check_exclude(exclude: Exclude) -> None:
+def _check_exclude(name: str, exclude: Exclude) -> None:
     if callable(exclude):
         return
     if isinstance(exclude, str) or not isinstance(exclude, Sequence):
-        raise SettingsError("exclude must be a list of path prefixes or a function of the scope.")
+        raise SettingsError(f"{name} must be a list of path prefixes or a function of the scope.")
     if not all(str(prefix).startswith("/") for prefix in exclude):
-        raise SettingsError("exclude: each path prefix must start with a slash.")
+        raise SettingsError(f"{name}: each path prefix must start with a slash.")
     if not all(str(prefix).isprintable() for prefix in exclude):
-        raise SettingsError("exclude: a path prefix has a line break or another control character.")
+        raise SettingsError(f"{name}: a path prefix has a line break or another control character.")
 
 
 def _as_secrets(given: object) -> tuple[str | bytes, ...]:

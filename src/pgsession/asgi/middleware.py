@@ -11,6 +11,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from pgsession.asgi.csrf import CsrfGuard
 from pgsession.asgi.ended import EndedSession, end
 from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange, has_left
 from pgsession.asgi.exclusion import ExcludedSession, matcher
@@ -118,6 +119,9 @@ class SessionMiddleware:
                 )
             self.app = app
             self._is_excluded = matcher(settings.exclude) if settings.exclude else None
+            self._guard = CsrfGuard.of(settings)
+            if self._guard is not None:
+                self._is_excluded = self._guard.joined(self._is_excluded)
             self._policy = Policy.from_settings(settings, store)
             self._find = self._policy.cookie.find
             #: The name of the cookie, as in Starlette's class.
@@ -161,7 +165,7 @@ class SessionMiddleware:
                 await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
     def _is_without(self, scope: Scope) -> bool:
-        """Return True if a request is excluded, or to an endpoint of the device binding."""
+        """Return True if a request is rejected, excluded, or to an endpoint of the binding."""
         is_excluded, binding = self._is_excluded, self._policy.device_binding
         if is_excluded is not None and is_excluded(scope):
             return True
@@ -181,7 +185,11 @@ class SessionMiddleware:
         return InnerScope(scope)
 
     async def _serve_without(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve an excluded request, the lifespan, or a scope of an unknown type."""
+        """Serve an excluded request, the lifespan or an unknown type of scope, or reject a request.
+
+        Excluded paths are checked too, but the endpoints of the device binding check for
+        themselves: a browser takes a 403 of theirs for a challenge.
+        """
         if scope["type"] == "lifespan":
             lifespan = Lifespan(self.app, self._policy.store, is_strict=self._policy.is_strict)
             await lifespan(scope, receive, send)
@@ -191,6 +199,9 @@ class SessionMiddleware:
             await binding.serve(scope, send, self._find(scope["headers"]))
             return
         if scope["type"] in _SESSION_SCOPES:
+            if self._guard is not None and (rejection := self._guard.rejection(scope)) is not None:
+                await self._guard.reject(scope, send, rejection)
+                return
             outer = scope.get("session")
             if outer is None or issubclass(type(outer), EndedSession):  # of an earlier request
                 scope["session"] = ExcludedSession()

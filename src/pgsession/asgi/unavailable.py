@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from starlette.types import Scope, Send
 
+from pgsession.asgi.denial import send_denial
 from pgsession.core.session import Session
 from pgsession.errors import SessionBusyError, StoreUnavailableError
 
@@ -20,12 +21,7 @@ _LOGGER = logging.getLogger("pgsession")
 INTERVAL: Final = 10.0
 
 _BODY: Final = b"Service Unavailable"
-_HEADERS: Final = (
-    (b"content-type", b"text/plain; charset=utf-8"),
-    (b"content-length", str(len(_BODY)).encode()),
-    (b"retry-after", b"5"),
-    (b"cache-control", b"no-store"),
-)
+_HEADERS: Final = ((b"retry-after", b"5"),)
 
 #: The close code "try again later", from the registry of RFC 6455.
 _TRY_AGAIN_LATER: Final = 1013
@@ -67,15 +63,9 @@ async def send_unavailable(scope: Scope, send: Send) -> None:
     A WebSocket that is not yet accepted is closed: with the same response if
     the server supports it, else with the close code 1013.
     """
-    if scope["type"] == "http":
-        prefix = "http.response"
-    elif "websocket.http.response" in (scope.get("extensions") or {}):
-        prefix = "websocket.http.response"
-    else:
-        await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
-        return
-    await send({"type": f"{prefix}.start", "status": 503, "headers": list(_HEADERS)})
-    await send({"type": f"{prefix}.body", "body": _BODY})
+    await send_denial(
+        scope, send, status=503, body=_BODY, close_code=_TRY_AGAIN_LATER, headers=_HEADERS
+    )
 
 
 class ExtensionPause:
