@@ -10,6 +10,7 @@
 
 from pgsession.asgi.access import get_session
 from pgsession.asgi.middleware import SessionMiddleware
+from pgsession.asgi.reposting import repost
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.login import Login, SignedIn
 from pgsession.core.session import Session
@@ -86,6 +87,7 @@ __all__ = [
     "Written",
     "__version__",
     "get_session",
+    "repost",
 ]
 
 #: The version of this package.

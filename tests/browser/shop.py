@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from pgsession import Session, SessionMiddleware, SessionSettings
 
@@ -78,6 +79,13 @@ async def logout(request: Request) -> RedirectResponse:
     return RedirectResponse("/", status_code=303)
 
 
+async def talk(websocket: WebSocket) -> None:
+    """Tell whose session a WebSocket has."""
+    await websocket.accept()
+    await websocket.send_text(f"hello {websocket.session.get('user', '')}")
+    await websocket.close()
+
+
 async def prices(request: Request) -> Response:
     """Return a page for shared caches, which never uses the session."""
     if request.headers.get("if-none-match") == PUBLIC["ETag"]:
@@ -95,6 +103,7 @@ app = Starlette(
         Route("/login", login, methods=["POST"]),
         Route("/logout", logout, methods=["POST"]),
         Route("/prices", prices),
+        WebSocketRoute("/talk", talk),
     ],
     middleware=[Middleware(SessionMiddleware, settings=SessionSettings.from_env())],
 )
