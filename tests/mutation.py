@@ -30,6 +30,7 @@ from tests.mutants.blocks import BLOCKS
 from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
+from tests.mutants.origins import ORIGINS
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
@@ -37,6 +38,18 @@ from tests.mutants.streams import STREAMS
 from tests.mutants.users import USERS
 
 ROOT: Final = Path(__file__).parents[1]
+
+_GROUPS: Final = (
+    STATEMENTS,
+    LIMITS,
+    REQUESTS,
+    BLOCKS,
+    ROTATION,
+    STREAMS,
+    USERS,
+    DEVICES,
+    ORIGINS,
+)
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")
 _FAILED: Final = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
@@ -59,7 +72,8 @@ def main() -> None:
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant
-        for mutant in STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES
+        for group in _GROUPS
+        for mutant in group
         if any(part in mutant.name for part in wanted)
     ]
     with _server() as database_url:

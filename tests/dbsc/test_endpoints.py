@@ -44,6 +44,19 @@ async def test_other_sites(app: ASGIApp, headers: dict[str, str]) -> None:
     assert response.status_code == 400
 
 
+async def test_csrf_protection(store: BindingStore) -> None:
+    """With `csrf_protection` the endpoints answer as without: a browser would take a 403 for a
+    challenge. Other paths are checked.
+    """
+    browser = await signed_in(site(store, csrf_protection=True))
+    asked = {"sec-secure-session-id": browser.instructions["session_identifier"]}
+    headers = {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+
+    assert (await browser.post("/.session/refresh", headers=asked | headers)).status_code == 400
+    assert (await browser.post("/change", headers=headers)).status_code == 403
+    assert (await browser.refresh()).status_code == 200
+
+
 ROOTS = {"": "", "/app": "/app", "/app/": "/app", '/a"b\r\nc ü': "/a%22b%0D%0Ac%20%C3%BC"}
 
 

@@ -46,9 +46,11 @@ STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 #: Pages whose Python blocks are not whole programs.
 FRAGMENTS = {
     "docs/concurrency.md",
+    "docs/csrf.md",
     "docs/device-binding.md",
     "docs/failures.md",
     "docs/migrations.md",
+    "docs/oauth.md",
     "docs/rotation.md",
     "docs/streams.md",
     "docs/web.md",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
@@ -222,6 +223,34 @@ def test_name_is_escaped(serve: Serve) -> None:
     log_in(visitor, user="<script>")
 
     assert "&lt;script&gt;" in visitor.get().text
+
+
+def test_oauth(serve: Serve, monkeypatch: pytest.MonkeyPatch, rows: Callable[[], int]) -> None:
+    """The provider's form leads to a page that posts it again, and that signs the visitor in."""
+    with served(EXAMPLES.parent / "tests" / "provider.py") as provider:
+        monkeypatch.setenv("OAUTH_CLIENT_ID", "the client")
+        monkeypatch.setenv("OAUTH_CLIENT_SECRET", "the client's secret")
+        monkeypatch.setenv("OAUTH_METADATA_URL", f"{provider}/.well-known/openid-configuration")
+        visitor = Visitor(serve("oauth"))
+        form = hidden_fields(httpx.get(visitor.get("/login").headers["location"]).text)
+        before, visitor.cookies = visitor.cookies, {}
+
+        page = visitor.request("POST", "/callback", form, sec_fetch_site="cross-site")
+        assert rows() == 1  # of the login that has begun
+        visitor.cookies = before
+        answer = visitor.request(
+            "POST", "/callback", hidden_fields(page.text), sec_fetch_site="same-origin"
+        )
+
+    assert answer.status_code == 303
+    assert found(r'id="user">(\w+)<', visitor.get().text) == "ann"
+    assert visitor.request("POST", "/", sec_fetch_site="cross-site").status_code == 403
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """Return the hidden fields of the first form in a page."""
+    form, _, _ = page.partition("</form>")
+    return dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]+)"', form))
 
 
 def messages(visitor: Visitor) -> int:

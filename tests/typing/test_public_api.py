@@ -34,6 +34,7 @@ from pgsession import (
     Swept,
     UnsupportedTypeError,
     Written,
+    repost,
 )
 
 SECRET = "one-secret-that-is-long-enough-for-it"
@@ -65,6 +66,13 @@ async def use(store: Store) -> None:
     assert_type(store.value_limit, int)
     assert_type(await store.open(), bool)
     await store.close()
+
+
+async def test_repost() -> None:
+    """`repost` returns a response or None, and takes the names of fields in any sequence."""
+    request = Request({"type": "http", "method": "GET", "headers": []})
+
+    assert assert_type(await repost(request, ("SAMLResponse",)), Response | None) is None
 
 
 async def test_memory_store() -> None:
