@@ -73,6 +73,7 @@ class SessionMiddleware:
       A WebSocket function that raises `WebSocketDisconnect` has not failed: the client left.
     - An empty session gets no row and no cookie. An unchanged session is not
       written, except to extend its expiry now and then.
+    - With `csrf_protection`, a request of another origin gets a 403 before anything is loaded.
     - If the store is closed, the application's lifespan opens it and closes
       it again. Without a lifespan, the first use opens it.
     """
