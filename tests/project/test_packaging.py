@@ -15,6 +15,13 @@ LIST = (
     "from pgsession.postgres.schema import migrations; print(*(each.name for each in migrations()))"
 )
 
+USES_PLUGIN = """
+def test_store(pgsession_memory_store, request):
+    plugin = request.config.pluginmanager.get_plugin("pgsession")
+    assert "site" in plugin.__file__
+    assert type(pgsession_memory_store).__name__ == "MemoryStore"
+"""
+
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,9 +60,10 @@ def test_wheel_holds_migrations_and_types(wheel: Path) -> None:
 
 
 def test_wheel_holds_nothing_else(wheel: Path) -> None:
-    """The wheel installs only the package, without tests and caches."""
+    """The wheel installs only the package and its pytest plugin, without tests and caches."""
     names = ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"pgsession", "pgsession-0.1.0.dist-info"}
+    installed = {"pgsession", "_pgsession_pytest.py", "pgsession-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == installed
     assert not [name for name in names if "__pycache__" in name]
 
 
@@ -85,3 +93,14 @@ def test_installed_wheel_finds_its_migrations(wheel: Path, tmp_path: Path) -> No
     names, origin = listed.splitlines()
     assert {f"{name}.sql" for name in names.split()} == MIGRATIONS
     assert Path(origin).is_relative_to(target)
+
+
+def test_installed_plugin(wheel: Path, tmp_path: Path) -> None:
+    """The plugin of an installed wheel is found by its entry point."""
+    target, project = tmp_path / "site", tmp_path / "project"
+    run("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+    project.mkdir()
+    tests = project / "test_store.py"
+    tests.write_text(USES_PLUGIN, encoding="utf-8")
+    passed = run("-m", "pytest", "-q", f"--rootdir={project}", str(tests), PYTHONPATH=str(target))
+    assert "1 passed" in passed

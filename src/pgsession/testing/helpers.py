@@ -33,10 +33,11 @@ def session_of(
 ) -> AbstractContextManager[Session] | AbstractAsyncContextManager[Session]:
     """Open the session of a client's cookie for a block.
 
-    ``with session_of(client) as session: …``; with an `AsyncClient`, ``async with``. The block gets what a handler gets as
-    `request.session`, from the application's own middleware. What it changes is saved at
-    its end, and the client gets the cookie. A client without a session gets one, if the
-    block puts something in. A block that raises, or that only reads, saves nothing.
+    ``with session_of(client) as session: …``; with an `AsyncClient`, ``async with``. The
+    block gets what a handler gets as `request.session`, from the application's own
+    middleware. What it changes is saved at its end, and the client gets the cookie. A
+    client without a session gets one, if the block puts something in. A block that
+    raises, or that only reads, saves nothing.
 
     With a `TestClient` the session is loaded and saved in the client's event loop, so
     the coroutines of the session cannot be awaited in the block.
