@@ -66,7 +66,13 @@ def client(names: dict[str, Any]) -> Iterator[TestClient]:
 def test_every_program_is_tested() -> None:
     """Every page with Python is tested here or listed as a page with fragments."""
     pages = {page.name for page in [README, *DOCS] if page.programs}
-    whole = {"README.md", "docs/sessions.md", "docs/stores.md", "docs/users.md"}
+    whole = {
+        "README.md",
+        "docs/sessions.md",
+        "docs/stores.md",
+        "docs/testing.md",
+        "docs/users.md",
+    }
     assert pages - FRAGMENTS == whole
 
 
@@ -358,6 +364,35 @@ def test_store(program: Program, tmp_path: Path, variables: dict[str, str]) -> N
 def test_memory(names: Names) -> None:
     """The test that uses a MemoryStore passes."""
     names(MEMORY)["test_count"]()
+
+
+def test_testing(tmp_path: Path, variables: dict[str, str]) -> None:
+    """The tests of the page pass; each program has the name of its file in its first line."""
+    for text in Document("docs/testing.md").programs:
+        name = text.partition("\n")[0].removeprefix("# ")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    plugins = ["-p", "_pgsession_pytest", "-p", "anyio"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        *plugins,
+        f"--rootdir={tmp_path}",
+    ]
+    done = run(
+        command,
+        check=False,
+        cwd=tmp_path,
+        env={**environment(variables), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        stdout=PIPE,
+        stderr=STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "11 passed" in done.stdout
 
 
 def test_embedded(program: Program) -> None:

@@ -1,9 +1,12 @@
 """The public API in typed code. mypy and pyright, both strict, check this file too."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
 from typing import Any, Literal, assert_type
 
+import httpx
+import httpx2
 import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -14,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import Scope
 
 from pgsession import (
@@ -36,6 +39,7 @@ from pgsession import (
     Written,
     repost,
 )
+from pgsession.testing import age, session_of, signed_in, websocket_connect
 
 SECRET = "one-secret-that-is-long-enough-for-it"
 
@@ -183,6 +187,24 @@ def test_middleware() -> None:
         answers = [client.get("/").json() for _ in range(2)]
 
     assert answers == [{"count": 1}, {"count": 2}]
+
+
+def check_test_client(client: TestClient) -> None:
+    """Use the helpers for tests with a `TestClient`."""
+    assert_type(signed_in(client, "ann", {"cart": [1]}, period=60, label="x"), TestClient)
+    assert_type(session_of(client), AbstractContextManager[Session])
+    age(client, days=1, hours=1.5, minutes=1, seconds=1)
+    assert_type(websocket_connect(client, "/ws", ["chat"], headers={}), WebSocketTestSession)
+
+
+def check_async_clients(first: httpx.AsyncClient, second: httpx2.AsyncClient) -> None:
+    """Use the helpers for tests with the `AsyncClient` of each library."""
+    assert_type(signed_in(first, "ann", stamp="1"), Awaitable[httpx.AsyncClient])
+    assert_type(signed_in(second, "ann", actor_id="root"), Awaitable[httpx2.AsyncClient])
+    assert_type(session_of(first), AbstractAsyncContextManager[Session])
+    assert_type(session_of(second), AbstractAsyncContextManager[Session])
+    assert_type(age(first, days=8), Awaitable[None])
+    assert_type(age(second, minutes=5), Awaitable[None])
 
 
 def test_settings() -> None:
