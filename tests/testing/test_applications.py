@@ -67,14 +67,28 @@ def at_host() -> ASGIApp:
     return Router([Host("testserver", make_app(MemoryStore()))])
 
 
+def in_router() -> ASGIApp:
+    return Router(PAGES, middleware=[OURS])
+
+
 def at_route() -> ASGIApp:
     return Starlette(routes=[Route("/", show, middleware=[OURS])])
 
 
 @pytest.mark.parametrize(
     "make",
-    [fastapi, among_others, around, in_function, lambda: Site().call, mounted, at_host, at_route],
-    ids=["fastapi", "others", "around", "function", "method", "mount", "host", "route"],
+    [
+        fastapi,
+        among_others,
+        around,
+        in_function,
+        lambda: Site().call,
+        mounted,
+        at_host,
+        in_router,
+        at_route,
+    ],
+    ids=["fastapi", "others", "around", "function", "method", "mount", "host", "router", "route"],
 )
 def test_found(make: Callable[[], ASGIApp]) -> None:
     """A client of the application is signed in."""

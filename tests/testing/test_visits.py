@@ -1,9 +1,11 @@
 """What a visit does, and does not do, beside loading and saving a session."""
 
+import asyncio
 from http.cookiejar import Cookie
 from typing import Any
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 from psycopg import Connection
 from starlette.testclient import TestClient
 
@@ -11,6 +13,7 @@ from pgsession import (
     InvalidValueError,
     MemoryStore,
     PostgresStore,
+    SchemaError,
     SessionNotFoundError,
     StoreUnavailableError,
 )
@@ -135,3 +138,29 @@ def test_no_database(postgres_client: TestClient, closed_port: int, policy: str)
     with pytest.raises(StoreUnavailableError, match="log"), session_of(client):
         pass
     close(store)
+
+
+def test_no_table(postgres_client: TestClient, database_url: str, schema: str) -> None:
+    """The errors that no retry helps against come as they are: without the table, `SchemaError`."""
+    store = PostgresStore(database_url, schema=f"{schema}_unknown", pool_size=1)
+    client = TestClient(make_app(store), base_url=ADDRESS)
+
+    with pytest.raises(SchemaError):
+        signed_in(client, "ann")
+    signed_in(postgres_client, "ann")
+    client.cookies.jar.set_cookie(cookie_of(postgres_client))
+    with pytest.raises(SchemaError), session_of(client):
+        pass
+    close(store)
+
+
+async def test_cancelled() -> None:
+    """Nothing goes on if a visit is cancelled while the session is loaded."""
+    transport, before = ASGITransport(make_app(MemoryStore())), asyncio.all_tasks()
+    async with AsyncClient(transport=transport, base_url=ADDRESS) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0), session_of(client):
+                pass
+        await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
+from inspect import getclosurevars
 from typing import Final
 
 from starlette.applications import Starlette
@@ -12,7 +13,15 @@ from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.errors import SettingsError
 
 #: Where applications and middleware keep what they call.
-_INNER: Final = ("app", "_app", "application", "asgi_app", "other_asgi_app", "router")
+_INNER: Final = (
+    "app",
+    "_app",
+    "application",
+    "asgi_app",
+    "other_asgi_app",
+    "router",
+    "middleware_stack",
+)
 
 
 def middleware_of(app: object) -> SessionMiddleware:
@@ -53,10 +62,8 @@ def middleware_of(app: object) -> SessionMiddleware:
 
 def _parts(part: object) -> Iterator[object]:
     """Yield what an application, a middleware or a route may pass its requests on to."""
-    if isinstance(part, Starlette):
-        if part.middleware_stack is None:
-            part.middleware_stack = part.build_middleware_stack()
-        yield part.middleware_stack
+    if isinstance(part, Starlette) and part.middleware_stack is None:
+        part.middleware_stack = part.build_middleware_stack()
     if isinstance(part, types.MethodType):
         yield part.__self__
     elif isinstance(part, types.FunctionType):
@@ -69,6 +76,5 @@ def _parts(part: object) -> Iterator[object]:
 
 def _closure(function: types.FunctionType) -> Iterator[object]:
     """Yield the application that a function calls, if it is a middleware."""
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        if name in _INNER:
-            yield cell.cell_contents
+    cells = getclosurevars(function).nonlocals
+    yield from (cells[name] for name in _INNER if name in cells)

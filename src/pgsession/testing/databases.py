@@ -62,8 +62,7 @@ def close(store: PostgresStore) -> None:
     if engine is None or engine.is_closed:
         return
     if engine.loop.is_closed() or engine.loop.is_running():
-        engine.pool.abandon()
-        if engine.pool.companion is not None:
-            engine.pool.companion.abandon()
+        for pool in filter(None, (engine.pool, engine.pool.companion)):
+            pool.abandon()
     else:
         engine.loop.run_until_complete(store.close())

@@ -131,8 +131,7 @@ async def _no_body() -> Message:
 def _is_untouched(session: Session) -> bool:
     """Return True if a response now would do no more than extend the session."""
     exchange = session.attachment
-    if not isinstance(exchange, Exchange):
-        return True
+    assert isinstance(exchange, Exchange)  # noqa: S101 - for type checkers: it is the middleware's
     change, *_ = exchange._decide(touch=False)  # noqa: SLF001 - of this package
     has_new_key = exchange._has_new_key  # noqa: SLF001 - of this package
     return change in {Change.NOTHING, Change.FORGET} and not has_new_key
