@@ -15,6 +15,7 @@ from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.asgi.policy import Policy
 from pgsession.core.decision import Change
 from pgsession.core.session import Session
+from pgsession.core.tracked import state_of
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.testing.applications import middleware_of
 from pgsession.testing.clients import Browser
@@ -130,7 +131,7 @@ async def _no_body() -> Message:
 
 def _is_untouched(session: Session) -> bool:
     """Return True if a response now would do no more than extend the session."""
-    exchange = session.attachment
+    exchange = state_of(session).attachment
     assert isinstance(exchange, Exchange)  # noqa: S101 - for type checkers: it is the middleware's
     change, *_ = exchange._decide(touch=False)  # noqa: SLF001 - of this package
     has_new_key = exchange._has_new_key  # noqa: SLF001 - of this package
