@@ -78,6 +78,9 @@ VARIABLES = [
     pytest.param(
         "SESSION_ON_UNAVAILABLE", "Anonymous", "on_unavailable", "anonymous", id="on_unavailable"
     ),
+    pytest.param(
+        "SESSION_EXCLUDED_SESSION", "Absent", "excluded_session", "absent", id="excluded_session"
+    ),
     pytest.param("SESSION_STRICT_START", "true", "strict_start", True, id="strict_start"),
     pytest.param(
         "SESSION_ROTATE_EVERY", "15m", "rotate_every", timedelta(minutes=15), id="rotate_every"
@@ -127,7 +130,13 @@ def test_variable(variable: str, text: str, setting: str, content: Any) -> None:
 
 
 #: Settings that only code can give.
-CALLED = {"on_new_device", "require_device_binding"}
+CALLED = {
+    "choose_cookie",
+    "cookies",
+    "on_new_device",
+    "require_device_binding",
+    "unavailable_response",
+}
 
 
 def test_every_setting() -> None:
@@ -306,6 +315,9 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("exclude", None, id="None for a list"),
         pytest.param("trusted_origins", "https://a.org", id="one origin"),
         pytest.param("csrf_exempt", "/hooks", id="one exempt prefix"),
+        pytest.param("excluded_session", "empty", id="unknown excluded_session"),
+        pytest.param("excluded_session", None, id="no excluded_session"),
+        pytest.param("on_unavailable", [], id="list for on_unavailable"),
         pytest.param("session_cookie", "a b", id="cookie's name"),
         pytest.param("session_cookie", "__Host-a", id="impossible prefix"),
         pytest.param("path", None, id="no path"),

@@ -11,6 +11,7 @@
 from pgsession.asgi.access import get_session
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.asgi.reposting import repost
+from pgsession.cookie_settings import CookieSettings
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.login import Login, SignedIn
 from pgsession.core.session import Session
@@ -49,6 +50,7 @@ __all__ = [
     "Bound",
     "BoundDevice",
     "Changes",
+    "CookieSettings",
     "Device",
     "Entry",
     "HeldTooLongError",

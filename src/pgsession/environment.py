@@ -109,6 +109,7 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "csrf_protection": ("SESSION_CSRF_PROTECTION", _read_switch),
     "trusted_origins": ("SESSION_TRUSTED_ORIGINS", read_list),
     "csrf_exempt": ("SESSION_CSRF_EXEMPT", read_list),
+    "excluded_session": ("SESSION_EXCLUDED_SESSION", str.lower),
     "on_unavailable": ("SESSION_ON_UNAVAILABLE", str.lower),
     "strict_start": ("SESSION_STRICT_START", _read_switch),
     "rotate_every": ("SESSION_ROTATE_EVERY", _read_period_or_none),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.config import environ
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
+from pgsession.cookie_settings import ChooseCookie, CookieSettings, check_cookies
 from pgsession.core.assurance import Assurance, AssuranceLevel
 from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
@@ -35,21 +36,16 @@ from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
+from pgsession.request_settings import (
+    Exclude,
+    ExcludedChoice,
+    OnUnavailable,
+    UnavailableResponse,
+    check_requests,
+)
 
 #: One secret, or several, newest first.
 SecretKey: TypeAlias = str | bytes | Secret | Sequence[str | bytes | Secret]
-
-#: Path prefixes, or a function of the ASGI scope that returns True for an excluded or an exempt
-#: request.
-Exclude: TypeAlias = Sequence[str] | Callable[[Scope], bool]
-
-#: What to do if the store cannot load the session of a request: "refuse" answers 503, "anonymous"
-#: serves the request with an empty session that cannot be changed. Or a function of the ASGI scope
-#: that returns one of these.
-OnUnavailable: TypeAlias = (
-    Literal["refuse", "anonymous"] | Callable[[Scope], Literal["refuse", "anonymous"]]
-)
-
 
 #: The shortest `device_binding`. Its cookie ends a tenth sooner, in whole seconds.
 _SHORTEST_PROOF: Final = timedelta(seconds=5)
@@ -123,8 +119,17 @@ class SessionSettings:
     domain: str | None = None
     #: Whether an embedded site has another cookie for each site that embeds it (CHIPS).
     partitioned: bool = False
+    #: The cookies of a site with several hosts, by names of your own, in place of the single cookie
+    #: of the settings above. Each must have another `session_cookie`.
+    cookies: Mapping[str, CookieSettings] | None = None
+    #: A function of the ASGI scope that returns the name in `cookies` of the cookie that the
+    #: request has. Any other name is a `SettingsError` in the request.
+    choose_cookie: ChooseCookie | None = None
     #: The requests that have no session.
     exclude: Exclude = ()
+    #: What those requests find in their scope: "error", a session whose use raises
+    #: `SessionExcludedError`; "absent", no ``session``, for libraries that look for it.
+    excluded_session: ExcludedChoice = "error"
     #: True rejects, with 403, what pages of other origins send: all but GET, HEAD and OPTIONS, and
     #: every WebSocket.
     csrf_protection: bool = False
@@ -134,6 +139,9 @@ class SessionSettings:
     csrf_exempt: Exclude = ()
     #: What to do if the session of a request cannot be loaded.
     on_unavailable: OnUnavailable = "refuse"
+    #: A function, plain or async, of the connection and the `StoreUnavailableError`. It returns the
+    #: response, in place of the 503 without details, if a session cannot be loaded or saved.
+    unavailable_response: UnavailableResponse | None = None
     #: True stops the start of an application while the database cannot answer. Otherwise it
     #: starts, and requests get what `on_unavailable` says until the database answers.
     strict_start: bool = False
@@ -198,13 +206,21 @@ class SessionSettings:
         self._check_binding()
         if self.on_new_device is not None and not iscoroutinefunction(self.on_new_device):
             raise SettingsError("on_new_device must be an async function.")
-        _check_exclude("exclude", self.exclude)
-        _check_exclude("csrf_exempt", self.csrf_exempt)
         checked_origins(self.trusted_origins)
-        if not callable(self.on_unavailable) and self.on_unavailable not in {"refuse", "anonymous"}:
-            raise SettingsError(
-                'on_unavailable must be "refuse", "anonymous" or a function of the scope.'
-            )
+        check_requests(
+            exclude=self.exclude,
+            csrf_exempt=self.csrf_exempt,
+            excluded_session=self.excluded_session,
+            on_unavailable=self.on_unavailable,
+            unavailable_response=self.unavailable_response,
+        )
+        check_cookies(
+            self.cookies,
+            self.choose_cookie,
+            single=self,
+            make=lambda cookie: self.with_cookie(cookie).make_cookie(),
+            binds=self.device_binding is not None,
+        )
 
     @classmethod
     def from_env(
@@ -240,6 +256,11 @@ class SessionSettings:
             same_site=self.same_site,
             partitioned=self.partitioned,
         )
+
+    def with_cookie(self, cookie: CookieSettings) -> SessionSettings:
+        """Return these settings with one cookie, in place of `cookies`."""
+        given = {each.name: getattr(cookie, each.name) for each in fields(cookie)}
+        return replace(self, cookies=None, choose_cookie=None, **given)
 
     def make_rotation(self) -> Rotation:
         """Return the rules of rotation in these settings."""
@@ -399,17 +420,6 @@ def _checked_conninfo(given: object) -> str:
 def _check_positive(name: str, number: object) -> None:
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
         raise SettingsError(f"{name} must be a positive number.")
-
-
-def _check_exclude(name: str, exclude: Exclude) -> None:
-    if callable(exclude):
-        return
-    if isinstance(exclude, str) or not isinstance(exclude, Sequence):
-        raise SettingsError(f"{name} must be a list of path prefixes or a function of the scope.")
-    if not all(str(prefix).startswith("/") for prefix in exclude):
-        raise SettingsError(f"{name}: each path prefix must start with a slash.")
-    if not all(str(prefix).isprintable() for prefix in exclude):
-        raise SettingsError(f"{name}: a path prefix has a line break or another control character.")
 
 
 def _as_secrets(given: object) -> tuple[str | bytes, ...]:

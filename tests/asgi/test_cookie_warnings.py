@@ -18,7 +18,7 @@ from starlette.types import Message
 from starsessions import InMemoryStore
 from starsessions import SessionMiddleware as StarsessionsMiddleware
 
-from pgsession import MemoryStore, SessionMiddleware
+from pgsession import MemoryStore, SessionMiddleware, SettingsError
 from tests.applications import SECRET
 from tests.pages import fill, read
 
@@ -117,16 +117,10 @@ async def test_outside(
             Middleware(StarsessionsMiddleware, store=InMemoryStore(), cookie_name="sid"),
             id="starsessions",
         ),
-        pytest.param(
-            Middleware(
-                SessionMiddleware, store=MemoryStore(), secret_key=SECRET, session_cookie="sid"
-            ),
-            id="pgsession",
-        ),
     ],
 )
 def test_stacked(secret_key: str, caplog: pytest.LogCaptureFixture, inside: Middleware) -> None:
-    """A middleware stacked inside with the same name causes the warning at the start."""
+    """Another library's middleware inside with the same name causes the warning at the start."""
     outside = Middleware(
         SessionMiddleware, store=MemoryStore(), secret_key=secret_key, session_cookie="sid"
     )
@@ -224,13 +218,41 @@ async def test_two_of_ours(
     name: str | None,
     number: int,
 ) -> None:
-    """Two middlewares of ours with one cookie name cause one warning."""
+    """A mounted application with our middleware and the same cookie name causes one warning."""
     inside = Middleware(
         SessionMiddleware, store=MemoryStore(), secret_key=secret_key, session_cookie=name
     )
-    client = visit(MemoryStore(), read, inside=(inside,))
+    mounted = Mount("/in", Starlette(routes=[Route("/", store_something)], middleware=[inside]))
+    client = visit(MemoryStore(), routes=(mounted,))
 
     for _ in range(2):
-        await client.get("/read")
+        await client.get("/in/")
 
+    # The mounted one sets a cookie, which the outer one sees too.
     assert [record.args for record in caplog.records] == [("__Host-session",)] * number
+
+
+@pytest.mark.parametrize("between", [(), (Middleware(GZipMiddleware),)], ids=["next", "apart"])
+def test_added_twice(
+    secret_key: str, caplog: pytest.LogCaptureFixture, between: tuple[Middleware, ...]
+) -> None:
+    """Our middleware added twice with one cookie is an error at the start, which is also logged."""
+    ours = Middleware(SessionMiddleware, store=MemoryStore(), secret_key=secret_key)
+    app = Starlette(middleware=[ours, *between, ours])
+
+    with pytest.raises(SettingsError, match=r"^SessionMiddleware was added twice .*Remove one"):
+        app.build_middleware_stack()
+
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+
+
+def test_added_twice_with_two_names(secret_key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Our middleware may be added twice with two cookies."""
+    ours = Middleware(SessionMiddleware, store=MemoryStore(), secret_key=secret_key)
+    other = Middleware(
+        SessionMiddleware, store=MemoryStore(), secret_key=secret_key, session_cookie="other"
+    )
+
+    Starlette(middleware=[ours, other]).build_middleware_stack()
+
+    assert caplog.records == []

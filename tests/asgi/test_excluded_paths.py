@@ -1,15 +1,16 @@
 """Paths without a session."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from httpx import AsyncClient
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope, Send
 
-from pgsession import MemoryStore, Session, SessionExcludedError
+from pgsession import MemoryStore, Session, SessionExcludedError, SessionMiddleware, SessionSettings
+from tests.applications import SECRET
 from tests.pages import fill
 
 
@@ -110,3 +111,50 @@ async def test_any_use(visit: Callable[..., AsyncClient], use: Callable[[Session
 
     with pytest.raises(SessionExcludedError, match="exclude"):
         await client.get("/")
+
+
+def bare(exclude: list[str]) -> SessionSettings:
+    return SessionSettings(secret_key=SECRET, exclude=exclude, excluded_session="absent")
+
+
+async def test_absent(visit: Callable[..., AsyncClient]) -> None:
+    """With "absent", the scope of an excluded request has no session, and others have one."""
+
+    async def look(request: Request) -> Response:
+        return PlainTextResponse(str("session" in request.scope))
+
+    routes = (Route("/{path:path}", look),)
+    client = visit(MemoryStore(), routes=routes, settings=bare(["/admin"]))
+
+    assert (await client.get("/admin/users")).text == "False"
+    assert (await client.get("/users")).text == "True"
+
+
+async def test_absent_and_used(visit: Callable[..., AsyncClient]) -> None:
+    """With "absent", Starlette's own error says that there is no session."""
+    client = visit(MemoryStore(), routes=(Route("/", try_session),), settings=bare(["/"]))
+
+    with pytest.raises(AssertionError, match="SessionMiddleware must be installed"):
+        await client.get("/")
+
+
+async def test_absent_after_an_earlier_request(
+    converse: Callable[..., Awaitable[list[Message]]],
+) -> None:
+    """With "absent", a scope that is used again loses the session of the request before."""
+    seen: list[bool] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append("session" in scope)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    site = SessionMiddleware(app, MemoryStore(), settings=bare(["/admin"]))
+
+    async def serve_twice(given: Scope, receive: Receive, send: Send) -> None:
+        await site(given, receive, send)
+        given["path"] = "/admin"
+        await site(given, receive, send)
+
+    await converse(serve_twice, {})
+
+    assert seen == [True, False]

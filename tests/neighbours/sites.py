@@ -30,7 +30,8 @@ class Site:
         inside: tuple[Middleware, ...] = (),
         **keywords: Any,
     ) -> None:
-        ours = Middleware(SessionMiddleware, store=store, secret_key=SECRET, **keywords)
+        keywords.setdefault("secret_key", None if "settings" in keywords else SECRET)
+        ours = Middleware(SessionMiddleware, store=store, **keywords)
         self.store = store
         self.app = FastAPI(
             routes=[*map(page, (fill, read, logout)), *routes],

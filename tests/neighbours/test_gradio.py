@@ -10,13 +10,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Literal
 
 import gradio
 import pytest
 from starlette.datastructures import URL, QueryParams
 
-from pgsession import MemoryStore, PostgresStore, Store
+from pgsession import (
+    MemoryStore,
+    PostgresStore,
+    SessionSettings,
+    Store,
+)
+from tests.applications import SECRET
 from tests.neighbours.sites import Site
 from tests.pages import NAME
 
@@ -84,10 +90,13 @@ def run(provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @asynccontextmanager
-async def run_with_gradio(store: Store, **keywords: Any) -> AsyncIterator[Site]:
+async def run_with_gradio(
+    store: Store, *, has_button: bool = True, **keywords: Any
+) -> AsyncIterator[Site]:
     site = Site(store, **keywords)
     with gradio.Blocks() as blocks:
-        gradio.LoginButton()
+        if has_button:
+            gradio.LoginButton()
         blocks.load(show_token, outputs=gradio.Textbox(), api_name="token", queue=False)
     gradio.mount_gradio_app(site.app, blocks, path="/gradio")
     async with site.app.router.lifespan_context(site.app):
@@ -159,3 +168,20 @@ async def test_excluded(run: Run) -> None:
     async with run(MemoryStore(), exclude=["/gradio"]) as site, site.keeping_session():
         await sign_in(site)
         assert await token_of(site) == "Ann's token"
+
+
+@pytest.mark.parametrize(
+    ("excluded_session", "status"), [("absent", 200), ("error", 500)], ids=["absent", "error"]
+)
+async def test_probing(run: Run, excluded_session: Literal["absent", "error"], status: int) -> None:
+    """Without a LoginButton, Gradio uses the session of the scope if it has one.
+
+    On an excluded path, "absent" is for that.
+    """
+    settings = SessionSettings(
+        secret_key=SECRET, exclude=["/gradio"], excluded_session=excluded_session
+    )
+    async with run(MemoryStore(), has_button=False, settings=settings) as site:
+        answer = await site.browser.post("/gradio/gradio_api/run/token", json={"data": []})
+
+    assert answer.status_code == status

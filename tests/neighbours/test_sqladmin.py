@@ -1,7 +1,7 @@
 """SQLAdmin mounts itself with Starlette's own SessionMiddleware. Its cookie is `session`."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from httpx import Response
@@ -10,7 +10,14 @@ from sqladmin.authentication import AuthenticationBackend
 from sqlalchemy import Engine, create_engine
 from starlette.requests import Request
 
-from pgsession import MemoryStore, PostgresStore, Store
+from pgsession import (
+    MemoryStore,
+    PostgresStore,
+    SessionExcludedError,
+    SessionSettings,
+    Store,
+)
+from tests.applications import SECRET
 from tests.neighbours.sites import Site
 from tests.pages import NAME
 
@@ -113,3 +120,34 @@ async def test_excluded(engine: Engine) -> None:
     async with site.keeping_session():
         await sign_in(site)
         assert await is_signed_in(site)
+
+
+class Badge(AuthenticationBackend):
+    """Lets in who shows a header. It needs no session, so it brings no middleware."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.middlewares = []
+
+    async def authenticate(self, request: Request) -> bool:
+        return "x-badge" in request.headers
+
+
+def with_badge(engine: Engine, excluded_session: Literal["error", "absent"]) -> Site:
+    settings = SessionSettings(
+        secret_key=SECRET, exclude=["/admin"], excluded_session=excluded_session
+    )
+    site = Site(MemoryStore(), settings=settings)
+    Admin(site.app, engine, authentication_backend=Badge())
+    return site
+
+
+async def test_probing(engine: Engine) -> None:
+    """SQLAdmin looks whether the scope has a session, and then uses it: "absent" is for that."""
+    site = with_badge(engine, "absent")
+
+    async with site.keeping_session():
+        assert (await site.browser.get("/admin/", headers={"x-badge": "1"})).status_code == 200
+
+    with pytest.raises(SessionExcludedError):
+        await with_badge(engine, "error").browser.get("/admin/", headers={"x-badge": "1"})

@@ -32,6 +32,7 @@ SAMPLES = {
     "SESSION_CSRF_PROTECTION": "yes",
     "SESSION_TRUSTED_ORIGINS": "https://a.example,http://localhost:3000",
     "SESSION_CSRF_EXEMPT": "/hooks",
+    "SESSION_EXCLUDED_SESSION": "absent",
     "SESSION_ON_UNAVAILABLE": "anonymous",
     "SESSION_PREPARED": "no",
     "SESSION_END_ON_REUSE": "yes",
@@ -40,7 +41,13 @@ SAMPLES = {
 }
 
 #: Settings that only code can give.
-CALLED = {"on_new_device", "require_device_binding"}
+CALLED = {
+    "choose_cookie",
+    "cookies",
+    "on_new_device",
+    "require_device_binding",
+    "unavailable_response",
+}
 
 
 def written(default: object) -> str:

@@ -14,14 +14,15 @@ from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketTestSession
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from pgsession import (
     Changes,
+    CookieSettings,
     Entry,
     InvalidPeriodError,
     MemoryStore,
@@ -157,6 +158,18 @@ def choose(scope: Scope) -> Literal["refuse", "anonymous"]:
     return "anonymous" if scope["path"] == "/" else "refuse"
 
 
+def choose_cookie(scope: Scope) -> str:
+    return "shop" if scope["path"] == "/" else "admin"
+
+
+def answer(_connection: HTTPConnection, _error: StoreUnavailableError) -> Response:
+    return Response(status_code=503)
+
+
+async def answer_slowly(_connection: HTTPConnection, _error: StoreUnavailableError) -> ASGIApp:
+    return Response(status_code=503)
+
+
 def is_socket(scope: Scope) -> bool:
     return bool(scope["type"] == "websocket")
 
@@ -217,6 +230,8 @@ def test_settings() -> None:
         max_age=None,
         touch_after=60.0,
         exclude=is_socket,
+        excluded_session="absent",
+        unavailable_response=answer,
         on_unavailable=choose,
     )
     assert_type(SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET}), SessionSettings)
@@ -226,6 +241,21 @@ def test_settings() -> None:
     app.add_middleware(SessionMiddleware, settings=settings, store=MemoryStore(max_lifetime=60))
 
     assert_type(settings.make_store(), PostgresStore)
+
+
+def test_several_hosts() -> None:
+    """The cookies of several hosts are given by name, with a function that chooses one."""
+    settings = SessionSettings(
+        secret_key=SECRET,
+        unavailable_response=answer_slowly,
+        cookies={"shop": CookieSettings(session_cookie="shop"), "admin": CookieSettings()},
+        choose_cookie=choose_cookie,
+    )
+
+    middleware = SessionMiddleware(Starlette(), MemoryStore(), settings=settings)
+
+    assert_type(middleware.session_cookies, tuple[str, ...])
+    assert_type(settings.with_cookie(CookieSettings(domain="a.example")), SessionSettings)
 
 
 def test_errors() -> None:

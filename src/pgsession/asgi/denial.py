@@ -21,13 +21,10 @@ async def send_denial(
     A WebSocket that is not yet accepted is closed: with the same response if
     the server supports it, else with `close_code`, which servers turn into 403.
     """
-    if scope["type"] == "http":
-        prefix = "http.response"
-    elif "websocket.http.response" in (scope.get("extensions") or {}):
-        prefix = "websocket.http.response"
-    else:
+    if not can_answer(scope):
         await send({"type": "websocket.close", "code": close_code})
         return
+    prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
     sent = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode("ascii")),
@@ -36,3 +33,8 @@ async def send_denial(
     ]
     await send({"type": f"{prefix}.start", "status": status, "headers": sent})
     await send({"type": f"{prefix}.body", "body": body})
+
+
+def can_answer(scope: Scope) -> bool:
+    """Return True if a response can be sent: a server may be unable to reject a WebSocket so."""
+    return scope["type"] == "http" or "websocket.http.response" in (scope.get("extensions") or {})

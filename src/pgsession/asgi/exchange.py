@@ -94,7 +94,7 @@ class Exchange(Binding):
 
     def check_neighbour(self, policy: Policy) -> None:
         """Warn, once, if another middleware inside, of this policy, uses our name or place."""
-        if policy is self._policy:
+        if policy.outage_log is self._policy.outage_log:  # the same middleware
             return
         if policy.cookie.name == self._policy.cookie.name:
             self._policy.warnings.same_name()
@@ -376,7 +376,11 @@ class Exchange(Binding):
         """Send a 503 in place of the application's response."""
         self._is_replaced = True
         self._report(error)
-        await send_unavailable(self._scope, self._send)
+        own, name = self._policy.own_response, self._policy.cookie.name
+        if own is None:
+            await send_unavailable(self._scope, self._send)
+        else:
+            await own.send(self._scope, self._send, error, cookies=(name, f"{name}-bound"))
 
     def _report(self, error: StoreUnavailableError) -> None:
         """Count this request in the outage log, at most once."""

@@ -11,12 +11,15 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from pgsession.asgi.choice import Choice, policies_of
 from pgsession.asgi.csrf import CsrfGuard
+from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.ended import EndedSession, end
 from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange, has_left
 from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.lifespan import Lifespan
-from pgsession.asgi.neighbours import InnerScope, cookie_names
+from pgsession.asgi.neighbours import InnerScope, OwnMiddleware, check_stack, cookie_names
+from pgsession.asgi.order import log_misplaced
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.sockets import WatchedSocket
 from pgsession.core.cookie import FoundCookie, MaxAge
@@ -26,9 +29,9 @@ from pgsession.core.hidden import hidden
 from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.core.store import Store
-from pgsession.core.tracked import state_of
 from pgsession.errors import SettingsError
-from pgsession.settings import Exclude, OnUnavailable, SecretKey, SessionSettings
+from pgsession.request_settings import Exclude, OnUnavailable
+from pgsession.settings import SecretKey, SessionSettings
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -57,7 +60,7 @@ _STORE_METHODS: Final = (
 _SESSION_SCOPES: Final = frozenset({"http", "websocket"})
 
 
-class SessionMiddleware:
+class SessionMiddleware(OwnMiddleware):
     """Keeps `request.session` in a store. It replaces Starlette's class of the same name.
 
     Pass a `store` and a `secret_key`, and Starlette's keywords if you need
@@ -123,22 +126,37 @@ class SessionMiddleware:
             self._guard = CsrfGuard.of(settings)
             if self._guard is not None:
                 self._is_excluded = self._guard.joined(self._is_excluded)
-            self._policy = Policy.from_settings(settings, store)
-            self._find = self._policy.cookie.find
-            #: The name of the cookie, as in Starlette's class.
+            self._is_excluded_bare = settings.excluded_session == "absent"
+            policies = policies_of(settings, store)
+            self._choice = (
+                Choice(policies, settings.choose_cookie) if settings.choose_cookie else None
+            )
+            #: The policy of all requests; with several cookies, that of the first one.
+            self._policy = next(iter(policies.values()))
+            #: The name of the cookie, as in Starlette's class; of several, that of the first.
             self.session_cookie: str = self._policy.cookie.name
-            if self.session_cookie in cookie_names(app):
-                self._policy.warnings.same_name()
+            #: The names of all its cookies.
+            self.session_cookies: tuple[str, ...] = tuple(
+                policy.cookie.name for policy in policies.values()
+            )
+            check_stack(app, self.session_cookies)
+            for policy in policies.values():
+                if policy.cookie.name in cookie_names(app):
+                    policy.warnings.same_name()
+            self._is_order_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or WebSocket, or the lifespan."""
+        if not self._is_order_checked:
+            self._check_order(scope)
         if scope["type"] not in _SESSION_SCOPES or self._is_without(scope):
             await self._serve_without(scope, receive, send)
             return
-        cookies = self._find(scope["headers"])
+        policy = self._policy if self._choice is None else self._choice.policy_of(scope)
+        cookies = policy.cookie.find(scope["headers"])
         if "session" in scope:
-            scope = self._beside(scope, cookies)
-        exchange = Exchange(self._policy, scope, send)
+            scope = _beside(policy, scope, cookies)
+        exchange = Exchange(policy, scope, send)
         if cookies and not await exchange.look_up(cookies):
             return
         session = exchange.session
@@ -146,7 +164,7 @@ class SessionMiddleware:
         exchange.outer = outer = current.get()
         current.set(exchange)
         try:
-            if self._policy.closes_websockets and scope["type"] == "websocket":
+            if policy.closes_websockets and scope["type"] == "websocket":
                 await WatchedSocket(exchange, receive).serve(self.app, scope)
             else:
                 await self.app(scope, receive, exchange.send)
@@ -165,25 +183,29 @@ class SessionMiddleware:
             if exchange.hook is not None:
                 await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
+    def _check_order(self, scope: Scope) -> None:
+        """Log, once, which middleware of the application stands outside and uses the session."""
+        self._is_order_checked = True
+        log_misplaced(scope)
+
     def _is_without(self, scope: Scope) -> bool:
         """Return True if a request is rejected, excluded, or to an endpoint of the binding."""
-        is_excluded, binding = self._is_excluded, self._policy.device_binding
+        is_excluded = self._is_excluded
         if is_excluded is not None and is_excluded(scope):
             return True
-        return binding is not None and binding.serves(scope)
+        return self._policy.device_binding is not None and self._binding_of(scope) is not None
 
-    def _beside(self, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
-        """Return a scope for the application, apart from the session that stands outside."""
-        outer, policy = scope["session"], self._policy
-        if issubclass(type(outer), EndedSession):  # of an earlier call with the same scope
-            return scope
-        if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
-            if isinstance(exchange := state_of(outer).attachment, Exchange):
-                exchange.check_neighbour(policy)
-        # The name of another's cookie is not known, but its form is.
-        elif not cookies and policy.cookie.is_of_starlette(scope["headers"]):
-            policy.warnings.same_name()
-        return InnerScope(scope)
+    def _binding_of(self, scope: Scope) -> tuple[Policy, DeviceBinding] | None:
+        """Return the policy and the device binding whose endpoint a request is to, or None."""
+        policy = self._policy
+        if policy.device_binding is None:
+            return None
+        if self._choice is not None:
+            if not self._choice.may_serve_binding(scope):
+                return None  # a host that is not known may ask for an excluded path
+            policy = self._choice.policy_of(scope)
+        binding = policy.device_binding
+        return (policy, binding) if binding is not None and binding.serves(scope) else None
 
     async def _serve_without(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve an excluded request, the lifespan or an unknown type of scope, or reject a request.
@@ -195,9 +217,9 @@ class SessionMiddleware:
             lifespan = Lifespan(self.app, self._policy.store, is_strict=self._policy.is_strict)
             await lifespan(scope, receive, send)
             return
-        binding = self._policy.device_binding
-        if binding is not None and scope["type"] == "http" and binding.serves(scope):
-            await binding.serve(scope, send, self._find(scope["headers"]))
+        if scope["type"] == "http" and (found := self._binding_of(scope)) is not None:
+            policy, binding = found
+            await binding.serve(scope, send, policy.cookie.find(scope["headers"]))
             return
         if scope["type"] in _SESSION_SCOPES:
             if self._guard is not None and (rejection := self._guard.rejection(scope)) is not None:
@@ -205,8 +227,25 @@ class SessionMiddleware:
                 return
             outer = scope.get("session")
             if outer is None or issubclass(type(outer), EndedSession):  # of an earlier request
-                scope["session"] = ExcludedSession()
+                if self._is_excluded_bare:
+                    scope.pop("session", None)
+                else:
+                    scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
+
+
+def _beside(policy: Policy, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:
+    """Return a scope for the application, apart from the session that stands outside."""
+    outer = scope["session"]
+    if issubclass(type(outer), EndedSession):  # of an earlier call with the same scope
+        return scope
+    if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
+        if isinstance(exchange := state_of(outer).attachment, Exchange):
+            exchange.check_neighbour(policy)
+    # The name of another's cookie is not known, but its form is.
+    elif not cookies and policy.cookie.is_of_starlette(scope["headers"]):
+        policy.warnings.same_name()
+    return InnerScope(scope)
 
 
 def _check_store(store: object) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from typing import Any, Final, Self
+
+from pgsession.errors import SettingsError
 
 _SESSION: Final = "session"
 
@@ -14,18 +16,41 @@ _NAMES: Final = ("session_cookie", "cookie_name")
 _MOST_STACKED: Final = 50
 
 
+class OwnMiddleware:
+    """What tells our middleware from those of others."""
+
+    #: The names of its cookies: several on a site with several hosts.
+    session_cookies: tuple[str, ...]
+
+
 def cookie_names(app: object) -> set[str]:
-    """Return the cookie names of the session middlewares that are stacked around `app`.
+    """Return the cookie names of the session middlewares of others that are stacked around `app`.
 
     Those of mounted applications, and of a middleware outside, are not known.
     """
-    names = set()
+    names = (
+        getattr(each, attribute, None)
+        for each in _stacked(app)
+        if not isinstance(each, OwnMiddleware)
+        for attribute in _NAMES
+    )
+    return {name for name in names if isinstance(name, str)}
+
+
+def check_stack(app: object, names: Collection[str]) -> None:
+    """Raise `SettingsError` if another of our middlewares around `app` has one of these cookies."""
+    for each in _stacked(app):
+        if isinstance(each, OwnMiddleware) and (taken := {*names} & {*each.session_cookies}):
+            raise SettingsError(
+                f"SessionMiddleware was added twice with the cookie {min(taken)}, perhaps by a "
+                "framework or an extension. Remove one of them, or give one another session_cookie."
+            )
+
+
+def _stacked(app: object) -> Iterator[object]:
     for _ in range(_MOST_STACKED):
-        for attribute in _NAMES:
-            if isinstance(name := getattr(app, attribute, None), str):
-                names.add(name)
+        yield app
         app = getattr(app, "app", None)
-    return names
 
 
 class InnerScope(dict[str, Any]):

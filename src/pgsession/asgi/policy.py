@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, Self
 
@@ -13,6 +13,7 @@ from pgsession.asgi.cookie_warnings import CookieWarnings
 from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.reuse import ReuseLog
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
+from pgsession.asgi.unavailable_response import OwnResponse
 from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.period import as_period
@@ -49,6 +50,8 @@ class Policy:
     watch_every: timedelta = DEFAULT_WATCH_EVERY
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
     is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
+    #: Sends the application's own response while the store is unavailable, or None.
+    own_response: OwnResponse | None = None
     #: An application does not start while its database cannot answer.
     is_strict: bool = False
     outage_log: OutageLog = field(default_factory=OutageLog)
@@ -81,17 +84,14 @@ class Policy:
         else:
             settings.check_store(store)
         cookie, outage_log = settings.make_cookie(), OutageLog()
+        make = settings.unavailable_response
         if any(map(is_guessable, cookie.secret_keys)):
             _LOGGER.warning(
                 "secret_key repeats a few characters, so it can be guessed. Make one with "
                 "`pgsession secret`."
             )
-        if cookie.partitioned and cookie.same_site != "none":
-            _LOGGER.warning(
-                "partitioned=True has no effect with same_site=%r: in other sites, for which it is "
-                'made, browsers drop the cookie. Set same_site="none", or leave partitioned out.',
-                cookie.same_site,
-            )
+        _warn_of_partitioned(cookie)
+        _warn_of_brief_binding(settings)
         return cls(
             store=store,
             cookie=cookie,
@@ -104,8 +104,44 @@ class Policy:
             device_binding=_device_binding(settings, cookie, store, outage_log),
             watch_every=as_period(settings.watch_every),
             is_anonymous=settings.is_anonymous,
+            own_response=None if make is None else OwnResponse(make),
             is_strict=settings.strict_start,
             outage_log=outage_log,
+        )
+
+    def beside(self, settings: SessionSettings) -> Self:
+        """Return the policy of the same middleware with the cookie of `settings`.
+
+        All else is shared, also the sessions that streams wait on. Raises as `from_settings`.
+        """
+        settings.check_store(self.store)
+        cookie = settings.make_cookie()
+        _warn_of_partitioned(cookie)
+        policy = replace(
+            self,
+            cookie=cookie,
+            max_age=settings.cookie_max_age(),
+            device_binding=_device_binding(settings, cookie, self.store, self.outage_log),
+        )
+        object.__setattr__(policy, "watching", self.watching)
+        return policy
+
+
+def _warn_of_partitioned(cookie: Cookie) -> None:
+    if cookie.partitioned and cookie.same_site != "none":
+        _LOGGER.warning(
+            "partitioned=True has no effect with same_site=%r: in other sites, for which it is "
+            'made, browsers drop the cookie. Set same_site="none", or leave partitioned out.',
+            cookie.same_site,
+        )
+
+
+def _warn_of_brief_binding(settings: SessionSettings) -> None:
+    if settings.device_binding is not None and as_period(settings.device_binding) < _BRIEF:
+        _LOGGER.warning(
+            "device_binding is shorter than two minutes: browsers refresh beside every request "
+            "then, and Chromium makes six signatures in nine minutes at most. Ten minutes are "
+            "usual."
         )
 
 
@@ -114,18 +150,11 @@ def _device_binding(
 ) -> DeviceBinding | None:
     if settings.device_binding is None:
         return None
-    period = as_period(settings.device_binding)
-    if period < _BRIEF:
-        _LOGGER.warning(
-            "device_binding is shorter than two minutes: browsers refresh beside every request "
-            "then, and Chromium makes six signatures in nine minutes at most. Ten minutes are "
-            "usual."
-        )
     exclude = [] if callable(settings.exclude) else list(settings.exclude)
     return DeviceBinding.of(
         cookie,
         store,
-        period=period,
+        period=as_period(settings.device_binding),
         place=settings.device_binding_path,
         exclude=exclude,
         requires=settings.require_device_binding or (lambda _: False),
