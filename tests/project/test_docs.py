@@ -41,6 +41,7 @@ from tests.project.documents import DOCS, README, ROOT, Document
 
 TYPED, TYPED_FASTAPI, LOGIN, PARALLEL = Document("docs/sessions.md").programs
 USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/users.md").programs
+(HOSTS,) = Document("docs/several-hosts.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -53,6 +54,7 @@ FRAGMENTS = {
     "docs/oauth.md",
     "docs/rotation.md",
     "docs/streams.md",
+    "docs/troubleshooting.md",
     "docs/web.md",
 }
 
@@ -73,6 +75,8 @@ def test_every_program_is_tested() -> None:
         "docs/testing.md",
         "docs/users.md",
     }
+    pages_of_programs = ("sessions", "several-hosts", "stores", "users")
+    whole = {"README.md", *(f"docs/{name}.md" for name in pages_of_programs)}
     assert pages - FRAGMENTS == whole
 
 
@@ -117,6 +121,22 @@ def test_parallel(names: Names) -> None:
     with client(names(PARALLEL)) as visitor:
         assert [visitor.get("/spend").text for _ in range(2)] == ["9", "8"]
         assert visitor.get("/callback", params={"state": "guessed"}).status_code == 400
+
+
+def test_several_hosts(names: Names) -> None:
+    """Each host has the cookie that is chosen for it, and an unknown one has the default's."""
+    with client(names(HOSTS)) as visitor:
+        cookies = [
+            visitor.get(f"https://{host}/").headers["set-cookie"]
+            for host in ("shop.example", "admin.example", "evil.example")
+        ]
+
+    assert [cookie.partition("=")[0] for cookie in cookies] == [
+        "shop",
+        "__Host-session",
+        "__Host-session",
+    ]
+    assert ["domain=shop.example" in cookie for cookie in cookies] == [True, False, False]
 
 
 @pytest.fixture
