@@ -31,11 +31,17 @@ from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.origins import ORIGINS
+from tests.mutants.options import OPTIONS
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
 from tests.mutants.streams import STREAMS
 from tests.mutants.users import USERS
+
+MUTANTS: Final = (
+    *(STATEMENTS + LIMITS + REQUESTS + BLOCKS),
+    *(ROTATION + STREAMS + USERS + DEVICES + OPTIONS),
+)
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -76,6 +82,7 @@ def main() -> None:
         for mutant in group
         if any(part in mutant.name for part in wanted)
     ]
+    mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in wanted)]
     with _server() as database_url:
         _require_health(mutants, database_url)
         with ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1)) as executor:

@@ -1,0 +1,143 @@
+"""Mutants of the middleware's options: several hosts, own responses, excluded paths, the order."""
+
+from typing import Final
+
+from tests.mutants.mutant import Edit, Mutant
+
+OPTIONS: Final = (
+    Mutant(
+        "a name that is none of a cookie counts as the first",
+        (
+            Edit(
+                "asgi/choice.py",
+                "if isinstance(name, str) else None\n",
+                "if isinstance(name, str) else None\n"
+                "        policy = policy or next(iter(self._policies.values()))\n",
+            ),
+        ),
+        ("tests/asgi/test_several_hosts.py::test_unknown_name",),
+    ),
+    Mutant(
+        "all hosts have the first cookie",
+        (
+            Edit(
+                "asgi/middleware.py",
+                "policy = self._policy if self._choice is None else self._choice.policy_of(scope)\n"
+                "        cookies",
+                "policy = self._policy\n        cookies",
+            ),
+        ),
+        (
+            "tests/asgi/test_several_hosts.py::test_own_cookies",
+            "tests/asgi/test_several_hosts.py::test_foreign_host",
+            "tests/asgi/test_several_hosts.py::test_websocket",
+            "tests/asgi/test_several_hosts.py::test_unknown_name",
+        ),
+    ),
+    Mutant(
+        "two cookies may have one name",
+        (Edit("cookie_settings.py", "            if used in taken:\n", "            if False:\n"),),
+        ("tests/asgi/test_several_hosts.py::test_wrong_settings",),
+    ),
+    Mutant(
+        "a cookie of one host is good at another",
+        (
+            Edit(
+                "core/secret_keys.py",
+                'salt = f"pgsession.cookie.{name}"',
+                'salt = f"pgsession.cookie{name[:0]}"',
+            ),
+        ),
+        ("tests/asgi/test_several_hosts.py::test_cookie_of_another_host",),
+    ),
+    Mutant(
+        "an excluded request needs a known host",
+        (
+            Edit(
+                "asgi/middleware.py",
+                "            if not self._choice.may_serve_binding(scope):\n",
+                "            if False:\n",
+            ),
+        ),
+        ("tests/asgi/test_several_hosts.py::test_excluded_and_bound",),
+    ),
+    Mutant(
+        "each cookie has a watcher of its own",
+        (
+            Edit(
+                "asgi/policy.py",
+                '        object.__setattr__(policy, "watching", self.watching)\n',
+                "",
+            ),
+        ),
+        ("tests/asgi/test_several_hosts.py::test_shared",),
+    ),
+    Mutant(
+        "the application's 503 may set the session cookie",
+        (
+            Edit(
+                "asgi/unavailable_response.py",
+                'if name.lower() != b"set-cookie" or not value.startswith(self._cookies)\n',
+                "if name\n",
+            ),
+        ),
+        ("tests/asgi/test_unavailable_response.py::test_own_headers",),
+    ),
+    Mutant(
+        "the application's 503 may be kept",
+        (
+            Edit(
+                "asgi/unavailable_response.py",
+                "return kept + [(name, value) for name, value in _ADDED if name not in named]",
+                "return kept",
+            ),
+        ),
+        (
+            "tests/asgi/test_unavailable_response.py::test_plain_function",
+            "tests/asgi/test_unavailable_response.py::test_websocket",
+        ),
+    ),
+    Mutant(
+        "an unavailable_response that fails is a 500",
+        (
+            Edit(
+                "asgi/unavailable_response.py",
+                "            if answer.has_started:\n                raise\n",
+                "            raise\n",
+            ),
+        ),
+        ("tests/asgi/test_unavailable_response.py::test_failing_function",),
+    ),
+    Mutant(
+        "our middleware may be added twice",
+        (Edit("asgi/middleware.py", "            check_stack(app, self.session_cookies)\n", ""),),
+        (
+            "tests/asgi/test_cookie_warnings.py::test_added_twice",
+            "tests/asgi/test_several_hosts.py::test_stacked",
+        ),
+    ),
+    Mutant(
+        "an excluded request always finds a session",
+        (
+            Edit(
+                "asgi/middleware.py",
+                "                if self._is_excluded_bare:\n",
+                "                if False:\n",
+            ),
+        ),
+        (
+            "tests/asgi/test_excluded_paths.py::test_absent",
+            "tests/neighbours/test_sqladmin.py::test_probing",
+        ),
+    ),
+    Mutant(
+        "the session of a database is taken for ours",
+        (Edit("asgi/order.py", " and loaded == request:", ":"),),
+        ("tests/asgi/test_order.py::test_no_error",),
+    ),
+    Mutant(
+        "a function between two session middlewares is reported",
+        (Edit("asgi/order.py", " or any(map(_has_session, outside)):", ":"),),
+        ("tests/asgi/test_order.py::test_no_error",),
+    ),
+)
