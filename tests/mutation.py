@@ -30,8 +30,8 @@ from tests.mutants.blocks import BLOCKS
 from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
-from tests.mutants.origins import ORIGINS
 from tests.mutants.options import OPTIONS
+from tests.mutants.origins import ORIGINS
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS

@@ -114,6 +114,20 @@ def test_missing(scope: dict[str, Any], said: str) -> None:
         get_session(HTTPConnection({"type": "http", **scope}))
 
 
+def test_outside() -> None:
+    """In a middleware that stands outside of ours, the error says the order."""
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, store=MemoryStore(), secret_key=SECRET)
+
+    @app.middleware("http")
+    async def outside(request: Request, call_next: Callable[[Request], Any]) -> PlainTextResponse:
+        with pytest.raises(SessionMissingError, match="Add SessionMiddleware after it"):
+            get_session(request)
+        return PlainTextResponse("seen")
+
+    assert FastAPIClient(app, base_url=SITE).get("/").text == "seen"
+
+
 def attempt(middleware: list[Middleware]) -> Exception:
     """Return the error of `get_session` in an application with this middleware."""
     errors: list[Exception] = []

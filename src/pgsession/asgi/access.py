@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.requests import HTTPConnection
 
 from pgsession.asgi.exclusion import ExcludedSession, reject_use
+from pgsession.asgi.order import order_hint
 from pgsession.core.session import Session
 from pgsession.errors import SessionMissingError
 
-_MISSING = (
-    "This connection has no session: add pgsession's SessionMiddleware to the application. What "
-    "stands outside of that middleware has no session either: of those added with add_middleware, "
-    "the one that is added last stands outside."
+_MISSING: Final = (
+    "This connection has no session: add pgsession's SessionMiddleware to the application."
 )
 
 
@@ -32,7 +33,9 @@ def get_session(connection: HTTPConnection) -> Session:
         return session
     if isinstance(session, ExcludedSession):
         reject_use()
-    raise SessionMissingError(_MISSING if session is None else _is_of_another(type(session)))
+    if session is None:
+        raise SessionMissingError(order_hint(connection.scope) or _MISSING)
+    raise SessionMissingError(_is_of_another(type(session)))
 
 
 def _is_of_another(kind: type) -> str:

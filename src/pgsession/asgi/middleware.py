@@ -29,6 +29,7 @@ from pgsession.core.hidden import hidden
 from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.core.store import Store
+from pgsession.core.tracked import state_of
 from pgsession.errors import SettingsError
 from pgsession.request_settings import Exclude, OnUnavailable
 from pgsession.settings import SecretKey, SessionSettings
