@@ -120,7 +120,7 @@ def test_outside() -> None:
     app.add_middleware(SessionMiddleware, store=MemoryStore(), secret_key=SECRET)
 
     @app.middleware("http")
-    async def outside(request: Request, call_next: Callable[[Request], Any]) -> PlainTextResponse:
+    async def outside(request: Request, _next: Callable[[Request], Any]) -> PlainTextResponse:
         with pytest.raises(SessionMissingError, match="Add SessionMiddleware after it"):
             get_session(request)
         return PlainTextResponse("seen")

@@ -46,6 +46,7 @@ STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
 FRAGMENTS = {
+    "docs/alembic.md",
     "docs/concurrency.md",
     "docs/csrf.md",
     "docs/device-binding.md",

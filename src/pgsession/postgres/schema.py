@@ -24,7 +24,7 @@ from pgsession.postgres.connections.conninfo import as_url
 from pgsession.postgres.connections.startup import Report, connect
 from pgsession.postgres.record import Record, read_query
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
-from pgsession.postgres.trust import recheck, trusted_columns
+from pgsession.postgres.trust import Queryable, recheck, trusted_columns
 from pgsession.postgres.validation import check_ownership, reject_encoding
 
 _LOGGER: Final = logging.getLogger("pgsession")
@@ -122,17 +122,18 @@ def migrate(
     attempts = Attempts(lock_timeout, tries, report)
     with connect(conninfo, wait=wait, report=report) as connection:
         try:
-            pending = _pending(_look(connection, name), known, report)
-            prelude = _prelude(connection, name, attempts.limit) if pending else b""
+            reject_encoding(connection.info.parameter_status("server_encoding"))
+            wanted = pending(read_record(connection, name), known, report)
+            prelude = _prelude(connection, name, attempts.limit) if wanted else b""
             applied = [
                 each
-                for each in pending
+                for each in wanted
                 if attempts.apply(
                     connection, name, each, prelude + known[each].sql_for(name).encode()
                 )
             ]
-            if applied != pending:  # The faster process may be one of a newer version.
-                _pending(_look(connection, name), known, report)
+            if applied != wanted:  # The faster process may be one of a newer version.
+                pending(read_record(connection, name), known, report)
         except psycopg.Error as error:
             failure = _translated(error, connection)
         else:
@@ -149,13 +150,11 @@ def migrations() -> tuple[Migration, ...]:
     raise SchemaError("The migrations are missing from this installation; install pgsession again.")
 
 
-def _look(connection: Connection, table: TableName) -> Record:
+def read_record(connection: Queryable, table: TableName) -> Record:
     """Return what is recorded already.
 
-    Raises `SchemaError` if the table belongs to something else, or if the
-    database is not encoded in UTF-8.
+    Raises `SchemaError` if the table belongs to something else.
     """
-    reject_encoding(connection.info.parameter_status("server_encoding"))
     columns = trusted_columns(connection, table, table.name)
     if columns:
         check_ownership(columns, table=table)
@@ -163,10 +162,10 @@ def _look(connection: Connection, table: TableName) -> Record:
     if not columns:
         return Record({})
     query = read_query(table.record_identifier, has_older_code="older_code" in columns)
-    return Record(dict(connection.execute(query)))
+    return Record({row[0]: row[1] for row in connection.execute(query).fetchall()})
 
 
-def _pending(record: Record, known: Collection[str], report: Report) -> list[str]:
+def pending(record: Record, known: Collection[str], report: Report) -> list[str]:
     """Return the names of the migrations to apply.
 
     Raises `SchemaError` if the database has migrations that exclude this version, or if
@@ -193,11 +192,16 @@ def _prelude(connection: Connection, table: TableName, limit: bytes) -> bytes:
     """Return what to send before each migration; `limit` is for all locks but the first."""
     prelude = PREPARE + LOCK + limit
     if schema := table.schema:
-        [(exists,)] = connection.execute(FIND_SCHEMA, (schema,)).fetchall()
-        if not exists:
+        if not has_schema(connection, schema):
             prelude += CREATE_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
         prelude += SET_SCHEMA.format(sql.Identifier(schema)).as_bytes(connection)
     return prelude + recheck(table)
+
+
+def has_schema(connection: Queryable, schema: str) -> bool:
+    """Return True if the schema exists."""
+    [(exists,)] = connection.execute(FIND_SCHEMA, (schema,)).fetchall()
+    return bool(exists)
 
 
 def _translated(error: psycopg.Error, connection: Connection) -> SessionError:

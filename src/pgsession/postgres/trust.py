@@ -1,9 +1,10 @@
 """Whether a table in the place of ours belongs to a role that may run code in a migration."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, LiteralString, Protocol
 
-from psycopg import Connection
+from psycopg import sql
 
 from pgsession.errors import SchemaError
 from pgsession.postgres.table_name import FIND, TableName
@@ -76,13 +77,29 @@ $check$;
 """
 
 
+class Rows(Protocol):
+    """The answer to a query, such as a cursor of psycopg or a result of SQLAlchemy."""
+
+    def fetchall(self) -> Sequence[Sequence[Any]]: ...
+
+
+class Queryable(Protocol):
+    """What runs a query with psycopg's placeholders, such as a connection of psycopg."""
+
+    def execute(
+        self,
+        query: LiteralString | bytes | sql.Composed,
+        params: Sequence[object] | Mapping[str, object] | None = None,
+    ) -> Rows: ...
+
+
 def recheck(table: TableName) -> bytes:
     """Return statements that make the record, and fail unless both tables are to be trusted."""
     trust = _trust(is_named=bool(table.schema))
     return _RECHECK.format(record=table.record, table=table.name, trust=trust).encode()
 
 
-def trusted_columns(connection: Connection, table: TableName, name: str) -> list[str]:
+def trusted_columns(connection: Queryable, table: TableName, name: str) -> list[str]:
     """Return the columns of a table of ours; none if it does not exist.
 
     Raises `SchemaError` if it is no table, or if its owner is not to be trusted.
