@@ -53,6 +53,7 @@ FRAGMENTS = {
     "docs/failures.md",
     "docs/migrations.md",
     "docs/oauth.md",
+    "docs/observability.md",
     "docs/rotation.md",
     "docs/streams.md",
     "docs/troubleshooting.md",

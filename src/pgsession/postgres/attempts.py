@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from pgsession.errors import SettingsError, StoreBusyError
 from pgsession.postgres.connections.startup import Report
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.holders import Holder, described, find_holders
 from pgsession.postgres.table_name import TableName
 
@@ -82,7 +83,7 @@ class Attempts:
 
 def _sent(connection: Connection, table: TableName, message: bytes) -> bool:
     try:
-        connection.execute(message)
+        connection.execute(Statement(message))
     except psycopg.errors.UniqueViolation as error:
         if error.diag.table_name != table.record:
             raise

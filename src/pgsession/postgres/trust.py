@@ -7,6 +7,7 @@ from typing import Any, Final, LiteralString, Protocol
 from psycopg import sql
 
 from pgsession.errors import SchemaError
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.table_name import FIND, TableName
 from pgsession.postgres.validation import check_ownership
 
@@ -109,7 +110,7 @@ def trusted_columns(connection: Queryable, table: TableName, name: str) -> list[
         return []
     [(oid, schema)] = found
     find_columns = _FIND_COLUMNS.format(trust=_trust(is_named=bool(table.schema)))
-    columns = connection.execute(find_columns.encode(), (oid,)).fetchall()
+    columns = connection.execute(Statement(find_columns.encode()), (oid,)).fetchall()
     _, is_table, owner, is_trusted = columns[0]
     if not is_table:
         check_ownership((), table=replace(table, name=name), is_table=False)

@@ -30,6 +30,7 @@ from pgsession.core.value import DEFAULT_VALUE_LIMIT, encode_text
 from pgsession.errors import SchemaError
 from pgsession.postgres.connections.canceling import canceling_after
 from pgsession.postgres.connections.connection import Connection, cursor_of
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.table_name import TableName
 
@@ -140,7 +141,7 @@ class Wording:
             return "true"
         return _PATIENTLY.format(milliseconds=round(seconds * 1000))
 
-    def write(self, statement: str, **parts: str) -> bytes:
+    def write(self, statement: str, **parts: str) -> Statement:
         """Return a statement with its parts filled in: constants, and what the methods return.
 
         A part may contain the name of a later one.
@@ -157,7 +158,7 @@ class Wording:
         written = re.sub(
             r"\{table\}|\{name\}", lambda match: names[match[0]].replace("%", "%%"), statement
         )
-        return written.encode()
+        return Statement(written.encode())
 
 
 class Statements:

@@ -1,0 +1,97 @@
+"""What Sentry's SDK would send of a site with sessions; see `sentry_program.py`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.hostile.overhearing import Ear
+from tests.hostile.secret import PASSWORD, SECRET, VALUE
+
+PROGRAM: Final = Path(__file__).with_name("sentry_program.py")
+
+#: The other parts of a cookie are the key and the signature.
+LONGEST_NUMBER: Final = 12
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Any:
+    """What would be sent, by the way of recording."""
+    root = PROGRAM.parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.beside.sentry_program"],
+        check=False,
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def leaks(recorded: Any, way: str) -> list[str]:
+    parts = recorded[way]["cookie"].split(".")
+    ear = Ear(SECRET, VALUE, PASSWORD, *(part for part in parts if len(part) > LONGEST_NUMBER))
+    ear.note(*texts(recorded[way]["sent"]))
+    return ear.leaks()
+
+
+def texts(part: Any) -> list[str]:
+    """Return all texts in a JSON value, each with the name of its member."""
+    if isinstance(part, dict):
+        return [f"{name}: {text}" for name, it in part.items() for text in texts(it)]
+    if isinstance(part, list):
+        return [text for it in part for text in texts(it)]
+    return [str(part)]
+
+
+@pytest.mark.parametrize("way", ["filtered", "filtered, with all else", "without variables"])
+def test_secrecy(recorded: Any, way: str) -> None:
+    """As the page sets Sentry up, nothing that is sent has a cookie, a key, a value or a secret."""
+    assert leaks(recorded, way) == []
+
+
+def test_defaults(recorded: Any) -> None:
+    """By default Sentry sends the cookie, but only in the headers of variables in frames."""
+    found = leaks(recorded, "default")
+
+    assert found
+    assert [it for it in found if ": vars: " not in it or ": headers: " not in it] == []
+
+
+def test_error(recorded: Any) -> None:
+    """An error of a handler is one event, and its frames keep the other variables."""
+    (error,) = (it for it in recorded["filtered"]["sent"] if it.get("exception"))
+    (raised,) = error["exception"]["values"]
+    frames = raised["stacktrace"]["frames"]
+    ours = [it for it in frames if it["module"] == "pgsession.asgi.middleware"]
+
+    assert raised["type"] == "LookupError"
+    assert error["transaction"].endswith("fail")
+    assert error["request"]["headers"]["cookie"] == "[Filtered]"
+    assert ours
+    assert {it["vars"]["scope"]["headers"] for it in ours} == {"[Filtered]"}
+    assert {it["vars"]["scope"]["path"] for it in ours} == {"'/fail'"}
+
+
+def test_spans(recorded: Any) -> None:
+    """Each request has a span of our middleware, and messages go through it."""
+    transactions = [it for it in recorded["default"]["sent"] if it.get("type") == "transaction"]
+    spans = [{span["description"] for span in it["spans"]} for it in transactions]
+
+    assert len(transactions) == 5
+    assert all("SessionMiddleware" in it for it in spans)
+    assert any("Exchange.send" in it for it in spans)
+
+
+def test_outage(recorded: Any) -> None:
+    """While the database is away, Sentry gets our log lines, and no error for each request."""
+    said = [it["logentry"]["message"] for it in recorded["default"]["sent"] if "logentry" in it]
+
+    assert [it.split()[:4] for it in said] == [
+        ["The", "application", "starts", "without"],
+        ["The", "store", "is", "unavailable;"],
+    ]
