@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import wraps
@@ -24,7 +25,7 @@ from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
 from pgsession.core.origins import checked_origins
 from pgsession.core.period import Period, as_period
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
-from pgsession.core.secret_keys import MIN_SECRET_BYTES
+from pgsession.core.secret_keys import MIN_SECRET_BYTES, SecretValue
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
 from pgsession.core.users import NewDevice, checked_most, keeps_users
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
@@ -45,7 +46,9 @@ from pgsession.request_settings import (
 )
 
 #: One secret, or several, newest first.
-SecretKey: TypeAlias = str | bytes | Secret | Sequence[str | bytes | Secret]
+SecretKey: TypeAlias = (
+    str | bytes | Secret | SecretValue | Sequence[str | bytes | Secret | SecretValue]
+)
 
 #: The shortest `device_binding`. Its cookie ends a tenth sooner, in whole seconds.
 _SHORTEST_PROOF: Final = timedelta(seconds=5)
@@ -405,6 +408,9 @@ def _hiding(initialise: Callable[..., None]) -> Callable[..., None]:
         for name in ("secret_key", "database_url"):
             if name in settings:
                 settings[name] = hidden(settings[name])
+        if settings.get("database_url") is not None:
+            with suppress(SettingsError):  # it is raised later, with the name
+                settings["database_url"] = as_url(settings["database_url"])
         initialise(self, **settings)
 
     return __init__

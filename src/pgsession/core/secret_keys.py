@@ -7,7 +7,7 @@ import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from itsdangerous import Signer
 
@@ -31,6 +31,12 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MIN_LETTERS: Final = 8
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+class SecretValue(Protocol):
+    """A secret in an object of a library, such as `SecretStr` of pydantic."""
+
+    def get_secret_value(self) -> str | bytes: ...
 
 
 def check_secrets(secrets: Sequence[str | bytes]) -> None:

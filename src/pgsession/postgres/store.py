@@ -118,6 +118,8 @@ class PostgresStore(UserSessions, DeviceBindings, BindingStore):
     ) -> None:
         source = hidden(source)
         libpq = HiddenDict(libpq)
+        if not isinstance(source, AsyncConnectionPool):
+            source = as_url(source)
         super().__init__(
             default_period=default_period,
             max_lifetime=max_lifetime,
@@ -133,7 +135,7 @@ class PostgresStore(UserSessions, DeviceBindings, BindingStore):
             self._source: PoolSettings | AsyncConnectionPool[Any] = source
         else:
             self._source = PoolSettings(
-                conninfo=complete_conninfo(as_url(source), libpq, timeout=timeout),
+                conninfo=complete_conninfo(source, libpq, timeout=timeout),
                 size=pool_size,
                 timeout=timeout,
                 prepared=prepared,

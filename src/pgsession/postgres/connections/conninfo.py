@@ -45,6 +45,8 @@ def as_url(source: object) -> Hidden:
     if isinstance(source, str):
         return Hidden(source)
     if not isinstance(source, type):
+        if callable(reveal := getattr(source, "get_secret_value", None)):  # pydantic's SecretStr
+            return as_url(hidden(reveal()))
         render = getattr(source, "render_as_string", None)  # SQLAlchemy's, whose str() has ***
         text = render(hide_password=False) if callable(render) else str(source)
         text = hidden(text)
