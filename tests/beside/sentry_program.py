@@ -74,6 +74,10 @@ def site(store: MemoryStore | PostgresStore) -> FastAPI:
         session["more"] = 1
         raise LookupError
 
+    @app.get("/odd")
+    async def odd(request: Request) -> None:
+        request.session["odd"] = [VALUE, object()]
+
     @app.websocket("/talk")
     async def talk(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -97,6 +101,7 @@ def visit(app: FastAPI) -> str:
         assert browser.get("/fill").status_code == 200
         assert browser.get("/read").text == 2 * str(len(VALUE))
         assert browser.get("/fail").status_code == 500
+        assert browser.get("/odd").status_code == 500
         with browser.websocket_connect("wss://testserver/talk") as socket:
             assert socket.receive_json() == len(VALUE)
         return browser.cookies[NAME]

@@ -201,13 +201,13 @@ def _give_back(connection: _Bound, before: Sequence[str]) -> None:
         connection.execute(_SET, (name, text))
 
 
-def _text(migration: Migration, table: TableName) -> str:
+def _text(migration: Migration, table: TableName) -> bytes:
     """Return a migration as one statement for a transaction that has begun."""
     head, _, rest = migration.sql_for(table).partition(_BEGIN)
     body, _, tail = rest.rpartition(_COMMIT)
     if not body or tail.strip():
         raise SchemaError(f"The migration {migration.name} is not one transaction.")
-    return _APPLY.format(sql=f"{recheck(table).decode()}\n{head}\n{body}")
+    return _APPLY.format(sql=f"{recheck(table).decode()}\n{head}\n{body}").encode()
 
 
 def _translated(error: BaseException | None, table: TableName) -> SessionError:
