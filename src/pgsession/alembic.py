@@ -8,16 +8,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from pgsession.postgres.attempts import LOCK_TIMEOUT, Attempts
 from pgsession.postgres.connections.startup import Report
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 from pgsession.postgres.within import Bind, migrate_within
 
-__all__ = ["Bind", "SessionTables"]
+__all__ = ["Bind", "ParentName", "SessionTables"]
 
 _LOGGER: Final = logging.getLogger("pgsession")
+
+#: The keys of `parent_names`, as Alembic types them.
+ParentName: TypeAlias = Literal["schema_name", "table_name", "schema_qualified_table_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class SessionTables:
         TableName(self.schema, self.table)
 
     def include_name(
-        self, name: str | None, type_: str, parent_names: Mapping[str, str | None]
+        self, name: str | None, type_: str, parent_names: Mapping[ParentName, str | None]
     ) -> bool:
         """Return False for our tables in the database: the `include_name` of `context.configure`.
 
