@@ -8,8 +8,10 @@
     app.add_middleware(SessionMiddleware, store=store, secret_key=…)
 """
 
+from pgsession.asgi.flash import flashes, take_flashes
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
+from pgsession.core.flash import Flash
 from pgsession.core.login import Login, SignedIn
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
@@ -48,6 +50,7 @@ __all__ = [
     "Changes",
     "Device",
     "Entry",
+    "Flash",
     "HeldTooLongError",
     "InvalidPeriodError",
     "InvalidValueError",
@@ -81,4 +84,6 @@ __all__ = [
     "UserStore",
     "ValueTooLargeError",
     "Written",
+    "flashes",
+    "take_flashes",
 ]

@@ -242,6 +242,8 @@ class Exchange(Binding):
             self.discard()
         session = self.session
         try:
+            if session.is_unavailable or session.proof_missing:
+                session.changes()  # raises if the handler has changed a typed object of it
             if self._judged_until is not None:
                 await self._judge_at_start()
             if status == _SERVER_ERROR and self._failure is not None:

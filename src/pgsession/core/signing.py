@@ -175,6 +175,8 @@ class SigningState(SessionState):
         if before is not None and (before.user_id, before.actor_id) != (user_id, actor_id):
             self.clear()
         elif before is None and keep is not None:
+            if self._typed is not None:
+                self._typed.check(self)
             kept = {name: self[name] for name in keep if name in self}
             self.clear()
             self.update(kept)

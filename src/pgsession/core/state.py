@@ -13,6 +13,7 @@ from pgsession.core.login import NO_SIGNING, SignedIn, Signing
 from pgsession.core.plain import Budget
 from pgsession.core.store import Changes, Entry
 from pgsession.core.tracked import TrackedDict
+from pgsession.core.typed import TypedObjects
 from pgsession.core.undecoded import undecoded_class
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
@@ -72,6 +73,8 @@ class SessionState(TrackedDict):
     _renewed: int = 0
     _period_changed: int = 0
     _signing: Signing = NO_SIGNING
+    # The typed objects that were handed out, or None if there were none.
+    _typed: TypedObjects | None = None
 
     def mark_modified(self) -> None:
         """Do the same as `mark_accessed`. Changes are found without a call of this."""
@@ -84,6 +87,8 @@ class SessionState(TrackedDict):
             return True
         if self.is_unchanged:
             return False
+        if self._typed is not None and self._typed.fault is not None:
+            return True
         stored = self._stored
         return dict.keys(self) != stored.names or any(
             stored.differs(name, member) for name, member in dict.items(self)
@@ -97,6 +102,8 @@ class SessionState(TrackedDict):
     @property
     def is_unchanged(self) -> bool:
         """True if the content is what is stored. This is a fast check: False may be wrong."""
+        if self._typed is not None and not self._typed.write_back(self):
+            return False
         return not self._cleared and self._stored.is_same(self)
 
     def clear(self) -> None:
@@ -108,6 +115,8 @@ class SessionState(TrackedDict):
         """
         super().clear()
         self._cleared += 1
+        if self._typed is not None:
+            self._typed.detach()
 
     @property
     def cleared(self) -> bool:
@@ -121,7 +130,9 @@ class SessionState(TrackedDict):
         that is larger than the limit, which was lowered since, takes changes
         that do not make it larger.
         """
-        if self.is_unchanged:
+        if self._typed is not None:
+            self._typed.check(self)
+        if not self._cleared and self._stored.is_same(self):
             return UNCHANGED
         stored, content = self._stored, dict.items(self)
         replaced = self._cleared > 0
@@ -177,6 +188,8 @@ class SessionState(TrackedDict):
         self._replace_content(content | unsaved)
         self.note_granted(entry.granted)
         self.note_signed_in(entry.signed_in)
+        if self._typed is not None:
+            self._typed.read_again(self)
 
     def note_signed_in(self, signed_in: SignedIn | None, as_of: float | None = None) -> None:
         """Record the user of the row."""
@@ -212,6 +225,8 @@ class SessionState(TrackedDict):
         self._cleared, self._renewed = snapshot.cleared, snapshot.renewed
         self._granted, self._period_changed = snapshot.granted, snapshot.period_changed
         self._signing = snapshot.signing
+        if self._typed is not None:
+            self._typed.read_again(self)
 
     @property
     def stored(self) -> Baseline:
@@ -224,6 +239,8 @@ class SessionState(TrackedDict):
 
     def is_unsaved(self, name: str) -> bool:
         """Return True if there is a member `name` that differs from what is stored."""
+        if self._typed is not None:
+            self._typed.write_back(self)
         stored, nothing = self._stored, object()
         member = dict.get(self, name, nothing)
         return member is not nothing and (name not in stored.names or stored.differs(name, member))
