@@ -41,6 +41,8 @@ from tests.project.documents import DOCS, README, ROOT, Document
 
 SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
 USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/users.md").programs
+(TYPED,) = Document("docs/typed-content.md").programs
+FLASH, FLASH_STARLETTE = Document("docs/flash.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -64,7 +66,14 @@ def client(names: dict[str, Any]) -> Iterator[TestClient]:
 def test_every_program_is_tested() -> None:
     """Every page with Python is tested here or listed as a page with fragments."""
     pages = {page.name for page in [README, *DOCS] if page.programs}
-    whole = {"README.md", "docs/sessions.md", "docs/stores.md", "docs/users.md"}
+    whole = {
+        "README.md",
+        "docs/flash.md",
+        "docs/sessions.md",
+        "docs/stores.md",
+        "docs/typed-content.md",
+        "docs/users.md",
+    }
     assert pages - FRAGMENTS == whole
 
 
@@ -98,6 +107,26 @@ def test_parallel(names: Names) -> None:
     with client(names(PARALLEL)) as visitor:
         assert [visitor.get("/spend").text for _ in range(2)] == ["9", "8"]
         assert visitor.get("/callback", params={"state": "guessed"}).status_code == 400
+
+
+def test_typed_content(names: Names) -> None:
+    """The cart grows from request to request, and a theme is a member of its own."""
+    item = {"name": "pen", "price": "1.20"}
+    with client(names(TYPED)) as visitor:
+        visitor.put("/theme", params={"theme": "dark"})
+        carts = [visitor.post("/cart", json=item).json() for _ in range(2)]
+
+    assert [cart["items"] for cart in carts] == [[item], [item, item]]
+
+
+def test_flash(names: Names) -> None:
+    """A message is shown once, after a redirect; with Starlette too."""
+    with client(names(FLASH)) as visitor:
+        pages = [visitor.post("/profile").text, visitor.get("/").text]
+    with client(names(FLASH_STARLETTE)) as visitor:
+        pages.append(visitor.get("/").text)
+
+    assert [page.strip() for page in pages] == ['<p class="success">Saved.</p>', "", ""]
 
 
 @pytest.fixture

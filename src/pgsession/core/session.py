@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol
 
 from pgsession.core.baseline import Baseline
-from pgsession.core.flash import Flash, Flashes, member_of, message_names, surplus
-from pgsession.core.models import Adapter
+from pgsession.core.content import ContentState
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period, as_positive
-from pgsession.core.signing import SigningState
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Entry
-from pgsession.core.typed import NO_DEFAULT, TypedObjects
 from pgsession.core.users import Device
 from pgsession.core.value import encode_text
 from pgsession.errors import ResponseStartedError, SessionError
-
-_T = TypeVar("_T")
 
 
 class Attachment(Protocol):
@@ -79,7 +74,7 @@ class Attachment(Protocol):
         ...
 
 
-class Session(SigningState):
+class Session(ContentState):
     """A `dict` with the content of one session, valid during one request.
 
     It is saved when the response starts. Changes are found by comparing the
@@ -100,8 +95,6 @@ class Session(SigningState):
     attachment: Attachment | None = None
 
     _default_period: timedelta = DEFAULT_PERIOD
-    #: The flash messages of this request; None if it has neither made nor read one.
-    _flashes: Flashes | None = None
 
     def __init__(
         self,
@@ -141,52 +134,6 @@ class Session(SigningState):
         """Make copies and pickles plain dicts: only the original belongs to the request."""
         self.mark_accessed()
         return dict, (dict(dict.items(self)),)
-
-    @overload
-    def typed(self, model: type[_T] | Adapter[_T], name: str | None = None) -> _T: ...
-
-    @overload
-    def typed(
-        self, model: type[_T] | Adapter[_T], name: str | None = None, *, default: None
-    ) -> _T | None: ...
-
-    @overload
-    def typed(
-        self, model: type[_T] | Adapter[_T], name: str | None = None, *, default: _T
-    ) -> _T: ...
-
-    def typed(
-        self,
-        model: type[_T] | Adapter[_T],
-        name: str | None = None,
-        *,
-        default: _T | None = NO_DEFAULT,
-    ) -> _T | None:
-        """Return ``session[name]`` as an object of `model`, or the whole session as one.
-
-        `model` is a dataclass, a `TypedDict`, a class of msgspec, attrs or pydantic (2.11 or
-        later), or a `pydantic.TypeAdapter`. Without a `name`, each field is the member of
-        its name, and other members stay as they are.
-
-        What the handler changes in the object is saved with the session. An object that was
-        not changed is not written. A second call returns the same object. `reload` and
-        `exclusive` give it what they load, but once the handler itself replaces or
-        removes the member, the object belongs to the session no more.
-
-        If the session does not have it, this is ``model()``, or `default` if that is given;
-        it is stored once it is changed. Content that does not fit the model is treated as
-        absent: that is logged once in each process, and the content stays until the object is
-        changed.
-
-        Raises `SessionError` if there is no default, and `TypeError` or `NameError` for what is
-        no model. An object that the model itself would not accept is an
-        `UnsupportedTypeError` when the session is saved.
-        """
-        self.mark_accessed()
-        if self._typed is None:
-            self._typed = TypedObjects()
-        made: _T | None = self._typed.read(self, model, name, default)
-        return made
 
     def renew(self) -> None:
         """Give the session a new key with this response. The old key ends at once.
@@ -291,58 +238,6 @@ class Session(SigningState):
         """
         return await self._attached().take(name, default)
 
-    def flash(self, text: str, *, category: str = "info") -> None:
-        """Add a message for the next page that shows messages, such as "Saved.".
-
-        It is saved with the session, and kept until `flashes` reads it. A text that is
-        ``markupsafe.Markup`` comes back as one that templates do not escape. It is a member of
-        the session like others: `clear` and `logout` remove it, so call this after them. Of more
-        than 50 messages the oldest are removed. Raises `UnsupportedTypeError` if it is no text.
-        """
-        if self._flashes is None:
-            self._flashes = Flashes()
-        self[self._flashes.new_name()] = member_of(text, category)
-        for name in surplus(self):
-            del self[name]
-
-    async def flashes(self) -> list[Flash]:
-        """Take the messages of this session and return them, oldest first.
-
-        If several requests take a message, in any processes, exactly one gets it. It is
-        committed at once. Further calls in this request return the same messages, and those
-        flashed since. Without a message there is no statement; else there is one for each.
-        Raises `StoreUnavailableError`.
-        """
-        self.mark_accessed()
-        if self._flashes is None:
-            self._flashes = Flashes()
-        for name in sorted(message_names(self)):
-            if not self._is_at_hand(name):
-                member = await self._attached().take(name, None)
-                if member is not None:
-                    self._flashes.note({name: member})
-        return self.flashes_at_hand()
-
-    @property
-    def has_taken_flashes(self) -> bool:
-        """True once this request has taken the messages."""
-        return self._flashes is not None and self._flashes.taken is not None
-
-    def flashes_at_hand(self) -> list[Flash]:
-        """Return the messages that this request has taken, and those flashed and not saved."""
-        self.mark_accessed()
-        if self._flashes is None:
-            self._flashes = Flashes()
-        names = [name for name in message_names(self) if self._is_at_hand(name)]
-        if names:
-            self.note_change()
-        return self._flashes.note({name: dict.pop(self, name) for name in names})
-
-    def _is_at_hand(self, name: str) -> bool:
-        """Return True for a member that no other request can know."""
-        is_writing = self.attachment is not None and self.attachment.is_writing
-        return not is_writing and name not in self._stored.names
-
     @property
     def handle(self) -> str | None:
         """Names this session among those of its user: the `Device.handle` of this session.
@@ -403,6 +298,9 @@ class Session(SigningState):
                 "This session belongs to no request, so it has no store. Use request.session."
             )
         return self.attachment
+
+    def _is_writing(self) -> bool:
+        return self.attachment is not None and self.attachment.is_writing
 
     def _max_size(self) -> int:
         return self._limit if self.attachment is None else self.attachment.value_limit
