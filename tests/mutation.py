@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pgsession.postgres.embedded import embedded_server
 from tests.mutants.blocks import BLOCKS
+from tests.mutants.content import CONTENT
 from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
@@ -59,7 +60,17 @@ def main() -> None:
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant
-        for mutant in STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES
+        for mutant in (
+            *STATEMENTS,
+            *LIMITS,
+            *REQUESTS,
+            *BLOCKS,
+            *ROTATION,
+            *STREAMS,
+            *USERS,
+            *DEVICES,
+            *CONTENT,
+        )
         if any(part in mutant.name for part in wanted)
     ]
     with _server() as database_url:

@@ -381,14 +381,16 @@ def test_restore() -> None:
 
 
 def test_default() -> None:
-    """A default that was given is the object; None is returned and means nothing."""
+    """Of a default that was given, each session gets a copy; None is returned and not kept."""
     session = loaded()
     given = Owned("ann")
 
     assert session.typed(Owned, "owned", default=None) is None
-    assert session.typed(Owned, "owned", default=given) is given
-    given.items.append("pen")
-    assert session.typed(Owned, "owned") is given
+    made = session.typed(Owned, "owned", default=given)
+    assert made == given
+    made.items.append("pen")
+    assert session.typed(Owned, "owned", default=None) is made
+    assert given == Owned("ann")
     assert dict(session.changes().set) == {"owned": {"owner": "ann", "items": ["pen"]}}
 
 

@@ -21,6 +21,7 @@ from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
+from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.current import current
 from pgsession.core.login import NO_SIGNING
@@ -242,7 +243,7 @@ class Exchange(Binding):
             self.discard()
         session = self.session
         try:
-            if session.is_unavailable or session.proof_missing:
+            if isinstance(session, UnavailableSession | UnprovenSession):
                 session.changes()  # raises if the handler has changed a typed object of it
             if self._judged_until is not None:
                 await self._judge_at_start()

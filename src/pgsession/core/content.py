@@ -51,10 +51,10 @@ class ContentState(SigningState):
         `exclusive` give it what they load, but once the handler itself replaces or
         removes the member, the object belongs to the session no more.
 
-        If the session does not have it, this is ``model()``, or `default` if that is given;
-        it is stored once it is changed. Content that does not fit the model is treated as
-        absent: that is logged once in each process, and the content stays until the object is
-        changed.
+        If the session does not have it, this is ``model()``, or a copy of `default` if that is
+        given, or None; it is stored once it is changed. Content that does not fit the model is
+        treated as absent: that is logged once in each process, and the content stays until the
+        object is changed.
 
         Raises `SessionError` if there is no default, and `TypeError` or `NameError` for what is
         no model. An object that the model itself would not accept is an

@@ -188,17 +188,14 @@ def _read(
         except MisfitError as error:
             fits = False
             _report(codec.model, str(error))
-    is_found = bool(found) and fits
-    if not is_found:
-        if fallback is not _ABSENT:
-            made = codec.decode(fallback, name=name)
-        elif default is NO_DEFAULT:
-            made = codec.default()
-        elif default is None:
+    if not found or not fits:
+        if default is None:
             return None
-        else:
-            made = default
+        if default is not NO_DEFAULT:
             fallback = codec.encode(default)
+        # A copy of the default: an application may give one object to all sessions.
+        is_given = fallback is not _ABSENT
+        made = codec.decode(fallback, name=name) if is_given else codec.default()
     typed = _Typed(codec, name, made, fallback, sources, {}, fits)
     typed.texts = _texts(typed.members())
     return typed
