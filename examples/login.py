@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Route
 
-from pgsession import Session, SessionMiddleware, SessionSettings
+from pgsession import Session, SessionMiddleware, SessionSettings, get_session
 
 PAGE = '<!doctype html><title>Login</title><form method="post" action="/{}">{}</form>'
 TOKEN = '<input type="hidden" name="token" value="{}">'
@@ -32,7 +32,7 @@ LOGIN = """<p><input name="user" placeholder="Name" maxlength="255" required>
 async def home(request: Request) -> HTMLResponse:
     """Show the name of the user, or the login form."""
     token = "" if is_machine(request) else make_token(request)
-    if user := session_of(request).user_id:
+    if user := get_session(request).user_id:
         return HTMLResponse(PAGE.format("logout", token + LOGOUT.format(escape(user))))
     return HTMLResponse(PAGE.format("login", token + LOGIN))
 
@@ -69,16 +69,10 @@ def is_machine(request: Request) -> bool:
     return request.method == "HEAD" or re.search(r"bot\b|crawl|spider|slurp", agent) is not None
 
 
-def session_of(request: Request) -> Session:
-    """Return the session. Starlette's type of it is a dict."""
-    assert isinstance(request.session, Session)
-    return request.session
-
-
 async def accept_form(request: Request) -> tuple[Session, dict[str, str]]:
     """Return the session and the form. The form must contain the session's CSRF token."""
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
-    session = session_of(request)
+    session = get_session(request)
     # With SameSite=lax, forms of other sites are posted without the cookie. But such a form could
     # log the browser in as another user, and a sibling host is the same site: check the token.
     token = session.get("token")

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from pgsession import Session, SessionMiddleware, SessionSettings
+from pgsession import SessionMiddleware, SessionSettings, get_session
 
 PAGE = """<!doctype html>
 <title>WebSocket</title>
@@ -41,8 +41,7 @@ async def page(request: Request) -> HTMLResponse:
 
 async def socket(websocket: WebSocket) -> None:
     """Count messages until the socket closes. Unsaved changes are saved then."""
-    session = websocket.session
-    assert isinstance(session, Session)  # Starlette's type is a dict
+    session = get_session(websocket)
     if session.is_new:  # no cookie: the page was not loaded, or another site opened the socket
         await websocket.close()
         return

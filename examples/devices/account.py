@@ -6,7 +6,9 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .accounts import NotSignedInError, account_of, accounts_of, session_of
+from pgsession import get_session
+
+from .accounts import NotSignedInError, account_of, accounts_of
 from .forms import accept_form
 from .pages import redirect, show
 from .passwords import LONGEST, SHORTEST, is_password
@@ -25,7 +27,7 @@ class ChangePassword(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         form, accounts = await accept_form(request), accounts_of(request)
-        session = session_of(request)
+        session = get_session(request)
         account = await account_of(request)
         old, new = form.get("password", ""), form.get("new", "")
         if not await is_given(old, account.password):
@@ -49,7 +51,7 @@ class Confirm(HTTPEndpoint):
         return show(request, "confirm.html", account=account)
 
     async def post(self, request: Request) -> Response:
-        form, session = await accept_form(request), session_of(request)
+        form, session = await accept_form(request), get_session(request)
         account = await account_of(request)
         if not await is_given(form.get("password", ""), account.password):
             error = "The password is wrong."
@@ -62,7 +64,7 @@ class DeleteAccount(HTTPEndpoint):
     """Deletes the account. The password must have been given a short time ago."""
 
     async def get(self, request: Request) -> Response:
-        session = session_of(request)
+        session = get_session(request)
         account = await account_of(request)
         if not session.is_fresh(within=FRESH):
             return redirect("/confirm")
@@ -70,7 +72,7 @@ class DeleteAccount(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         await accept_form(request)
-        session, accounts = session_of(request), accounts_of(request)
+        session, accounts = get_session(request), accounts_of(request)
         account = await account_of(request)
         if not session.is_fresh(within=FRESH):
             return redirect("/confirm")

@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 from starlette.requests import HTTPConnection
 
-from pgsession import PostgresStore, Session, SessionNotFoundError
+from pgsession import PostgresStore, Session, SessionNotFoundError, get_session
 
 from .passwords import hash_password, is_password
 
@@ -171,14 +171,7 @@ def accounts_of(connection: HTTPConnection) -> Accounts:
 
 async def account_of(connection: HTTPConnection) -> Account:
     """Return the account that is signed in. Raises `NotSignedInError` for a visitor."""
-    account = await accounts_of(connection).of(session_of(connection))
+    account = await accounts_of(connection).of(get_session(connection))
     if account is None:
         raise NotSignedInError
     return account
-
-
-def session_of(connection: HTTPConnection) -> Session:
-    """Return the session. Starlette's type of it is a dict."""
-    session = connection.session
-    assert isinstance(session, Session)
-    return session

@@ -4,7 +4,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
-from .accounts import accounts_of, session_of
+from pgsession import get_session
+
+from .accounts import accounts_of
 from .pages import HEADERS
 
 #: The close code with which the middleware ends a WebSocket whose session has ended.
@@ -14,7 +16,7 @@ ENDED = 4401
 async def wait(websocket: WebSocket) -> None:
     """Keep a WebSocket open. The middleware closes it once the session has ended."""
     await websocket.accept()
-    if await accounts_of(websocket).of(session_of(websocket)) is None:
+    if await accounts_of(websocket).of(get_session(websocket)) is None:
         await websocket.close(ENDED)
         return
     while (await websocket.receive())["type"] != "websocket.disconnect":
@@ -27,7 +29,7 @@ async def answer(request: Request) -> JSONResponse:
     The socket also ends when somebody signs in again in this browser: then the page is out
     of date, but nobody was signed out.
     """
-    session = session_of(request)
+    session = get_session(request)
     account = await accounts_of(request).of(session)
     user = None if account is None else account.id
     # Without the proof of a device nobody knows who is signed in. The badge asks again.

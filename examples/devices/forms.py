@@ -5,9 +5,7 @@ import secrets
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from pgsession import Session
-
-from .accounts import session_of
+from pgsession import Session, get_session
 
 Form = dict[str, str]
 
@@ -33,7 +31,7 @@ async def accept_form(request: Request) -> Form:
     """
     fields = (await request.form()).items()
     form = {name: text for name, text in fields if isinstance(text, str) and is_text(text)}
-    session, given = session_of(request), form.get("token", "")
+    session, given = get_session(request), form.get("token", "")
     if session.proof_missing or not given:
         is_ours = request.headers.get("sec-fetch-site") == "same-origin"
     else:

@@ -3,7 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .accounts import account_of, accounts_of, session_of
+from pgsession import get_session
+
+from .accounts import account_of, accounts_of
 from .forms import accept_form
 from .pages import redirect
 from .pages import show as show_page
@@ -11,14 +13,14 @@ from .pages import show as show_page
 
 async def show(request: Request) -> Response:
     """List the devices of the user, this one first."""
-    session = session_of(request)
+    session = get_session(request)
     account = await account_of(request)
     return show_page(request, "devices.html", account=account, devices=await session.devices())
 
 
 async def end(request: Request) -> Response:
     """Sign one device out."""
-    form, session, accounts = await accept_form(request), session_of(request), accounts_of(request)
+    form, session, accounts = await accept_form(request), get_session(request), accounts_of(request)
     account = await account_of(request)
     # A handle of another user's device ends nothing.
     if await accounts.store.revoke(account.id, form.get("handle", "")):
@@ -31,7 +33,7 @@ async def end(request: Request) -> Response:
 async def end_others(request: Request) -> Response:
     """Sign all devices out, except this one."""
     await accept_form(request)
-    session, accounts = session_of(request), accounts_of(request)
+    session, accounts = get_session(request), accounts_of(request)
     account = await account_of(request)
     number = await accounts.store.revoke_all(account.id, keep=session)
     devices = "device is" if number == 1 else "devices are"

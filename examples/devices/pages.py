@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from .accounts import Account, NotSignedInError, session_of
+from pgsession import get_session
+
+from .accounts import Account, NotSignedInError
 from .agents import describe, is_handheld
 from .forms import token_of
 
@@ -55,7 +57,7 @@ def show(
     **context: Any,  # noqa: ANN401 - for the template
 ) -> Response:
     """Return a page with a form. `account` is the one that is signed in."""
-    session = session_of(request)
+    session = get_session(request)
     context |= {
         "account": account,
         "notice": session.pop("notice") if "notice" in session else None,
@@ -80,7 +82,7 @@ def show_sign_in(request: Request, error: Exception) -> Response:
     the browser is at the page that it wanted.
     """
     assert isinstance(error, NotSignedInError)
-    if session_of(request).proof_missing:
+    if get_session(request).proof_missing:
         return show(request, "sign-in.html", status=401)
     return redirect("/sign-in")
 

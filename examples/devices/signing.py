@@ -6,9 +6,9 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pgsession import SessionError, StoreUnavailableError
+from pgsession import SessionError, StoreUnavailableError, get_session
 
-from .accounts import Account, NotSignedInError, account_of, accounts_of, session_of
+from .accounts import Account, NotSignedInError, account_of, accounts_of
 from .forms import Form, accept_form
 from .pages import redirect, show
 from .passwords import LONGEST, SHORTEST
@@ -57,7 +57,7 @@ class SignIn(HTTPEndpoint):
 
 async def begin(request: Request, account: Account, form: Form) -> Response:
     """Sign a user in. The session gets a new key, so an attacker cannot have planted it."""
-    session, label = session_of(request), form.get("label", "").strip()[:LONGEST_NAME]
+    session, label = get_session(request), form.get("label", "").strip()[:LONGEST_NAME]
     session.login(
         account.id,
         period=REMEMBERED if "remember" in form else None,
@@ -79,7 +79,7 @@ async def begin(request: Request, account: Account, form: Form) -> Response:
 async def sign_out(request: Request) -> Response:
     """End the session. Its row is deleted before the response is sent."""
     await accept_form(request)
-    session_of(request).logout()
+    get_session(request).logout()
     return redirect("/sign-in")
 
 

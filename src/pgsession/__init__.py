@@ -8,6 +8,7 @@
     app.add_middleware(SessionMiddleware, store=store, secret_key=…)
 """
 
+from pgsession.asgi.access import get_session
 from pgsession.asgi.flash import flashes, take_flashes
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
@@ -28,6 +29,7 @@ from pgsession.errors import (
     SessionEndedError,
     SessionError,
     SessionExcludedError,
+    SessionMissingError,
     SessionNotFoundError,
     SettingsError,
     StoreBusyError,
@@ -69,6 +71,7 @@ __all__ = [
     "SessionError",
     "SessionExcludedError",
     "SessionMiddleware",
+    "SessionMissingError",
     "SessionNotFoundError",
     "SessionSettings",
     "SettingsError",
@@ -84,6 +87,11 @@ __all__ = [
     "UserStore",
     "ValueTooLargeError",
     "Written",
+    "__version__",
     "flashes",
+    "get_session",
     "take_flashes",
 ]
+
+#: The version of this package.
+__version__ = "0.1.0"

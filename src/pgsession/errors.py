@@ -12,6 +12,7 @@
     ├── UnknownUserError           LookupError      a login of a user that does not exist
     ├── SessionEndedError          RuntimeError     the session ended within a `lasting` block
     ├── SessionExcludedError       RuntimeError     `request.session` on an excluded path
+    ├── SessionMissingError        RuntimeError     a connection without a session of ours
     ├── ProofMissingError          RuntimeError     a bound session without its proof
     ├── ResponseStartedError       RuntimeError     too late for a cookie or a new key
     ├── RequestEndedError          RuntimeError     too late for any use of a session
@@ -91,6 +92,10 @@ class SessionEndedError(SessionError, RuntimeError):
 
 class SessionExcludedError(SessionError, RuntimeError):
     """`request.session` was used on a path that the middleware excludes."""
+
+
+class SessionMissingError(SessionError, RuntimeError):
+    """A connection has no session of pgsession. The message says why, and what to do."""
 
 
 class ProofMissingError(SessionError, RuntimeError):

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from pgsession import Entry, Flash, Session, SessionError, UnsupportedTypeError
 from pgsession.core.flash import FLASH, MOST_MESSAGES, Flashes, read
+from tests.states import changes_of
 
 
 def loaded(session: Session) -> Session:
@@ -48,7 +49,7 @@ def test_members() -> None:
     session.flash("Saved.")
 
     assert sum(name.startswith(FLASH) for name in session) == 2
-    assert len(session.changes().set) == 2
+    assert len(changes_of(session).set) == 2
 
 
 def test_clear() -> None:

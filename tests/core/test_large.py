@@ -16,9 +16,11 @@ from pgsession.asgi.ended import EndedSession, end
 from pgsession.core.large import LARGE_VALUE, LargeValue, read_value
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry
+from pgsession.core.tracked import state_of
 from pgsession.core.undecoded import Undecoded, UndecodedMembers
 from pgsession.core.value import decode_value, encode_value, printed_size
 from pgsession.errors import InvalidValueError, ValueTooLargeError
+from tests.states import changes_of, limited, rebase
 
 DAY = timedelta(days=1)
 ROWS = [{"id": number, "name": "é:, \\", "at": 1.5} for number in range(200)]
@@ -39,9 +41,9 @@ def written(value: dict[str, Any]) -> bytes:
 FORMS = pytest.mark.parametrize("form", [printed, written], ids=["printed", "written"])
 
 
-def loaded(value: dict[str, Any], form: Callable[[Any], Any] = printed, **more: Any) -> Session:
+def loaded(value: dict[str, Any], form: Callable[[Any], Any] = printed) -> Session:
     """Return a session as it is loaded from a store."""
-    return Session(Entry(read_value(form(value)), DAY), **more)
+    return Session(Entry(read_value(form(value)), DAY))
 
 
 def undecoded(session: dict[str, Any]) -> set[str]:
@@ -110,7 +112,7 @@ def test_one_object() -> None:
     session["rows"].append(1)
 
     assert session["rows"][-1] == 1
-    assert session.changes() == Changes(set={"rows": [*ROWS, 1]})
+    assert changes_of(session) == Changes(set={"rows": [*ROWS, 1]})
 
 
 @FORMS
@@ -119,12 +121,12 @@ def test_not_looked_at(form: Callable[[Any], Any]) -> None:
     session = loaded(VALUE, form)
 
     session["n"] += 1
-    changes = session.changes()
+    changes = changes_of(session)
 
     assert session.modified
-    assert not session.is_unsaved("rows")
+    assert not state_of(session).is_unsaved(session, "rows")
     assert changes.encode(limit=10**6) == b'{"n":2}'
-    session.acknowledge(changes, is_new=False)
+    state_of(session).acknowledge(changes, is_new=False)
     assert not session.modified
     assert "rows" in session
     assert len(session) == len(VALUE)
@@ -139,7 +141,7 @@ def test_memory() -> None:
     try:
         session = Session(Entry(read_value(text), DAY))
         session["n"] += 1
-        session.acknowledge(session.changes(), is_new=False)
+        state_of(session).acknowledge(changes_of(session), is_new=False)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -170,7 +172,7 @@ def test_same(edit: Callable[[Session], object], form: Callable[[Any], Any]) -> 
 
     edit(session)
 
-    assert not session.changes()
+    assert not changes_of(session)
     assert not session.modified
 
 
@@ -195,14 +197,14 @@ def test_different(
 
     edit(session)
 
-    changes = session.changes()
+    changes = changes_of(session)
     assert changes.set.keys() == ({name} if name else set())
     assert session.modified is bool(name)
-    session.acknowledge(changes, is_new=False)
+    state_of(session).acknowledge(changes, is_new=False)
     assert not session.modified
-    assert not session.changes()
-    assert session.stored.size == printed_size(encode_value(dict(session), limit=10**9))
-    assert decode_value(session.stored.text) == dict(session)
+    assert not changes_of(session)
+    assert state_of(session).stored.size == printed_size(encode_value(dict(session), limit=10**9))
+    assert decode_value(state_of(session).stored.text) == dict(session)
 
 
 @pytest.mark.parametrize("bad", [{1}, [float("nan")], ["\0"], {1: 2}], ids=repr)
@@ -213,7 +215,7 @@ def test_bad(bad: object) -> None:
 
     assert session.modified
     with pytest.raises(InvalidValueError, match=r'session\["rows"\]'):
-        session.changes()
+        changes_of(session)
 
 
 def test_removed() -> None:
@@ -222,11 +224,11 @@ def test_removed() -> None:
 
     del session["rows"]
 
-    changes = session.changes()
+    changes = changes_of(session)
     assert changes == Changes(removed={"rows"})
-    session.acknowledge(changes, is_new=False)
+    state_of(session).acknowledge(changes, is_new=False)
     session["rows"] = [1]
-    assert session.changes() == Changes(set={"rows": [1]})
+    assert changes_of(session) == Changes(set={"rows": [1]})
     assert undecoded(session) == {"odd"}
 
 
@@ -234,7 +236,7 @@ def test_forgotten() -> None:
     """A large member that was taken is no change."""
     session = loaded(VALUE)
 
-    session.forget("rows")
+    state_of(session).forget(session, "rows")
 
     assert not session.modified
     assert session.keys() == VALUE.keys() - {"rows"}
@@ -246,10 +248,10 @@ def test_cleared() -> None:
     session.clear()
     session["rows"] = ROWS
 
-    changes = session.changes()
+    changes = changes_of(session)
 
     assert changes == Changes(set={"rows": ROWS}, replaced=True)
-    session.acknowledge(changes, is_new=False)
+    state_of(session).acknowledge(changes, is_new=False)
     assert not session.modified
 
 
@@ -258,11 +260,11 @@ def test_reloaded() -> None:
     session = Session(Entry({"n": 1}, DAY))
     session["n"] = 2
 
-    session.rebase(Entry(read_value(printed(VALUE)), DAY), session.changes())
+    state_of(session).rebase(session, Entry(read_value(printed(VALUE)), DAY), changes_of(session))
 
     assert undecoded(session) == {"rows", "odd"}
-    assert session.changes() == Changes(set={"n": 2})
-    session.rebase(Entry({"n": 3}, DAY), session.changes())
+    assert changes_of(session) == Changes(set={"n": 2})
+    rebase(session, Entry({"n": 3}, DAY))
     assert session == {"n": 2}
 
 
@@ -270,15 +272,15 @@ def test_restored() -> None:
     """A snapshot holds large members, and does not decode them."""
     session = loaded(VALUE)
     session["n"] = 2
-    snapshot = session.snapshot()
+    snapshot = state_of(session).snapshot(session)
     left = undecoded(session)
     session["rows"].clear()
     session["new"] = 1
 
-    session.restore(snapshot)
+    state_of(session).restore(session, snapshot)
 
     assert left == {"rows", "odd"}
-    assert session.changes() == Changes(set={"n": 2})
+    assert changes_of(session) == Changes(set={"n": 2})
 
 
 def test_ended() -> None:
@@ -298,16 +300,16 @@ def test_becomes_large() -> None:
     rows: list[Any] = copy.deepcopy(ROWS) * 10
     session["rows"] = rows
 
-    session.acknowledge(session.changes(), is_new=False)
+    state_of(session).acknowledge(changes_of(session), is_new=False)
 
-    assert not session.changes()
-    assert session.stored.size == printed_size(encode_value(dict(session), limit=10**9))
+    assert not changes_of(session)
+    assert state_of(session).stored.size == printed_size(encode_value(dict(session), limit=10**9))
     rows.append(1)
-    assert session.changes() == Changes(set={"rows": rows})
+    assert changes_of(session) == Changes(set={"rows": rows})
     session["more"] = ["x" * LARGE_VALUE]
-    session.acknowledge(session.changes(), is_new=False)
-    session.rebase(Entry(read_value(printed(VALUE)), DAY), session.changes())
-    session.rebase(Entry(read_value(printed(VALUE)), DAY), session.changes())
+    state_of(session).acknowledge(changes_of(session), is_new=False)
+    state_of(session).rebase(session, Entry(read_value(printed(VALUE)), DAY), changes_of(session))
+    state_of(session).rebase(session, Entry(read_value(printed(VALUE)), DAY), changes_of(session))
     assert undecoded(session) == {"rows", "odd"}
 
 
@@ -316,14 +318,14 @@ def test_becomes_large() -> None:
 def test_limit(form: Callable[[Any], Any], *, grows: bool) -> None:
     """The limit is that of the printed value, to the byte, also beside undecoded members."""
     size = printed_size(encode_value(VALUE, limit=10**9))
-    session = loaded(VALUE, form, limit=size)
+    session = limited(Entry(read_value(form(VALUE)), DAY), size)
     session["n"] = 10 if grows else 9
 
     if grows:
         with pytest.raises(ValueTooLargeError, match=f"is {size + 1:,} bytes"):
-            session.changes()
+            changes_of(session)
     else:
-        assert session.changes()
+        assert changes_of(session)
     assert undecoded(session) == {"rows", "odd"}
 
 
@@ -391,10 +393,10 @@ def test_changes_alike(
             del session[name]
         session.update(after)
 
-    changes = one.changes()
+    changes = changes_of(one)
 
-    assert changes == other.changes()
-    texts = (each.encode(limit=10**6) for each in (changes, other.changes()))
+    assert changes == changes_of(other)
+    texts = (each.encode(limit=10**6) for each in (changes, changes_of(other)))
     assert len({json.dumps(decode_value(text), sort_keys=True) for text in texts}) == 1
     assert one.modified is other.modified is bool(changes)
     assert "pad" in undecoded(one)

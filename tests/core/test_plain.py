@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pgsession.core.plain import MAX_DEPTH, Budget, as_plain, is_plain
 from pgsession.core.session import Session
+from pgsession.core.tracked import state_of
 from pgsession.core.value import (
     checked_member,
     encode_text,
@@ -57,7 +58,7 @@ def fails_at_once(value: dict[str, Any]) -> None:
     session = Session({"n": 1})
     dict.update(session, value)
     with pytest.raises(InvalidValueError):
-        session.changes()
+        state_of(session).changes(session)
     assert session.modified
     assert time.thread_time() - before < 3
 

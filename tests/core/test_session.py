@@ -3,7 +3,9 @@
 import copy
 import json
 import math
+import re
 import time
+import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
@@ -15,9 +17,11 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from pgsession.core.login import SignedIn
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry
+from pgsession.core.tracked import state_of
 from pgsession.core.value import decode_value, encode_value, printed_size
 from pgsession.errors import (
     InvalidPeriodError,
@@ -26,6 +30,7 @@ from pgsession.errors import (
     UnsupportedTypeError,
     ValueTooLargeError,
 )
+from tests.states import changes_of, limited
 
 DAY = timedelta(days=1)
 PRIVATE = "hunter2"
@@ -72,7 +77,7 @@ def test_new() -> None:
     assert session.is_new
     assert not session
     assert not session.modified
-    assert session.changes() == Changes()
+    assert changes_of(session) == Changes()
 
 
 @pytest.mark.parametrize("value", [None, {}], ids=["never set", "empty"])
@@ -147,7 +152,7 @@ def test_unchanged(edit: Callable[[Session], object]) -> None:
     session = do(specimen(), edit)
 
     assert not session.modified
-    assert not session.changes()
+    assert not changes_of(session)
 
 
 @pytest.mark.parametrize(
@@ -194,15 +199,15 @@ def test_changed(edit: Callable[[Session], object], changes: Changes) -> None:
     session = do(specimen(), edit)
 
     assert session.modified
-    assert session.changes() == changes
-    assert json.loads(session.changes().encode(limit=10_000)) == changes.set
+    assert changes_of(session) == changes
+    assert json.loads(changes_of(session).encode(limit=10_000)) == changes.set
 
 
 def test_look_alike_is_written() -> None:
     """If True replaces 1, true is written."""
     session = do(loaded(n=1), lambda session: session.update(n=True))
 
-    assert session.changes().encode(limit=100) == b'{"n":true}'
+    assert changes_of(session).encode(limit=100) == b'{"n":true}'
 
 
 def test_pop_missing() -> None:
@@ -235,9 +240,9 @@ def test_clear() -> None:
     session = do(loaded(n=1), Session.clear)
 
     assert session == {}
-    assert session.cleared
+    assert state_of(session).cleared
     assert session.modified
-    assert session.changes() == Changes(replaced=True)
+    assert changes_of(session) == Changes(replaced=True)
 
 
 def test_clear_and_refill() -> None:
@@ -247,16 +252,16 @@ def test_clear_and_refill() -> None:
     session["n"] = 1
 
     assert session.modified
-    assert session.changes() == Changes(set={"n": 1}, replaced=True)
-    assert session.changes().encode(limit=100) == b'{"n":1}'
+    assert changes_of(session) == Changes(set={"n": 1}, replaced=True)
+    assert changes_of(session).encode(limit=100) == b'{"n":1}'
 
 
 def test_removing_all_is_no_clear() -> None:
     """Members removed one by one are merged: members that other requests add meanwhile stay."""
     session = do(loaded(n=1), lambda session: session.pop("n"))
 
-    assert not session.cleared
-    assert session.changes() == Changes(removed={"n"})
+    assert not state_of(session).cleared
+    assert changes_of(session) == Changes(removed={"n"})
 
 
 def test_many_removed() -> None:
@@ -270,8 +275,8 @@ def test_many_removed() -> None:
 
     for name in list(session)[1:]:
         del session[name]
-    changes = session.changes()
-    session.acknowledge(changes, is_new=False)
+    changes = changes_of(session)
+    state_of(session).acknowledge(changes, is_new=False)
 
     assert len(changes.removed) == 59_999
     assert not session.modified
@@ -302,7 +307,7 @@ BAD: list[Any] = [
 @pytest.mark.parametrize(("bad", "error", "message"), BAD)
 def test_bad_value(bad: object, error: type[Exception], message: str) -> None:
     """A value that cannot be stored counts as a change, fails on saving and affects no other."""
-    session = Session(Entry({"n": 1}, period=DAY), limit=200)
+    session = limited(Entry({"n": 1}, period=DAY), 200)
     session.renew()
     session.period = 60
     session["bad"] = bad
@@ -310,13 +315,17 @@ def test_bad_value(bad: object, error: type[Exception], message: str) -> None:
     for _ in range(2):
         assert session.modified
         with pytest.raises(error, match=message):
-            session.changes()
+            changes_of(session)
 
-    assert (session.cleared, session.renewed, session.period_changed) == (False, True, True)
+    assert (
+        state_of(session).cleared,
+        state_of(session).renewed,
+        state_of(session).period_changed,
+    ) == (False, True, True)
     assert session["n"] == 1
     del session["bad"]
     assert not session.modified
-    assert not session.changes()
+    assert not changes_of(session)
 
 
 def test_bad_name() -> None:
@@ -327,7 +336,7 @@ def test_bad_name() -> None:
 
     assert session.modified
     with pytest.raises(UnsupportedTypeError, match="session has a key of type int"):
-        session.changes()
+        changes_of(session)
 
 
 def test_bad_value_for_a_good_one() -> None:
@@ -336,22 +345,22 @@ def test_bad_value_for_a_good_one() -> None:
 
     session["none"] = math.nan
     with pytest.raises(InvalidValueError, match=r'session\["none"\] is NaN'):
-        session.changes()
+        changes_of(session)
 
     session["none"] = None
     session["list"] = {1}
     with pytest.raises(UnsupportedTypeError, match=r'session\["list"\] is of type set'):
-        session.changes()
+        changes_of(session)
 
 
 def test_limit_counts_the_rest() -> None:
     """The limit applies to the whole session, not only to what a request adds."""
-    session = Session(Entry({"old": "x" * 90}, period=DAY), limit=100)
+    session = limited(Entry({"old": "x" * 90}, period=DAY), 100)
 
     session["new"] = "y" * 20
 
     with pytest.raises(ValueTooLargeError):
-        session.changes()
+        changes_of(session)
 
 
 @pytest.mark.parametrize(
@@ -365,13 +374,13 @@ def test_exact_limit(names: list[str]) -> None:
     size = printed_size(encode_value({**stored, "new": (1, "ü")}, limit=10_000))
 
     for limit in (size, size - 1):
-        session = Session(Entry(dict(stored), period=DAY), limit=limit)
+        session = limited(Entry(dict(stored), period=DAY), limit)
         session["new"] = (1, "ü")
         if limit == size:
-            assert session.changes()
+            assert changes_of(session)
         else:
             with pytest.raises(ValueTooLargeError, match=f"is {size:,} bytes"):
-                session.changes()
+                changes_of(session)
 
 
 @pytest.mark.parametrize("odd", [1.7e308, -0.0, Markup("x"), [Markup("x")]], ids=repr)
@@ -381,23 +390,23 @@ def test_limit_counts_what_is_stored(odd: Any) -> None:
 
     for limit in (size, size - 1):
         stored = decode_value(encode_value({"odd": odd}, limit=size))
-        session = Session(Entry(stored, period=DAY), limit=limit)
+        session = limited(Entry(stored, period=DAY), limit)
         session["odd"] = odd
         session["new"] = 1
         if limit == size:
-            assert session.changes().set == {"new": 1}
+            assert changes_of(session).set == {"new": 1}
         else:
             with pytest.raises(ValueTooLargeError, match=f"is {size:,} bytes"):
-                session.changes()
+                changes_of(session)
 
 
 def test_shrinking_below_a_new_limit() -> None:
     """A session larger than a lowered limit may lose members step by step."""
-    session = Session(Entry({"a": "x" * 90, "b": "x" * 90, "c": 1}, period=DAY), limit=50)
+    session = limited(Entry({"a": "x" * 90, "b": "x" * 90, "c": 1}, period=DAY), 50)
 
     del session["c"]
 
-    assert session.changes() == Changes(removed={"c"})
+    assert changes_of(session) == Changes(removed={"c"})
 
 
 @pytest.mark.parametrize(
@@ -414,13 +423,13 @@ def test_shrinking_below_a_new_limit() -> None:
 )
 def test_changes_over_the_limit(edit: Callable[[Session], object]) -> None:
     """A session larger than a lowered limit takes changes that do not make it larger."""
-    session = Session(Entry({"a": "x" * 90, "list": ["ü", 2], "n": 1}, period=DAY), limit=50)
+    session = limited(Entry({"a": "x" * 90, "list": ["ü", 2], "n": 1}, period=DAY), 50)
 
     edit(session)
 
-    assert session.changes()
-    session.restore(session.snapshot())
-    assert session.changes()
+    assert changes_of(session)
+    state_of(session).restore(session, state_of(session).snapshot(session))
+    assert changes_of(session)
 
 
 @pytest.mark.parametrize(
@@ -435,35 +444,38 @@ def test_changes_over_the_limit(edit: Callable[[Session], object]) -> None:
 )
 def test_growth_over_the_limit(edit: Callable[[Session], object]) -> None:
     """A session larger than a lowered limit takes no change that makes it larger by one byte."""
-    session = Session(Entry({"a": "x" * 90, "list": ["ü", 2], "n": 1}, period=DAY), limit=50)
+    session = limited(Entry({"a": "x" * 90, "list": ["ü", 2], "n": 1}, period=DAY), 50)
 
     edit(session)
 
     with pytest.raises(ValueTooLargeError):
-        session.changes()
+        changes_of(session)
 
 
 def test_over_the_limit_unchanged() -> None:
     """A session larger than a lowered limit can still be read."""
-    session = Session(Entry({"a": "x" * 90}, period=DAY), limit=50)
+    session = limited(Entry({"a": "x" * 90}, period=DAY), 50)
 
     assert not session.modified
-    assert not session.changes()
+    assert not changes_of(session)
 
 
 def test_default_period() -> None:
     """A session has the default period until it gets its own."""
     assert Session().period == DEFAULT_PERIOD
-    assert Session(default_period=DAY).period == DAY
-    assert Session(default_period=DAY).granted is None
-    assert not Session().period_changed
+    assert Session().granted is None
+    assert not state_of(Session()).period_changed
 
 
 def test_own_period() -> None:
     """A period that was granted earlier is the period of the session."""
     session = loaded(granted=2 * DAY)
 
-    assert (session.period, session.granted, session.period_changed) == (2 * DAY, 2 * DAY, False)
+    assert (session.period, session.granted, state_of(session).period_changed) == (
+        2 * DAY,
+        2 * DAY,
+        False,
+    )
 
 
 @pytest.mark.parametrize("period", [timedelta(minutes=1), 60, 60.0], ids=repr)
@@ -474,7 +486,7 @@ def test_set_period(period: timedelta | float) -> None:
     session.period = period
 
     assert session.period == session.granted == timedelta(minutes=1)
-    assert session.period_changed
+    assert state_of(session).period_changed
     assert not session.modified
 
 
@@ -484,17 +496,17 @@ def test_same_period() -> None:
 
     session.period = DAY
 
-    assert not session.period_changed
+    assert not state_of(session).period_changed
 
 
 def test_grant_the_default() -> None:
     """Setting a period equal to the default is a change: the session now has its own period."""
-    session = Session(Entry({}, period=DAY), default_period=DAY)
+    session = Session(Entry({}, period=DAY))
 
     session.period = DAY
 
     assert session.granted == DAY
-    assert session.period_changed
+    assert state_of(session).period_changed
 
 
 def test_back_to_the_default() -> None:
@@ -504,7 +516,7 @@ def test_back_to_the_default() -> None:
     session.period = None
 
     assert (session.period, session.granted) == (DEFAULT_PERIOD, None)
-    assert session.period_changed
+    assert state_of(session).period_changed
 
 
 @pytest.mark.parametrize(
@@ -519,7 +531,7 @@ def test_bad_period(period: Any) -> None:
     with pytest.raises(InvalidPeriodError):
         session.period = period
 
-    assert (session.period, session.period_changed) == (DAY, False)
+    assert (session.period, state_of(session).period_changed) == (DAY, False)
 
 
 def test_renew() -> None:
@@ -528,17 +540,118 @@ def test_renew() -> None:
 
     session.renew()
 
-    assert session.renewed
+    assert state_of(session).renewed
     assert not session.modified
 
 
 def test_repr() -> None:
-    """Neither repr nor str shows content, keys or names."""
-    session = Session(Entry({PRIVATE: PRIVATE}, period=DAY))
+    """The repr shows neither content, keys, names nor the user."""
+    session = Session(Entry({PRIVATE: PRIVATE}, period=DAY, signed_in=SignedIn(PRIVATE, 0, 0, 1)))
 
     assert repr(session) == "<Session is_new=False accessed=False>"
-    assert str(session) == f"{session}" == repr(session)
-    assert PRIVATE not in repr(session.changes())
+    assert PRIVATE not in repr(changes_of(session))
+
+
+def test_print() -> None:
+    """`print` shows the user and the names of the members, but no values."""
+    session = Session(
+        Entry({"cart": [PRIVATE], "a\nb": 1}, period=DAY, signed_in=SignedIn("ann", 0, 0, 1))
+    )
+
+    assert str(session) == r"<Session: user 'ann', no row, members ['cart', 'a\nb']>"
+    assert str(Session()) == "<Session: visitor, no row, members []>"
+
+
+def test_print_many() -> None:
+    """Of many members, `print` shows the first twenty names and the number of the others."""
+    session = Session({f"m{number}": 0 for number in range(30)})
+
+    assert str(session).endswith("'m19'] and 10 more>")
+
+
+@pytest.mark.parametrize("name", ["user", "perod", "stored", "_x", "user_id", "is_new", "accessed"])
+def test_unknown_attribute(name: str) -> None:
+    """An attribute that a session does not have, or that cannot be set, is an error."""
+    session = Session()
+
+    with pytest.raises(AttributeError, match=f"{name}.* cannot be set|no attribute '{name}'"):
+        setattr(session, name, "x")
+
+
+def test_unknown_attribute_says_how() -> None:
+    """The error about an unknown attribute says how a member is set."""
+    with pytest.raises(AttributeError, match=re.escape("session['user'] = …")):
+        Session().user = "ann"  # type: ignore[attr-defined]
+
+
+def test_modified_may_be_set() -> None:
+    """`modified` may be set to True, as with Starlette, and it changes nothing."""
+    session = loaded(n=1)
+
+    session.modified = True
+
+    assert not session.modified
+    assert session.accessed
+
+
+def test_modified_hides_nothing() -> None:
+    """`modified` cannot be set to False: a change cannot be hidden."""
+    with pytest.raises(ValueError, match="changes are found by comparing"):
+        loaded(n=1).modified = False
+
+
+def test_dir() -> None:
+    """`dir` lists the contract: the methods of a dict, and what docs/sessions.md names."""
+    names = {name for name in dir(Session()) if not name.startswith("_")}
+
+    assert names - set(dir(dict)) == {
+        "accessed",
+        "actor_id",
+        "authenticated_at",
+        "confirm",
+        "device_bound",
+        "devices",
+        "ended",
+        "exclusive",
+        "granted",
+        "handle",
+        "is_fresh",
+        "is_new",
+        "is_unavailable",
+        "label",
+        "lasting",
+        "login",
+        "logout",
+        "mark_accessed",
+        "mark_modified",
+        "modified",
+        "period",
+        "proof_missing",
+        "reload",
+        "renew",
+        "require_device_binding",
+        "save",
+        "stamp",
+        "take",
+        "user_id",
+    }
+
+
+@pytest.mark.parametrize("content", [[("a", 1)], "ann", 1], ids=["pairs", "text", "number"])
+def test_no_content(content: Any) -> None:
+    """What is no dict is refused, with a message that says what to give."""
+    with pytest.raises(TypeError, match=r"takes its content as a dict, such as Session\("):
+        Session(content)
+
+
+def test_referenced_weakly() -> None:
+    """A session can be referenced weakly, and nothing keeps it alive."""
+    session = loaded(n=1)
+    reference = weakref.ref(session)
+
+    del session
+
+    assert reference() is None
 
 
 def test_acknowledge() -> None:
@@ -549,11 +662,15 @@ def test_acknowledge() -> None:
     session["n"] = 5
     del session["m"]
 
-    session.acknowledge(session.changes(), is_new=False)
+    state_of(session).acknowledge(changes_of(session), is_new=False)
 
     assert not session.modified
-    assert not session.changes()
-    assert (session.renewed, session.period_changed, session.is_new) == (False, False, False)
+    assert not changes_of(session)
+    assert (state_of(session).renewed, state_of(session).period_changed, session.is_new) == (
+        False,
+        False,
+        False,
+    )
     assert session == {"n": 5}
     assert session.period == timedelta(minutes=1)
 
@@ -563,10 +680,10 @@ def test_acknowledge_by_descent() -> None:
     session = loaded()
     session.update(text=Markup("a"), list=(1, 2), role=Role.ADMIN)
 
-    session.acknowledge(session.changes(), is_new=False)
+    state_of(session).acknowledge(changes_of(session), is_new=False)
 
     assert not session.modified
-    assert not any(session.is_unsaved(name) for name in session)
+    assert not any(state_of(session).is_unsaved(session, name) for name in session)
 
 
 def test_acknowledge_clear() -> None:
@@ -575,23 +692,23 @@ def test_acknowledge_clear() -> None:
     session.clear()
     session["m"] = 2
 
-    session.acknowledge(session.changes(), is_new=False)
+    state_of(session).acknowledge(changes_of(session), is_new=False)
     session["k"] = 3
 
-    assert not session.cleared
-    assert session.changes() == Changes(set={"k": 3})
+    assert not state_of(session).cleared
+    assert changes_of(session) == Changes(set={"k": 3})
 
 
 def test_edit_during_save() -> None:
     """An edit made after `changes` and before `acknowledge` is still a change."""
     session = loaded(n=1)
     session["n"] = 2
-    changes = session.changes()
+    changes = changes_of(session)
 
     session["n"] = 3
-    session.acknowledge(changes, is_new=False)
+    state_of(session).acknowledge(changes, is_new=False)
 
-    assert session.changes() == Changes(set={"n": 3})
+    assert changes_of(session) == Changes(set={"n": 3})
 
 
 def test_rebase() -> None:
@@ -600,30 +717,34 @@ def test_rebase() -> None:
     session["mine"] = 2
     session["new"] = 3
 
-    session.rebase(Entry({"n": 9, "mine": 1, "other": 1}, period=DAY), session.changes())
+    state_of(session).rebase(
+        session,
+        Entry({"n": 9, "mine": 1, "other": 1}, period=DAY),
+        changes_of(session),
+    )
 
     assert session == {"n": 9, "mine": 2, "other": 1, "new": 3}
-    assert session.changes() == Changes(set={"mine": 2, "new": 3})
+    assert changes_of(session) == Changes(set={"mine": 2, "new": 3})
 
 
 def test_rebase_removal() -> None:
     """After `rebase`, a member that was removed locally stays removed, even if still stored."""
     session = do(loaded(n=1, m=1), lambda session: session.pop("n"))
 
-    session.rebase(Entry({"n": 5, "m": 1}, period=DAY), session.changes())
+    state_of(session).rebase(session, Entry({"n": 5, "m": 1}, period=DAY), changes_of(session))
 
     assert session == {"m": 1}
-    assert session.changes() == Changes(removed={"n"})
+    assert changes_of(session) == Changes(removed={"n"})
 
 
 def test_rebase_period() -> None:
     """`rebase` takes over a period that another request set, unless one was set locally."""
     session = loaded(granted=DAY)
-    session.rebase(Entry({}, period=DAY, granted=2 * DAY), session.changes())
+    state_of(session).rebase(session, Entry({}, period=DAY, granted=2 * DAY), changes_of(session))
     theirs = session.period
 
     session.period = 3 * DAY
-    session.rebase(Entry({}, period=DAY, granted=2 * DAY), session.changes())
+    state_of(session).rebase(session, Entry({}, period=DAY, granted=2 * DAY), changes_of(session))
 
     assert (theirs, session.period) == (2 * DAY, 3 * DAY)
 
@@ -632,21 +753,23 @@ def test_restore() -> None:
     """`restore` brings a session back to a snapshot, whatever was changed since."""
     session = loaded(n=1, list=[1])
     session["m"] = 2
-    snapshot = session.snapshot()
+    snapshot = state_of(session).snapshot(session)
     session["list"].append({1})
     session.clear()
     session.renew()
 
-    session.restore(snapshot)
+    state_of(session).restore(session, snapshot)
 
     assert session == {"n": 1, "list": [1], "m": 2}
-    assert (session.cleared, session.renewed) == (False, False)
-    assert session.changes() == Changes(set={"m": 2})
+    assert (state_of(session).cleared, state_of(session).renewed) == (False, False)
+    assert changes_of(session) == Changes(set={"m": 2})
 
 
 def test_snapshot_repr() -> None:
     """The repr of a snapshot shows no content."""
-    assert PRIVATE not in repr(loaded(text=PRIVATE).snapshot())
+    session = loaded(text=PRIVATE)
+
+    assert PRIVATE not in repr(state_of(session).snapshot(session))
 
 
 @pytest.mark.parametrize(
@@ -661,7 +784,9 @@ def test_snapshot_repr() -> None:
 )
 def test_is_unsaved(edit: Callable[[Session], object], unsaved: bool) -> None:
     """A member is unsaved if it exists and differs from the stored one."""
-    assert do(loaded(n=1), edit).is_unsaved("n") is unsaved
+    session = do(loaded(n=1), edit)
+
+    assert state_of(session).is_unsaved(session, "n") is unsaved
 
 
 @pytest.mark.parametrize("value", [1, None, [1]], ids=repr)
@@ -669,8 +794,8 @@ def test_forget(value: Any) -> None:
     """`forget` drops a member without making that a change, even if its value is None."""
     session = loaded(n=value, m=2)
 
-    session.forget("n")
-    session.forget("missing")
+    state_of(session).forget(session, "n")
+    state_of(session).forget(session, "missing")
 
     assert session == {"m": 2}
     assert not session.modified
@@ -715,7 +840,7 @@ def test_changes_lead_there(before: dict[str, Any], after: dict[str, Any]) -> No
         del session[name]
     session.update(after)
 
-    changes = session.changes()
+    changes = changes_of(session)
 
     merged = {name: before[name] for name in before.keys() - changes.removed}
     merged.update(json.loads(changes.encode(limit=10_000)))
@@ -728,17 +853,19 @@ def test_asked_for_during_save() -> None:
     """Requests made during a save, for a new key or a period, remain after the save."""
     session = loaded(n=1)
     session["n"] = 2
-    changes, wishes = session.changes(), session.wishes
+    changes, wishes = changes_of(session), state_of(session).wishes
 
     session.renew()
     session.period = 60
-    session.acknowledge(changes, is_new=False, wishes=wishes)
+    state_of(session).acknowledge(changes, is_new=False, wishes=wishes)
 
-    assert session.renewed
-    assert session.period_changed
-    session.acknowledge(session.changes(), is_new=False, wishes=session.wishes)
-    assert not session.renewed
-    assert not session.period_changed
+    assert state_of(session).renewed
+    assert state_of(session).period_changed
+    state_of(session).acknowledge(
+        changes_of(session), is_new=False, wishes=state_of(session).wishes
+    )
+    assert not state_of(session).renewed
+    assert not state_of(session).period_changed
 
 
 def test_cleared_again_during_save() -> None:
@@ -746,12 +873,12 @@ def test_cleared_again_during_save() -> None:
     session = loaded(n=1)
     session.clear()
     session["n"] = 2
-    changes, wishes = session.changes(), session.wishes
+    changes, wishes = changes_of(session), state_of(session).wishes
 
     session.clear()
-    session.acknowledge(changes, is_new=False, wishes=wishes)
+    state_of(session).acknowledge(changes, is_new=False, wishes=wishes)
 
-    assert session.cleared
+    assert state_of(session).cleared
 
 
 def test_with_content() -> None:

@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from pgsession.core.content import UNCHANGED
 from pgsession.core.login import NO_SIGNING, Login, SignedIn, microseconds
 from pgsession.core.period import DEFAULT_PERIOD
-from pgsession.core.session import Session
-from pgsession.core.state import UNCHANGED
+from pgsession.core.session import Session, attached
 from pgsession.core.store import Entry
+from pgsession.core.tracked import state_of
 from pgsession.core.users import Device
 from pgsession.errors import (
     InvalidPeriodError,
@@ -46,6 +47,7 @@ class Attached:
     value_limit: Final = 1000
     handle: Final = "handle"
     is_writing: Final = False
+    remaining: Final = DEFAULT_PERIOD
 
     def __init__(self, *, started: bool = False, keeps_users: bool = True) -> None:
         self.started = started
@@ -92,7 +94,7 @@ def test_visitor() -> None:
     assert facts(session) == [None] * 4
     assert session.authenticated_at is None
     assert not session.is_fresh(DAY)
-    assert session.login_number == 0
+    assert state_of(session).login_number == 0
 
 
 def test_user() -> None:
@@ -101,7 +103,7 @@ def test_user() -> None:
 
     assert facts(session) == ["ann", "7", "laptop", "root"]
     assert session.authenticated_at == THEN
-    assert session.login_number == 3
+    assert state_of(session).login_number == 3
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_login() -> None:
     session.login("ann", actor_id="root")
 
     assert facts(session) == ["ann", None, None, "root"]
-    assert session.signing.login == Login("ann", actor_id="root")
+    assert state_of(session).signing.login == Login("ann", actor_id="root")
 
 
 def test_login_takes_the_period() -> None:
@@ -168,10 +170,11 @@ def test_login_takes_the_period() -> None:
     session = loaded()
 
     session.login("ann", period=DAY)
-    assert (session.period, session.granted, session.period_changed) == (DAY, DAY, True)
+    assert (session.period, session.granted, state_of(session).period_changed) == (DAY, DAY, 1)
     session.login("ann")
 
-    assert (session.period, session.granted, session.period_changed) == (DEFAULT_PERIOD, None, True)
+    assert (session.period, session.granted) == (DEFAULT_PERIOD, None)
+    assert state_of(session).period_changed
 
 
 @pytest.mark.parametrize(
@@ -198,8 +201,8 @@ def test_content(user: SignedIn | None, login: dict[str, Any], left: dict[str, A
     session.login("ann", **login)
 
     assert dict(session) == left
-    assert session.changes().replaced == (left != {"a": 1, "b": 2})
-    assert session.is_signing_in
+    assert state_of(session).changes(session).replaced == (left != {"a": 1, "b": 2})
+    assert state_of(session).is_signing_in(session)
 
 
 def test_keep_is_no_text() -> None:
@@ -239,8 +242,8 @@ def test_wrong_login(given: dict[str, Any], error: type[Exception], says: str) -
         session.login(**{"user_id": "ann", "keep": (), **given})
 
     assert (session.user_id, dict(session), session.granted) == ("bob", {"a": 1}, HOUR)
-    assert session.signing is NO_SIGNING
-    assert session.changes() is UNCHANGED
+    assert state_of(session).signing is NO_SIGNING
+    assert state_of(session).changes(session) is UNCHANGED
 
 
 @pytest.mark.parametrize("text", ["a" * 255, "🖥" * 255, " ", "\n"], ids=ascii)
@@ -279,8 +282,12 @@ def test_confirm_keeps() -> None:
     session.confirm()
 
     assert facts(session) == ["ann", "7", "laptop", "root"]
-    assert (dict(session), session.granted, session.period_changed) == ({"a": 1}, HOUR, False)
-    assert session.signing.is_confirmed
+    assert (dict(session), session.granted, state_of(session).period_changed) == (
+        {"a": 1},
+        HOUR,
+        False,
+    )
+    assert state_of(session).signing.is_confirmed
 
 
 def test_confirm_after_login() -> None:
@@ -290,7 +297,7 @@ def test_confirm_after_login() -> None:
     session.login("ann")
     session.confirm()
 
-    assert session.is_signing_in
+    assert state_of(session).is_signing_in(session)
     assert session.user_id == "ann"
 
 
@@ -303,7 +310,7 @@ def test_logout() -> None:
     assert facts(session) == [None] * 4
     assert (session.authenticated_at, session.is_fresh(DAY)) == (None, False)
     assert (dict(session), session.granted) == ({}, None)
-    assert session.login_number == 3  # which login is to end
+    assert state_of(session).login_number == 3  # which login is to end
 
 
 def test_logout_then_login() -> None:
@@ -315,8 +322,8 @@ def test_logout_then_login() -> None:
     session.login("ann")
 
     assert dict(session) == {"b": 2}
-    assert session.changes().replaced
-    assert not session.signing.is_logout
+    assert state_of(session).changes(session).replaced
+    assert not state_of(session).signing.is_logout
 
 
 @pytest.mark.parametrize(
@@ -330,34 +337,34 @@ def test_clear_after_login(members: dict[str, Any], is_signing_in: bool) -> None
     session.clear()
     session.update(members)
 
-    assert session.is_signing_in is is_signing_in
+    assert state_of(session).is_signing_in(session) is is_signing_in
 
 
 def test_done() -> None:
     """Once a login is done, the session tells of it, and asks for nothing more."""
     session = loaded(None)
     session.login("ann", stamp="8", label="phone")
-    asked = session.wishes
+    asked = state_of(session).wishes
 
-    session.note_done(session.signing, login_number=4)
-    session.acknowledge(UNCHANGED, is_new=False, wishes=asked)
+    state_of(session).note_done(state_of(session).signing, login_number=4)
+    state_of(session).acknowledge(UNCHANGED, is_new=False, wishes=asked)
 
     assert facts(session) == ["ann", "8", "phone", None]
-    assert session.login_number == 4
+    assert state_of(session).login_number == 4
     assert session.is_fresh(1)
-    assert session.signing is NO_SIGNING
+    assert state_of(session).signing is NO_SIGNING
 
 
 def test_asked_meanwhile() -> None:
     """What a handler asks for while its login is committed stays to be done."""
     session = loaded(None)
     session.login("ann")
-    asked = session.wishes
+    asked = state_of(session).wishes
     session.confirm()
 
-    session.acknowledge(UNCHANGED, is_new=False, wishes=asked)
+    state_of(session).acknowledge(UNCHANGED, is_new=False, wishes=asked)
 
-    assert session.signing.is_confirmed
+    assert state_of(session).signing.is_confirmed
 
 
 @pytest.mark.parametrize(
@@ -373,18 +380,18 @@ def test_attachment(act: Callable[[Session], None]) -> None:
         (Attached(started=True), ResponseStartedError),
         (Attached(keeps_users=False), SessionError),
     ):
-        session = Session(Entry({"a": 1}, DAY, signed_in=ANN), attachment=attachment)
+        session = attached(Session, attachment, Entry({"a": 1}, DAY, signed_in=ANN))
 
         with pytest.raises(error):
             act(session)
 
         assert (session.user_id, dict(session)) == ("ann", {"a": 1})
-        assert session.signing is NO_SIGNING
+        assert state_of(session).signing is NO_SIGNING
 
 
 async def test_devices() -> None:
     """Devices are those of the user; a visitor has none, and a session without a request none."""
-    session = Session(Entry({}, DAY, signed_in=ANN), attachment=Attached())
+    session = attached(Session, Attached(), Entry({}, DAY, signed_in=ANN))
 
     assert [device.handle for device in await session.devices()] == ["ann"]
     assert session.handle == "handle"
@@ -422,14 +429,14 @@ def test_access(look: Callable[[Session], object]) -> None:
 def test_snapshot() -> None:
     """A snapshot restores what was asked for before, and forgets what was asked since."""
     session = loaded(None, a=1)
-    before = session.snapshot()
+    before = state_of(session).snapshot(session)
 
     session.login("ann", keep=())
-    after = session.snapshot()
-    session.restore(before)
+    after = state_of(session).snapshot(session)
+    state_of(session).restore(session, before)
     assert (session.user_id, dict(session), session.granted) == (None, {"a": 1}, HOUR)
 
-    session.restore(after)
+    state_of(session).restore(session, after)
     assert (session.user_id, dict(session), session.granted) == ("ann", {}, None)
 
 
@@ -440,4 +447,6 @@ def test_repr() -> None:
     )
     session.login("secret")
 
-    assert "secret" not in f"{session!r} {session.signing!r} {session.signed_in!r}"
+    assert (
+        "secret" not in f"{session!r} {(state := state_of(session)).signing!r} {state.signed_in!r}"
+    )

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from pgsession import Entry, Session
-from pgsession.core.tracked import READS, WRITES, TrackedDict
+from pgsession.core.content import is_empty
+from pgsession.core.tracked import READS, WRITES, TrackedDict, state_of
+from tests.states import changes_of
 
 
 def of(**members: Any) -> Session:
@@ -87,14 +89,24 @@ def test_use(use: Callable[[Session], object]) -> None:
     "look",
     [
         repr,
+        str,
         lambda it: it.modified,
-        lambda it: it.is_unchanged,
-        lambda it: it.is_empty,
-        lambda it: it.changes(),
-        lambda it: it.snapshot(),
-        lambda it: it.is_unsaved("user"),
+        lambda it: state_of(it).is_unchanged(it),
+        is_empty,
+        changes_of,
+        lambda it: state_of(it).snapshot(it),
+        lambda it: state_of(it).is_unsaved(it, "user"),
     ],
-    ids=["repr", "modified", "is_unchanged", "is_empty", "changes", "snapshot", "is_unsaved"],
+    ids=[
+        "repr",
+        "str",
+        "modified",
+        "is_unchanged",
+        "is_empty",
+        "changes",
+        "snapshot",
+        "is_unsaved",
+    ],
 )
 def test_no_use(look: Callable[[Session], object]) -> None:
     """What the middleware does with a session is no access, and neither is its repr."""

@@ -20,6 +20,8 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pgsession import Changes, Entry, InvalidValueError, Session, SessionError, UnsupportedTypeError
 from pgsession.core import typed
 from pgsession.core.models import Reports
+from pgsession.core.tracked import state_of
+from tests.states import changes_of, rebase
 
 DAY = timedelta(days=1)
 PRIVATE = "hunter2"
@@ -123,8 +125,8 @@ def loaded(**value: Any) -> Session:
 
 def saved(session: Session) -> Session:
     """Return the session as the next request loads it."""
-    changes = session.changes()
-    value = {} if changes.replaced else dict(session.stored.value)
+    changes = changes_of(session)
+    value = {} if changes.replaced else dict(state_of(session).stored.value)
     for name in changes.removed:
         del value[name]
     return Session(Entry(value | json.loads(changes.encoded or b"{}"), period=DAY))
@@ -190,7 +192,7 @@ def test_defaults_are_not_written(name: str | None) -> None:
 
     assert session.typed(Cart, name) == Cart()
     assert not session.modified
-    assert session.changes() == Changes()
+    assert changes_of(session) == Changes()
     assert session == {"other": 1}
 
 
@@ -201,7 +203,7 @@ def test_same_object() -> None:
     first.items.append(Item("pen"))
 
     assert session.typed(Cart, "cart") is first
-    session.acknowledge(session.changes(), is_new=False)
+    state_of(session).acknowledge(changes_of(session), is_new=False)
     assert session.typed(Cart, "cart") is first
     assert not session.modified
     first.items.append(Item("ink"))
@@ -215,7 +217,7 @@ def test_set_back() -> None:
     made.items.append("ink")
     made.items.pop()
 
-    assert session.changes() == Changes()
+    assert changes_of(session) == Changes()
 
 
 def test_set_to_default() -> None:
@@ -224,7 +226,7 @@ def test_set_to_default() -> None:
     made = session.typed(Cart, "cart")
     made.weight, made.items[0].price = 0.0, Decimal(0)
 
-    assert session.changes() == Changes()
+    assert changes_of(session) == Changes()
 
 
 def test_whole_by_field() -> None:
@@ -233,7 +235,7 @@ def test_whole_by_field() -> None:
     made = session.typed(Preferences)
     made.size = 14
 
-    changes = session.changes()
+    changes = changes_of(session)
 
     assert dict(changes.set) == {"size": 14}
     assert not changes.removed
@@ -244,7 +246,7 @@ def test_whole_removes() -> None:
     session = loaded(items=["pen"], other=1)
     del session.typed(DictCart)["items"]
 
-    changes = session.changes()
+    changes = changes_of(session)
 
     assert changes.removed == {"items"}
     assert not changes.set
@@ -258,7 +260,7 @@ def test_unchanged_overwrites_nothing() -> None:
     session["cart"]["items"].append("ink")
     session["theme"] = "red"
 
-    assert dict(session.changes().set) == {"cart": {"items": ["pen", "ink"]}, "theme": "red"}
+    assert dict(changes_of(session).set) == {"cart": {"items": ["pen", "ink"]}, "theme": "red"}
 
 
 REPLACED: dict[str, Callable[[Session], object]] = {
@@ -283,7 +285,7 @@ def test_replaced(how: str, is_before: bool) -> None:
         made.items.append("late")
     REPLACED[how](expected)
 
-    assert session.changes() == expected.changes()
+    assert changes_of(session) == changes_of(expected)
     assert session == expected
     assert session.typed(StructCart, "cart") is not made
 
@@ -296,7 +298,7 @@ def test_default_is_not_kept(how: str) -> None:
     made.items.append("pen")
     REPLACED[how](session)
 
-    session.changes()
+    changes_of(session)
 
     assert session == {}
 
@@ -312,7 +314,7 @@ def test_login_keeps() -> None:
     made.items.append("ink")
     gone.items.append("ink")
 
-    session.changes()
+    changes_of(session)
     assert session == {"cart": {"items": ["pen", "ink"]}}
     assert session.typed(StructCart, "cart") is made
 
@@ -330,7 +332,7 @@ def test_reload(model: Any) -> None:
     session = loaded(cart={"items": one})
     made = session.typed(model, "cart")
 
-    session.rebase(Entry({"cart": {"items": two}}, period=DAY), session.changes())
+    rebase(session, Entry({"cart": {"items": two}}, period=DAY))
 
     assert session.typed(model, "cart") is made
     assert made == loaded(cart={"items": two}).typed(model, "cart")
@@ -343,10 +345,10 @@ def test_reload_keeps_changes() -> None:
     made = session.typed(Preferences)
     made.theme = "red"
 
-    session.rebase(Entry({"theme": "blue", "size": 2}, period=DAY), session.changes())
+    rebase(session, Entry({"theme": "blue", "size": 2}, period=DAY))
 
     assert made == Preferences("red", 2)
-    assert dict(session.changes().set) == {"theme": "red"}
+    assert dict(changes_of(session).set) == {"theme": "red"}
 
 
 def test_reload_removed() -> None:
@@ -355,7 +357,7 @@ def test_reload_removed() -> None:
     cart, owned = session.typed(StructCart, "cart"), session.typed(Owned, "owned")
     tags = session.typed(tuple[str, ...], "tags", default=())
 
-    session.rebase(Entry({"tags": ["b"]}, period=DAY), session.changes())
+    rebase(session, Entry({"tags": ["b"]}, period=DAY))
 
     assert cart.items == []
     assert session.typed(Owned, "owned", default=None) is None
@@ -368,16 +370,16 @@ def test_restore() -> None:
     """What a failed block did to an object is undone in it, also to one that fits nothing now."""
     session = loaded(cart={"items": ["pen"]})
     made, added = session.typed(StructCart, "cart"), session.typed(StructCart, "added")
-    before = session.snapshot()
+    before = state_of(session).snapshot(session)
     made.items = [object()]  # type: ignore[list-item] # a mistake of the handler
     added.items.append("ink")
 
-    session.restore(before)
+    state_of(session).restore(session, before)
 
     assert (made.items, added.items) == (["pen"], [])
     assert not session.modified
     made.items.append("ink")
-    assert session.changes().set == {"cart": {"items": ["pen", "ink"]}}
+    assert changes_of(session).set == {"cart": {"items": ["pen", "ink"]}}
 
 
 def test_default() -> None:
@@ -391,7 +393,7 @@ def test_default() -> None:
     made.items.append("pen")
     assert session.typed(Owned, "owned", default=None) is made
     assert given == Owned("ann")
-    assert dict(session.changes().set) == {"owned": {"owner": "ann", "items": ["pen"]}}
+    assert dict(changes_of(session).set) == {"owned": {"owner": "ann", "items": ["pen"]}}
 
 
 class Required(TypedDict):
@@ -514,7 +516,7 @@ def test_misfit_is_overwritten() -> None:
     session.typed(Preferences).size = 11
     session.typed(StructCart, "cart").items.append("pen")
 
-    assert dict(session.changes().set) == {
+    assert dict(changes_of(session).set) == {
         "theme": "light",
         "size": 11,
         "tags": [],
@@ -528,9 +530,9 @@ def test_cannot_be_read_again() -> None:
     session.typed(StructCart, "cart").items.append(7)  # type: ignore[arg-type] # a mistake
 
     assert session.modified
-    assert not session.is_unchanged
+    assert not state_of(session).is_unchanged(session)
     with pytest.raises(UnsupportedTypeError, match=r'\["items"\]\[0\]: Expected `str`'):
-        session.changes()
+        changes_of(session)
     assert session == {"cart": {"items": []}}
 
 
@@ -540,7 +542,7 @@ def test_cannot_be_written() -> None:
     session.typed(dict[str, Any], "cart")["x"] = Session
 
     with pytest.raises(UnsupportedTypeError, match="cannot write as JSON") as caught:
-        session.changes()
+        changes_of(session)
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
@@ -551,18 +553,18 @@ def test_cannot_be_stored(value: Any) -> None:
     session.typed(dict[str, Any], "cart")["x"] = value
 
     with pytest.raises(InvalidValueError, match=r'session\["cart"\]\["x"\]'):
-        session.changes()
+        changes_of(session)
 
 
 def test_nan_default() -> None:
     """A default that cannot be stored may be read, and a change to it is an error."""
     session = loaded()
     made = session.typed(dict[str, Any], "cart", default={"x": math.nan})
-    assert session.changes() == Changes()
+    assert changes_of(session) == Changes()
     made["y"] = 1
 
     with pytest.raises(InvalidValueError):
-        session.changes()
+        changes_of(session)
 
 
 def test_negative_zero() -> None:
@@ -570,7 +572,7 @@ def test_negative_zero() -> None:
     session = loaded(cart={})
     made = session.typed(Cart, "cart")
     made.weight = -0.0
-    assert session.changes() == Changes()
+    assert changes_of(session) == Changes()
     made.items.append(Item("pen"))
 
     assert math.copysign(1, saved(session).typed(Cart, "cart").weight) == 1
@@ -597,7 +599,7 @@ def test_tagged() -> None:
     session = loaded(size=2, kind="t")
     session.typed(Tagged).size = 1
 
-    changes = session.changes()
+    changes = changes_of(session)
     assert (dict(changes.set), set(changes.removed)) == ({}, {"size"})
 
 
@@ -607,10 +609,10 @@ def test_taken() -> None:
     made = session.typed(StructCart, "cart")
     made.items.append("pen")
 
-    assert session.is_unsaved("cart")
-    session.forget("cart")
+    assert state_of(session).is_unsaved(session, "cart")
+    state_of(session).forget(session, "cart")
     made.items.append("ink")
-    assert session.changes() == Changes()
+    assert changes_of(session) == Changes()
 
 
 def test_large() -> None:
@@ -623,7 +625,7 @@ def test_large() -> None:
     assert not session.modified
     made.items.append("pen")
 
-    assert list(session.changes().set) == ["cart"]
+    assert list(changes_of(session).set) == ["cart"]
 
 
 def test_read_after_change() -> None:
@@ -644,7 +646,7 @@ def test_frozen() -> None:
     session = loaded(cart={"items": ["pen"]})
     made = session.typed(Frozen, "cart")
 
-    session.rebase(Entry({"cart": {"items": ["ink"]}}, period=DAY), session.changes())
+    rebase(session, Entry({"cart": {"items": ["ink"]}}, period=DAY))
 
     assert made.items == ("ink",)
     assert session.typed(Frozen, "cart") is made

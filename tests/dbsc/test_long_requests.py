@@ -17,6 +17,7 @@ from pgsession import (
     SessionSettings,
 )
 from pgsession.core.bound import BindingStore
+from pgsession.core.tracked import state_of
 from tests.applications import SECRET
 from tests.dbsc.browser import BindingBrowser
 from tests.dbsc.site import BOUND, NAME, PERIOD, bound_of, prove_briefly, signed_in, site
@@ -264,7 +265,7 @@ async def test_judged_again(store: BindingStore) -> None:
     begun, bound = asyncio.Event(), asyncio.Event()
 
     async def page(session: Session) -> None:
-        exchange = session.attachment
+        exchange = state_of(session).attachment
         exchange._judged_until = 0.0  # type: ignore[union-attr] # noqa: SLF001 - a period later
         session["n"] = 1
         await session.save()

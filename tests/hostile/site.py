@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from pgsession import PostgresStore, Session, SessionMiddleware, SessionSettings
+from pgsession.core.tracked import state_of
 from tests.concurrency.witness import Witness
 from tests.hostile.overhearing import Ear, Overheard, listening
 from tests.hostile.secret import PASSWORD, REFUSED, SECRET, VALUE
@@ -87,7 +88,7 @@ def session_of(request: Request) -> Session:
 async def write(request: Request) -> Response:
     session = session_of(request)
     session["u"] = session.get("u", "") + VALUE
-    return PlainTextResponse(repr(session) + repr(session.changes()))
+    return PlainTextResponse(repr(session) + repr(state_of(session).changes(session)))
 
 
 async def renew(request: Request) -> Response:

@@ -19,6 +19,7 @@ from pgsession import (
 )
 from pgsession.core.cookie import Cookie
 from pgsession.core.period import DEFAULT_PERIOD
+from pgsession.core.tracked import state_of
 from tests.hostile.forgeries import FORGERIES, PREFIX, signed
 from tests.hostile.reference import Refused, canonical, typed
 from tests.hostile.values import (
@@ -220,7 +221,7 @@ def test_session(before: dict[str, Any], value: dict[Any, Any]) -> None:
     modified = session.modified
 
     try:
-        changes = session.changes()
+        changes = state_of(session).changes(session)
     except InvalidValueError:
         assert wanted is None
         assert modified

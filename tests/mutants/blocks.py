@@ -20,9 +20,9 @@ BLOCKS: Final = (
         "a block that raised puts back the whole content",
         (
             Edit(
-                "core/state.py",
+                "core/content.py",
                 '            changes.encoded or b"{}",\n',
-                "            encode_text(dict(self)),\n",
+                "            encode_text(dict(content)),\n",
             ),
         ),
         ("tests/concurrency/test_undo.py::test_reloaded",),

@@ -9,7 +9,7 @@ CONTENT: Final = (
         "a flash message is read from what was loaded, not taken",
         (
             Edit(
-                "core/content.py",
+                "core/content_session.py",
                 "                member = await self.take(name)\n",
                 "                member = self.pop(name)\n",
             ),
@@ -20,9 +20,9 @@ CONTENT: Final = (
         "what was saved counts as known to this request alone",
         (
             Edit(
-                "core/content.py",
-                "return name not in self._stored.names and not self._is_writing()",
-                "return not self._is_writing()",
+                "core/content_session.py",
+                "return not is_writing and name not in self._state.stored.names",
+                "return not is_writing",
             ),
         ),
         (

@@ -139,7 +139,7 @@ DEVICES: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "if self._is_proved and self._cookie_due and self.session.signing is NO_SIGNING:",
+                "if self._is_proved and self._cookie_due and self.state.signing is NO_SIGNING:",
                 "if self._is_proved is None:",
             ),
         ),

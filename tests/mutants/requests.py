@@ -46,12 +46,12 @@ REQUESTS: Final = (
         "the whole value is saved, not the members that changed",
         (
             Edit(
-                "core/state.py",
-                "written = before.written(content, budget)",
-                "written = _EMPTY.written(content, budget)",
+                "core/content.py",
+                "written = before.written(members, budget)",
+                "written = _EMPTY.written(members, budget)",
             ),
             Edit(
-                "core/state.py",
+                "core/content.py",
                 "if name in written}, removed, replaced, text\n",
                 "if name in written}, removed, True, text\n",
             ),
@@ -172,15 +172,14 @@ REQUESTS: Final = (
         "saving acknowledges what was changed meanwhile",
         (
             Edit(
-                "core/state.py",
-                "            self._stored = before.changed(frozenset(changes.removed), text)\n",
-                "            self._stored = Baseline(encode_text(dict(self)))\n",
+                "asgi/row.py",
+                "        state.acknowledge(changes, is_new=self._key is None, wishes=wishes)\n",
+                "        state.acknowledge(\n"
+                "            state.changes(self.session), is_new=self._key is None, wishes=wishes\n"
+                "        )\n",
             ),
         ),
-        (
-            "tests/core/test_session.py::test_edit_during_save",
-            "tests/concurrency/test_saving.py::test_change_while_saving",
-        ),
+        ("tests/concurrency/test_saving.py::test_change_while_saving",),
     ),
     Mutant(
         "a visitor who was given nothing gets a row",
@@ -265,7 +264,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "a cookie lives as long as the period that its request has loaded",
-        (Edit("asgi/row.py", "        self.session.note_granted(written.granted)\n", ""),),
+        (Edit("asgi/row.py", "        self.state.note_granted(written.granted)\n", ""),),
         ("tests/asgi/test_periods.py::test_shortened_meanwhile[memory-shorter-changed]",),
     ),
     Mutant(

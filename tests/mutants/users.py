@@ -92,8 +92,8 @@ USERS: Final = (
         (
             Edit(
                 "asgi/row.py",
-                "UNCHANGED if self._lost and signing is NO_SIGNING else session.changes()",
-                "UNCHANGED if self._lost else session.changes()",
+                "UNCHANGED if self._lost and signing is NO_SIGNING else state.changes(session)",
+                "UNCHANGED if self._lost else state.changes(session)",
             ),
         ),
         (
@@ -194,7 +194,7 @@ USERS: Final = (
         (
             Edit(
                 "asgi/operations.py",
-                "                self.session.note_signed_in(user, user_as_of)\n",
+                "                state.note_signed_in(user, user_as_of)\n",
                 "",
             ),
         ),

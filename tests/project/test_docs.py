@@ -39,7 +39,7 @@ from tests.programs import environment
 from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
-SESSION_OF, LOGIN, PARALLEL = Document("docs/sessions.md").programs
+TYPED, TYPED_FASTAPI, LOGIN, PARALLEL = Document("docs/sessions.md").programs
 USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/users.md").programs
 (TYPED,) = Document("docs/typed-content.md").programs
 FLASH, FLASH_STARLETTE = Document("docs/flash.md").programs
@@ -84,10 +84,21 @@ def test_fragments(page: str) -> None:
         compile(text, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
-def test_session_of(names: Names) -> None:
-    """The function for type checkers returns the session."""
-    session = Session()
-    assert names(SESSION_OF)["session_of"](Request({"type": "http", "session": session})) is session
+async def test_typed(names: Names) -> None:
+    """The handler for type checkers gets the session."""
+    request = Request({"type": "http", "session": Session()})
+
+    response = await names(TYPED)["account"](request)
+
+    assert response.body == b"You are a visitor."
+
+
+def test_typed_with_fastapi(names: Names) -> None:
+    """The dependency gives handlers the session, for HTTP and for WebSockets."""
+    with client(names(TYPED_FASTAPI)) as visitor:
+        assert visitor.get("/account").json() == {"user": None}
+        with visitor.websocket_connect("wss://testserver/events") as websocket:
+            assert websocket.receive_text() == "Hello, None."
 
 
 def test_login(names: Names) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Final
 
 from starlette.types import Scope
@@ -13,10 +14,11 @@ from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision
 from pgsession.asgi.streams import Streams
 from pgsession.asgi.unproven import withhold
+from pgsession.core.content import is_empty
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
-from pgsession.core.session import Session
+from pgsession.core.session import Session, attached
 from pgsession.core.store import Entry
 from pgsession.core.users import Device, as_user_store, in_listing_order
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
@@ -46,7 +48,7 @@ class Binding(Streams):
     session: Session
 
     def __init__(self, policy: Policy, scope: Scope) -> None:
-        super().__init__(policy, scope, Session(attachment=self))
+        super().__init__(policy, scope, attached(Session, self))
 
     def begin_with(self, found: FoundCookie, entry: Entry | None) -> None:
         """Begin with the cookie that came with the request, and what the store has for its key."""
@@ -58,9 +60,9 @@ class Binding(Streams):
         if entry is not None:
             self._came_alive = True
             self._key = found.key
-            self.session = Session(entry, attachment=self)
+            self.use(attached(Session, self, entry))
             if self._is_proved:
-                self.session.note_proof(self._judged_until)
+                self.state.proof_ends = self._judged_until
             self._note_entry(entry)
 
     @property
@@ -72,6 +74,11 @@ class Binding(Streams):
     def handle(self) -> str | None:
         """The handle of the row, or None without a row."""
         return None if self._key is None else digest(self._key)
+
+    @property
+    def remaining(self) -> timedelta | None:
+        """How long the row still lives, or None without a row."""
+        return None if self._key is None else self._remaining_now()
 
     async def devices(self, user_id: str) -> list[Device]:
         """Return the sessions of a user; see `Session.devices`."""
@@ -100,7 +107,7 @@ class Binding(Streams):
         With `extend=False` the session is not extended just because that is due.
         A session that was not used has no changes, so it is not compared.
         """
-        is_used = extend or self.session.accessed or self._task_lock is not None
+        is_used = extend or self.state.accessed or self._task_lock is not None
         if is_used and not self._discarded:
             decision = self._decide(touch=extend)
             if decision[0] is not Change.NOTHING or self._task_lock is not None:
@@ -110,7 +117,7 @@ class Binding(Streams):
                     _LOGGER.info("A session ended while a request that changed it was in flight.")
                     return None
                 except StoreUnavailableError as error:
-                    if decision[0] is not Change.TOUCH or self.session.period_changed:
+                    if decision[0] is not Change.TOUCH or self.state.period_changed:
                         raise
                     self._policy.extension_pause.begin(error)
                     return None
@@ -171,7 +178,7 @@ class Binding(Streams):
             policy.extension_pause.begin(error)
             return False  # the next response sets the cookie
         self._note_written(written)
-        self._note_extended(self.session.granted or self.default_period)
+        self._note_extended(self.state.granted or self.default_period)
         return True
 
     async def _is_still_alive(self) -> bool:
@@ -222,9 +229,9 @@ class Binding(Streams):
         for _ in range(_LATE_SAVES):
             if self._discarded or self._is_dropped or not self.session.modified:
                 return
-            if self._lost and not self.session.signing.is_logout:
+            if self._lost and not self.state.signing.is_logout:
                 return
-            if self._key is None and not self.session.is_empty:
+            if self._key is None and not is_empty(self.session):
                 _LOGGER.warning(
                     "A session was filled after the response had started, when its cookie could no "
                     "longer be set: its content is lost. Fill it before the response starts."

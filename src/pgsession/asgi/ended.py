@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ClassVar, NoReturn
 
 from pgsession.core.session import Session
+from pgsession.core.tracked import state_of
 from pgsession.core.undecoded import UndecodedMembers, undecoded_class
 from pgsession.errors import RequestEndedError
 
@@ -21,6 +22,8 @@ class EndedSession(Session):
     process, and so does reading a list or a dict, because a change of it could
     not be seen.
     """
+
+    __slots__ = ()
 
     #: The warnings that were logged.
     given: ClassVar[set[str]] = set()
@@ -38,7 +41,7 @@ class EndedSession(Session):
 
     # Each method that changes the session calls one of these, also one that was bound before.
 
-    def note_change(self) -> NoReturn:
+    def _note_change(self) -> NoReturn:
         # The error of a task that is kept, as asyncio advises, is seen by nobody.
         _warn("A session was changed after its request had ended. The change is not saved.")
         raise RequestEndedError
@@ -56,7 +59,10 @@ class EndedSession(Session):
 
 
 def end(session: Session) -> None:
-    """Make `session` one whose request is over."""
+    """Make `session` one whose request is over. An unavailable one stays what it is."""
+    state_of(session).attachment = None
+    if session.is_unavailable:
+        return
     is_large = isinstance(session, UndecodedMembers)
     session.__class__ = undecoded_class(EndedSession) if is_large else EndedSession
 

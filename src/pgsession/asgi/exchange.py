@@ -25,8 +25,10 @@ from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.current import current
 from pgsession.core.login import NO_SIGNING
-from pgsession.core.session import Session
+from pgsession.core.session import Session, attached
+from pgsession.core.state import SessionState
 from pgsession.core.store import Entry
+from pgsession.core.tracked import set_state
 from pgsession.core.users import NewDevice
 from pgsession.errors import StoreUnavailableError
 
@@ -76,13 +78,16 @@ class Exchange(Binding):
     #: The root_path with which the middleware was called, where sessions are bound to devices.
     _root_path: str = ""
     session: Session
+    state: SessionState
     started: bool
 
     def __init__(self, policy: Policy, scope: Scope, send: Send) -> None:
         # As `Binding` does, but cheaper: every request comes here.
         self._policy = policy
         self.session = session = Session.__new__(Session)
-        session.attachment = self
+        self.state = state = SessionState()
+        state.attachment = self
+        set_state(session, state)
         self._scope = scope
         self._send = send
         if policy.device_binding is not None:
@@ -119,7 +124,7 @@ class Exchange(Binding):
                 return False
             self._report(error)
             self._found = found
-            self.session = UnavailableSession(attachment=self)
+            self.use(attached(UnavailableSession, self))
             self.discard()
             self._failure = error  # the cause, if the application fails to change this session
         else:
@@ -171,8 +176,8 @@ class Exchange(Binding):
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
-        session = self.session
-        return (not session.accessed or session.is_unchanged) and not self.is_due_again
+        state = self.state
+        return (not state.accessed or state.is_unchanged(self.session)) and not self.is_due_again
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message. If the response starts with it, commit the session before.
@@ -187,7 +192,7 @@ class Exchange(Binding):
             return self._drop(message) if self._is_replaced else self._send(message)
         session = self.session
         if (
-            session.accessed
+            self.state.accessed
             or self._task_lock is not None  # a task has used the store
             or self._scope.get("session") is not session  # another middleware's
             or self._found is not None  # the expiry or the cookie may be due
@@ -198,7 +203,7 @@ class Exchange(Binding):
 
     def _check_late_use(self, start: Message) -> None:
         """Warn if a body that a cache may keep was the first to use the session."""
-        if self.session.accessed:
+        if self.state.accessed:
             self._unused_start = None
             headers = start.get("headers", ())
             if may_be_shared(start.get("status", 0), headers) and not varies(headers):
@@ -243,8 +248,9 @@ class Exchange(Binding):
             self.discard()
         session = self.session
         try:
-            if isinstance(session, UnavailableSession | UnprovenSession):
-                session.changes()  # raises if the handler has changed a typed object of it
+            is_read_only = isinstance(session, UnavailableSession | UnprovenSession)
+            if is_read_only and self.state.is_modified(session):
+                session.update()  # a typed object was changed: raises, as for any change
             if self._judged_until is not None:
                 await self._judge_at_start()
             if status == _SERVER_ERROR and self._failure is not None:
@@ -252,7 +258,7 @@ class Exchange(Binding):
             # A page that used no session may be one for everybody.
             if self._is_rotation_due and self._may_rotate(status, headers):
                 await self.rotate()
-            extend = session.accessed or (
+            extend = self.state.accessed or (
                 self._is_extension_due() and not may_be_shared(status, headers)
             )
             cookie = await self._commit_at_start(extend=extend)
@@ -271,7 +277,7 @@ class Exchange(Binding):
         if cookie is not None and self._is_offered and message["type"] == _RESPONSE:
             headers = [*headers, *self._offer()]
         start = {**message, "headers": headers}
-        self._unused_start = None if session.accessed else start
+        self._unused_start = None if self.state.accessed else start
         await self._send(start)
         if message["type"] != _RESPONSE:
             self._tell_spared()
@@ -291,7 +297,7 @@ class Exchange(Binding):
     async def _judge_at_start(self) -> None:
         """Judge a request again whose response starts after its proof has ended."""
         if self._judged_until is not None and time.monotonic() >= self._judged_until:
-            if self._is_proved and self._cookie_due and self.session.signing is NO_SIGNING:
+            if self._is_proved and self._cookie_due and self.state.signing is NO_SIGNING:
                 # The browser must learn a key that was saved in time. Nothing else is kept.
                 self.discard()
                 return
@@ -310,7 +316,7 @@ class Exchange(Binding):
         binding, key = self._policy.device_binding, self._key
         if binding is None or key is None:
             return ()
-        return [binding.offer(self._root_path, key, self.session.login_number)]
+        return [binding.offer(self._root_path, key, self.state.login_number)]
 
     def _may_rotate(self, status: int, headers: Headers) -> bool:
         """Return True if the browser surely keeps a cookie of this response, and no cache does."""

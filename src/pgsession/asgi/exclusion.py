@@ -46,43 +46,44 @@ class ExcludedSession:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # copy, debuggers and others look for optional methods
             raise AttributeError(name)
-        _reject_use()
+        reject_use()
 
     def __getitem__(self, name: str) -> NoReturn:
-        _reject_use()
+        reject_use()
 
     def __setitem__(self, name: str, member: object) -> NoReturn:
-        _reject_use()
+        reject_use()
 
     def __delitem__(self, name: str) -> NoReturn:
-        _reject_use()
+        reject_use()
 
     def __contains__(self, name: object) -> NoReturn:
-        _reject_use()
+        reject_use()
 
     def __iter__(self) -> NoReturn:
-        _reject_use()
+        reject_use()
 
     def __len__(self) -> NoReturn:  # noqa: PLE0303 - it raises
-        _reject_use()
+        reject_use()
 
     def __bool__(self) -> NoReturn:  # noqa: PLE0304 - it raises
-        _reject_use()
+        reject_use()
 
     def __eq__(self, other: object) -> NoReturn:
-        _reject_use()
+        reject_use()
 
     def __hash__(self) -> NoReturn:  # noqa: PLE0309 - it raises
-        _reject_use()
+        reject_use()
 
     def __or__(self, other: object) -> NoReturn:
-        _reject_use()
+        reject_use()
 
     def __ior__(self, other: object) -> NoReturn:
-        _reject_use()
+        reject_use()
 
 
-def _reject_use() -> NoReturn:
+def reject_use() -> NoReturn:
+    """Raise `SessionExcludedError`."""
     raise SessionExcludedError(
         "This path is excluded from sessions. Take it out of `exclude`, or do not use the "
         "session here."

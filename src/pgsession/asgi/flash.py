@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from anyio import from_thread
 from starlette.requests import HTTPConnection
 
+from pgsession.asgi.access import get_session
 from pgsession.asgi.exclusion import ExcludedSession
 from pgsession.core.flash import Flash
 from pgsession.core.session import Session
@@ -25,7 +25,7 @@ async def take_flashes(request: HTTPConnection) -> list[Flash]:
 
     It is a dependency for FastAPI, ``dependencies=[Depends(take_flashes)]``, and to be
     awaited in other handlers. It is `Session.flashes`, but an excluded path has none. Raises
-    `SessionError` without this package's middleware.
+    `SessionMissingError` without this package's middleware.
     """
     session = _session_of(request)
     return [] if session is None else await session.flashes()
@@ -55,12 +55,9 @@ def flashes(request: HTTPConnection) -> list[Flash]:
 
 def _session_of(request: HTTPConnection) -> Session | None:
     """Return the session of a request, or None on an excluded path."""
-    session: Any = request.scope.get("session")
-    if isinstance(session, ExcludedSession):
+    if isinstance(request.scope.get("session"), ExcludedSession):
         return None
-    if not isinstance(session, Session):
-        raise SessionError("This request has no session of pgsession. Add its SessionMiddleware.")
-    return session
+    return get_session(request)
 
 
 def _is_on_event_loop() -> bool:

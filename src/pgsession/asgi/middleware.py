@@ -25,6 +25,7 @@ from pgsession.core.hidden import hidden
 from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.core.store import Store
+from pgsession.core.tracked import state_of
 from pgsession.errors import SettingsError
 from pgsession.settings import Exclude, OnUnavailable, SecretKey, SessionSettings
 
@@ -155,9 +156,7 @@ class SessionMiddleware:
         finally:
             current.set(outer)
             exchange.end_streams()
-            session.attachment = None
-            if not session.is_unavailable:
-                end(session)
+            end(session)
             if exchange.hook is not None:
                 await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
@@ -174,8 +173,8 @@ class SessionMiddleware:
         if issubclass(type(outer), EndedSession):  # of an earlier call with the same scope
             return scope
         if issubclass(type(outer), Session):  # `isinstance` would ask an object of another library
-            if isinstance(outer.attachment, Exchange):
-                outer.attachment.check_neighbour(policy)
+            if isinstance(exchange := state_of(outer).attachment, Exchange):
+                exchange.check_neighbour(policy)
         # The name of another's cookie is not known, but its form is.
         elif not cookies and policy.cookie.is_of_starlette(scope["headers"]):
             policy.warnings.same_name()

@@ -12,8 +12,8 @@ from typing import Any, Final
 from pgsession.asgi.finishing import finished
 from pgsession.asgi.rotating import RotatingRow
 from pgsession.asgi.row import Decision
+from pgsession.core.content import Snapshot
 from pgsession.core.decision import Change
-from pgsession.core.state import Snapshot
 from pgsession.core.store import Store
 from pgsession.errors import ResponseStartedError, SessionError, SessionNotFoundError
 
@@ -134,7 +134,7 @@ class Operations(RotatingRow):
     @contextmanager
     def _undo_on_error(self) -> Iterator[None]:
         """Undo what the block did to the session and did not commit, if it raises."""
-        self._before = self.session.snapshot()
+        self._before = self.state.snapshot(self.session)
         is_done = False
         try:
             yield
@@ -142,7 +142,7 @@ class Operations(RotatingRow):
         finally:
             before, self._before = self._before, None
             if not is_done:
-                self.session.restore(before)
+                self.state.restore(self.session, before)
 
     @contextmanager
     def _undo_save_on_error(self) -> Iterator[None]:
@@ -151,8 +151,8 @@ class Operations(RotatingRow):
         If another request has ended the session, that stays recorded.
         """
         noted = [(name, getattr(self, name)) for name in _UNDONE]
-        stored, user = self.session.stored, self.session.signed_in
-        user_as_of = self.session.signed_in_as_of
+        state = self.state
+        stored, user, user_as_of = state.stored, state.signed_in, state.signed_in_as_of
         is_committed = False
         try:
             yield
@@ -161,9 +161,8 @@ class Operations(RotatingRow):
             if not is_committed and not self._lost:
                 for name, value in noted:
                     setattr(self, name, value)
-                self.session.stored = stored
-                self.session.note_signed_in(user, user_as_of)
-                self.session.is_new = False
+                state.stored, state.is_new = stored, False
+                state.note_signed_in(user, user_as_of)
 
     async def _save(self, store: Store) -> None:
         await self.judge_again()
@@ -177,8 +176,8 @@ class Operations(RotatingRow):
     @property
     def _is_gone(self) -> bool:
         """True if the session has ended, and this request neither signs in nor out."""
-        session = self.session
-        return self._lost and not (session.is_signing_in or session.signing.is_logout)
+        state = self.state
+        return self._lost and not (state.is_signing_in(self.session) or state.signing.is_logout)
 
     async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:
         if self._before is None or store is not self._policy.store:
@@ -194,19 +193,19 @@ class Operations(RotatingRow):
         """
         if self._held is not None and self._key is not None:
             await self._held.get(self._key)
-        granted = self.session.granted
+        granted = self.state.granted
         await super()._execute(decision, store, extend=extend)
         if decision[0] is not Change.NOTHING:
             self._before = Snapshot(granted)
 
     async def _take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
         await self.judge_again()
-        session, taken = self.session, default
+        session, state, taken = self.session, self.state, default
         if self._key is not None:
             taken = await self._policy.store.take(self._key, name, default)
-        if session.is_unsaved(name):
+        if state.is_unsaved(session, name):
             taken = session[name]
-        session.forget(name)
+        state.forget(session, name)
         if self._before is not None:
             self._before = self._before.without(name)
         return taken
@@ -225,7 +224,7 @@ class Operations(RotatingRow):
             self._lose_proof()
             raise SessionNotFoundError
         self._note_entry(entry)
-        self.session.rebase(entry, self.session.changes())
+        self.state.rebase(self.session, entry, self.state.changes(self.session))
         if self._before is not None and not self._before.period_changed:
             self._before = replace(self._before, granted=entry.granted)
 

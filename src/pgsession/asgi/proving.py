@@ -70,7 +70,7 @@ class ProvedRow(SigningRow):
         """Forget the proof: it is not one of the session of this request."""
         self._is_proved = self._is_proof_new = self._is_proof_over = False
         self._judged_until = self._unproven = None
-        self.session.note_proof(None)
+        self.state.proof_ends = None
 
     async def enforce(self) -> None:
         """Put the binding in force: the browser has shown its first bound cookie.
@@ -80,7 +80,7 @@ class ProvedRow(SigningRow):
         key, pause = self._key, self._policy.extension_pause
         if key is None or pause.is_on():
             return
-        bound = Bound(digest(key), self.session.login_number)
+        bound = Bound(digest(key), self.state.login_number)
         try:
             is_done = await as_binding_store(self._policy.store).enforce(bound)
         except StoreUnavailableError as error:
@@ -112,15 +112,15 @@ class ProvedRow(SigningRow):
         """Record that this request has no proof for its session any more."""
         self._judged_until = None
         if self._key is not None:
-            self._unproven, self._is_proof_over = self.session.signed_in, True
+            self._unproven, self._is_proof_over = self.state.signed_in, True
             self._lose()
-            self.session.note_proof(-math.inf)
+            self.state.proof_ends = -math.inf
 
     @property
     def login_state(self) -> LoginState:
         """What a stream of this request goes on with."""
         is_bound = self._is_proved or self._policy.device_binding is None
-        return LoginState(self.session.login_number, is_bound)
+        return LoginState(self.state.login_number, is_bound)
 
     async def _login(self, store: Store, decision: Decision, period: timedelta | None) -> None:
         """Sign in, and end the session that this request has no proof for: it is this browser's."""

@@ -50,7 +50,7 @@ class RotatingRow(ProvedRow):
         It is one statement, which decides. The response carries the number that
         the row has then, whether this request has raised it or another one.
         """
-        key, (cleared, renewed, _, signing) = self._key, self.session.wishes
+        key, (cleared, renewed, _, signing) = self._key, self.state.wishes
         if key is None or self._lost or cleared or renewed or signing.calls:
             return
         policy, before = self._policy, self._number

@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Final, TypeAlias, assert_never
 
 from pgsession.asgi.row_cookie import RowCookie
+from pgsession.core.content import UNCHANGED, Wishes, is_empty
 from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_due
 from pgsession.core.login import NO_SIGNING
-from pgsession.core.state import UNCHANGED, Wishes
 from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
@@ -66,32 +66,32 @@ class SessionRow(RowCookie):
         Raises `InvalidValueError` for a changed value that cannot be stored,
         unless another request has ended the session and nothing begins a new one.
         """
-        session = self.session
+        session, state = self.session, self.state
         live = self._key is not None
-        wishes = cleared, renewed, period_changed, signing = session.wishes
-        changes = UNCHANGED if self._lost and signing is NO_SIGNING else session.changes()
+        wishes = cleared, renewed, period_changed, signing = state.wishes
+        changes = UNCHANGED if self._lost and signing is NO_SIGNING else state.changes(session)
         changed = changes is not UNCHANGED and bool(changes)
-        is_empty = session.is_empty
-        cross_site = not live and not (is_empty and not cleared) and self._is_cross_site()
+        empty = is_empty(session)
+        cross_site = not live and not (empty and not cleared) and self._is_cross_site()
         outcome = (  # the fields of an `Outcome`; a tuple is cheaper, and every request needs one
             live,
             self._found is not None and not live,  # stale
             self._lost,
-            is_empty,
+            empty,
             changed,
             cleared > 0,
             renewed > 0 and not self.started,
             # A change extends the expiry without a touch.
             period_changed > 0 or (touch and live and not changed and self._touch_due()),
             cross_site,
-            session.signed_in is not None,
+            state.signed_in is not None,
         )
         if signing is NO_SIGNING:  # nearly always
             change = DECISIONS[outcome]
         else:
-            signs = session.is_signing_in, signing.is_confirmed, signing.is_logout
+            signs = state.is_signing_in(session), signing.is_confirmed, signing.is_logout
             change = decide(Outcome(*outcome, *signs))
-        if cross_site and change is Change.NOTHING and not is_empty and not self._lost:
+        if cross_site and change is Change.NOTHING and not empty and not self._lost:
             self._is_dropped = True
             self._policy.warnings.cross_site(self._scope)
         return change, changes, wishes
@@ -107,16 +107,16 @@ class SessionRow(RowCookie):
         if change is Change.NOTHING:
             if self._lost and wishes[0]:  # cleared, though another request has ended it
                 await self._clear_twins(store)
-            elif self._key is None and self.session.is_empty:
-                self.session.acknowledge(changes, is_new=True, wishes=wishes)  # nothing to end
+            elif self._key is None and is_empty(self.session):
+                self.state.acknowledge(changes, is_new=True, wishes=wishes)  # nothing to end
             return
-        session = self.session
+        state = self.state
         if change in _CHANGES_OF_VALUE:
             extend = extend and self._touch_due()
-        is_ours = session.period_changed or change in _BEGINNINGS
+        is_ours = state.period_changed > 0 or change in _BEGINNINGS
         extend = extend or is_ours
         # A period of its own that the handler did not set may have changed in the row since.
-        period = (session.period if is_ours else self.default_period) if extend else None
+        period = (state.period if is_ours else self.default_period) if extend else None
         try:
             written = await self._call(store, decision, period)
         except SessionNotFoundError:
@@ -125,17 +125,17 @@ class SessionRow(RowCookie):
         if written is not None:
             self._note_written(written)
         if period is not None and self._key is not None:
-            self._note_extended(session.granted or period)
-        session.acknowledge(changes, is_new=self._key is None, wishes=wishes)
+            self._note_extended(state.granted or period)
+        state.acknowledge(changes, is_new=self._key is None, wishes=wishes)
 
     async def _call(
         self, store: Store, decision: Decision, period: timedelta | None
     ) -> Written | None:
         """Call the method of the store that makes the change; return what it tells of the row."""
         change, changes, _ = decision
-        session, key = self.session, self._key or ""
-        has_own_period, written = session.granted is not None, None
-        granted = has_own_period if session.period_changed else None
+        state, key = self.state, self._key or ""
+        has_own_period, written = state.granted is not None, None
+        granted = has_own_period if state.period_changed else None
         match change:
             case Change.MERGE:
                 return await store.merge(key, changes, period=period, granted=granted)
@@ -169,14 +169,14 @@ class SessionRow(RowCookie):
 
     async def _create(self, store: Store, changes: Changes, period: timedelta | None) -> None:
         """Make a session with the value that is set."""
-        granted = self.session.granted is not None
+        granted = self.state.granted is not None
         self._key = await store.generate(changes.set, period=period, granted=granted)
         self._begin("A session was created.", store)
 
     def _begin(self, event: str, store: Store) -> None:
         """Record that the session begins anew."""
         self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
-        self.session.mark_accessed()  # else `Exchange.send` would skip the cookie
+        self.state.accessed = True  # else `Exchange.send` would skip the cookie
         self._note_new_key(event)
 
     async def _clear_twins(self, store: Store) -> None:
@@ -216,7 +216,7 @@ class SessionRow(RowCookie):
 
     def _note_written(self, written: Written) -> None:
         self._note_number(written.number)
-        self.session.note_granted(written.granted)
+        self.state.note_granted(written.granted)
 
     def _note_extended(self, period: timedelta) -> None:
         """Record that the row now expires `period` from now, or at the end of its lifetime."""
@@ -227,7 +227,7 @@ class SessionRow(RowCookie):
         limits = (self._lifetime, self._policy.store.max_inactivity)
         self._remaining = min([period, *(limit for limit in limits if limit is not None)])
         self._as_of = now
-        if self.session.period_changed or not self._ends_with_browser():
+        if self.state.period_changed or not self._ends_with_browser():
             self._cookie_due = True
 
     def _is_extension_due(self) -> bool:
@@ -237,7 +237,7 @@ class SessionRow(RowCookie):
     def _touch_due(self) -> bool:
         return not self._policy.extension_pause.is_on() and touch_due(
             remaining=self._remaining,
-            period=self.session.period,
+            period=self.state.period,
             lifetime=self._lifetime,
             touch_after=self._policy.touch_after,
         )

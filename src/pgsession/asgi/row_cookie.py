@@ -12,6 +12,8 @@ from pgsession.asgi.cross_site import comes_without_cookie
 from pgsession.asgi.policy import Policy
 from pgsession.core.cookie import ROUNDING, FoundCookie, cookie_due
 from pgsession.core.session import Session
+from pgsession.core.state import SessionState
+from pgsession.core.tracked import state_of
 
 
 class RowCookie:
@@ -43,11 +45,17 @@ class RowCookie:
     _as_of: float = 0.0
 
     session: Session
+    #: What the session knows beside its content.
+    state: SessionState
 
     def __init__(self, policy: Policy, scope: Scope, session: Session) -> None:
         self._policy = policy
         self._scope = scope
-        self.session = session
+        self.use(session)
+
+    def use(self, session: Session) -> None:
+        """Make `session` the one of this request."""
+        self.session, self.state = session, state_of(session)
 
     def _set_cookie(self) -> bytes | None:
         """Return the Set-Cookie text, with the remaining period or a deletion.
@@ -95,7 +103,7 @@ class RowCookie:
             until=found.until,
             now=time.time(),
             remaining=self._remaining_now(),
-            period=self.session.period,
+            period=self.state.period,
             touch_after=self._policy.touch_after,
         )
 
@@ -105,7 +113,7 @@ class RowCookie:
 
     def _ends_with_browser(self) -> bool:
         """Return True if the browser drops the cookie when it closes."""
-        return self._policy.max_age is None and self.session.granted is None
+        return self._policy.max_age is None and self.state.granted is None
 
     def _remaining_now(self) -> timedelta:
         if elapsed := int(time.monotonic() - self._as_of):  # zero for most requests

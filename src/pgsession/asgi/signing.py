@@ -53,7 +53,7 @@ class SigningRow(SessionRow):
                 try:
                     await self._login(store, decision, period)
                 except UnknownUserError:
-                    self.session.note_refused(decision[2][-1])
+                    self.state.note_refused(decision[2][-1])
                     raise
             case Change.CONFIRM:
                 await self._clear_twins(store)
@@ -61,7 +61,7 @@ class SigningRow(SessionRow):
             case Change.LOGOUT:
                 await self._clear_twins(store)
                 await self._logout(store, decision, period)
-            case Change.DESTROY if self.session.signed_in is not None:
+            case Change.DESTROY if self.state.signed_in is not None:
                 await self._clear_twins(store)
                 await self._logout(store, decision, period)
             case Change.CREATE | Change.FORGET if await self._is_retired(store):
@@ -72,13 +72,13 @@ class SigningRow(SessionRow):
 
     async def _login(self, store: Store, decision: Decision, period: timedelta | None) -> None:
         """Bind the session to a user. If its row has ended, make a new one."""
-        session, users, (_, changes, (*_, signing)) = self.session, as_user_store(store), decision
-        login, before = signing.login, session.signed_in
+        state, users, (_, changes, (*_, signing)) = self.state, as_user_store(store), decision
+        login, before = signing.login, state.signed_in
         assert login is not None  # noqa: S101 - the decision says so
         client = self._client()
         if users.record_client:
             login = replace(login, client=client)
-        granted, key, number = session.granted is not None, self._key, session.login_number + 1
+        granted, key, number = state.granted is not None, self._key, state.login_number + 1
         if key is not None:
             try:
                 key = await users.login(key, login, changes, period=period, granted=granted)
@@ -86,12 +86,12 @@ class SigningRow(SessionRow):
                 key = None
         if key is None:
             number = 1
-            everything = Changes(dict(session.items()))
+            everything = Changes(dict(self.session.items()))
             key = await users.login(None, login, everything, period=period, granted=granted)
         self._key, self._lost = key, False
         self._is_offered = True
         self._begin("A user has signed in.", store)
-        session.note_done(signing, login_number=number)
+        state.note_done(signing, login_number=number)
         if login.actor_id is not None:
             self._new_device = None
         else:
@@ -106,13 +106,13 @@ class SigningRow(SessionRow):
                 )
 
     async def _confirm(self, store: Store, decision: Decision, period: timedelta | None) -> None:
-        session, key, (_, changes, (*_, signing)) = self.session, self._key or "", decision
-        granted = session.granted is not None if session.period_changed else None
+        state, key, (_, changes, (*_, signing)) = self.state, self._key or "", decision
+        granted = state.granted is not None if state.period_changed else None
         users = as_user_store(store)
         self._key = await users.confirm(key, changes, period=period, granted=granted)
-        self._is_offered = session.signed_in is not None and not session.signed_in.is_bound
+        self._is_offered = state.signed_in is not None and not state.signed_in.is_bound
         self._begin("A user has confirmed a session.", store)
-        session.note_done(signing, login_number=session.login_number)
+        state.note_done(signing, login_number=state.login_number)
 
     async def _logout(self, store: Store, decision: Decision, period: timedelta | None) -> None:
         """End the row that was loaded. What the handler has set since begins a new one."""
@@ -120,8 +120,8 @@ class SigningRow(SessionRow):
         if not await self._end_loaded(store):
             self._lose()  # somebody has signed in to it since
             return
-        self.session.note_done(signing, login_number=0)
-        self.session.note_signed_in(None)
+        self.state.note_done(signing, login_number=0)
+        self.state.note_signed_in(None)
         self._lost, self._new_device, self._is_offered = False, None, False
         self._end()
         if changes.set and self.started:
@@ -150,7 +150,7 @@ class SigningRow(SessionRow):
     @property
     def _loaded_number(self) -> int:
         """The login number of the row that was loaded."""
-        return self.session.login_number
+        return self.state.login_number
 
     def _remember_ended(self, handles: Collection[str]) -> None:
         """Add to the sessions that the application has ended."""

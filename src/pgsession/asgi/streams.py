@@ -112,7 +112,7 @@ class Streams(Operations):
             self._plan_end_of_proof()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._futures.add(future)
-        if self._is_over or self.session.signing.is_logout:
+        if self._is_over or self.state.signing.is_logout:
             future.set_result(None)
         return future
 
@@ -170,7 +170,7 @@ class Streams(Operations):
         """
         self._is_moving, self._moved_from = True, self._watched_handle
         self._is_ending = change is Change.LOGOUT or (
-            change is Change.DESTROY and self.session.signed_in is not None
+            change is Change.DESTROY and self.state.signed_in is not None
         )
         if self._waiter is not None:
             self._waiter.leave()
@@ -196,7 +196,7 @@ class Streams(Operations):
 
     def _end_with_proof(self) -> None:
         if self._is_proved:  # else this request has begun another session
-            self.session.note_proof(-math.inf)
+            self.state.proof_ends = -math.inf
             self._leave_and_tell()
 
     def _lose_proof(self) -> None:
@@ -212,7 +212,7 @@ class Streams(Operations):
     def _note_end(self, state: LoginState | None) -> None:
         """Tell what waits that the session has ended, or was bound to a device since."""
         if state is not None and state.login_number == self.login_state.login_number:
-            self.session.note_proof(-math.inf)
+            self.state.proof_ends = -math.inf
         self._tell()
 
     def _tell(self) -> None:

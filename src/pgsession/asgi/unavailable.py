@@ -38,11 +38,13 @@ class UnavailableSession(Session):
     cannot tell a visitor that a login or a logout has worked.
     """
 
+    __slots__ = ()
+
     is_unavailable = True
 
     # Each method that changes a session, or needs the store, calls one of these.
 
-    def note_change(self) -> NoReturn:
+    def _note_change(self) -> NoReturn:
         _reject_change()
 
     def _check_not_started(self) -> NoReturn:

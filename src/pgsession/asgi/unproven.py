@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from pgsession.core.period import Period
 from pgsession.core.session import Session
+from pgsession.core.tracked import state_of
 from pgsession.errors import ProofMissingError
 
 
@@ -18,6 +19,8 @@ class UnprovenSession(Session):
     ordinary one from then on. Any other change raises `ProofMissingError`, and nothing is
     written, so that the browser itself can go on.
     """
+
+    __slots__ = ()
 
     def login(
         self,
@@ -43,7 +46,7 @@ class UnprovenSession(Session):
 
     # Each other method that changes a session, or needs the store, calls one of these.
 
-    def note_change(self) -> NoReturn:
+    def _note_change(self) -> NoReturn:
         raise ProofMissingError
 
     def _check_not_started(self) -> NoReturn:
@@ -56,7 +59,7 @@ class UnprovenSession(Session):
 def _ordinary(session: Session) -> Session:
     """Make `session` an ordinary one."""
     session.__class__ = Session
-    session.note_proof(None)
+    state_of(session).proof_ends = None
     return session
 
 
@@ -64,4 +67,4 @@ def withhold(session: Session) -> None:
     """Make `session` the one of a request without the proof that it needs."""
     dict.clear(session)
     session.__class__ = UnprovenSession
-    session.note_proof(-math.inf)
+    state_of(session).proof_ends = -math.inf

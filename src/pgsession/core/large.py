@@ -37,6 +37,8 @@ _LARGE_MEMBER: Final = 4_096
 class LargeValue(UndecodedMembers):
     """A stored value whose members are decoded when they are looked at."""
 
+    __slots__ = ("baseline",)
+
     def __init__(self, others: dict[str, Any], baseline: LargeBaseline) -> None:
         super().__init__()
         dict.update(self, others)

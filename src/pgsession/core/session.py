@@ -2,138 +2,158 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pgsession.core.baseline import Baseline
-from pgsession.core.content import ContentState
+from pgsession.core.attachment import Attachment
+from pgsession.core.content_session import ContentSession
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period, as_positive
+from pgsession.core.state import SessionState
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Entry
+from pgsession.core.tracked import set_state
 from pgsession.core.users import Device
-from pgsession.core.value import encode_text
 from pgsession.errors import ResponseStartedError, SessionError
 
+#: What may be set on a session. Everything else is a member: ``session["name"]``.
+_SETTABLE: Final = frozenset({"__class__", "period", "modified"})
 
-class Attachment(Protocol):
-    """What attaches a session to a request and a store, as the session sees it."""
-
-    #: True once the response has started, so that no cookie can be set any more.
-    started: bool
-
-    @property
-    def is_writing(self) -> bool:
-        """True while a task of the request writes to the store."""
-        ...
-
-    @property
-    def default_period(self) -> timedelta:
-        """The period of a session that has none of its own."""
-        ...
-
-    @property
-    def value_limit(self) -> int:
-        """The largest session, in bytes of its JSON text."""
-        ...
-
-    @property
-    def handle(self) -> str | None:
-        """The handle of the row, or None without a row."""
-        ...
-
-    def check_users(self) -> None:
-        """Raise `SessionError` if the store keeps no users."""
-        ...
-
-    async def devices(self, user_id: str) -> list[Device]:
-        """Return the sessions of a user, the current one first."""
-        ...
-
-    async def ended(self) -> None:
-        """Return when the session has ended."""
-        ...
-
-    def lasting(self) -> AbstractAsyncContextManager[None]:
-        """Cancel the block when the session has ended."""
-        ...
-
-    async def save(self) -> None:
-        """Commit the changes."""
-        ...
-
-    async def reload(self) -> None:
-        """Read the row again."""
-        ...
-
-    def exclusive(self, timeout: timedelta) -> AbstractAsyncContextManager[None]:
-        """Hold the session's lock."""
-        ...
-
-    async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
-        """Remove a member and return it, only once."""
-        ...
+#: So many names of members are printed.
+_MOST_NAMES: Final = 20
 
 
-class Session(ContentState):
+class Session(ContentSession):
     """A `dict` with the content of one session, valid during one request.
 
     It is saved when the response starts. Changes are found by comparing the
     content with what was loaded: a change deep inside a member counts, a value
     that was set back does not, and True differs from 1.
 
-    A copy or a pickle is a plain `dict`. The repr shows neither content nor key.
+    A copy or a pickle is a plain `dict`. ``print(session)`` shows the user, the period left and
+    the names of the members.
 
     ``Session({"user": "ann"})`` is a session with this content, unchanged, that belongs to no
-    request, for the test of a function that takes one.
+    request, for the test of a function that takes one. Raises `TypeError` for anything
+    but a dict with str keys, and `InvalidValueError` for content that cannot be stored.
+
+    `AttributeError` is raised for an attribute that a session does not have, when it is read
+    and when it is set: content is set with ``session["name"] = …``.
     """
+
+    __slots__ = ()
 
     #: True if the store could not answer and `on_unavailable` is "anonymous". The session is
     #: empty, even if the visitor has one, and raises `StoreUnavailableError` when it is changed.
     is_unavailable: bool = False
 
-    #: The request and the store of this session; None after the request.
-    attachment: Attachment | None = None
-
-    _default_period: timedelta = DEFAULT_PERIOD
-
-    def __init__(
-        self,
-        entry: Entry | dict[str, Any] | None = None,
-        *,
-        default_period: timedelta | None = None,
-        limit: int | None = None,
-        attachment: Attachment | None = None,
-    ) -> None:
-        if entry is not None:
-            if isinstance(entry, dict):
-                entry = Entry(entry, self._default_period)
-            value, _, granted, _, _, _, _, signed_in = entry
-            self.is_new = False
-            if signed_in is not None:
-                self.note_signed_in(signed_in)
-            if granted is not None:
-                self._granted = granted
-            if value:
-                if type(value) is dict:
-                    dict.update(self, value)
-                    self._stored = Baseline(encode_text(value))
-                else:
-                    dict.update(self, dict.items(value))
-                    self._stored = self._baseline_of(value)
-        if attachment is not None:
-            self.attachment = attachment
-        if default_period is not None:
-            self._default_period = default_period
-        if limit is not None:
-            self._limit = limit
+    def __init__(self, content: dict[str, Any] | Entry | None = None) -> None:
+        if content is not None and not isinstance(content, Entry):
+            if not isinstance(content, dict):
+                raise TypeError(
+                    "Session takes its content as a dict, such as Session({'cart': []}), not "
+                    f"{type(content).__name__}. In a handler, use request.session."
+                )
+            content = Entry(content, DEFAULT_PERIOD)
+        _fill(self, SessionState(), content)
 
     def __repr__(self) -> str:
         return f"<Session is_new={self.is_new} accessed={self.accessed}>"
+
+    def __str__(self) -> str:
+        """Show what `print` is to show: the user, the period left and the names of the members.
+
+        Neither values nor the key. The repr, which error trackers keep, shows less.
+        """
+        state = self._state
+        left = None if state.attachment is None else state.attachment.remaining
+        names = [*islice(dict.keys(self), _MOST_NAMES)]
+        more = dict.__len__(self) - len(names)
+        user = "visitor" if state.user_id is None else f"user {state.user_id!r}"
+        expiry = (
+            "no row" if left is None else f"{timedelta(seconds=int(left.total_seconds()))} left"
+        )
+        return f"<Session: {user}, {expiry}, members {names}{f' and {more} more' if more else ''}>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: Callable[[object], Any]) -> Any:  # noqa: ANN401 - pydantic's
+        """Say what to write where FastAPI takes the type of a parameter for one of the body."""
+        try:
+            return handler(source)
+        except RuntimeError:  # pydantic's, unless the model allows any type
+            raise TypeError(
+                "A parameter of the type Session is no part of the request. With FastAPI, write "
+                "session: Annotated[Session, Depends(get_session)], with get_session from "
+                "pgsession."
+            ) from None
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Make copies and pickles plain dicts: only the original belongs to the request."""
         self.mark_accessed()
         return dict, (dict(dict.items(self)),)
+
+    if not TYPE_CHECKING:  # else a type checker would take any attribute
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name not in _SETTABLE:
+                self._reject_attribute(name)
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        """List what a handler may use."""
+        return [name for name in super().__dir__() if name[:1] != "_" or name[:2] == "__"]
+
+    def _reject_attribute(self, name: str) -> NoReturn:
+        readable = name in dir(self)
+        raise AttributeError(
+            f"session.{name} cannot be set."
+            if readable
+            else f"A session has no attribute {name!r} that could be set. To store something, "
+            f"write session[{name!r}] = ….",
+            name=name,
+            obj=self,
+        )
+
+    @property
+    def modified(self) -> bool:
+        """True if the content differs from what is stored, or `clear()` was called.
+
+        Code that was written for Starlette may set it to True, which has no effect: changes are
+        found without. Raises `ValueError` for False: a change cannot be hidden.
+        """
+        return self._state.is_modified(self)
+
+    @modified.setter
+    def modified(self, modified: bool) -> None:
+        if not modified:
+            raise ValueError(
+                "session.modified cannot be set to False: changes are found by comparing. To "
+                "undo them, call reload(), or set the members back."
+            )
+        self.mark_accessed()
+
+    def mark_modified(self) -> None:
+        """Do the same as `mark_accessed`. Changes are found without a call of this."""
+        self.mark_accessed()
+
+    @property
+    def is_new(self) -> bool:
+        """True if the session has no row yet."""
+        return self._state.is_new
+
+    def clear(self) -> None:
+        """Remove all members, including those that other requests add before this is saved.
+
+        A session that is empty when the response starts is ended: its row is
+        removed before the response is sent, and the response deletes its
+        cookie. If it has members again, they replace the whole stored value.
+        """
+        super().clear()
+        state = self._state
+        state.cleared += 1
+        if state.typed is not None:
+            state.typed.detach()
 
     def renew(self) -> None:
         """Give the session a new key with this response. The old key ends at once.
@@ -146,12 +166,7 @@ class Session(ContentState):
         """
         self.mark_accessed()
         self._check_not_started()
-        self._renewed += 1
-
-    @property
-    def renewed(self) -> bool:
-        """True once `renew()` was called."""
-        return self._renewed > 0
+        self._state.renewed += 1
 
     @property
     def period(self) -> timedelta:
@@ -163,29 +178,21 @@ class Session(ContentState):
         a session, clear it) and `ResponseStartedError` once the response has
         started.
         """
-        if self._granted is not None:
-            return self._granted
-        if self.attachment is not None:
-            return self.attachment.default_period
-        return self._default_period
+        return self._state.period
 
     @period.setter
     def period(self, period: Period | None) -> None:
         self.mark_accessed()
         self._check_not_started()
         granted = None if period is None else as_positive(period)
-        self._period_changed += granted != self._granted
-        self._granted = granted
+        state = self._state
+        state.period_changed += granted != state.granted
+        state.granted = granted
 
     @property
     def granted(self) -> timedelta | None:
         """The session's own period, or None if it has the default period."""
-        return self._granted
-
-    @property
-    def period_changed(self) -> bool:
-        """True if `period` was set to another value than was loaded."""
-        return self._period_changed > 0
+        return self._state.granted
 
     async def save(self) -> None:
         """Commit the changes now, not only when the response starts.
@@ -246,7 +253,8 @@ class Session(ContentState):
         the session has no row yet. Raises `RequestEndedError` after the request.
         """
         self.mark_accessed()
-        return None if self.attachment is None else self.attachment.handle
+        attachment = self._state.attachment
+        return None if attachment is None else attachment.handle
 
     async def devices(self) -> list[Device]:
         """Return the living sessions of the user, this one first; none for a visitor.
@@ -292,23 +300,41 @@ class Session(ContentState):
         return self._attached().lasting()
 
     def _attached(self) -> Attachment:
-        self.mark_accessed()
-        if self.attachment is None:
+        state = self._state
+        state.accessed = True
+        if state.attachment is None:
             raise SessionError(
                 "This session belongs to no request, so it has no store. Use request.session."
             )
-        return self.attachment
-
-    def _is_writing(self) -> bool:
-        return self.attachment is not None and self.attachment.is_writing
-
-    def _max_size(self) -> int:
-        return self._limit if self.attachment is None else self.attachment.value_limit
+        return state.attachment
 
     def _check_users(self) -> None:
-        if self.attachment is not None:
-            self.attachment.check_users()
+        if (attachment := self._state.attachment) is not None:
+            attachment.check_users()
 
     def _check_not_started(self) -> None:
-        if self.attachment is not None and self.attachment.started:
+        if (attachment := self._state.attachment) is not None and attachment.started:
             raise ResponseStartedError
+
+
+def attached(kind: type[Session], attachment: Attachment, entry: Entry | None = None) -> Session:
+    """Return a session of a request, with the content of an entry if there is one."""
+    session, state = kind.__new__(kind), SessionState()
+    state.attachment = attachment
+    _fill(session, state, entry)
+    return session
+
+
+def _fill(session: Session, state: SessionState, entry: Entry | None) -> None:
+    """Give a session its state, and the content of an entry if there is one."""
+    set_state(session, state)
+    if entry is None:
+        return
+    value, _, granted, _, _, _, _, signed_in = entry
+    state.is_new = False
+    if signed_in is not None:
+        state.note_signed_in(signed_in)
+    if granted is not None:
+        state.granted = granted
+    if value:
+        state.load(session, value)

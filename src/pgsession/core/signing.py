@@ -6,61 +6,42 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from msgspec.structs import replace
-
-from pgsession.core.login import (
-    NO_SIGNING,
-    Login,
-    SignedIn,
-    Signing,
-    checked_optional,
-    checked_user_id,
-    microseconds,
-)
+from pgsession.core.login import Login, Signing, checked_optional, checked_user_id
 from pgsession.core.period import Period, as_period, as_positive
-from pgsession.core.state import SessionState
+from pgsession.core.tracked import TrackedDict
 from pgsession.errors import ProofMissingError, SessionError
 
 
-class SigningState(SessionState):
+class SigningSession(TrackedDict):
     """A session that knows its user."""
 
-    # Defaults live on the class: most requests never set them.
-
-    _signed_in: SignedIn | None = None
-    #: When that was read, by the monotonic clock.
-    _signed_in_as_of: float = 0.0
-    #: When the proof ends with which the request came, by the monotonic clock; None if it needs
-    #: none.
-    _proof_ends: float | None = None
+    __slots__ = ()
 
     @property
     def user_id(self) -> str | None:
         """The user who is signed in, or None for a visitor."""
         self.mark_accessed()
-        if (login := self._signing.login) is not None:
-            return login.user_id
-        return None if self._user is None else self._user.user_id
+        return self._state.user_id
 
     @property
     def stamp(self) -> str | None:
         """The stamp that the last `login` was given, or None."""
         self.mark_accessed()
-        user = self._signing.login or self._user
+        user = self._state.signing.login or self._state.user
         return None if user is None else user.stamp
 
     @property
     def label(self) -> str | None:
         """The name of the device that the last `login` was given, or None."""
         self.mark_accessed()
-        user = self._signing.login or self._user
+        user = self._state.signing.login or self._state.user
         return None if user is None else user.label
 
     @property
     def actor_id(self) -> str | None:
         """The administrator who is signed in as this user, or None."""
         self.mark_accessed()
-        user = self._signing.login or self._user
+        user = self._state.signing.login or self._state.user
         return None if user is None else user.actor_id
 
     @property
@@ -70,9 +51,10 @@ class SigningState(SessionState):
         False in a process without `device_binding`: it looks at no proof.
         """
         self.mark_accessed()
-        if self._user is None or self._signing.login is not None:
+        state = self._state
+        if state.user is None or state.signing.login is not None:
             return False
-        return self._proof_ends is not None and not self.proof_missing
+        return state.proof_ends is not None and not state.proof_missing
 
     @property
     def proof_missing(self) -> bool:
@@ -82,11 +64,7 @@ class SigningState(SessionState):
         `logout` work: any other change raises `ProofMissingError`. It becomes True too
         when the proof of a long request ends: the session has ended for that request.
         """
-        return self._proof_ends is not None and time.monotonic() >= self._proof_ends
-
-    def note_proof(self, ends: float | None) -> None:
-        """Record when the proof of the request ends, by the monotonic clock, if it needs one."""
-        self._proof_ends = ends
+        return self._state.proof_missing
 
     def require_device_binding(self) -> None:
         """Raise `ProofMissingError` unless the session is bound to the device of the browser.
@@ -104,9 +82,10 @@ class SigningState(SessionState):
         It is the database's time, except in the request that signs in.
         """
         self.mark_accessed()
-        if self._is_proved_now:
+        if self._state.is_proved_now:
             return datetime.now(UTC)
-        return None if self._user is None else self._user.authenticated_at
+        user = self._state.user
+        return None if user is None else user.authenticated_at
 
     def is_fresh(self, within: Period) -> bool:
         """Return True if the user has proved who they are no longer than `within` ago.
@@ -117,13 +96,13 @@ class SigningState(SessionState):
         database's; no application's clock is compared with it.
         """
         self.mark_accessed()
-        longest = as_period(within)
-        if self._is_proved_now:
+        longest, state = as_period(within), self._state
+        if state.is_proved_now:
             return longest > timedelta(0)
-        if self._user is None:
+        if state.user is None:
             return False
-        since = timedelta(seconds=time.monotonic() - self._signed_in_as_of)
-        age = self._user.authenticated_for
+        since = timedelta(seconds=time.monotonic() - state.signed_in_as_of)
+        age = state.user.authenticated_for
         return timedelta(0) <= age and age + since <= longest
 
     def login(
@@ -171,18 +150,19 @@ class SigningState(SessionState):
         granted = None if period is None else as_positive(period)
         if isinstance(keep, str):
             raise TypeError("keep must be a list of names, not one str.")
-        before = self._signing.login or self._user
+        state = self._state
+        before = state.signing.login or state.user
         if before is not None and (before.user_id, before.actor_id) != (user_id, actor_id):
             self.clear()
         elif before is None and keep is not None:
-            if self._typed is not None:
-                self._typed.check(self)
+            if state.typed is not None:
+                state.typed.check(self)
             kept = {name: self[name] for name in keep if name in self}
             self.clear()
             self.update(kept)
-        self._granted = granted
-        self._period_changed += 1
-        self._signing = Signing(login, self._cleared, calls=self._signing.calls + 1)
+        state.granted = granted
+        state.period_changed += 1
+        state.signing = Signing(login, state.cleared, calls=state.signing.calls + 1)
 
     def confirm(self) -> None:
         """Record that the user has just proved again who they are; give the session a new key.
@@ -194,10 +174,11 @@ class SigningState(SessionState):
         self.mark_accessed()
         self._check_not_started()
         self._check_users()
-        if self.user_id is None:
+        state = self._state
+        if state.user_id is None:
             raise SessionError("confirm() is for a user who is signed in: call login() first.")
-        signing = self._signing
-        self._signing = signing._replace(is_confirmed=True, calls=signing.calls + 1)
+        signing = state.signing
+        state.signing = signing._replace(is_confirmed=True, calls=signing.calls + 1)
 
     def logout(self) -> None:
         """Sign the user out: end this session.
@@ -209,67 +190,10 @@ class SigningState(SessionState):
         the request.
         """
         self.clear()
-        self._period_changed += self._granted is not None
-        self._granted = None
-        self._signing = Signing(is_logout=True, calls=self._signing.calls + 1)
-
-    @property
-    def signing(self) -> Signing:
-        """What the handler asked for since `acknowledge`."""
-        return self._signing
-
-    @property
-    def is_signing_in(self) -> bool:
-        """True if a login is to be done: no `clear()` after it has left the session empty."""
-        signing = self._signing
-        if signing.login is None:
-            return False
-        return self._cleared <= signing.cleared_before or not self.is_empty
-
-    @property
-    def signed_in(self) -> SignedIn | None:
-        """The user of the row, as far as this session knows."""
-        return self._signed_in
-
-    def note_signed_in(self, signed_in: SignedIn | None, as_of: float | None = None) -> None:
-        """Record the user of the row, as of a time of the monotonic clock: now, if left out."""
-        self._signed_in = signed_in
-        self._signed_in_as_of = time.monotonic() if as_of is None else as_of
-
-    @property
-    def signed_in_as_of(self) -> float:
-        """When `signed_in` was recorded, by the monotonic clock."""
-        return self._signed_in_as_of
-
-    def note_done(self, done: Signing, *, login_number: int) -> None:
-        """Record that what the handler asked for in `done` is done."""
-        before, now = self._signed_in, microseconds(datetime.now(UTC))
-        if (login := done.login) is not None:
-            texts = (login.stamp, login.label, login.actor_id)
-            self.note_signed_in(SignedIn(login.user_id, now, 0, login_number, *texts))
-        elif done.is_logout:
-            self.note_signed_in(None)
-        elif done.is_confirmed and before is not None:
-            self.note_signed_in(replace(before, since=now, age=0))
-
-    def note_refused(self, refused: Signing) -> None:
-        """Forget a login that was refused, unless the handler has asked for something since."""
-        if self._signing is refused:
-            self._signing = NO_SIGNING
-
-    @property
-    def login_number(self) -> int:
-        """How many logins the row has had; 0 for a visitor's."""
-        return 0 if self._signed_in is None else self._signed_in.login_number
-
-    @property
-    def _user(self) -> SignedIn | None:
-        """The user of the row, unless the handler has signed them out."""
-        return None if self._signing.is_logout else self._signed_in
-
-    @property
-    def _is_proved_now(self) -> bool:
-        return self._signing.login is not None or self._signing.is_confirmed
+        state = self._state
+        state.period_changed += state.granted is not None
+        state.granted = None
+        state.signing = Signing(is_logout=True, calls=state.signing.calls + 1)
 
     def _check_not_started(self) -> None:
         """Raise `ResponseStartedError` once the response has started."""

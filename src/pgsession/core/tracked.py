@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, TypeVar
 
+from pgsession.core.state import SessionState
+
 _T = TypeVar("_T")
 
 #: The methods with which a dict is read, and those with which it is changed.
@@ -38,44 +40,62 @@ WRITES: Final = (
 
 
 class TrackedDict(dict[str, Any]):
-    """A `dict` whose `accessed` is True once it was read or changed.
+    """A `dict` that records in its state that it was read or changed.
 
     Frameworks other than Starlette read `scope["session"]`, and tell nobody. The
     package itself uses the methods of `dict`, such as ``dict.items(session)``,
     which record nothing.
     """
 
-    #: True once a handler has used the session.
-    accessed: bool = False
+    __slots__ = ("__weakref__", "_state")
+
+    _state: SessionState
+
+    def __init__(self, state: SessionState) -> None:
+        set_state(self, state)
+
+    @property
+    def accessed(self) -> bool:
+        """True once a handler has used the session, so that the response depends on it."""
+        return self._state.accessed
 
     def mark_accessed(self) -> None:
         """Record that the response depends on the session, so that it gets ``Vary: Cookie``.
 
         Starlette's `request.session` calls this; so does each use of the mapping itself.
         """
-        self.accessed = True
+        self._state.accessed = True
 
-    def note_change(self) -> None:
+    def _note_change(self) -> None:
         """Record that the content is about to be changed."""
-        self.accessed = True
+        self._state.accessed = True
 
     # The methods that handlers use most are written out, as a call costs less so.
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
-        self.accessed = True
+        self._state.accessed = True
         return dict.__getitem__(self, name)
 
     def __contains__(self, name: object) -> bool:
-        self.accessed = True
+        self._state.accessed = True
         return dict.__contains__(self, name)
 
     def get(self, name: str, default: Any = None, /) -> Any:  # noqa: ANN401 - JSON
-        self.accessed = True
+        self._state.accessed = True
         return dict.get(self, name, default)
 
     def __setitem__(self, name: str, member: Any) -> None:  # noqa: ANN401 - JSON
-        self.note_change()
+        self._note_change()
         dict.__setitem__(self, name, member)
+
+
+_SLOT: Final = vars(TrackedDict)["_state"]
+
+#: Give a session its state. No `__setattr__` is asked, as it allows a handler less.
+set_state: Final[Callable[[TrackedDict, SessionState], None]] = _SLOT.__set__
+
+#: Return the state of a session: what the package keeps there, and a handler does not see.
+state_of: Final[Callable[[TrackedDict], SessionState]] = _SLOT.__get__
 
 
 def _recording(method: Callable[..., _T], *, is_change: bool) -> Callable[..., _T]:
@@ -84,9 +104,9 @@ def _recording(method: Callable[..., _T], *, is_change: bool) -> Callable[..., _
     @wraps(method)
     def recorded(self: TrackedDict, *args: object, **members: object) -> _T:
         if is_change:
-            self.note_change()
+            self._note_change()
         else:
-            self.accessed = True
+            self._state.accessed = True
         return method(self, *args, **members)
 
     return recorded

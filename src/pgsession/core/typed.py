@@ -15,7 +15,6 @@ import msgspec
 
 from pgsession.core.models import Codec, MisfitError, Reports, codec_of
 from pgsession.core.plain import Budget
-from pgsession.core.tracked import TrackedDict
 from pgsession.core.value import JSON, encode_member
 from pgsession.errors import InvalidValueError, SessionError, UnsupportedTypeError
 
@@ -53,17 +52,16 @@ class _Typed:
         plain = self.codec.encode(self.made)
         return plain if self.name is None else {self.name: plain}
 
-    def is_current(self, session: TrackedDict) -> bool:
+    def is_current(self, session: dict[str, Any]) -> bool:
         """Return True unless the handler has replaced a member that it was read from."""
         return all(
             dict.get(session, name, _ABSENT) is source for name, source in self.sources.items()
         )
 
-    def write_back(self, session: TrackedDict) -> None:
+    def write_back(self, session: dict[str, Any]) -> None:
         """Replace the members of `session` that differ from what the object was.
 
-        Raises `InvalidValueError` if the object could not be read again, and what a change of
-        `session` raises.
+        Raises `InvalidValueError` if the object could not be read again.
         """
         attached = {
             name
@@ -74,7 +72,6 @@ class _Typed:
         if members is None:
             return
         texts = _texts(members)
-        session.note_change()
         for name in attached:
             if self.fits and texts.get(name) == self.texts.get(name):
                 continue
@@ -111,7 +108,7 @@ class TypedObjects:
         #: Why the last `write_back` could not write all objects, or None.
         self.fault: SessionError | None = None
 
-    def read(self, session: TrackedDict, model: Any, name: str | None, default: Any) -> Any:  # noqa: ANN401 - an object of any model
+    def read(self, session: dict[str, Any], model: Any, name: str | None, default: Any) -> Any:  # noqa: ANN401 - an object of any model
         """Return the object of `model` at `name`; see `Session.typed`."""
         typed = self._typed.get((model, name))
         if typed is not None and typed.is_current(session):
@@ -134,7 +131,7 @@ class TypedObjects:
             return typed.made
         raise UnsupportedTypeError(f"The default of {codec.model} cannot be stored: {reason}.")
 
-    def write_back(self, session: TrackedDict) -> bool:
+    def write_back(self, session: dict[str, Any]) -> bool:
         """Write the objects that have changed to `session`. Return False if one cannot be."""
         self.fault = None
         for typed in list(self._typed.values()):
@@ -144,7 +141,7 @@ class TypedObjects:
                 self.fault = error
         return self.fault is None
 
-    def check(self, session: TrackedDict) -> None:
+    def check(self, session: dict[str, Any]) -> None:
         """Do the same, and raise the error if one cannot be written."""
         if not self.write_back(session) and self.fault is not None:
             raise self.fault
@@ -156,7 +153,7 @@ class TypedObjects:
                 if source is _ABSENT:
                     typed.sources[name] = object()
 
-    def read_again(self, session: TrackedDict) -> None:
+    def read_again(self, session: dict[str, Any]) -> None:
         """Give all objects the content that `session` has now, which was loaded or restored.
 
         They stay the same objects. One that cannot be changed is made anew by the next `read`.
@@ -170,7 +167,7 @@ class TypedObjects:
 
 
 def _read(
-    session: TrackedDict,
+    session: dict[str, Any],
     codec: Codec[Any],
     name: str | None,
     default: Any,  # noqa: ANN401 - an object of the model
@@ -201,7 +198,7 @@ def _read(
     return typed
 
 
-def _read_again(session: TrackedDict, typed: _Typed) -> _Typed | None:
+def _read_again(session: dict[str, Any], typed: _Typed) -> _Typed | None:
     """Give an object the content of `session`; None if it cannot be given that."""
     try:
         fresh = _read(session, typed.codec, typed.name, NO_DEFAULT, fallback=typed.fallback)

@@ -7,7 +7,6 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from pgsession.core.tracked import TrackedDict
 from pgsession.core.value import JSON, compact, decode_member, printed_size
 
 _T = TypeVar("_T")
@@ -37,12 +36,14 @@ class Undecoded:
         return decode_member(bytes(self._text))
 
 
-class UndecodedMembers(TrackedDict):
+class UndecodedMembers(dict[str, Any]):
     """Has a class of dicts decode a member when it is looked at.
 
     The methods of `dict` itself, such as ``dict.items(session)``, show members
     as they are, `Undecoded` ones too.
     """
+
+    __slots__ = ()
 
     def _look_at(self, name: Any) -> None:  # noqa: ANN401 - any object may be asked for
         member = dict.get(self, name)
@@ -103,6 +104,6 @@ def undecoded_class(kind: type[_T]) -> type[_T]:
     if issubclass(kind, UndecodedMembers):
         return kind
     if kind not in _CLASSES:
-        _CLASSES[kind] = type(kind.__name__, (UndecodedMembers, kind), {})
+        _CLASSES[kind] = type(kind.__name__, (UndecodedMembers, kind), {"__slots__": ()})
     made: type[_T] = _CLASSES[kind]
     return made
