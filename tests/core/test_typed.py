@@ -636,6 +636,17 @@ def test_read_after_change() -> None:
     assert session.typed(DictCart, "cart") == {"items": ["pen"]}
 
 
+@pytest.mark.parametrize("odd", [10**30, "\ud800", math.nan])
+def test_odd_default(odd: Any) -> None:
+    """A default with a part that is not plain is no change, and a change beside it is found."""
+    session = loaded()
+    made = session.typed(dict[str, Any], "cart", default={"x": odd, "y": None})
+
+    assert not session.modified
+    made["y"] = math.nan
+    assert session.modified
+
+
 def test_frozen() -> None:
     """A reload gives a frozen object its new content too."""
 

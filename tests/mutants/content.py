@@ -46,7 +46,8 @@ CONTENT: Final = (
         (
             Edit(
                 "core/typed.py",
-                "            if _texts(members) == self.texts:\n                return None\n",
+                "            if self.before.is_same(members) or _texts(members) == self.texts:\n"
+                "                return None\n",
                 "",
             ),
             Edit(

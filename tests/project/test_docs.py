@@ -41,7 +41,7 @@ from tests.project.documents import DOCS, README, ROOT, Document
 
 TYPED, TYPED_FASTAPI, LOGIN, PARALLEL = Document("docs/sessions.md").programs
 USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/users.md").programs
-(TYPED,) = Document("docs/typed-content.md").programs
+(TYPED_CONTENT,) = Document("docs/typed-content.md").programs
 FLASH, FLASH_STARLETTE = Document("docs/flash.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
@@ -123,7 +123,7 @@ def test_parallel(names: Names) -> None:
 def test_typed_content(names: Names) -> None:
     """The cart grows from request to request, and a theme is a member of its own."""
     item = {"name": "pen", "price": "1.20"}
-    with client(names(TYPED)) as visitor:
+    with client(names(TYPED_CONTENT)) as visitor:
         visitor.put("/theme", params={"theme": "dark"})
         carts = [visitor.post("/cart", json=item).json() for _ in range(2)]
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, is_typeddict
 import msgspec
 
 from pgsession.core.paths import Path, format_path
-from pgsession.core.value import JSON, encode_text
+from pgsession.core.value import ATOMS, JSON, encode_text
 from pgsession.errors import SessionError
 
 T = TypeVar("T")
@@ -147,6 +147,9 @@ def _complete(part: Any) -> None:  # noqa: ANN401 - any part of an object
 
     Without that, a field would differ once it is set to the default that it has.
     """
+    kind: object = type(part)
+    if kind in ATOMS:
+        return
     match part:
         case list() | tuple() | set() | frozenset():
             parts: Iterable[object] = part
@@ -154,8 +157,7 @@ def _complete(part: Any) -> None:  # noqa: ANN401 - any part of an object
             parts = part.values()
         case msgspec.Struct():
             parts = [getattr(part, name) for name in part.__struct_fields__]
-        case _ if is_dataclass(part):
-            names = [field.name for field in fields(part)]
+        case _ if names := _dataclass_names(kind):
             parts = [getattr(part, name) for name in names]
             for name, each in zip(names, parts, strict=True):
                 object.__setattr__(part, name, each)  # also of a frozen one
@@ -163,6 +165,11 @@ def _complete(part: Any) -> None:  # noqa: ANN401 - any part of an object
             return
     for each in parts:
         _complete(each)
+
+
+@lru_cache(maxsize=256)
+def _dataclass_names(kind: object) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _base_of(part: object) -> object:

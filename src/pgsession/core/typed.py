@@ -29,6 +29,35 @@ _ABSENT: Final = object()
 NO_DEFAULT: Final[Any] = object()
 
 
+class Before:
+    """Members as they were. They are kept as bytes: a handler may change what it is given."""
+
+    __slots__ = ("_packed", "_texts")
+
+    def __init__(self, members: dict[str, JSON]) -> None:
+        self._texts: dict[str, bytes] | None = None
+        try:
+            # MessagePack and not JSON, which does not distinguish NaN from null.
+            self._packed = msgspec.msgpack.encode(members)
+        except (OverflowError, UnicodeEncodeError):  # a long integer, a lone surrogate
+            self._packed = b""
+            self._texts = _texts(members)
+
+    def is_same(self, members: dict[str, JSON]) -> bool:
+        """Return True if `members` are the same. This is a fast check: False may be wrong."""
+        try:
+            return msgspec.msgpack.encode(members) == self._packed
+        except (OverflowError, UnicodeEncodeError):
+            return False
+
+    @property
+    def texts(self) -> dict[str, bytes]:
+        """The JSON texts of the members."""
+        if self._texts is None:
+            self._texts = _texts(msgspec.msgpack.decode(self._packed))
+        return self._texts
+
+
 @dataclass(slots=True)
 class _Typed:
     """An object that was handed out, and what it was read from."""
@@ -42,10 +71,15 @@ class _Typed:
     #: The members that it was read from, by name. The object belongs to the session as long as
     #: these are there, as a list does that was taken out of it.
     sources: dict[str, object]
-    #: The JSON texts of its members when it was read or written.
-    texts: dict[str, bytes]
+    #: Its members when it was read or written.
+    before: Before
     #: False if what is stored does not fit the model: a change replaces all of it.
     fits: bool
+
+    @property
+    def texts(self) -> dict[str, bytes]:
+        """The JSON texts of its members when it was read or written."""
+        return self.before.texts
 
     def members(self) -> dict[str, JSON]:
         """Return the members that the object makes, or raise `MisfitError`."""
@@ -80,13 +114,13 @@ class _Typed:
                 dict.pop(session, name, None)
             else:
                 dict.__setitem__(session, name, member)
-        self.texts, self.fits = texts, True
+        self.before, self.fits = Before(members), True
 
     def _checked_members(self) -> dict[str, JSON] | None:
         """Return the members if they have changed, or None."""
         try:
             members = self.members()
-            if _texts(members) == self.texts:
+            if self.before.is_same(members) or _texts(members) == self.texts:
                 return None
             plain = members if self.name is None else members[self.name]
             self.codec.decode(plain, name=self.name)
@@ -193,9 +227,9 @@ def _read(
         # A copy of the default: an application may give one object to all sessions.
         is_given = fallback is not _ABSENT
         made = codec.decode(fallback, name=name) if is_given else codec.default()
-    typed = _Typed(codec, name, made, fallback, sources, {}, fits)
-    typed.texts = _texts(typed.members())
-    return typed
+    plain = codec.encode(made)
+    before = Before(plain if name is None else {name: plain})
+    return _Typed(codec, name, made, fallback, sources, before, fits)
 
 
 def _read_again(session: dict[str, Any], typed: _Typed) -> _Typed | None:
