@@ -177,6 +177,20 @@ def test_adapter() -> None:
     assert saved(session).typed(numbers, "numbers") == [1, 2]
 
 
+def test_old_pydantic() -> None:
+    """An adapter of a pydantic that is too old is a clear error, not content that does not fit."""
+
+    class Adapter:
+        def validate_json(self, data: str | bytes, /) -> int:
+            return len(data)
+
+        def dump_python(self, instance: Any, /) -> Any:
+            return instance
+
+    with pytest.raises(SessionError, match="2.11"):
+        loaded(n=1).typed(Adapter(), "n")
+
+
 def test_list() -> None:
     """A list of dataclasses is a model, and is made empty."""
     session = loaded()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache, partial
+from inspect import signature
 from typing import Any, Final, Generic, Protocol, TypeVar, is_typeddict
 
 import msgspec
@@ -199,6 +200,9 @@ def _pydantic_codec(
     default: Callable[[], Any],
     fields: AbstractSet[str] | None,
 ) -> Codec[Any]:
+    if "by_name" not in signature(adapter.validate_json).parameters:
+        raise SessionError("Typed content needs pydantic 2.11 or later. Upgrade pydantic.")
+
     def encode(made: object) -> JSON:
         return adapter.dump_python(
             made, mode="json", round_trip=True, warnings=False, by_alias=False
