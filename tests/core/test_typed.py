@@ -187,7 +187,7 @@ def test_old_pydantic() -> None:
         def dump_python(self, instance: Any, /) -> Any:
             return instance
 
-    with pytest.raises(SessionError, match="2.11"):
+    with pytest.raises(SessionError, match=r"2\.11"):
         loaded(n=1).typed(Adapter(), "n")
 
 
