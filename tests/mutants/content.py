@@ -21,7 +21,7 @@ CONTENT: Final = (
         (
             Edit(
                 "core/content_session.py",
-                "return not is_writing and name not in self._state.stored.names",
+                "return not is_writing and name not in state.stored.names",
                 "return not is_writing",
             ),
         ),

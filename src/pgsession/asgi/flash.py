@@ -9,8 +9,10 @@ from starlette.requests import HTTPConnection
 
 from pgsession.asgi.access import get_session
 from pgsession.asgi.exclusion import ExcludedSession
+from pgsession.core.content_session import flashes_at_hand, messages_of
 from pgsession.core.flash import Flash
 from pgsession.core.session import Session
+from pgsession.core.tracked import state_of
 from pgsession.errors import SessionError
 
 _NOT_TAKEN = (
@@ -41,8 +43,8 @@ def flashes(request: HTTPConnection) -> list[Flash]:
     session = _session_of(request)
     if session is None:
         return []
-    if session.has_taken_flashes:
-        return session.flashes_at_hand()
+    if messages_of(state_of(session)).taken is not None:
+        return flashes_at_hand(session)
     if _is_on_event_loop():
         raise SessionError(_NOT_TAKEN)
     try:

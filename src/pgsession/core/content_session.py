@@ -7,6 +7,8 @@ from typing import Any, TypeVar, overload
 from pgsession.core.flash import Flash, Flashes, member_of, message_names, surplus
 from pgsession.core.models import Adapter
 from pgsession.core.signing import SigningSession
+from pgsession.core.state import SessionState
+from pgsession.core.tracked import state_of
 from pgsession.core.typed import NO_DEFAULT, TypedObjects
 
 _T = TypeVar("_T")
@@ -71,7 +73,7 @@ class ContentSession(SigningSession):
         the session like others: `clear` and `logout` remove it, so call this after them. Of more
         than 50 messages the oldest are removed. Raises `UnsupportedTypeError` if it is no text.
         """
-        self[self._messages().new_name()] = member_of(text, category)
+        self[messages_of(self._state).new_name()] = member_of(text, category)
         for name in surplus(self):
             del self[name]
 
@@ -84,39 +86,35 @@ class ContentSession(SigningSession):
         Raises `StoreUnavailableError`.
         """
         self.mark_accessed()
-        messages = self._messages()
+        state = self._state
+        messages = messages_of(state)
         for name in sorted(message_names(self)):
-            if not self._is_at_hand(name):
+            if not _is_at_hand(state, name):
                 member = await self.take(name)
                 if member is not None:
                     messages.note({name: member})
-        return self.flashes_at_hand()
-
-    @property
-    def has_taken_flashes(self) -> bool:
-        """True once this request has taken the messages."""
-        flashes = self._state.flashes
-        return flashes is not None and flashes.taken is not None
-
-    def flashes_at_hand(self) -> list[Flash]:
-        """Return the messages that this request has taken, and those flashed and not saved."""
-        self.mark_accessed()
-        names = [name for name in message_names(self) if self._is_at_hand(name)]
-        if names:
-            self._note_change()
-        return self._messages().note({name: dict.pop(self, name) for name in names})
-
-    def _messages(self) -> Flashes:
-        state = self._state
-        if state.flashes is None:
-            state.flashes = Flashes()
-        return state.flashes
-
-    def _is_at_hand(self, name: str) -> bool:
-        """Return True for a member that no other request can know."""
-        attachment = self._state.attachment
-        is_writing = attachment is not None and attachment.is_writing
-        return not is_writing and name not in self._state.stored.names
+        return flashes_at_hand(self)
 
     async def take(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - JSON
         """Remove a member and return it, only once."""
+
+
+def flashes_at_hand(session: ContentSession) -> list[Flash]:
+    """Return the messages that this request has taken, and those flashed and not saved."""
+    state = state_of(session)
+    state.accessed = True
+    names = [name for name in message_names(session) if _is_at_hand(state, name)]
+    return messages_of(state).note({name: session.pop(name) for name in names})
+
+
+def messages_of(state: SessionState) -> Flashes:
+    """Return the messages of a request."""
+    if state.flashes is None:
+        state.flashes = Flashes()
+    return state.flashes
+
+
+def _is_at_hand(state: SessionState, name: str) -> bool:
+    """Return True for a member that no other request can know."""
+    is_writing = state.attachment is not None and state.attachment.is_writing
+    return not is_writing and name not in state.stored.names
