@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pgsession.postgres.embedded import embedded_server
 from tests.mutants.blocks import BLOCKS
+from tests.mutants.content import CONTENT
 from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
@@ -80,6 +81,17 @@ def main() -> None:
         mutant
         for group in _GROUPS
         for mutant in group
+        for mutant in (
+            *STATEMENTS,
+            *LIMITS,
+            *REQUESTS,
+            *BLOCKS,
+            *ROTATION,
+            *STREAMS,
+            *USERS,
+            *DEVICES,
+            *CONTENT,
+        )
         if any(part in mutant.name for part in wanted)
     ]
     mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in wanted)]

@@ -9,10 +9,12 @@
 """
 
 from pgsession.asgi.access import get_session
+from pgsession.asgi.flash import flashes, take_flashes
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.asgi.reposting import repost
 from pgsession.cookie_settings import CookieSettings
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
+from pgsession.core.flash import Flash
 from pgsession.core.login import Login, SignedIn
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
@@ -53,6 +55,7 @@ __all__ = [
     "CookieSettings",
     "Device",
     "Entry",
+    "Flash",
     "HeldTooLongError",
     "InvalidPeriodError",
     "InvalidValueError",
@@ -88,8 +91,10 @@ __all__ = [
     "ValueTooLargeError",
     "Written",
     "__version__",
+    "flashes",
     "get_session",
     "repost",
+    "take_flashes",
 ]
 
 #: The version of this package.

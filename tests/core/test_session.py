@@ -613,6 +613,8 @@ def test_dir() -> None:
         "devices",
         "ended",
         "exclusive",
+        "flash",
+        "flashes",
         "granted",
         "handle",
         "is_fresh",
@@ -633,6 +635,7 @@ def test_dir() -> None:
         "save",
         "stamp",
         "take",
+        "typed",
         "user_id",
     }
 

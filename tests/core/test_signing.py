@@ -46,6 +46,7 @@ class Attached:
     default_period: Final = DEFAULT_PERIOD
     value_limit: Final = 1000
     handle: Final = "handle"
+    is_writing: Final = False
     remaining: Final = DEFAULT_PERIOD
 
     def __init__(self, *, started: bool = False, keeps_users: bool = True) -> None:

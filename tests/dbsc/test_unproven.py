@@ -96,6 +96,21 @@ async def visit_unproven(store: BindingStore, page: Page, **settings: Any) -> Bi
     return browser
 
 
+async def test_refused_typed(store: BindingStore) -> None:
+    """A typed object without the proof can be read, and a change of it fails the response."""
+
+    async def page(session: Session) -> None:
+        items = session.typed(list[int], "items")
+        assert items == []
+        items.extend(changed)
+
+    changed: list[int] = []
+    browser = await visit_unproven(store, page)
+    changed.append(1)
+    with pytest.raises(ProofMissingError):
+        await browser.visit("/page")
+
+
 async def test_refused(store: BindingStore) -> None:
     """Whatever changes or uses the stored session is one clear error, and reading is not."""
 
@@ -111,6 +126,7 @@ async def test_refused(store: BindingStore) -> None:
             session.exclusive,
             session.lasting,
             session.require_device_binding,
+            lambda: session.flash("Saved."),
         ):
             with pytest.raises(ProofMissingError, match=r"check session\.proof_missing first"):
                 refused()

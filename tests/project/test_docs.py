@@ -42,6 +42,8 @@ from tests.project.documents import DOCS, README, ROOT, Document
 TYPED, TYPED_FASTAPI, LOGIN, PARALLEL = Document("docs/sessions.md").programs
 USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/users.md").programs
 (HOSTS,) = Document("docs/several-hosts.md").programs
+(TYPED_CONTENT,) = Document("docs/typed-content.md").programs
+FLASH, FLASH_STARLETTE = Document("docs/flash.md").programs
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -79,6 +81,12 @@ def test_every_program_is_tested() -> None:
     }
     pages_of_programs = ("sessions", "several-hosts", "stores", "users")
     whole = {"README.md", *(f"docs/{name}.md" for name in pages_of_programs)}
+        "docs/flash.md",
+        "docs/sessions.md",
+        "docs/stores.md",
+        "docs/typed-content.md",
+        "docs/users.md",
+    }
     assert pages - FRAGMENTS == whole
     here = {"README.md", "docs/sessions.md", "docs/stores.md", "docs/users.md"}
     beside = {"docs/pydantic-settings.md", "docs/sqlalchemy.md"}  # tests/beside
@@ -142,6 +150,24 @@ def test_several_hosts(names: Names) -> None:
         "__Host-session",
     ]
     assert ["domain=shop.example" in cookie for cookie in cookies] == [True, False, False]
+def test_typed_content(names: Names) -> None:
+    """The cart grows from request to request, and a theme is a member of its own."""
+    item = {"name": "pen", "price": "1.20"}
+    with client(names(TYPED_CONTENT)) as visitor:
+        visitor.put("/theme", params={"theme": "dark"})
+        carts = [visitor.post("/cart", json=item).json() for _ in range(2)]
+
+    assert [cart["items"] for cart in carts] == [[item], [item, item]]
+
+
+def test_flash(names: Names) -> None:
+    """A message is shown once, after a redirect; with Starlette too."""
+    with client(names(FLASH)) as visitor:
+        pages = [visitor.post("/profile").text, visitor.get("/").text]
+    with client(names(FLASH_STARLETTE)) as visitor:
+        pages.append(visitor.get("/").text)
+
+    assert [page.strip() for page in pages] == ['<p class="success">Saved.</p>', "", ""]
 
 
 @pytest.fixture

@@ -2,15 +2,19 @@
 
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 
 import httpx
 import httpx2
+import msgspec
 import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
+from pydantic import BaseModel, TypeAdapter
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.middleware import Middleware
@@ -24,6 +28,7 @@ from pgsession import (
     Changes,
     CookieSettings,
     Entry,
+    Flash,
     InvalidPeriodError,
     MemoryStore,
     PostgresStore,
@@ -39,6 +44,8 @@ from pgsession import (
     UnsupportedTypeError,
     Written,
     repost,
+    flashes,
+    take_flashes,
 )
 from pgsession.testing import age, session_of, signed_in, websocket_connect
 
@@ -152,6 +159,62 @@ async def count(request: Request) -> Response:
             session["checked"] = True
         assert await session.take("checked", default=False) is True
     return JSONResponse(session)
+
+
+@dataclass
+class Cart:
+    """A dataclass."""
+
+    items: list[str] = field(default_factory=list[str])
+
+
+class Preferences(TypedDict, total=False):
+    """A TypedDict."""
+
+    theme: str
+
+
+class Struct(msgspec.Struct):
+    """A Struct."""
+
+    n: int = 0
+
+
+class Model(BaseModel):
+    """A pydantic model."""
+
+    n: int = 0
+
+
+def test_typed() -> None:
+    """A typed object is of the type of its model, or None if that is the default."""
+    session = Session()
+
+    assert_type(session.typed(Cart, "cart"), Cart)
+    assert_type(session.typed(Cart, "other", default=None), Cart | None)
+    assert_type(session.typed(Cart, "given", default=Cart(["pen"])), Cart)
+    assert_type(session.typed(Preferences), Preferences)
+    assert_type(session.typed(Preferences, "theme", default=None), Preferences | None)
+    assert_type(session.typed(Struct), Struct)
+    assert_type(session.typed(Model), Model)
+    assert_type(session.typed(list[int], "numbers"), list[int])
+    adapter = TypeAdapter(set[int])
+    assert_type(session.typed(adapter, "set", default=None), set[int] | None)
+    assert_type(session.typed(adapter, "set", default={1}), set[int])
+
+    assert not session.modified
+
+
+async def test_flashes() -> None:
+    """Flash messages have a text and a category."""
+    session = Session()
+    session.flash("Saved.", category="success")
+    request = Request({"type": "http", "session": session})
+
+    (message,) = assert_type(await take_flashes(request), list[Flash])
+    assert_type(message.text, str)
+    assert_type(message.category, str)
+    assert assert_type(flashes(request), list[Flash]) == await session.flashes() == [message]
 
 
 def choose(scope: Scope) -> Literal["refuse", "anonymous"]:

@@ -96,6 +96,15 @@ def _warn(text: str) -> None:
         )
 
 
+def _typed(self: EndedSession, *args: Any, **default: Any) -> Any:  # noqa: ANN401 - as `typed`
+    _warn(
+        "A typed object of a session was read after its request had ended. A change of it is not "
+        "saved."
+    )
+    return Session.typed(self, *args, **default)
+
+
 # In a loop, so that type checkers see the signatures of `dict`.
 for _name in ("copy", "items", "values"):
     setattr(EndedSession, _name, _warning(_name))
+setattr(EndedSession, "typed", _typed)  # noqa: B010 - as above

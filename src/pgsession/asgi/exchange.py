@@ -21,6 +21,7 @@ from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
+from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.current import current
 from pgsession.core.login import NO_SIGNING
@@ -247,6 +248,9 @@ class Exchange(Binding):
             self.discard()
         session = self.session
         try:
+            is_read_only = isinstance(session, UnavailableSession | UnprovenSession)
+            if is_read_only and self.state.is_modified(session):
+                session.update()  # a typed object was changed: raises, as for any change
             if self._judged_until is not None:
                 await self._judge_at_start()
             if status == _SERVER_ERROR and self._failure is not None:

@@ -59,6 +59,11 @@ class Operations(RotatingRow):
     #: A `commit` is in flight that works without `_task_lock`.
     _is_committing: bool = False
 
+    @property
+    def is_writing(self) -> bool:
+        """True while a task of this request writes to the store."""
+        return self._is_committing or (self._task_lock is not None and self._task_lock.locked())
+
     async def save(self) -> None:
         """Commit now; see `Session.save`."""
         async with self._hold_task_lock():
@@ -124,10 +129,7 @@ class Operations(RotatingRow):
     async def _end_writes(self, task_lock: AsyncExitStack) -> None:
         """Acquire the task lock: what other tasks write is done then, and none begins to write."""
         holding = task_lock.enter_async_context(self._hold_task_lock())
-        is_free = not self._is_committing and (
-            self._task_lock is None or not self._task_lock.locked()
-        )
-        await (holding if is_free else finished(holding))
+        await (finished(holding) if self.is_writing else holding)
 
     @contextmanager
     def _undo_on_error(self) -> Iterator[None]:

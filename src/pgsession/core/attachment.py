@@ -16,6 +16,11 @@ class Attachment(Protocol):
     started: bool
 
     @property
+    def is_writing(self) -> bool:
+        """True while a task of the request writes to the store."""
+        ...
+
+    @property
     def default_period(self) -> timedelta:
         """The period of a session that has none of its own."""
         ...

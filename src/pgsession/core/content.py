@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from pgsession.core.baseline import Baseline, text_size
+from pgsession.core.flash import Flashes
 from pgsession.core.large import LARGE_VALUE, LargeValue, as_large, read_value
 from pgsession.core.login import NO_SIGNING, Signing
 from pgsession.core.plain import Budget
 from pgsession.core.store import Changes, Entry
+from pgsession.core.typed import TypedObjects
 from pgsession.core.undecoded import undecoded_class
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
@@ -77,6 +79,10 @@ class ContentState:
     signing: Signing = NO_SIGNING
     #: The largest value, in bytes.
     limit: int = DEFAULT_VALUE_LIMIT
+    #: The typed objects that were handed out, or None if there were none.
+    typed: TypedObjects | None = None
+    #: The flash messages of this request, or None if it has neither made nor read one.
+    flashes: Flashes | None = None
 
     def load(self, content: dict[str, Any], value: dict[str, Any]) -> None:
         """Record a stored value, and make it the content."""
@@ -93,6 +99,8 @@ class ContentState:
             return True
         if self.is_unchanged(content):
             return False
+        if self.typed is not None and self.typed.fault is not None:
+            return True
         stored = self.stored
         return dict.keys(content) != stored.names or any(
             stored.differs(name, member) for name, member in dict.items(content)
@@ -100,6 +108,8 @@ class ContentState:
 
     def is_unchanged(self, content: dict[str, Any]) -> bool:
         """Return True if the content is what is stored. This is fast: False may be wrong."""
+        if self.typed is not None and not self.typed.write_back(content):
+            return False
         return not self.cleared and self.stored.is_same(content)
 
     def changes(self, content: dict[str, Any]) -> Changes:
@@ -109,7 +119,9 @@ class ContentState:
         that is larger than the limit, which was lowered since, takes changes
         that do not make it larger.
         """
-        if self.is_unchanged(content):
+        if self.typed is not None:
+            self.typed.check(content)
+        if not self.cleared and self.stored.is_same(content):
             return UNCHANGED
         stored, members = self.stored, dict.items(content)
         replaced = self.cleared > 0
@@ -164,6 +176,8 @@ class ContentState:
         unsaved = {name: dict.__getitem__(content, name) for name in changes.set}
         _replace(content, rebased | unsaved)
         self.note_granted(entry.granted)
+        if self.typed is not None:
+            self.typed.read_again(content)
 
     def note_granted(self, granted: timedelta | None) -> None:
         """Record the session's own period in the row, unless the handler has set another one."""
@@ -196,9 +210,13 @@ class ContentState:
         self.cleared, self.renewed = snapshot.cleared, snapshot.renewed
         self.granted, self.period_changed = snapshot.granted, snapshot.period_changed
         self.signing = snapshot.signing
+        if self.typed is not None:
+            self.typed.read_again(content)
 
     def is_unsaved(self, content: dict[str, Any], name: str) -> bool:
         """Return True if there is a member `name` that differs from what is stored."""
+        if self.typed is not None:
+            self.typed.write_back(content)
         stored, nothing = self.stored, object()
         member = dict.get(content, name, nothing)
         return member is not nothing and (name not in stored.names or stored.differs(name, member))

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from pgsession.core.attachment import Attachment
+from pgsession.core.content_session import ContentSession
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period, as_positive
-from pgsession.core.signing import SigningSession
 from pgsession.core.state import SessionState
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Entry
 from pgsession.core.tracked import set_state
@@ -24,7 +24,7 @@ _SETTABLE: Final = frozenset({"__class__", "period", "modified"})
 _MOST_NAMES: Final = 20
 
 
-class Session(SigningSession):
+class Session(ContentSession):
     """A `dict` with the content of one session, valid during one request.
 
     It is saved when the response starts. Changes are found by comparing the
@@ -150,7 +150,10 @@ class Session(SigningSession):
         cookie. If it has members again, they replace the whole stored value.
         """
         super().clear()
-        self._state.cleared += 1
+        state = self._state
+        state.cleared += 1
+        if state.typed is not None:
+            state.typed.detach()
 
     def renew(self) -> None:
         """Give the session a new key with this response. The old key ends at once.

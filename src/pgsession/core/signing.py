@@ -155,6 +155,8 @@ class SigningSession(TrackedDict):
         if before is not None and (before.user_id, before.actor_id) != (user_id, actor_id):
             self.clear()
         elif before is None and keep is not None:
+            if state.typed is not None:
+                state.typed.check(self)
             kept = {name: self[name] for name in keep if name in self}
             self.clear()
             self.update(kept)
