@@ -42,6 +42,13 @@ _SAME_NAME: Final = (
     "overwrite each other's cookie. Give one of them another name (session_cookie)."
 )
 
+_REPLACED: Final = (
+    'An object of the class %s was put into scope["session"], and it is not saved: the visitor has '
+    "the session from before. To replace the content, call session.clear() and session.update(), "
+    "and to sign out, session.logout(). If another session middleware has put it there, nothing is "
+    "lost."
+)
+
 _SAME_PLACE: Final = (
     "Two session middlewares in this application bind sessions to devices at the same place, so "
     "browsers cannot register with the inner one. Give one of them another device_binding_path."
@@ -82,6 +89,10 @@ class CookieWarnings:
         """Warn that another middleware binds sessions to devices at the same place."""
         self._warn(_SAME_PLACE)
 
+    def replaced(self, kind: type) -> None:
+        """Log an error: an object was put into the scope in place of the session."""
+        self._warn(_REPLACED, kind.__qualname__, level=logging.ERROR)
+
     def check_neighbour(self, headers: Headers) -> None:
         """Warn if the application has set a cookie of our name; it may delete one."""
         for name, value in headers:
@@ -92,10 +103,10 @@ class CookieWarnings:
             ):
                 self.same_name()
 
-    def _warn(self, text: str, *arguments: str) -> None:
+    def _warn(self, text: str, *arguments: str, level: int = logging.WARNING) -> None:
         if text not in self._given:
             self._given.add(text)
-            _LOGGER.warning(text, *arguments)
+            _LOGGER.log(level, text, *arguments)
 
 
 def _deletes(set_cookie: bytes) -> bool:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from datetime import timedelta
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
@@ -20,6 +20,7 @@ from pgsession.asgi.binding import Binding
 from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
+from pgsession.asgi.replacement import Replacement, judge_replacement
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
 from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.cookie import FoundCookie
@@ -176,8 +177,12 @@ class Exchange(Binding):
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
-        state = self.state
-        return (not state.accessed or state.is_unchanged(self.session)) and not self.is_due_again
+        state, session = self.state, self.session
+        return (
+            (not state.accessed or state.is_unchanged(session))
+            and self._scope.get("session") is session
+            and not self.is_due_again
+        )
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message. If the response starts with it, commit the session before.
@@ -194,7 +199,7 @@ class Exchange(Binding):
         if (
             self.state.accessed
             or self._task_lock is not None  # a task has used the store
-            or self._scope.get("session") is not session  # another middleware's
+            or self._scope.get("session") is not session  # another middleware's, or replaced
             or self._found is not None  # the expiry or the cookie may be due
         ):
             return self._start(message)
@@ -248,6 +253,8 @@ class Exchange(Binding):
             self.discard()
         session = self.session
         try:
+            if self._scope.get("session") is not session:
+                self._take_over()
             is_read_only = isinstance(session, UnavailableSession | UnprovenSession)
             if is_read_only and self.state.is_modified(session):
                 session.update()  # a typed object was changed: raises, as for any change
@@ -283,6 +290,27 @@ class Exchange(Binding):
             self._tell_spared()
         if cookie is not None and self._new_device is not None:
             self._begin_hook(self._new_device)
+
+    def _take_over(self) -> None:
+        """Do to the session what the application says by an object in its place in the scope."""
+        session, scope = self.session, self._scope
+        if self._discarded and not session.is_unavailable:
+            return  # the request has failed
+        match judge_replacement(scope):
+            case Replacement.NEIGHBOUR:
+                return
+            case Replacement.UNKNOWN:
+                self._policy.warnings.replaced(type(scope["session"]))
+                return
+            case Replacement.END:
+                session.logout()
+            case Replacement.CONTENT:
+                content = scope["session"]
+                session.clear()
+                session.update(content)
+            case other:
+                assert_never(other)
+        scope["session"] = session
 
     async def _commit_at_start(self, *, extend: bool) -> bytes | None:
         """Commit, and let no `lasting` block around the response cut that off."""
@@ -343,6 +371,8 @@ class Exchange(Binding):
         if self._is_replaced or not self.started:
             return
         try:
+            if self._scope.get("session") is not self.session:
+                self._take_over()
             await self.commit_late()
             if self.is_due_again:
                 await self.do_again()
