@@ -18,8 +18,9 @@ from pgsession import (
     Store,
 )
 from tests.applications import SECRET
+from tests.neighbours.frameworks import program
 from tests.neighbours.sites import Site
-from tests.pages import NAME
+from tests.pages import NAME, key_of
 
 
 class Door(AuthenticationBackend):
@@ -111,6 +112,64 @@ async def test_signed_in_first(site: Site) -> None:
 
     assert NAME not in site.browser.cookies
     assert (await site.browser.get("/read")).json() == {}
+
+
+@pytest.fixture
+def shared(engine: Engine) -> Site:
+    """A site whose SQLAdmin has no session of its own: with the login of docs/frameworks.md."""
+    store = MemoryStore()
+    site = Site(store)
+    Admin(site.app, engine, authentication_backend=program("SQLAdmin", store)["Login"]())
+    return site
+
+
+async def test_shared(shared: Site) -> None:
+    """A login that calls `session.login()` signs in at the site, under a new key."""
+    await shared.browser.get("/fill")
+    before = key_of(shared.browser)
+
+    await sign_in(shared)
+
+    assert await is_signed_in(shared)
+    assert key_of(shared.browser) != before
+    assert await shared.store.get(before) is None
+    assert (await shared.browser.get("/read")).json() == {"user": "ann"}
+    assert "session" not in shared.browser.cookies
+
+
+async def test_signed_out_of_shared(shared: Site) -> None:
+    """A logout that calls `session.logout()` ends the session of the site."""
+    await shared.browser.get("/fill")
+    await sign_in(shared)
+    key = key_of(shared.browser)
+
+    await shared.browser.get("/admin/logout")
+
+    assert await shared.store.get(key) is None
+    assert NAME not in shared.browser.cookies
+    assert not await is_signed_in(shared)
+
+
+class SharedDoor(Door):
+    """Has no session of its own, but changes the session as SQLAdmin's example does."""
+
+    def __init__(self) -> None:
+        super().__init__(secret_key="")
+        self.middlewares = []
+
+
+async def test_cleared(engine: Engine) -> None:
+    """A logout that calls `session.clear()` ends the session of the site too."""
+    site = Site(MemoryStore())
+    Admin(site.app, engine, authentication_backend=SharedDoor())
+    await sign_in(site)
+    assert await is_signed_in(site)
+    key = key_of(site.browser)
+
+    await site.browser.get("/admin/logout")
+
+    assert await site.store.get(key) is None
+    assert not await is_signed_in(site)
 
 
 async def test_excluded(engine: Engine) -> None:

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette_admin import BaseAdmin
 from starlette_admin.auth import AdminUser, AuthProvider
 
-from pgsession import MemoryStore, PostgresStore, Store
+from pgsession import MemoryStore, PostgresStore, Session, Store
 from tests.neighbours.sites import Site
-from tests.pages import NAME
+from tests.pages import NAME, key_of
 
 SECRET = "the secret of starlette-admin"
 COOKIES = Middleware(SessionMiddleware, secret_key=SECRET)
@@ -41,9 +41,37 @@ class Door(AuthProvider):
         return None if name is None else AdminUser(username=name)
 
 
-def with_admin(store: Store, middlewares: Sequence[Middleware], **keywords: Any) -> Site:
+class SigningDoor(Door):
+    """Signs in and out at the site."""
+
+    async def login(
+        self,
+        username: str,
+        password: str,  # noqa: ARG002 - the parameters of the parent's method
+        remember_me: bool,  # noqa: ARG002
+        request: Request,
+    ) -> None:
+        session_of(request).login(username)
+
+    async def logout(self, request: Request) -> None:
+        session_of(request).logout()
+
+    async def authenticate(self, request: Request) -> AdminUser | None:
+        name = session_of(request).user_id
+        return None if name is None else AdminUser(username=name)
+
+
+def session_of(request: Request) -> Session:
+    session = request.session
+    assert isinstance(session, Session)
+    return session
+
+
+def with_admin(
+    store: Store, middlewares: Sequence[Middleware], door: type[Door] = Door, **keywords: Any
+) -> Site:
     site = Site(store, **keywords)
-    admin = BaseAdmin(auth_provider=Door(), middlewares=middlewares, secret_key=SECRET)
+    admin = BaseAdmin(auth_provider=door(), middlewares=middlewares, secret_key=SECRET)
     admin.mount_to(site.app)
     return site
 
@@ -141,3 +169,21 @@ async def test_signed_out_of_shared() -> None:
         await sign_in(site)
         await sign_out(site)
         assert not await is_signed_in(site)
+
+
+async def test_signing() -> None:
+    """A login and a logout by the session's own methods are those of the site, with a new key."""
+    site = with_admin(MemoryStore(), [], SigningDoor)
+    await site.browser.get("/fill")
+    visitors = key_of(site.browser)
+
+    await sign_in(site)
+
+    key = key_of(site.browser)
+    assert await is_signed_in(site)
+    assert await site.store.get(visitors) is None
+
+    await sign_out(site)
+
+    assert await site.store.get(key) is None
+    assert not await is_signed_in(site)

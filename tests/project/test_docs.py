@@ -53,6 +53,7 @@ FRAGMENTS = {
     "docs/csrf.md",
     "docs/device-binding.md",
     "docs/failures.md",
+    "docs/frameworks.md",  # tests/neighbours runs these
     "docs/migrations.md",
     "docs/oauth.md",
     "docs/observability.md",
