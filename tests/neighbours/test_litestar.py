@@ -181,8 +181,10 @@ def test_their_own(theirs: Any, path: str, caplog: pytest.LogCaptureFixture) -> 
 def test_as_middleware() -> None:
     """As a middleware of Litestar's it works too."""
     store = MemoryStore()
-    ours = DefineMiddleware(SessionMiddleware, store=store, secret_key=SECRET)
-    with visiting(Litestar(PAGES, middleware=[ours]), store) as visitor:
+    ours: Any = SessionMiddleware  # Litestar has other types for scopes and messages
+    defined = DefineMiddleware(ours, store=store, secret_key=SECRET)
+    app: Any = Litestar(PAGES, middleware=[defined])
+    with visiting(app, store) as visitor:
         visitor.get("/fill")
         assert visitor.value() == {"basket": ["tea"]}
         visitor.get("/replace")

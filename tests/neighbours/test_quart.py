@@ -15,7 +15,7 @@ quart = pytest.importorskip("quart", reason="Quart is not installed")
 def visitor() -> Iterator[Visitor]:
     store = MemoryStore()
     app = program("Quart", store)["app"]
-    for page in (basket, fail, leave_message, read_messages, own):
+    for page in (basket, fail, leave_message, read_messages):
         app.get(f"/{page.__name__}")(page)
     app.websocket("/socket")(serve)
     with visiting(app, store) as it:
@@ -40,10 +40,6 @@ async def leave_message() -> dict[str, Any]:
 async def read_messages() -> list[str]:
     messages: list[str] = quart.get_flashed_messages()
     return messages
-
-
-async def own() -> bool:
-    return quart.session == quart.request.scope["session"]
 
 
 async def serve() -> None:
