@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, assert_type
@@ -43,8 +42,8 @@ from pgsession import (
     Swept,
     UnsupportedTypeError,
     Written,
-    repost,
     flashes,
+    repost,
     take_flashes,
 )
 from pgsession.testing import age, session_of, signed_in, websocket_connect

@@ -253,11 +253,7 @@ class Exchange(Binding):
             self.discard()
         session = self.session
         try:
-            if self._scope.get("session") is not session:
-                self._take_over()
-            is_read_only = isinstance(session, UnavailableSession | UnprovenSession)
-            if is_read_only and self.state.is_modified(session):
-                session.update()  # a typed object was changed: raises, as for any change
+            self._look_at_session()
             if self._judged_until is not None:
                 await self._judge_at_start()
             if status == _SERVER_ERROR and self._failure is not None:
@@ -290,6 +286,15 @@ class Exchange(Binding):
             self._tell_spared()
         if cookie is not None and self._new_device is not None:
             self._begin_hook(self._new_device)
+
+    def _look_at_session(self) -> None:
+        """Find what is in the place of the session, and what a typed object of it has changed."""
+        session = self.session
+        if self._scope.get("session") is not session:
+            self._take_over()
+        is_read_only = isinstance(session, UnavailableSession | UnprovenSession)
+        if is_read_only and self.state.is_modified(session):
+            session.update()  # raises, as for any change
 
     def _take_over(self) -> None:
         """Do to the session what the application says by an object in its place in the scope."""
