@@ -12,6 +12,7 @@ from pgsession.asgi.access import get_session
 from pgsession.asgi.flash import flashes, take_flashes
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.asgi.reposting import repost
+from pgsession.asgi.sessions import Sessions
 from pgsession.cookie_settings import CookieSettings
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.flash import Flash
@@ -77,6 +78,7 @@ __all__ = [
     "SessionMissingError",
     "SessionNotFoundError",
     "SessionSettings",
+    "Sessions",
     "SettingsError",
     "SignedIn",
     "Store",

@@ -287,7 +287,7 @@ def test_ended() -> None:
     """After its request a large session is read as any other."""
     session = loaded(VALUE)
 
-    end(session)
+    end(session, None)
 
     assert isinstance(session, EndedSession)
     assert dict(session) == VALUE

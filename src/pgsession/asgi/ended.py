@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ClassVar, NoReturn
 
+from pgsession.asgi.reference import Reference
 from pgsession.core.session import Session
 from pgsession.core.tracked import state_of
 from pgsession.core.undecoded import UndecodedMembers, undecoded_class
@@ -27,6 +28,9 @@ class EndedSession(Session):
 
     #: The warnings that were logged.
     given: ClassVar[set[str]] = set()
+
+    #: What leads to the row, for `Sessions.open`; None if the request has ended without one.
+    reference: Reference | None = None
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
         member = dict.__getitem__(self, name)
@@ -58,9 +62,13 @@ class EndedSession(Session):
         raise RequestEndedError
 
 
-def end(session: Session) -> None:
-    """Make `session` one whose request is over. An unavailable one stays what it is."""
-    state_of(session).attachment = None
+def end(session: Session, reference: Reference | None) -> None:
+    """Make `session` one whose request is over, and whose row `reference` leads to.
+
+    An unavailable one stays what it is.
+    """
+    state = state_of(session)
+    state.attachment, state.reference = None, reference
     if session.is_unavailable:
         return
     is_large = isinstance(session, UndecodedMembers)

@@ -20,11 +20,13 @@ from pgsession.asgi.binding import Binding
 from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers
 from pgsession.asgi.policy import Policy
+from pgsession.asgi.reference import Reference
 from pgsession.asgi.replacement import Replacement, judge_replacement
 from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
 from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.current import current
+from pgsession.core.hidden import Hidden
 from pgsession.core.login import NO_SIGNING
 from pgsession.core.session import Session, attached
 from pgsession.core.state import SessionState
@@ -169,6 +171,14 @@ class Exchange(Binding):
                 others = [cookie for cookie in cookies if cookie.key != key]
                 return await self._look_up_twins(others, tries - 1)  # without the one too old
         return found, entry
+
+    @property
+    def reference(self) -> Reference | None:
+        """What leads to the row, also after this request; None without a row."""
+        key = self._key
+        if key is None:
+            return None
+        return Reference(self._policy, Hidden(key), self._is_proved, self._judged_until)
 
     @property
     def is_replaced(self) -> bool:

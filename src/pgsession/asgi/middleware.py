@@ -11,7 +11,6 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from pgsession.asgi.choice import Choice, policies_of
 from pgsession.asgi.csrf import CsrfGuard
 from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.ended import EndedSession, end
@@ -21,7 +20,9 @@ from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.neighbours import InnerScope, OwnMiddleware, check_stack, cookie_names
 from pgsession.asgi.order import log_misplaced
 from pgsession.asgi.policy import Policy
+from pgsession.asgi.sessions import Sessions
 from pgsession.asgi.sockets import WatchedSocket
+from pgsession.asgi.stores import check_store
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.current import current
@@ -39,24 +40,6 @@ _LOGGER = logging.getLogger("pgsession")
 #: The defaults of `secret_key` and the keywords of `SessionMiddleware`, without `settings`.
 _DEFAULTS: Final = (None, None, "default", "/", "lax", True, None, False, (), "refuse", None)
 
-#: The methods that tell a store from what is none.
-_STORE_METHODS: Final = (
-    "open",
-    "close",
-    "generate",
-    "get",
-    "get_newest",
-    "set",
-    "merge",
-    "touch",
-    "renew",
-    "rotate",
-    "show",
-    "take",
-    "exclusive",
-    "clear",
-)
-
 #: The types of the scopes that have a session.
 _SESSION_SCOPES: Final = frozenset({"http", "websocket"})
 
@@ -66,7 +49,8 @@ class SessionMiddleware(OwnMiddleware):
 
     Pass a `store` and a `secret_key`, and Starlette's keywords if you need
     them. Or pass `settings`, with or without a `store`. The keywords are
-    described in `SessionSettings`. Raises `SettingsError` for a setting that
+    described in `SessionSettings`. Or pass `sessions`, to open sessions outside
+    of requests too. Raises `SettingsError` for a setting that
     cannot work.
 
     - The session is saved before the first byte of the response is sent. If
@@ -99,12 +83,20 @@ class SessionMiddleware(OwnMiddleware):
         on_unavailable: OnUnavailable = "refuse",
         touch_after: Period | None = None,
         settings: SessionSettings | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         secret_key = hidden(secret_key)
         cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
         with _logging_settings_error():
-            _check_store(store)
-            if settings is None:
+            check_store(store)
+            given = (secret_key, *cookie, exclude, on_unavailable, touch_after)
+            if sessions is not None:
+                if (store, settings, *given) != (None, None, *_DEFAULTS):
+                    raise SettingsError(
+                        "sessions cannot be combined with other settings. Put these into Sessions."
+                    )
+                settings = sessions.settings
+            elif settings is None:
                 settings = SessionSettings(
                     secret_key=secret_key or (),
                     session_cookie=session_cookie,
@@ -118,7 +110,7 @@ class SessionMiddleware(OwnMiddleware):
                     on_unavailable=on_unavailable,
                     touch_after=touch_after,
                 )
-            elif (secret_key, *cookie, exclude, on_unavailable, touch_after) != _DEFAULTS:
+            elif given != _DEFAULTS:
                 raise SettingsError(
                     "settings cannot be combined with other settings. Put these into settings."
                 )
@@ -128,20 +120,16 @@ class SessionMiddleware(OwnMiddleware):
             if self._guard is not None:
                 self._is_excluded = self._guard.joined(self._is_excluded)
             self._is_excluded_bare = settings.excluded_session == "absent"
-            policies = policies_of(settings, store)
-            self._choice = (
-                Choice(policies, settings.choose_cookie) if settings.choose_cookie else None
-            )
+            sessions = sessions or Sessions(store, settings=settings)
+            policies, self._choice = sessions.policies.values(), sessions.choice
             #: The policy of all requests; with several cookies, that of the first one.
-            self._policy = next(iter(policies.values()))
+            self._policy = sessions.policy
             #: The name of the cookie, as in Starlette's class; of several, that of the first.
             self.session_cookie: str = self._policy.cookie.name
             #: The names of all its cookies.
-            self.session_cookies: tuple[str, ...] = tuple(
-                policy.cookie.name for policy in policies.values()
-            )
+            self.session_cookies: tuple[str, ...] = tuple(policy.cookie.name for policy in policies)
             check_stack(app, self.session_cookies)
-            for policy in policies.values():
+            for policy in policies:
                 if policy.cookie.name in cookie_names(app):
                     policy.warnings.same_name()
             self._is_order_checked = False
@@ -180,7 +168,7 @@ class SessionMiddleware(OwnMiddleware):
         finally:
             current.set(outer)
             exchange.end_streams()
-            end(session)
+            end(session, exchange.reference)
             if exchange.hook is not None:
                 await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
@@ -247,16 +235,6 @@ def _beside(policy: Policy, scope: Scope, cookies: Sequence[FoundCookie]) -> Sco
     elif not cookies and policy.cookie.is_of_starlette(scope["headers"]):
         policy.warnings.same_name()
     return InnerScope(scope)
-
-
-def _check_store(store: object) -> None:
-    """Raise `SettingsError` unless `store` is None or has the methods of a store."""
-    if isinstance(store, type):
-        raise SettingsError(f"store must be a store, not a class: write {store.__name__}(…).")
-    if store is not None and not all(hasattr(store, name) for name in _STORE_METHODS):
-        raise SettingsError(
-            f"store must be a store, such as PostgresStore(…), not {type(store).__name__}."
-        )
 
 
 @contextmanager

@@ -22,6 +22,8 @@ class SessionState(ContentState):
 
     #: The request and the store of the session; None after the request, and without one.
     attachment: Attachment | None = None
+    #: What leads to the row after the request, or None; `Sessions.open` knows what it is.
+    reference: object = None
     #: The user of the row, as far as this session knows.
     signed_in: SignedIn | None = None
     #: When that was read, by the monotonic clock.
