@@ -33,6 +33,7 @@ from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.options import OPTIONS
 from tests.mutants.origins import ORIGINS
+from tests.mutants.outside import OUTSIDE
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
@@ -92,6 +93,15 @@ def main() -> None:
             *DEVICES,
             *CONTENT,
         )
+        for mutant in STATEMENTS
+        + LIMITS
+        + REQUESTS
+        + BLOCKS
+        + ROTATION
+        + STREAMS
+        + USERS
+        + DEVICES
+        + OUTSIDE
         if any(part in mutant.name for part in wanted)
     ]
     mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in wanted)]

@@ -127,8 +127,8 @@ class RequestEndedError(SessionError, RuntimeError):
     def __init__(
         self,
         message: str = "The request of this session is over, so it can only be read. Change it "
-        "before the request ends, enter lasting() before, and keep what a task finds later "
-        "elsewhere.",
+        "before the request ends, and enter lasting() before. Afterwards open it again: async with "
+        "sessions.open(session), of pgsession.Sessions.",
     ) -> None:
         super().__init__(message)
 

@@ -9,6 +9,7 @@ from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.options import OPTIONS
+from tests.mutants.outside import OUTSIDE
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "mutant",
     STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES + OPTIONS,
+    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES + OUTSIDE,
     ids=lambda mutant: mutant.name,
 )
 def test_fits(mutant: Mutant) -> None:

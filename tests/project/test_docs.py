@@ -35,7 +35,7 @@ from pgsession import (
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.postgres.schema import migrate
-from tests.programs import environment
+from tests.programs import environment, eventually
 from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
@@ -44,6 +44,7 @@ USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/u
 (HOSTS,) = Document("docs/several-hosts.md").programs
 (TYPED_CONTENT,) = Document("docs/typed-content.md").programs
 FLASH, FLASH_STARLETTE = Document("docs/flash.md").programs
+OUTSIDE = Document("docs/outside-requests.md").programs[0]
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -57,6 +58,7 @@ FRAGMENTS = {
     "docs/migrations.md",
     "docs/oauth.md",
     "docs/observability.md",
+    "docs/outside-requests.md",
     "docs/rotation.md",
     "docs/streams.md",
     "docs/troubleshooting.md",
@@ -112,6 +114,17 @@ def test_typed_with_fastapi(names: Names) -> None:
         assert visitor.get("/account").json() == {"user": None}
         with visitor.websocket_connect("wss://testserver/events") as websocket:
             assert websocket.receive_text() == "Hello, None."
+def test_outside_requests(names: Names) -> None:
+    """A task that outlives its response saves its result in the session."""
+    with client(names(OUTSIDE)) as browser:
+        assert browser.post("/order").status_code == 202
+        assert eventually(lambda: browser.get("/").json() == {"ordered": True, "report": "…"})
+
+
+def test_session_of(names: Names) -> None:
+    """The function for type checkers returns the session."""
+    session = Session()
+    assert names(SESSION_OF)["session_of"](Request({"type": "http", "session": session})) is session
 
 
 def test_login(names: Names) -> None:

@@ -22,6 +22,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import ASGIApp, Scope
+from starlette.testclient import TestClient
+from starlette.types import Scope
+from starlette.websockets import WebSocket
 
 from pgsession import (
     Changes,
@@ -36,6 +39,7 @@ from pgsession import (
     SessionError,
     SessionMiddleware,
     SessionNotFoundError,
+    Sessions,
     SessionSettings,
     Store,
     StoreUnavailableError,
@@ -332,3 +336,23 @@ def test_errors() -> None:
     for error, builtin in by_builtin.items():
         with pytest.raises(builtin):
             raise error("…")
+
+
+async def open_outside(sessions: Sessions, request: Request, socket: WebSocket) -> None:
+    """Open a session from each of the sources."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    environ: dict[str, Any] = {"asgi.scope": request.scope}
+    for source in (request, socket, request.scope, request.session, request.headers, environ):
+        async with sessions.open(source) as session:
+            assert_type(session, Session)
+    async with sessions.open(headers, extend=False) as session, sessions.open(session) as again:
+        assert_type(again.user_id, str | None)
+    assert_type(sessions.store, Store)
+
+
+def make_sessions() -> None:
+    """Make `Sessions` in each way, and give them to the middleware."""
+    settings = SessionSettings(secret_key=SECRET)
+    Sessions(store=MemoryStore(), settings=settings)
+    sessions = Sessions(MemoryStore(), SECRET)
+    Starlette(middleware=[Middleware(SessionMiddleware, sessions=sessions)])

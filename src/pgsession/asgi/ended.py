@@ -29,9 +29,6 @@ class EndedSession(Session):
     #: The warnings that were logged.
     given: ClassVar[set[str]] = set()
 
-    #: What leads to the row, for `Sessions.open`; None if the request has ended without one.
-    reference: Reference | None = None
-
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
         member = dict.__getitem__(self, name)
         _warn_if_mutable((member,))
@@ -98,8 +95,8 @@ def _warn(text: str) -> None:
     if text not in EndedSession.given:
         EndedSession.given.add(text)
         _LOGGER.warning(
-            "%s Change the session before the request ends, and give a task that outlives the "
-            "request a copy of what it needs.",
+            "%s Change the session before the request ends, or open it again: async with "
+            "sessions.open(session), of pgsession.Sessions.",
             text,
         )
 

@@ -137,7 +137,6 @@ class Outside(Exchange):
         """End the session, as at the end of a request."""
         self.end_streams()
         self.outer = None  # a task that began here may go on for long
-        self.session.attachment = None
         end(self.session, self.reference)
 
     def _open(self, found: FoundCookie, entry: Entry) -> None:
