@@ -47,7 +47,8 @@ MUTANTS: Final = (
 
 ROOT: Final = Path(__file__).parents[1]
 
-_GROUPS: Final = (
+#: All mutants, by what they break.
+GROUPS: Final = (
     STATEMENTS,
     LIMITS,
     REQUESTS,
@@ -57,6 +58,9 @@ _GROUPS: Final = (
     USERS,
     DEVICES,
     ORIGINS,
+    OPTIONS,
+    CONTENT,
+    OUTSIDE,
 )
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")
@@ -80,28 +84,8 @@ def main() -> None:
     wanted = sys.argv[1:] or [""]
     mutants = [
         mutant
-        for group in _GROUPS
+        for group in GROUPS
         for mutant in group
-        for mutant in (
-            *STATEMENTS,
-            *LIMITS,
-            *REQUESTS,
-            *BLOCKS,
-            *ROTATION,
-            *STREAMS,
-            *USERS,
-            *DEVICES,
-            *CONTENT,
-        )
-        for mutant in STATEMENTS
-        + LIMITS
-        + REQUESTS
-        + BLOCKS
-        + ROTATION
-        + STREAMS
-        + USERS
-        + DEVICES
-        + OUTSIDE
         if any(part in mutant.name for part in wanted)
     ]
     mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in wanted)]

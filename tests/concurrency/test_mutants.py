@@ -4,25 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.blocks import BLOCKS
-from tests.mutants.devices import DEVICES
-from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
-from tests.mutants.options import OPTIONS
-from tests.mutants.outside import OUTSIDE
-from tests.mutants.requests import REQUESTS
-from tests.mutants.rotation import ROTATION
-from tests.mutants.statements import STATEMENTS
-from tests.mutants.streams import STREAMS
-from tests.mutants.users import USERS
+from tests.mutation import GROUPS
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
     "mutant",
-    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES + OPTIONS,
-    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES + OUTSIDE,
+    [mutant for group in GROUPS for mutant in group],
     ids=lambda mutant: mutant.name,
 )
 def test_fits(mutant: Mutant) -> None:

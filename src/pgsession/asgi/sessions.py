@@ -111,6 +111,7 @@ class Sessions:
             await outside.keep(extend=extend)
         finally:
             current.set(outer)
+            outside.outer = None  # a task that began in the block may go on for long
             outside.close()
 
     async def _load(self, opened: Opened) -> Outside:
