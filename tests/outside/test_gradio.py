@@ -41,6 +41,8 @@ async def with_gradio(store: Store) -> AsyncIterator[Site]:
         yield site
 
 
+# Gradio's statistics of its queue set an option of pandas that is deprecated.
+@pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting':DeprecationWarning")
 @pytest.mark.usefixtures("environment")
 async def test_queue(store: Store) -> None:
     """A function in the queue finds the session of its event, and saves what it changes."""

@@ -152,7 +152,8 @@ async def test_needs_a_cookie(name: str) -> None:
     assert session.user_id == "ann"
 
 
-async def test_filled_after_the_end(site: Site) -> None:
+@pytest.mark.parametrize("saves", [False, True])
+async def test_filled_after_the_end(site: Site, *, saves: bool) -> None:
     """A session that the block has ended cannot begin anew: its cookie could not be set."""
     await site.come("fill?user=ann")
 
@@ -161,6 +162,8 @@ async def test_filled_after_the_end(site: Site) -> None:
             session.clear()
             await session.save()
             session["user"] = "eve"
+            if saves:
+                await session.save()
 
     with pytest.raises(ResponseStartedError, match="outside of a request"):
         await work()

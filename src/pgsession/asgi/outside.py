@@ -15,7 +15,7 @@ from pgsession.asgi.reference import Reference
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.session import Session
-from pgsession.core.store import Entry
+from pgsession.core.store import Entry, Store
 from pgsession.core.undecoded import UndecodedMembers, undecoded_class
 from pgsession.errors import (
     ProofMissingError,
@@ -132,6 +132,12 @@ class Outside(Exchange):
                 self._policy.extension_pause.begin(error)
         if self.is_due_again:
             await self.do_again()
+
+    async def _save(self, store: Store) -> None:
+        try:
+            await super()._save(store)
+        except ResponseStartedError:
+            raise ResponseStartedError(_NO_COOKIE_CAN_BE_SET) from None
 
     def close(self) -> None:
         """End the session, as at the end of a request."""
