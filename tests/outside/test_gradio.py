@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio
 import pytest
 
-from pgsession import RequestEndedError, Store
+from pgsession import MemoryStore, RequestEndedError, Store
 from tests.outside.site import Site
 
 
@@ -41,12 +41,11 @@ async def with_gradio(store: Store) -> AsyncIterator[Site]:
         yield site
 
 
-# Gradio's statistics of its queue set an option of pandas that is deprecated.
-@pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting':DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Gradio's, of pandas
 @pytest.mark.usefixtures("environment")
-async def test_queue(store: Store) -> None:
+async def test_queue() -> None:
     """A function in the queue finds the session of its event, and saves what it changes."""
-    async with with_gradio(store) as site:
+    async with with_gradio(MemoryStore()) as site:
         await site.come("fill?user=ann")
         assert await run(site) == "ann 1"
         assert await run(site) == "ann 2"
