@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.mutant import Mutant
-from tests.mutation import GROUPS
+from tests.mutation import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
     "mutant",
-    [mutant for group in GROUPS for mutant in group],
+    MUTANTS,
     ids=lambda mutant: mutant.name,
 )
 def test_fits(mutant: Mutant) -> None:
