@@ -1,5 +1,6 @@
 """Litestar puts an object into the scope in place of the session: what that does to ours."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,7 +79,17 @@ PAGES = [fill, replace, empty, put, clear, fail, reject, serve, mount]
 
 
 @pytest.fixture
-def visitor() -> Iterator[Visitor]:
+def root() -> Iterator[None]:
+    """Undoes what Litestar does to the root logger."""
+    logger = logging.getLogger()
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+
+
+@pytest.fixture
+def visitor(root: None) -> Iterator[Visitor]:  # noqa: ARG001 - it comes first
     store = MemoryStore()
     names = program("Litestar", store)
     for page in PAGES:
@@ -161,7 +172,7 @@ def test_socket(visitor: Visitor) -> None:
 def test_their_own(theirs: Any, path: str, caplog: pytest.LogCaptureFixture) -> None:
     """Inside a session middleware of Litestar's, both are about its session, and not about ours."""
     store = MemoryStore()
-    api = Litestar(PAGES, middleware=[theirs.middleware])
+    api = Litestar(PAGES, middleware=[theirs.middleware], logging_config=None)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope.get("path") == "/ours":
@@ -183,7 +194,7 @@ def test_as_middleware() -> None:
     store = MemoryStore()
     ours: Any = SessionMiddleware  # Litestar has other types for scopes and messages
     defined = DefineMiddleware(ours, store=store, secret_key=SECRET)
-    app: Any = Litestar(PAGES, middleware=[defined])
+    app: Any = Litestar(PAGES, middleware=[defined], logging_config=None)
     with visiting(app, store) as visitor:
         visitor.get("/fill")
         assert visitor.value() == {"basket": ["tea"]}
