@@ -21,6 +21,7 @@ from pgsession import (
     StoreUnavailableError,
 )
 from pgsession.core.current import current
+from pgsession.core.tracked import state_of
 from tests.applications import SECRET
 from tests.outside.site import Site, headers
 from tests.pages import NAME, key_of
@@ -375,10 +376,10 @@ async def test_current(site: Site) -> None:
 
     async with site.sessions.open(site.headers) as session:
         found.append(current.get())
-        expected = [None, session.attachment]
+        expected = [None, state_of(session).attachment]
         async with site.sessions.open(site.headers) as inner:
             found.append(current.get())
-            expected += [inner.attachment, session.attachment, None]
+            expected += [state_of(inner).attachment, state_of(session).attachment, None]
         found.append(current.get())
     found.append(current.get())
 

@@ -114,17 +114,13 @@ def test_typed_with_fastapi(names: Names) -> None:
         assert visitor.get("/account").json() == {"user": None}
         with visitor.websocket_connect("wss://testserver/events") as websocket:
             assert websocket.receive_text() == "Hello, None."
+
+
 def test_outside_requests(names: Names) -> None:
     """A task that outlives its response saves its result in the session."""
     with client(names(OUTSIDE)) as browser:
         assert browser.post("/order").status_code == 202
         assert eventually(lambda: browser.get("/").json() == {"ordered": True, "report": "…"})
-
-
-def test_session_of(names: Names) -> None:
-    """The function for type checkers returns the session."""
-    session = Session()
-    assert names(SESSION_OF)["session_of"](Request({"type": "http", "session": session})) is session
 
 
 def test_login(names: Names) -> None:

@@ -22,8 +22,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import ASGIApp, Scope
-from starlette.testclient import TestClient
-from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from pgsession import (
