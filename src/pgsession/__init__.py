@@ -14,9 +14,11 @@ from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.asgi.reposting import repost
 from pgsession.asgi.sessions import Sessions
 from pgsession.cookie_settings import CookieSettings
+from pgsession.core.adoption import AdoptingStore, Adoption
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.flash import Flash
 from pgsession.core.login import Login, SignedIn
+from pgsession.core.predecessor import OldCookie, OldSession, Predecessor
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.core.users import Device, LoginState, NewDevice, UserStore
@@ -49,6 +51,8 @@ from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.settings import SessionSettings
 
 __all__ = [
+    "AdoptingStore",
+    "Adoption",
     "BindingStore",
     "Bound",
     "BoundDevice",
@@ -64,7 +68,10 @@ __all__ = [
     "LoginState",
     "MemoryStore",
     "NewDevice",
+    "OldCookie",
+    "OldSession",
     "PostgresStore",
+    "Predecessor",
     "ProofMissingError",
     "RequestEndedError",
     "ResponseStartedError",

@@ -17,6 +17,7 @@ from starlette.datastructures import Secret
 from starlette.types import Scope
 
 from pgsession.cookie_settings import ChooseCookie, CookieSettings, check_cookies
+from pgsession.core.adoption import as_adopting_store
 from pgsession.core.assurance import Assurance, AssuranceLevel
 from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
@@ -24,6 +25,7 @@ from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
 from pgsession.core.origins import checked_origins
 from pgsession.core.period import Period, as_period
+from pgsession.core.predecessor import Predecessor
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES, SecretValue
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
@@ -178,6 +180,9 @@ class SessionSettings:
     #: A function of the ASGI scope that returns True for a request that needs a bound session: one
     #: that is not bound is not loaded there.
     require_device_binding: Callable[[Scope], bool] | None = None
+    #: Where the sessions from before a switch are read, such as ``StarletteCookie(…)`` of
+    #: `pgsession.predecessors`: a visitor with a valid one, and none of ours, keeps it.
+    predecessor: Predecessor | None = field(default=None, repr=False)
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
@@ -209,6 +214,8 @@ class SessionSettings:
         self._check_binding()
         if self.on_new_device is not None and not iscoroutinefunction(self.on_new_device):
             raise SettingsError("on_new_device must be an async function.")
+        if self.predecessor is not None and not hasattr(self.predecessor, "load"):
+            raise SettingsError("predecessor must have the attributes of an OldCookie, and load.")
         checked_origins(self.trusted_origins)
         check_requests(
             exclude=self.exclude,
@@ -314,6 +321,8 @@ class SessionSettings:
                 "device_binding needs a store that binds sessions: give it the methods of "
                 "pgsession.BindingStore."
             )
+        if self.predecessor is not None:
+            as_adopting_store(store)
         if self.record_client and not getattr(store, "record_client", False):
             raise SettingsError(
                 "record_client is a setting of the store: give it to the store too."

@@ -42,6 +42,8 @@ class Binding(Streams):
 
     # Defaults live on the class: most requests never set them.
 
+    #: The session is one from before a switch, and the browser has no cookie of it.
+    _is_taken_over: bool = False
     #: The request has failed: it commits nothing any more.
     _discarded: bool = False
 
@@ -64,6 +66,18 @@ class Binding(Streams):
             if self._is_proved:
                 self.state.proof_ends = self._judged_until
             self._note_entry(entry)
+
+    def begin_with_old(self, found: FoundCookie, entry: Entry | None) -> None:
+        """Begin with a session from before a switch, whose key the browser must learn.
+
+        `found` is the cookie that it would have, and `entry` is None without the proof
+        that the session needs.
+        """
+        came = self._found
+        self.begin_with(found, entry)
+        self._found = found if self._unproven is not None else came
+        if entry is not None:
+            self._is_taken_over = self._cookie_due = self._has_new_key = True
 
     @property
     def value_limit(self) -> int:

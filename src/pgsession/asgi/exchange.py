@@ -112,6 +112,8 @@ class Exchange(Binding):
         If several sessions are alive, the one that was created last counts.
         """
         policy = self._policy
+        if not cookies:
+            return await self._take_over()
         outage_log = policy.outage_log
         found = cookies[0]
         try:
@@ -122,20 +124,43 @@ class Exchange(Binding):
             else:
                 found, entry = await self._look_up_twins(cookies)
         except StoreUnavailableError as error:
-            if not policy.is_anonymous(self._scope):
-                await self._replace(error)
-                return False
-            self._report(error)
             self._found = found
-            self.use(attached(UnavailableSession, self))
-            self.discard()
-            self._failure = error  # the cause, if the application fails to change this session
+            return await self._serve_unavailable(error)
         else:
             if outage_log.in_outage:
                 outage_log.record_answer()
             self.begin_with(found, entry)
             if self._is_proof_new:
                 await self.enforce()
+        return policy.takeover is None or await self._take_over()
+
+    async def _take_over(self) -> bool:
+        """Load a session from before a switch, if none of ours came. Return as `look_up` does."""
+        policy = self._policy
+        if policy.takeover is None or self._came_alive or self.session.is_unavailable:
+            return True
+        max_age = policy.max_age
+        period = max_age if isinstance(max_age, timedelta) else None
+        try:
+            taken = await policy.takeover.session_of(self._scope, period=period)
+            if taken is not None:
+                key, entry = taken
+                found = FoundCookie(key, None, is_current=False)
+                accepted = await self._accept(found, entry)
+                self.begin_with_old(found, accepted)
+        except StoreUnavailableError as error:
+            return await self._serve_unavailable(error)
+        return True
+
+    async def _serve_unavailable(self, error: StoreUnavailableError) -> bool:
+        """Send a 503, and return False; or let the request go on with an unavailable session."""
+        if not self._policy.is_anonymous(self._scope):
+            await self._replace(error)
+            return False
+        self._report(error)
+        self.use(attached(UnavailableSession, self))
+        self.discard()
+        self._failure = error  # the cause, if the application fails to change this session
         return True
 
     async def _accept(self, found: FoundCookie, entry: Entry) -> Entry | None:
@@ -211,6 +236,7 @@ class Exchange(Binding):
             or self._task_lock is not None  # a task has used the store
             or self._scope.get("session") is not session  # another middleware's, or replaced
             or self._found is not None  # the expiry or the cookie may be due
+            or self._cookie_due  # a session was taken over
         ):
             return self._start(message)
         self.started, self._unused_start = True, message  # nothing to commit
@@ -274,6 +300,8 @@ class Exchange(Binding):
             extend = self.state.accessed or (
                 self._is_extension_due() and not may_be_shared(status, headers)
             )
+            if self._is_taken_over and not self.state.accessed and may_be_shared(status, headers):
+                self._cookie_due = False  # the next request finds the session again
             cookie = await self._commit_at_start(extend=extend)
         except StoreUnavailableError as error:
             self.started = True
@@ -285,7 +313,12 @@ class Exchange(Binding):
         cookies: Sequence[bytes] = ()
         if cookie is not None:
             self._policy.warnings.check_cookie(self._scope)
-            cookies = (*self._twin_deletions(), *self._bound_deletion(), cookie)
+            cookies = (
+                *self._twin_deletions(),
+                *self._bound_deletion(),
+                *self._old_deletion(),
+                cookie,
+            )
         headers = session_headers(headers, session=session, cookies=cookies)
         if cookie is not None and self._is_offered and message["type"] == _RESPONSE:
             headers = [*headers, *self._offer()]
@@ -301,12 +334,12 @@ class Exchange(Binding):
         """Find what is in the place of the session, and what a typed object of it has changed."""
         session = self.session
         if self._scope.get("session") is not session:
-            self._take_over()
+            self._apply_replacement()
         is_read_only = isinstance(session, UnavailableSession | UnprovenSession)
         if is_read_only and self.state.is_modified(session):
             session.update()  # raises, as for any change
 
-    def _take_over(self) -> None:
+    def _apply_replacement(self) -> None:
         """Do to the session what the application says by an object in its place in the scope."""
         session, scope = self.session, self._scope
         if self._discarded and not session.is_unavailable:
@@ -354,6 +387,13 @@ class Exchange(Binding):
             return ()
         return [binding.cookie.delete()] if binding.cookie.find(self._scope["headers"]) else ()
 
+    def _old_deletion(self) -> Sequence[bytes]:
+        """Return the Set-Cookie text that deletes the cookie from before a switch, if it is due."""
+        takeover = self._policy.takeover
+        if takeover is None:
+            return ()
+        return takeover.deletion(self._scope, is_ended=self._key is None)
+
     def _offer(self) -> Sequence[tuple[bytes, bytes]]:
         """Return the header that offers a registration to a browser that has signed in."""
         binding, key = self._policy.device_binding, self._key
@@ -387,7 +427,7 @@ class Exchange(Binding):
             return
         try:
             if self._scope.get("session") is not self.session:
-                self._take_over()
+                self._apply_replacement()
             await self.commit_late()
             if self.is_due_again:
                 await self.do_again()

@@ -146,7 +146,8 @@ class SessionMiddleware(OwnMiddleware):
         if "session" in scope:
             scope = _beside(policy, scope, cookies)
         exchange = Exchange(policy, scope, send)
-        if cookies and not await exchange.look_up(cookies):
+        is_wanted = cookies or policy.takeover is not None
+        if is_wanted and not await exchange.look_up(cookies):
             return
         session = exchange.session
         scope["session"] = session

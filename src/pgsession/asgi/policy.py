@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from pgsession.asgi.cookie_warnings import CookieWarnings
 from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.reuse import ReuseLog
+from pgsession.asgi.takeover import Takeover
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.asgi.unavailable_response import OwnResponse
 from pgsession.asgi.watching import Watching
@@ -46,6 +47,8 @@ class Policy:
     closes_websockets: bool = False
     #: Binds sessions to devices, or None.
     device_binding: DeviceBinding | None = None
+    #: Takes over the sessions from before a switch, or None.
+    takeover: Takeover | None = None
     #: How often the sessions of open streams are asked for.
     watch_every: timedelta = DEFAULT_WATCH_EVERY
     #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
@@ -102,6 +105,7 @@ class Policy:
             on_new_device=settings.on_new_device,
             closes_websockets=settings.close_websockets,
             device_binding=_device_binding(settings, cookie, store, outage_log),
+            takeover=_takeover(settings, cookie, store),
             watch_every=as_period(settings.watch_every),
             is_anonymous=settings.is_anonymous,
             own_response=None if make is None else OwnResponse(make),
@@ -122,9 +126,15 @@ class Policy:
             cookie=cookie,
             max_age=settings.cookie_max_age(),
             device_binding=_device_binding(settings, cookie, self.store, self.outage_log),
+            takeover=_takeover(settings, cookie, self.store),
         )
         object.__setattr__(policy, "watching", self.watching)
         return policy
+
+
+def _takeover(settings: SessionSettings, cookie: Cookie, store: Store) -> Takeover | None:
+    predecessor = settings.predecessor
+    return None if predecessor is None else Takeover(predecessor, cookie, store)
 
 
 def _warn_of_partitioned(cookie: Cookie) -> None:

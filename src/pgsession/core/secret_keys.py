@@ -103,7 +103,11 @@ class CookieSigner:
 
 def signers(secrets: Sequence[str | bytes], name: str) -> tuple[CookieSigner, ...]:
     """Return the signers, newest first. The salt separates them from other cookies and packages."""
-    salt = f"pgsession.cookie.{name}"
+    return signers_with(secrets, salt=f"pgsession.cookie.{name}")
+
+
+def signers_with(secrets: Sequence[str | bytes], *, salt: str) -> tuple[CookieSigner, ...]:
+    """Return the signers for a purpose that the salt names, newest first."""
     return tuple(CookieSigner(_as_bytes(secret), salt=salt) for secret in secrets)
 
 

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Final
 from weakref import WeakValueDictionary
 
+from pgsession.core.adoption import AdoptingStore
 from pgsession.core.bound import BindingStore
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
@@ -42,6 +43,7 @@ from pgsession.core.value import (
     printed_size,
 )
 from pgsession.errors import HeldTooLongError, SessionBusyError, SessionNotFoundError
+from pgsession.memory.adoptions import MemoryAdoptions
 from pgsession.memory.rows import Row, User, members_of, moment, rebased
 from pgsession.memory.uncommitted import Uncommitted
 from pgsession.memory.users import MemoryUsers
@@ -50,7 +52,7 @@ from pgsession.memory.users import MemoryUsers
 _ROOM: Final = 1024
 
 
-class MemoryStore(MemoryUsers, BindingStore):
+class MemoryStore(MemoryUsers, MemoryAdoptions, BindingStore, AdoptingStore):
     """Sessions in a dict: for tests and for trying things out.
 
     They are gone when the process ends, and each process has its own. Expired

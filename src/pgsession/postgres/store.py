@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from msgspec import Raw
 from psycopg_pool import AsyncConnectionPool
 
+from pgsession.core.adoption import AdoptingStore
 from pgsession.core.bound import BindingStore
 from pgsession.core.hidden import HiddenDict, hidden
 from pgsession.core.keys import KeyDigest, digest, key_digest, new_key, renewed_key
@@ -37,6 +38,7 @@ from pgsession.core.value import (
     printed_bound,
 )
 from pgsession.errors import SessionNotFoundError, SettingsError
+from pgsession.postgres.adoptions import Adoptions
 from pgsession.postgres.batching import Calls
 from pgsession.postgres.blocks import calls_within
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
@@ -60,7 +62,7 @@ from pgsession.postgres.tables import Tables
 from pgsession.postgres.user_sessions import UserSessions
 
 
-class PostgresStore(UserSessions, DeviceBindings, BindingStore):
+class PostgresStore(UserSessions, DeviceBindings, Adoptions, BindingStore, AdoptingStore):
     """Sessions in a PostgreSQL table. Each operation is one statement.
 
     `source` says where: a libpq conninfo string or URL, an

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgsession.postgres.statements.adopting import Adopting
 from pgsession.postgres.statements.binding import Binding
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import Inserting
@@ -36,6 +37,7 @@ class Table:
         self.listing: Listing = Listing(wording)
         self.revoking: Revoking = Revoking(wording)
         self.binding: Binding = Binding(wording)
+        self.adopting: Adopting = Adopting(wording)
         self._kinds: tuple[Statements, ...] = (
             self.reading,
             self.inserting,
@@ -46,6 +48,7 @@ class Table:
             self.listing,
             self.revoking,
             self.binding,
+            self.adopting,
         )
 
     @property

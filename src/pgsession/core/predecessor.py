@@ -1,0 +1,182 @@
+"""The sessions from before a switch: what is known of them, and which keys they get here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from pgsession.core.cookie_attributes import SameSite, check_attributes
+from pgsession.core.hidden import Hidden, HiddenBytes
+from pgsession.core.period import MAX_PERIOD
+from pgsession.core.secret_keys import signers_with
+from pgsession.core.value import JSON
+from pgsession.errors import SettingsError
+
+#: The content of a session.
+Content: TypeAlias = Mapping[str, JSON]
+
+#: So many bytes of an old cookie are read. Browsers keep no longer one (RFC 6265bis, 5.6).
+MAX_VALUE: Final = 4096
+
+#: How much longer than the old session it is remembered that it was taken over: the clocks of the
+#: application's processes and of the database may differ.
+_MARGIN: Final = timedelta(days=1)
+
+#: The characters of a cookie's value (RFC 6265, section 4.1.1).
+_VALUE: Final = rf"([!#-+\--:<-\[\]-~]{{1,{MAX_VALUE}}}+)[ \t]*+(?![^;])".encode("ascii")
+
+_DELETED: Final = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; httponly"
+
+
+class OldSession(NamedTuple):
+    """A valid session from before the switch. The repr shows nothing of it."""
+
+    content: Content
+    #: Names the session, however its cookie is spelled: a store's id, or for a session that is kept
+    #: in the cookie what its signature covers, decoded, with its time.
+    identity: str | bytes
+    #: When it ends, with a time zone, or how long from now; None: never.
+    expires: datetime | timedelta | None = None
+    #: False if two browsers may have the same: sessions that are kept in the cookie are alike if
+    #: they have the same content, signed in the same second.
+    is_unique: bool = True
+
+    def __repr__(self) -> str:
+        return "<OldSession>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldCookie:
+    """The cookie from before the switch, and what becomes of its sessions.
+
+    To write a predecessor of your own, derive from this and add `load`; see `Predecessor`.
+    Raises `SettingsError` for attributes that no cookie can have.
+    """
+
+    #: The last day, in UTC, on which sessions are taken over. After it nothing is read.
+    until: date
+    name: str = "session"
+    #: The Path and Domain that the cookie was set with, and whether with Secure and Partitioned.
+    path: str = "/"
+    domain: str | None = None
+    https_only: bool = True
+    partitioned: bool = False
+    #: True deletes the cookie with the next response that sets ours. Use it once no process of the
+    #: old application runs.
+    delete: bool = False
+    #: Returns the user who is signed in, from the content, or None. Without it nobody is signed in
+    #: for `session.user_id` until the next login.
+    user_id: Callable[[Content], object] | None = None
+    #: An async function that returns False for content that counts no more, such as that of a
+    #: user whose password has changed since.
+    accept: Callable[[Content], Awaitable[bool]] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.until, date):
+            raise SettingsError("predecessor: until must be a date, such as date(2027, 2, 1).")
+        try:
+            check_attributes(
+                name=self.name,
+                path=self.path,
+                domain=self.domain,
+                secure=self.https_only,
+                same_site="lax",
+                partitioned=self.partitioned,
+            )
+        except SettingsError as error:
+            raise SettingsError(f"predecessor: {error}") from None
+
+    def deletion(self, same_site: SameSite) -> bytes:
+        """Return the Set-Cookie text that deletes the cookie in the browser."""
+        attributes = [f"{self.name}=null", f"path={self.path}", _DELETED, f"samesite={same_site}"]
+        if self.https_only:
+            attributes.append("secure")
+        if self.domain is not None:
+            attributes.append(f"domain={self.domain}")
+        if self.partitioned:
+            attributes.append("partitioned")
+        return "; ".join(attributes).encode("ascii")
+
+
+class Predecessor(Protocol):
+    """Where the sessions from before the switch are read: an `OldCookie` with `load`."""
+
+    @property
+    def until(self) -> date: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def domain(self) -> str | None: ...
+    @property
+    def delete(self) -> bool: ...
+    @property
+    def user_id(self) -> Callable[[Content], object] | None: ...
+    @property
+    def accept(self) -> Callable[[Content], Awaitable[bool]] | None: ...
+
+    def deletion(self, same_site: SameSite) -> bytes:
+        """Return the Set-Cookie text that deletes the cookie in the browser."""
+        ...
+
+    async def load(self, value: str) -> OldSession | None:
+        """Return the session of a cookie with this value, or None if there is none.
+
+        A value that is forged or malformed costs no query and bounded time: check its form
+        first. It has 1 to 4096 printable ASCII characters, and comes from the browser.
+
+        Any exception says that the old sessions cannot be read now: the visitor gets a 503,
+        or what `on_unavailable` says. So does a call that takes longer than the store's timeout.
+        """
+        ...
+
+
+class Derivation:
+    """Derives the keys of sessions that are taken over, with each of our secrets.
+
+    So parallel requests with one old cookie agree on the key, and nobody can
+    derive it who does not know a secret.
+    """
+
+    def __init__(self, secrets: Sequence[str | bytes]) -> None:
+        self._signers = signers_with(secrets, salt="pgsession.predecessor")
+
+    def keys(self, identity: bytes) -> tuple[Hidden, ...]:
+        """Return the keys for an identity, that of the newest secret first."""
+        return tuple(Hidden(signer.sign(identity)[:40], "ascii") for signer in self._signers)
+
+
+def fingerprint(identity: str | bytes) -> HiddenBytes:
+    """Return the digest of an identity, whatever its type."""
+    is_text = isinstance(identity, str)
+    spelled = identity.encode("utf-8", "surrogatepass") if isinstance(identity, str) else identity
+    return HiddenBytes(sha256((b"text:" if is_text else b"bytes:") + spelled).digest())
+
+
+def remembered_for(old: OldSession, until: date) -> timedelta:
+    """Return for how long from now it is to be remembered that a session was taken over.
+
+    That is until neither the session nor the switch lasts any longer: the old
+    application may extend the session meanwhile.
+    """
+    now, period = datetime.now(UTC), old.expires
+    if period is None:
+        return MAX_PERIOD
+    if isinstance(period, datetime):
+        period -= now
+    return min(max(period, end_of(until) - now, timedelta(0)) + _MARGIN, MAX_PERIOD)
+
+
+def end_of(day: date) -> datetime:
+    """Return when a day ends, in UTC."""
+    return datetime.combine(day, time(), UTC) + timedelta(days=1)
+
+
+def shape_of(name: str) -> re.Pattern[bytes]:
+    """Return the pattern of a cookie of this name in a Cookie header, with its value."""
+    return re.compile(re.escape(name.encode("ascii") + b"=") + _VALUE)

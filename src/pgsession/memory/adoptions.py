@@ -1,0 +1,61 @@
+"""How the store in memory takes over old sessions."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, MutableMapping
+
+from pgsession.core.adoption import MARKER, Adoption
+from pgsession.core.hidden import Hidden
+from pgsession.core.keys import digest
+from pgsession.core.limits import Limits
+from pgsession.core.login import checked_user_id
+from pgsession.core.period import Period
+from pgsession.core.store import Entry
+from pgsession.memory.rows import Row, User
+
+
+class MemoryAdoptions(Limits):
+    """The method of an `AdoptingStore` that a `Store` does not have."""
+
+    _rows: MutableMapping[str, Row]
+    _numbers: Iterator[int]
+
+    @abstractmethod
+    def _living(self, key: str) -> Row | None: ...
+
+    @abstractmethod
+    def _entry(self, row: Row) -> Entry: ...
+
+    @abstractmethod
+    def _make_room(self) -> None: ...
+
+    async def adopt(
+        self, adoption: Adoption, *, period: Period | None = None
+    ) -> tuple[Hidden, Entry] | None:
+        """Return the session that has taken over an old one; see `AdoptingStore.adopt`."""
+        text, now = self._encoded(adoption.content), time.monotonic()
+        user = None if adoption.user_id is None else _user(adoption.user_id)
+        length = self._period(period).total_seconds()
+        for key in adoption.keys:
+            if (row := self._living(key)) is not None:
+                return key, self._entry(row)
+        marker = self._rows.get(adoption.marker)
+        if marker is not None and marker.expire_at > now:
+            return None
+        self._make_room()
+        end = now + adoption.remembered.total_seconds()
+        # No limit of a session's age or inactivity counts for the marker.
+        self._rows[adoption.marker] = Row(
+            None, next(self._numbers), end, end, expire_at=end, verifier=MARKER
+        )
+        key = adoption.keys[0]
+        row = Row(text, next(self._numbers), now, now, expire_at=now + length, user=user)
+        self._rows[digest(key)] = row
+        return key, self._entry(row)
+
+
+def _user(user_id: str) -> User:
+    """Return a user who has signed in long ago: at the beginning of 1970, as far as is known."""
+    return User(checked_user_id(user_id), 1, time.monotonic() - time.time())

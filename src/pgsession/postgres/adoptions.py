@@ -1,0 +1,92 @@
+"""How the store in PostgreSQL takes over old sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Raw
+
+from pgsession.core.adoption import Adoption
+from pgsession.core.hidden import Hidden
+from pgsession.core.keys import key_digest
+from pgsession.core.limits import Limits
+from pgsession.core.login import checked_user_id
+from pgsession.core.period import Period
+from pgsession.core.store import Entry
+from pgsession.core.value import encode_value, printed_bound
+from pgsession.errors import SessionBusyError, UnknownUserError
+from pgsession.postgres.connections.failures import RefusedValueError
+from pgsession.postgres.connections.runner import Runner
+from pgsession.postgres.dead_keys import DeadKeys
+from pgsession.postgres.rows import Row
+from pgsession.postgres.statements.adopting import Heir
+from pgsession.postgres.statements.table import Table
+
+#: Seconds between two tries while another transaction makes the same row.
+_PAUSE: Final = 0.05
+
+
+class Adoptions(Limits):
+    """The method of an `AdoptingStore` that a `Store` does not have.
+
+    It is two or three statements, beside the batches: one for each old session,
+    and later one for each request that comes with the old cookie alone.
+    """
+
+    _entry: Callable[[Row], Entry | None]
+    _dead: DeadKeys
+
+    @property
+    @abstractmethod
+    def timeout(self) -> float: ...
+
+    @abstractmethod
+    def _runner(self) -> Runner: ...
+
+    @abstractmethod
+    def _batched_table(self) -> Table: ...
+
+    async def adopt(
+        self, adoption: Adoption, *, period: Period | None = None
+    ) -> tuple[Hidden, Entry] | None:
+        """Return the session that has taken over an old one; see `AdoptingStore.adopt`."""
+        by_digest = {key_digest(key): key for key in adoption.keys}
+        row = await self._adopted(self._heir(adoption, tuple(by_digest), period))
+        if row is None:
+            return None
+        self._dead.forget(row.key)
+        entry = self._entry(row)
+        return None if entry is None else (by_digest[row.key], entry)
+
+    def _heir(
+        self, adoption: Adoption, keys: tuple[tuple[str, str | None], ...], period: Period | None
+    ) -> Heir:
+        text, user_id = encode_value(adoption.content, limit=self.value_limit), adoption.user_id
+        return Heir(
+            marker=adoption.marker,
+            session_key=keys[0][0],
+            keys=keys,
+            session_data=Raw(text),
+            seconds=self._period(period).total_seconds(),
+            size=printed_bound(text),
+            remembered=adoption.remembered.total_seconds(),
+            user_id=None if user_id is None else checked_user_id(user_id),
+        )
+
+    async def _adopted(self, heir: Heir) -> Row | None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.timeout - _PAUSE
+        while True:
+            try:
+                [row] = await self._runner().run(self._batched_table().adopting.adopt, [heir])
+            except RefusedValueError as error:
+                raise UnknownUserError from error
+            except SessionBusyError:  # it holds no connection while it waits
+                if loop.time() >= end:
+                    raise
+                await asyncio.sleep(_PAUSE)
+            else:
+                return row

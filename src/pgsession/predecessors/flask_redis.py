@@ -1,0 +1,87 @@
+"""Sessions that Flask-Session keeps in Redis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+from itsdangerous import BadSignature, Signer
+from starlette.datastructures import Secret
+
+from pgsession.core.hidden import hidden
+from pgsession.core.period import Period, as_period
+from pgsession.core.predecessor import OldCookie, OldSession
+from pgsession.errors import SettingsError
+from pgsession.predecessors.content import as_content, read_json
+
+#: ``secrets.token_urlsafe(n)`` with n from 16 to 96, or a UUID of versions before 0.6.
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{22,128}")
+
+#: A member in which Flask keeps whether the cookie outlives the browser.
+_PERMANENT: Final = "_permanent"
+
+
+class AsyncRedis(Protocol):
+    """A client such as `redis.asyncio.Redis`, which returns bytes."""
+
+    def get(self, name: str, /) -> Awaitable[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlaskRedis(OldCookie):
+    """The sessions of Flask-Session in Redis, in its formats ``msgpack`` and ``json``.
+
+    Pickled sessions, of versions before 0.7, are never read: their visitors start new
+    ones. `client` is an async client without `decode_responses`. `key_prefix`,
+    `serialization_format` and `lifetime` are SESSION_KEY_PREFIX,
+    SESSION_SERIALIZATION_FORMAT and PERMANENT_SESSION_LIFETIME of that
+    application; `secret_key` is its SECRET_KEY, with SESSION_USE_SIGNER only.
+    """
+
+    client: AsyncRedis = field(repr=False)
+    key_prefix: str = field(default="session:", kw_only=True)
+    serialization_format: Literal["msgpack", "json"] = field(default="msgpack", kw_only=True)
+    secret_key: str | Secret | None = field(default=None, kw_only=True, repr=False)
+    lifetime: Period = field(default=timedelta(days=31), kw_only=True)
+
+    def __post_init__(self) -> None:
+        super(FlaskRedis, self).__post_init__()
+        as_period(self.lifetime)
+        if self.serialization_format not in {"msgpack", "json"}:
+            raise SettingsError(
+                'predecessor: serialization_format must be "msgpack" or "json". Nothing is '
+                "unpickled, as that can run code."
+            )
+
+    async def load(self, value: str) -> OldSession | None:
+        """Return the session that Redis has under the id in the cookie."""
+        session_id = self._session_id(value)
+        if session_id is None or _ID.fullmatch(session_id) is None:
+            return None
+        data = await self.client.get(f"{self.key_prefix}{session_id}")
+        content = self._content(data) if isinstance(data, bytes) else None
+        if content is None:
+            return None
+        content.pop(_PERMANENT, None)
+        return OldSession(content, f"flask:{session_id}", as_period(self.lifetime))
+
+    def _session_id(self, value: str) -> str | None:
+        if self.secret_key is None:
+            return value
+        signer = Signer(hidden(str(self.secret_key)), salt="flask-session", key_derivation="hmac")
+        try:
+            return signer.unsign(value).decode("ascii")
+        except BadSignature:
+            return None
+
+    def _content(self, data: bytes) -> dict[str, Any] | None:
+        if self.serialization_format == "json":
+            return read_json(data)
+        try:
+            return as_content(msgspec.msgpack.decode(data))
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None

@@ -1,0 +1,61 @@
+"""Sessions that are kept in the cookie, as Starlette's own middleware writes it."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from itsdangerous import BadData, TimestampSigner
+from starlette.datastructures import Secret
+
+from pgsession.core.hidden import hidden
+from pgsession.core.period import Period, as_period
+from pgsession.core.predecessor import OldCookie, OldSession
+from pgsession.errors import SettingsError
+from pgsession.predecessors.content import METADATA, read_json
+
+
+@dataclass(frozen=True, slots=True)
+class StarletteCookie(OldCookie):
+    """The sessions of Starlette's `SessionMiddleware`, and those of starsessions' `CookieStore`.
+
+    `secret_key` and `max_age` are those of that middleware, as are `name` (its
+    `session_cookie`), `path` and `domain`. Raises `SettingsError` without a secret.
+    """
+
+    secret_key: str | Secret = field(repr=False)
+    #: The longest age of a cookie; None: any.
+    max_age: Period | None = field(default=timedelta(days=14), kw_only=True)
+
+    def __post_init__(self) -> None:
+        super(StarletteCookie, self).__post_init__()
+        if not str(self.secret_key):
+            raise SettingsError("predecessor: the secret_key of the old application is missing.")
+        if self.max_age is not None:
+            as_period(self.max_age)
+
+    async def load(self, value: str) -> OldSession | None:
+        """Return the session that the cookie holds, if its signature and its age are valid."""
+        age = None if self.max_age is None else as_period(self.max_age)
+        signer = TimestampSigner(hidden(str(self.secret_key)))
+        try:
+            text, signed_at = signer.unsign(
+                value,
+                max_age=None if age is None else int(age.total_seconds()),
+                return_timestamp=True,
+            )
+            decoded = b64decode(text)
+        except (BadData, ValueError):
+            return None
+        content = read_json(decoded)
+        if content is None:
+            return None
+        content.pop(METADATA, None)
+        return OldSession(
+            content,
+            # Not the text: a signature can be spelled in several ways.
+            identity=b"starlette:%d:%s" % (int(signed_at.timestamp()), decoded),
+            expires=None if age is None else signed_at + age,
+            is_unique=False,
+        )

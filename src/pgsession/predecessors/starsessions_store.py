@@ -1,0 +1,69 @@
+"""Sessions that starsessions keeps in a store, such as Redis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+from pgsession.core.period import Period, as_period
+from pgsession.core.predecessor import OldCookie, OldSession
+from pgsession.errors import SettingsError
+from pgsession.predecessors.content import METADATA, as_content, read_json
+
+#: ``secrets.token_hex(16)``.
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class ReadableStore(Protocol):
+    """A `SessionStore` of starsessions."""
+
+    def read(self, session_id: str, lifetime: int) -> Awaitable[bytes]: ...
+
+
+class Deserializer(Protocol):
+    """A `Serializer` of starsessions."""
+
+    def deserialize(self, data: bytes) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StarsessionsStore(OldCookie):
+    """The sessions of starsessions' `SessionMiddleware`.
+
+    `store`, `lifetime` and `serializer` are those of that middleware, as are `name`
+    (its `cookie_name`), `path` and `domain`. The store knows its prefix. For a
+    `CookieStore` use `StarletteCookie`.
+    """
+
+    store: ReadableStore = field(repr=False)
+    lifetime: Period = field(default=timedelta(0), kw_only=True)
+    #: None: JSON.
+    serializer: Deserializer | None = field(default=None, kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        super(StarsessionsStore, self).__post_init__()
+        as_period(self.lifetime)
+        if not hasattr(self.store, "read"):
+            raise SettingsError("predecessor: store must be a store of starsessions.")
+
+    async def load(self, value: str) -> OldSession | None:
+        """Return the session that the store has under the id in the cookie."""
+        if _ID.fullmatch(value) is None:
+            return None
+        lifetime = as_period(self.lifetime)
+        data = await self.store.read(session_id=value, lifetime=int(lifetime.total_seconds()))
+        if not data:
+            return None
+        content = self._content(data)
+        if content is None:
+            return None
+        content.pop(METADATA, None)
+        return OldSession(content, f"starsessions:{value}", lifetime or None)
+
+    def _content(self, data: bytes) -> dict[str, Any] | None:
+        if self.serializer is None:
+            return read_json(data)
+        return as_content(self.serializer.deserialize(data))
