@@ -137,6 +137,7 @@ CALLED = {
     "require_device_binding",
     "unavailable_response",
 }
+CALLED = {"on_new_device", "predecessor", "require_device_binding"}
 
 
 def test_every_setting() -> None:

@@ -62,6 +62,7 @@ FRAGMENTS = {
     "docs/rotation.md",
     "docs/streams.md",
     "docs/troubleshooting.md",
+    "docs/switching-over.md",
     "docs/web.md",
 }
 

@@ -48,6 +48,7 @@ CALLED = {
     "require_device_binding",
     "unavailable_response",
 }
+CALLED = {"on_new_device", "predecessor", "require_device_binding"}
 
 
 def written(default: object) -> str:

@@ -5,6 +5,9 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, assert_type
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any, Literal, assert_type
 
 import httpx
 import httpx2
@@ -23,6 +26,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocket
+from starlette.testclient import TestClient
+from starlette.types import Scope
+from starsessions import InMemoryStore, JsonSerializer
 
 from pgsession import (
     Changes,
@@ -31,7 +37,10 @@ from pgsession import (
     Flash,
     InvalidPeriodError,
     MemoryStore,
+    OldCookie,
+    OldSession,
     PostgresStore,
+    Predecessor,
     Session,
     SessionEndedError,
     SessionError,
@@ -49,6 +58,7 @@ from pgsession import (
     take_flashes,
 )
 from pgsession.testing import age, session_of, signed_in, websocket_connect
+from pgsession.predecessors import DjangoTable, FlaskRedis, StarletteCookie, StarsessionsStore
 
 SECRET = "one-secret-that-is-long-enough-for-it"
 
@@ -354,3 +364,43 @@ def make_sessions() -> None:
     Sessions(store=MemoryStore(), settings=settings)
     sessions = Sessions(MemoryStore(), SECRET)
     Starlette(middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+class OwnCookie(OldCookie):
+    """Sessions from before a switch, of an application's own."""
+
+    async def load(self, value: str) -> OldSession | None:
+        """Return nothing."""
+        return OldSession({"a": value}, value, timedelta(days=1))
+
+
+def predecessors(pool: AsyncConnectionPool) -> list[Predecessor]:
+    """Return each predecessor, with its settings."""
+    until = date(2027, 2, 1)
+    return [
+        OwnCookie(until=until, name="sid", accept=accept),
+        StarletteCookie("old", until=until, max_age=None, user_id=lambda it: it.get("user_id")),
+        StarletteCookie(Secret("old"), until=until, delete=True, path="/app"),
+        StarsessionsStore(InMemoryStore(), until=until, lifetime=60, serializer=JsonSerializer()),
+        FlaskRedis(Redis(), until=until, serialization_format="json", key_prefix="s:"),
+        DjangoTable(pool, "a", fallbacks=["b"], until=until, table="web.django_session"),
+    ]
+
+
+class Redis:
+    """What an asynchronous client of Redis has."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Return what there is."""
+        return name.encode()
+
+
+async def accept(content: Mapping[str, Any]) -> bool:
+    """Return whether old content counts."""
+    return bool(content)
+
+
+def test_predecessors() -> None:
+    """Each predecessor is a setting."""
+    made = predecessors(AsyncConnectionPool(open=False))
+
+    for each in made:
+        assert SessionSettings(secret_key=SECRET, predecessor=each).predecessor is each

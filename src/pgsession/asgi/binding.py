@@ -73,10 +73,9 @@ class Binding(Streams):
         `found` is the cookie that it would have, and `entry` is None without the proof
         that the session needs.
         """
-        came = self._found
         self.begin_with(found, entry)
-        self._found = found if self._unproven is not None else came
         if entry is not None:
+            self._found = None
             self._is_taken_over = self._cookie_due = self._has_new_key = True
 
     @property

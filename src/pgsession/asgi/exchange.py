@@ -132,22 +132,22 @@ class Exchange(Binding):
             self.begin_with(found, entry)
             if self._is_proof_new:
                 await self.enforce()
-        return policy.takeover is None or await self._take_over()
+        return True
 
     async def _take_over(self) -> bool:
-        """Load a session from before a switch, if none of ours came. Return as `look_up` does."""
-        policy = self._policy
-        if policy.takeover is None or self._came_alive or self.session.is_unavailable:
-            return True
+        """Load a session from before a switch: no cookie of ours came. Return as `look_up` does.
+
+        A browser that has had a session of ours is not taken over any more, however that has ended.
+        """
+        policy, taken = self._policy, None
         max_age = policy.max_age
         period = max_age if isinstance(max_age, timedelta) else None
         try:
-            taken = await policy.takeover.session_of(self._scope, period=period)
+            if policy.takeover is not None:
+                taken = await policy.takeover.session_of(self._scope, period=period)
             if taken is not None:
-                key, entry = taken
-                found = FoundCookie(key, None, is_current=False)
-                accepted = await self._accept(found, entry)
-                self.begin_with_old(found, accepted)
+                found = FoundCookie(taken[0], None, is_current=False)
+                self.begin_with_old(found, await self._accept(found, taken[1]))
         except StoreUnavailableError as error:
             return await self._serve_unavailable(error)
         return True

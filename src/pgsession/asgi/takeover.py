@@ -78,7 +78,7 @@ class Takeover:
         for value in values[:_MOST_TRIES]:
             old = await self._read(value)
             if old is not None:
-                return await self._adopt(*old, scope, period)
+                return await self._adopt(old, scope, period)
         return None
 
     def deletion(self, scope: Scope, *, is_ended: bool) -> Sequence[bytes]:
@@ -104,17 +104,14 @@ class Takeover:
                         found[Hidden(pair[1], "ascii")] = None
         return list(found)
 
-    async def _read(self, value: Hidden) -> tuple[OldSession, str | None] | None:
-        """Return the old session of a cookie, and its user. Raises `StoreUnavailableError`."""
+    async def _read(self, value: Hidden) -> OldSession | None:
+        """Return the old session of a cookie. Raises `StoreUnavailableError`."""
         predecessor, failure = self._predecessor, ""
         try:
             async with asyncio.timeout(self._store.timeout):
-                old = await predecessor.load(value)
-                if old is None:
-                    return None
-                if predecessor.accept is not None and not await predecessor.accept(old.content):
-                    return None
-                return old, self._user(old.content)
+                old, accept = await predecessor.load(value), predecessor.accept
+                is_good = old is not None and (accept is None or await accept(old.content))
+                return old if is_good else None
         except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - the application's own client may raise anything
@@ -124,27 +121,14 @@ class Takeover:
             f"The sessions from before the switch cannot be read ({failure}). Try again."
         )
 
-    def _user(self, content: Content) -> str | None:
-        user_id = self._predecessor.user_id
-        found = None if user_id is None else user_id(content)
-        if isinstance(found, int) and not isinstance(found, bool):
-            found = str(found)
-        return None if found is None else checked_user_id(found)
-
     async def _adopt(
-        self, old: OldSession, user_id: str | None, scope: Scope, period: Period | None
+        self, old: OldSession, scope: Scope, period: Period | None
     ) -> tuple[Hidden, Entry] | None:
-        identity = fingerprint(old.identity)
-        browser = identity
-        if not old.is_unique and user_id is None:
-            browser = HiddenBytes(identity + _marks(scope))
-        adoption = Adoption(
-            marker=marker_of(identity),
-            keys=self._derivation.keys(browser),
-            content=old.content,
-            remembered=remembered_for(old, self._predecessor.until),
-            user_id=user_id,
-        )
+        try:
+            adoption = self._adoption(old, scope)
+        except Exception as error:  # noqa: BLE001 - the application's own `user_id` may raise anything
+            self._report(error)
+            return None
         try:
             found = await self._store.adopt(adoption, period=period)
         except (InvalidValueError, UnknownUserError) as error:
@@ -152,6 +136,27 @@ class Takeover:
             return None
         # A number that was raised says that the browser has our cookie: this is a copy of the old.
         return None if found is None or found[1].number else found
+
+    def _adoption(self, old: OldSession, scope: Scope) -> Adoption:
+        identity, user_id = fingerprint(old.identity), self._user(old.content)
+        browser = identity
+        if not old.is_unique and user_id is None:
+            browser = HiddenBytes(identity + _marks(scope))
+        return Adoption(
+            marker=marker_of(identity),
+            keys=self._derivation.keys(browser),
+            content=old.content,
+            remembered=remembered_for(old, self._predecessor.until),
+            user_id=user_id,
+        )
+
+    def _user(self, content: Content) -> str | None:
+        """Return the user who is signed in. Raises as `checked_user_id`, or as the application."""
+        user_id = self._predecessor.user_id
+        found = None if user_id is None else user_id(content)
+        if isinstance(found, int) and not isinstance(found, bool):
+            found = str(found)
+        return None if found is None or found == "" else checked_user_id(found)
 
     def _report(self, error: Exception) -> None:
         """Log the first old session that cannot be kept."""

@@ -38,22 +38,26 @@ class MemoryAdoptions(Limits):
         text, now = self._encoded(adoption.content), time.monotonic()
         user = None if adoption.user_id is None else _user(adoption.user_id)
         length = self._period(period).total_seconds()
-        for key in adoption.keys:
-            if (row := self._living(key)) is not None:
-                return key, self._entry(row)
+        found = self._found(adoption)
         marker = self._rows.get(adoption.marker)
-        if marker is not None and marker.expire_at > now:
-            return None
+        if found is not None or (marker is not None and marker.expire_at > now):
+            return found
         self._make_room()
         end = now + adoption.remembered.total_seconds()
         # No limit of a session's age or inactivity counts for the marker.
         self._rows[adoption.marker] = Row(
             None, next(self._numbers), end, end, expire_at=end, verifier=MARKER
         )
-        key = adoption.keys[0]
         row = Row(text, next(self._numbers), now, now, expire_at=now + length, user=user)
-        self._rows[digest(key)] = row
-        return key, self._entry(row)
+        self._rows[digest(adoption.keys[0])] = row
+        return self._found(adoption)
+
+    def _found(self, adoption: Adoption) -> tuple[Hidden, Entry] | None:
+        """Return the session that lives under one of the keys."""
+        for key in adoption.keys:
+            if (row := self._living(key)) is not None:
+                return key, self._entry(row)
+        return None
 
 
 def _user(user_id: str) -> User:
