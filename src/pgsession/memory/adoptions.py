@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, MutableMapping
 
 from pgsession.core.adoption import MARKER, Adoption
 from pgsession.core.hidden import Hidden
 from pgsession.core.keys import digest
-from pgsession.core.limits import Limits
 from pgsession.core.login import checked_user_id
 from pgsession.core.period import Period
 from pgsession.core.store import Entry
 from pgsession.memory.rows import Row, User
+from pgsession.memory.users import MemoryUsers
 
 
-class MemoryAdoptions(Limits):
-    """The method of an `AdoptingStore` that a `Store` does not have."""
-
-    _rows: MutableMapping[str, Row]
-    _numbers: Iterator[int]
+class MemoryAdoptions(MemoryUsers):
+    """The method of an `AdoptingStore` that a `UserStore` does not have."""
 
     @abstractmethod
     def _living(self, key: str) -> Row | None: ...

@@ -46,13 +46,12 @@ from pgsession.errors import HeldTooLongError, SessionBusyError, SessionNotFound
 from pgsession.memory.adoptions import MemoryAdoptions
 from pgsession.memory.rows import Row, User, members_of, moment, rebased
 from pgsession.memory.uncommitted import Uncommitted
-from pgsession.memory.users import MemoryUsers
 
 #: How many sessions are kept before the expired ones are first removed.
 _ROOM: Final = 1024
 
 
-class MemoryStore(MemoryUsers, MemoryAdoptions, BindingStore, AdoptingStore):
+class MemoryStore(MemoryAdoptions, BindingStore, AdoptingStore):
     """Sessions in a dict: for tests and for trying things out.
 
     They are gone when the process ends, and each process has its own. Expired
