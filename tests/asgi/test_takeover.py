@@ -318,15 +318,27 @@ async def test_twins(browse: Visit) -> None:
     assert (await client.get("/read", headers=headers)).json() == CONTENT
 
 
-async def test_other_name(browse: Visit) -> None:
-    """A cookie whose name only ends in that of the old one is another."""
-    client = browse(MemoryStore())
-    value = client.cookies["session"]
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        pytest.param("a=b;session=c", ["c"], id="no blank"),
+        pytest.param(" session=c ; session=c;session=d", ["c", "d"], id="several"),
+        pytest.param("xsession=c; a=session=c", [], id="another name"),
+        pytest.param('session="c"; session=; session=a b; session', [], id="no value"),
+        pytest.param("session=session=c", ["session=c"], id="equals sign"),
+        pytest.param("session=" + "c" * 4097, [], id="too long"),
+        pytest.param("a=" + "b" * 65_536 + "; session=c", [], id="too late"),
+        pytest.param("; ".join(f"session={it}" for it in range(99)), list("01234567"), id="many"),
+    ],
+)
+async def test_found(browse: Visit, header: str, asked: list[str]) -> None:
+    """Whole cookies of the name are read, a few of them, and none that is malformed."""
+    kept = Kept(until=UNTIL)
+    client = browse(MemoryStore(), predecessor=kept)
     client.cookies.clear()
 
-    response = await client.get("/read", headers={"cookie": f"xsession={value}"})
-
-    assert response.json() == {}
+    assert (await client.get("/read", headers={"cookie": header})).json() == {}
+    assert kept.asked == asked
 
 
 async def test_same_second(browse: Visit, memory: MemoryStore) -> None:

@@ -42,6 +42,18 @@ async def test_rows(postgres: PostgresStore, table: Connection) -> None:
     assert rows == [(None, None, "adopted", True, True)]
 
 
+async def test_processes(
+    postgres: PostgresStore, database_url: str, migrated_schema: str, table: Connection
+) -> None:
+    """Several stores, as several processes have them, agree on one session."""
+    old = adoption()
+    async with PostgresStore(database_url, schema=migrated_schema, pool_size=2) as other:
+        found = await asyncio.gather(*(it.adopt(old) for it in [postgres, other] * 8))
+
+    assert {None if it is None else it[0] for it in found} == {old.keys[0]}
+    assert count(table) == 2
+
+
 async def test_statements(counted: PostgresStore, statements: list[str]) -> None:
     """Once it was taken over, the old cookie alone costs one statement, and writes nothing."""
     old = adoption()

@@ -32,7 +32,7 @@ from pgsession.errors import InvalidValueError, StoreUnavailableError, UnknownUs
 _LOGGER = logging.getLogger("pgsession")
 
 #: So many old cookies of one request are tried: a browser may have several of one name.
-_MOST_TRIES: Final = 4
+_MOST_TRIES: Final = 8
 
 #: So many bytes of the Cookie headers are read, as of our own cookie.
 _MAX_HEADER: Final = 65_536
@@ -75,7 +75,7 @@ class Takeover:
         values = self._find(scope["headers"])
         if not values or comes_without_cookie(scope, self._cookie.same_site):
             return None
-        for value in values[:_MOST_TRIES]:
+        for value in values:
             old = await self._read(value)
             if old is not None:
                 return await self._adopt(old, scope, period)
@@ -94,14 +94,16 @@ class Takeover:
         return [self._predecessor.deletion(self._cookie.same_site)]
 
     def _find(self, headers: Iterable[tuple[bytes, bytes]]) -> list[Hidden]:
-        """Return the values of the old cookies that came, each once."""
+        """Return the values of the first old cookies that came, each once."""
         found: dict[Hidden, None] = {}
+        left = _MAX_HEADER
         for header, text in headers:
             if header.lower() == b"cookie":
-                for pair in self._shape.finditer(text[:_MAX_HEADER]):
-                    start = text.rfind(b";", 0, pair.start()) + 1
-                    if not text[start : pair.start()].strip(b" \t"):
-                        found[Hidden(pair[1], "ascii")] = None
+                for pair in self._shape.finditer(text[:left]):
+                    found[Hidden(pair[1], "ascii")] = None
+                    if len(found) == _MOST_TRIES:
+                        return list(found)
+                left = max(0, left - len(text))
         return list(found)
 
     async def _read(self, value: Hidden) -> OldSession | None:

@@ -179,4 +179,4 @@ def end_of(day: date) -> datetime:
 
 def shape_of(name: str) -> re.Pattern[bytes]:
     """Return the pattern of a cookie of this name in a Cookie header, with its value."""
-    return re.compile(re.escape(name.encode("ascii") + b"=") + _VALUE)
+    return re.compile(rb"(?:^|;)[ \t]*+" + re.escape(name.encode("ascii") + b"=") + _VALUE)
