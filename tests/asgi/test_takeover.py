@@ -341,15 +341,59 @@ async def test_found(browse: Visit, header: str, asked: list[str]) -> None:
     assert kept.asked == asked
 
 
-async def test_same_second(browse: Visit, memory: MemoryStore) -> None:
+@pytest.mark.parametrize(
+    ("headers", "seen"),
+    [
+        pytest.param({"user-agent": "another"}, {}, id="agent"),
+        pytest.param({"accept-language": "another"}, {}, id="language"),
+        pytest.param({"x-forwarded-for": "192.0.2.2, 192.0.2.9"}, {}, id="address"),
+        pytest.param({"x-forwarded-for": "192.0.2.1, 192.0.2.8"}, {"n": 1}, id="other proxy"),
+    ],
+)
+async def test_same_second(
+    browse: Visit, memory: MemoryStore, headers: dict[str, str], seen: dict[str, Any]
+) -> None:
     """Two browsers whose old cookies are the same, of visitors without a user, share nothing."""
-    value = signed({"language": "de"})
+    value = signed({"n": 1})
     one, other = browse(memory, value), browse(memory, value)
-    other.headers["user-agent"] = "another"
+    one.headers["x-forwarded-for"] = other.headers["x-forwarded-for"] = "192.0.2.1, 192.0.2.9"
+    other.headers.update(headers)
 
-    assert (await one.get("/read")).json() == {"language": "de"}
-    assert (await other.get("/read")).json() == {}
-    assert (await one.get("/read")).json() == {"language": "de"}
+    assert (await one.get("/read")).json() == {"n": 1}
+    assert (await other.get("/read")).json() == seen
+    assert (await one.get("/read")).json() == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "is_same"),
+    [
+        pytest.param("192.0.2.2", None, False, id="address"),
+        pytest.param(None, None, False, id="none"),
+        pytest.param("192.0.2.2", b"for=192.0.2.7;proto=https, for=192.0.2.8", True, id="proxy"),
+    ],
+)
+async def test_address(
+    converse: Callable[..., Awaitable[list[Message]]],
+    client: str | None,
+    forwarded: bytes | None,
+    *,
+    is_same: bool,
+) -> None:
+    """The address of the connection counts only where no proxy names another one."""
+    seen: list[Any] = []
+
+    async def app(scope: Any, _: Any, __: Any) -> None:
+        seen.append(dict(scope["session"]))
+
+    middleware = SessionMiddleware(app, MemoryStore(), settings=settings_with())
+    headers = [(b"cookie", f"session={signed(CONTENT)}".encode())]
+    if forwarded is not None:
+        headers.append((b"forwarded", forwarded))
+    for address in ("192.0.2.1", client):
+        at = None if address is None else (address, 1)
+        await converse(middleware, {"headers": headers, "client": at})
+
+    assert seen == [CONTENT, CONTENT if is_same else {}]
 
 
 def user_id_of(content: Any) -> object:

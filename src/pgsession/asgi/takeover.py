@@ -37,10 +37,11 @@ _MOST_TRIES: Final = 8
 #: So many bytes of the Cookie headers are read, as of our own cookie.
 _MAX_HEADER: Final = 65_536
 
+#: Headers in which a proxy names the address of the browser, before those of other proxies.
+_ADDRESSES: Final = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
+
 #: What tells browsers apart that have the same old cookie, beside the address.
-_MARKS: Final = frozenset(
-    {b"user-agent", b"accept-language", b"forwarded", b"x-forwarded-for", b"x-real-ip"}
-)
+_MARKS: Final = (b"user-agent", b"accept-language")
 
 
 class Takeover:
@@ -172,12 +173,13 @@ class Takeover:
 
 
 def _marks(scope: Scope) -> bytes:
-    """Return what tells the browser of a request from most others: all its requests have it."""
+    """Return what tells the browser of a request from most others: all its requests have it.
+
+    The address of a proxy may be another one with each connection. It counts if nothing else is
+    known.
+    """
+    headers = {name.lower(): text for name, text in scope["headers"]}
+    named = (headers[name].partition(b",")[0].strip() for name in _ADDRESSES if name in headers)
     client = scope.get("client")
-    marks = [b"" if client is None else str(client[0]).encode()]
-    marks += sorted(
-        lowered + b":" + text
-        for name, text in scope["headers"]
-        if (lowered := name.lower()) in _MARKS
-    )
-    return b"\x00".join(marks)
+    address = next(named, b"" if client is None else str(client[0]).encode())
+    return b"\x00".join([address, *(headers.get(name, b"") for name in _MARKS)])
