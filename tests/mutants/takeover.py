@@ -29,9 +29,10 @@ TAKEOVER: Final = (
         (
             Edit(
                 "postgres/statements/adopting.py",
-                "    %(marker)s::pg_catalog.text,\n",
-                "    %(marker)s::pg_catalog.text OPERATOR(pg_catalog.||)"
-                " pg_catalog.clock_timestamp()::pg_catalog.text,\n",
+                "    %s::pg_catalog.text,\n    %s::pg_catalog.text,\n    NULL",
+                "    %s::pg_catalog.text OPERATOR(pg_catalog.||)"
+                " pg_catalog.clock_timestamp()::pg_catalog.text,\n"
+                "    %s::pg_catalog.text,\n    NULL",
             ),
             Edit(
                 "memory/adoptions.py",
@@ -81,8 +82,9 @@ TAKEOVER: Final = (
         (
             Edit(
                 "postgres/statements/adopting.py",
-                "    {remembered},\n    {remembered},\n    {remembered},\n",
-                "    {remembered},\n    pg_catalog.now(),\n    pg_catalog.now(),\n",
+                "    {later},\n    {later},\n    {later},\n",
+                "    {later},\n    least({later}, pg_catalog.now()),\n"
+                "    least({later}, pg_catalog.now()),\n",
             ),
         ),
         ("tests/postgres/test_adopting.py::test_swept",),
@@ -92,8 +94,8 @@ TAKEOVER: Final = (
         (
             Edit(
                 "postgres/statements/adopting.py",
-                "    %(marker_verifier)s::pg_catalog.text,\n",
-                "    nullif(%(marker_verifier)s::pg_catalog.text, 'adopted'),\n",
+                "            MARKER,\n            *[",
+                "            None,\n            *[",
             ),
         ),
         (
@@ -217,6 +219,17 @@ TAKEOVER: Final = (
             ),
         ),
         ("tests/asgi/test_takeover.py::test_proof",),
+    ),
+    Mutant(
+        "an old session that another process takes over fails its batch",
+        (
+            Edit(
+                "postgres/statements/adopting.py",
+                "            if not is_alone:\n                raise\n",
+                "",
+            ),
+        ),
+        ("tests/postgres/test_adopting.py::test_batch",),
     ),
     Mutant(
         "a browser whose session was revoked is taken over again",

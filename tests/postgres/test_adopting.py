@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import Adoption, PostgresStore, StoreUnavailableError, UnknownUserError
-from pgsession.core.adoption import marker_of
+from pgsession.core.adoption import as_adopting_store, marker_of
 from pgsession.core.predecessor import Derivation
 from tests.concurrency.witness import eventually
 from tests.pages import count
@@ -52,6 +52,50 @@ async def test_processes(
 
     assert {None if it is None else it[0] for it in found} == {old.keys[0]}
     assert count(table) == 2
+
+
+async def test_many(counted: PostgresStore, statements: list[str], table: Connection) -> None:
+    """Many first requests at once share statements, and wait for one another."""
+    old = [adoption() for _ in range(300)]
+
+    found = await asyncio.gather(*(counted.adopt(each) for each in old))
+
+    assert [it and it[0] for it in found] == [each.keys[0] for each in old]
+    assert count(table) == 600
+    assert len(statements) < 100
+
+
+async def test_batch(counted: PostgresStore, statements: list[str], table: Connection) -> None:
+    """One that another process takes over at the same moment does not keep the others out."""
+    await counted.adopt(adoption())
+    others, raced = [adoption() for _ in range(3)], adoption()
+    table.execute(
+        "INSERT INTO session (session_key, verifier, expire_date) "
+        "VALUES (%s, 'adopted', now() - interval '1h')",  # not found, and a duplicate
+        (raced.marker,),
+    )
+    statements.clear()
+
+    *found, none = await asyncio.gather(*(counted.adopt(each) for each in (*others, raced)))
+
+    assert [it and it[0] for it in found] == [each.keys[0] for each in others]
+    assert none is None
+    assert count(table) == 9
+
+
+async def test_block(postgres: PostgresStore) -> None:
+    """In a block it is committed at once: a duplicate would undo the block."""
+    key, old = await postgres.generate(), adoption()
+
+    async def fail() -> None:
+        async with postgres.exclusive(key) as held:
+            await as_adopting_store(held).adopt(old)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+
+    assert await postgres.get(old.keys[0]) is not None
 
 
 async def test_statements(counted: PostgresStore, statements: list[str]) -> None:
@@ -116,14 +160,17 @@ async def test_held(postgres: PostgresStore, table: Connection) -> None:
 
 
 async def test_unknown_user(postgres: PostgresStore, table: Connection) -> None:
-    """A user whom a foreign key refuses is not signed in, and nothing is written."""
+    """A user whom a foreign key refuses is not signed in; others at the same moment are."""
     table.execute("CREATE TABLE account (id text PRIMARY KEY)")
     table.execute("ALTER TABLE session ADD FOREIGN KEY (user_id) REFERENCES account")
 
-    with pytest.raises(UnknownUserError):
-        await postgres.adopt(adoption(user_id="ann"))
+    old = [adoption(user_id="ann"), *(adoption() for _ in range(3))]
 
-    assert count(table) == 0
+    refused, *found = await asyncio.gather(*map(postgres.adopt, old), return_exceptions=True)
+
+    assert isinstance(refused, UnknownUserError)
+    assert [it[0] for it in found if isinstance(it, tuple)] == [it.keys[0] for it in old[1:]]
+    assert count(table) == 6
 
 
 async def test_away(closed_port: int) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Final
 
 from msgspec import Raw
 
@@ -17,44 +15,37 @@ from pgsession.core.login import checked_user_id
 from pgsession.core.period import Period
 from pgsession.core.store import Entry
 from pgsession.core.value import encode_value, printed_bound
-from pgsession.errors import SessionBusyError, UnknownUserError
+from pgsession.errors import UnknownUserError
+from pgsession.postgres.batching import Calls
 from pgsession.postgres.connections.failures import RefusedValueError
-from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.rows import Row
 from pgsession.postgres.statements.adopting import Heir
-from pgsession.postgres.statements.table import Table
-
-#: Seconds between two tries while another transaction makes the same row.
-_PAUSE: Final = 0.05
 
 
 class Adoptions(Limits):
     """The method of an `AdoptingStore` that a `Store` does not have.
 
-    It is two or three statements, beside the batches: one for each old session,
-    and later one for each request that comes with the old cookie alone.
+    It takes three statements to take over old sessions, and one to find that they were
+    taken over. In an `exclusive` block too they are committed at once.
     """
 
     _entry: Callable[[Row], Entry | None]
     _dead: DeadKeys
 
-    @property
     @abstractmethod
-    def timeout(self) -> float: ...
-
-    @abstractmethod
-    def _runner(self) -> Runner: ...
-
-    @abstractmethod
-    def _batched_table(self) -> Table: ...
+    def _calls(self) -> Calls: ...
 
     async def adopt(
         self, adoption: Adoption, *, period: Period | None = None
     ) -> tuple[Hidden, Entry] | None:
         """Return the session that has taken over an old one; see `AdoptingStore.adopt`."""
         by_digest = {key_digest(key): key for key in adoption.keys}
-        row = await self._adopted(self._heir(adoption, tuple(by_digest), period))
+        heir = self._heir(adoption, tuple(by_digest), period)
+        try:
+            row = await self._calls().adopt(heir)
+        except RefusedValueError as error:
+            raise UnknownUserError from error
         if row is None:
             return None
         self._dead.forget(row.key)
@@ -75,18 +66,3 @@ class Adoptions(Limits):
             remembered=adoption.remembered.total_seconds(),
             user_id=None if user_id is None else checked_user_id(user_id),
         )
-
-    async def _adopted(self, heir: Heir) -> Row | None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self.timeout - _PAUSE
-        while True:
-            try:
-                [row] = await self._runner().run(self._batched_table().adopting.adopt, [heir])
-            except RefusedValueError as error:
-                raise UnknownUserError from error
-            except SessionBusyError:  # it holds no connection while it waits
-                if loop.time() >= end:
-                    raise
-                await asyncio.sleep(_PAUSE)
-            else:
-                return row

@@ -24,6 +24,7 @@ from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit, Edited, Row
+from pgsession.postgres.statements.adopting import Heir
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import insert_once
 from pgsession.postgres.statements.numbering import Showing
@@ -83,6 +84,7 @@ class Calls:
     is_retired: _Call[KeyDigest, bool]
     devices: _Call[str, list[Device]]
     revoke: _Call[Revocation, None]
+    adopt: _Call[Heir, Row | None]
 
 
 class Batches:
@@ -117,6 +119,7 @@ class Batches:
             is_retired=self._reading(table.signing.is_retired),
             devices=self._reading(table.listing.devices, size=1),
             revoke=self._locking(table.revoking.end, idempotent=True, size=1),
+            adopt=self._locking(table.adopting.adopt, idempotent=True, size=_LEAST),
         )
 
     async def close(self) -> None:
@@ -261,6 +264,7 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
         is_retired=partial(call, table.signing.is_retired),
         devices=partial(call, table.listing.devices),
         revoke=partial(call, table.revoking.end),
+        adopt=partial(call, table.adopting.adopt),
     )
 
 

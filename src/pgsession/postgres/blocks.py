@@ -7,7 +7,8 @@ from pgsession.core.store import TAKEN_TOO_LATE
 from pgsession.errors import SessionError
 from pgsession.postgres.batching import Calls, single_calls
 from pgsession.postgres.connections.dedicated import Dedicated
-from pgsession.postgres.rows import Draft, Edit, Edited
+from pgsession.postgres.rows import Draft, Edit, Edited, Row
+from pgsession.postgres.statements.adopting import Heir
 from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
@@ -38,6 +39,7 @@ def calls_within(table: Table, block: Dedicated, plain: Calls, written: set[KeyD
         is_retired=held.is_retired,
         devices=held.devices,
         revoke=held.revoke,
+        adopt=noted.adopt,
     )
 
 
@@ -88,3 +90,8 @@ class _NotedCalls:
         if any(written == selector for written, _ in self._written):
             raise SessionError(TAKEN_TOO_LATE)
         return await self._plain.take(call)
+
+    async def adopt(self, heir: Heir) -> Row | None:
+        """Take over at once: a duplicate would undo the block."""
+        self._block.check()
+        return await self._plain.adopt(heir)

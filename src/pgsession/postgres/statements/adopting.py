@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -13,7 +16,7 @@ from pgsession.core.keys import KeyDigest
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.rows import Row
 from pgsession.postgres.statements.reading import Reading
-from pgsession.postgres.statements.text import Statements, Wording, dropped
+from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, dropped
 
 # Both rows or none: where the marker is there, the key of the marker is a duplicate. No limit of a
 # session's age or inactivity counts for the marker, and no sweep removes it before its time. When
@@ -31,37 +34,39 @@ INSERT INTO {table} (
     login_on,
     login_number
 )
-VALUES
-(
-    %(marker)s::pg_catalog.text,
-    %(marker_verifier)s::pg_catalog.text,
+VALUES """
+
+_VALUES: Final = """(
+    %s::pg_catalog.text,
+    %s::pg_catalog.text,
     NULL::pg_catalog.jsonb,
-    {remembered},
-    {remembered},
-    {remembered},
+    {later},
+    {later},
+    {later},
     0::pg_catalog.int8,
     NULL::pg_catalog.text,
     NULL::timestamp with time zone,
     CASE WHEN {patiently} THEN 0 END
-),
-(
-    %(session_key)s::pg_catalog.text,
+), (
+    %s::pg_catalog.text,
     NULL::pg_catalog.text,
-    %(session_data)s::pg_catalog.jsonb,
-    {expires},
+    %s::pg_catalog.jsonb,
+    {later},
     pg_catalog.now(),
     pg_catalog.now(),
-    %(size)s::pg_catalog.int8,
-    %(user_id)s::pg_catalog.text,
-    CASE WHEN %(user_id)s::pg_catalog.text IS NOT NULL
+    %s::pg_catalog.int8,
+    %s::pg_catalog.text,
+    CASE WHEN %s::pg_catalog.bool
         THEN '1970-01-01 00:00:00+00'::timestamp with time zone
     END,
-    CASE WHEN %(user_id)s::pg_catalog.text IS NOT NULL THEN 1 ELSE 0 END
-)
-"""
+    CASE WHEN %s::pg_catalog.bool THEN 1 ELSE 0 END
+)"""
 
-_IN: Final = """pg_catalog.now() OPERATOR(pg_catalog.+)
-        pg_catalog.make_interval(secs => %({seconds})s::pg_catalog.float8)"""
+_LATER: Final = """pg_catalog.now() OPERATOR(pg_catalog.+)
+        pg_catalog.make_interval(secs => %s::pg_catalog.float8)"""
+
+#: Rows for each old session: the new one, and its marker.
+_ROWS: Final = 2
 
 
 class Heir(msgspec.Struct, frozen=True, gc=False):
@@ -82,58 +87,82 @@ class Heir(msgspec.Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         return "<Heir>"
 
+    def parameters(self) -> Sequence[object]:
+        """Return the parameters of its two rows."""
+        has_user = self.user_id is not None
+        return [
+            self.marker,
+            MARKER,
+            *[self.remembered] * 3,
+            self.session_key,
+            bytes(self.session_data).decode("utf-8"),
+            self.seconds,
+            self.size,
+            self.user_id,
+            has_user,
+            has_user,
+        ]
+
 
 class Adopting(Statements):
-    """Takes over one old session at a time."""
+    """Takes over old sessions."""
 
     def reword(self, wording: Wording) -> None:
         super().reword(wording)
         self._reading = Reading(wording)
-        self._insert = wording.write(
-            _INSERT,
-            remembered=_IN.replace("{seconds}", "remembered"),
-            expires=_IN.replace("{seconds}", "seconds"),
-            patiently=wording.patiently(),
-        )
+        self._insert = wording.write(_INSERT)
+        write = partial(wording.write, _VALUES, later=_LATER)
+        self._values = write(patiently=wording.patiently())
+        self._values_briefly = write(patiently=wording.patiently(SHORT_PATIENCE))
 
-    async def adopt(self, connection: Connection, heirs: Sequence[Heir]) -> Sequence[Row | None]:
-        """Return the row that has taken over one old session, and make it if there was none.
+    async def adopt(
+        self, connection: Connection, heirs: Sequence[Heir], *, skipping: bool = False
+    ) -> Sequence[Row | None]:
+        """Return the row that has taken over each old session, and make it if there was none.
 
-        None if it was there and has ended or was renewed. It may wait for another
-        transaction that makes the same row.
+        None if it was there and has ended or was renewed. If others make one of several
+        meanwhile, nothing is changed, and the error is psycopg's: then send each alone.
         """
-        (heir,) = heirs
-        marker, *rows = await self._found(connection, heir)
-        if marker is None and not any(rows):
-            await self._make(connection, heir)
-            _, *rows = await self._found(connection, heir)
-        return [next((row for row in rows if row is not None), None)]
-
-    async def _found(self, connection: Connection, heir: Heir) -> Sequence[Row | None]:
-        """Return the marker and the sessions that are there."""
-        self._reading.prepared = self.prepared
-        return await self._reading.fetch(connection, [(heir.marker, MARKER), *heir.keys])
-
-    async def _make(self, connection: Connection, heir: Heir) -> None:
-        """Make the row and its marker, unless the marker is there."""
-        parameters = {
-            "marker": heir.marker,
-            "marker_verifier": MARKER,
-            "remembered": heir.remembered,
-            "session_key": heir.session_key,
-            "session_data": bytes(heir.session_data).decode("utf-8"),
-            "seconds": heir.seconds,
-            "size": heir.size,
-            "user_id": heir.user_id,
+        found = await self._found(connection, heirs)
+        new = {
+            heir.marker: heir
+            for heir, (row, is_marked) in zip(heirs, found, strict=True)
+            if row is None and not is_marked
         }
+        if new:
+            await self._make(connection, list(new.values()), skipping=skipping)
+            found = await self._found(connection, heirs)
+        return [row for row, _ in found]
+
+    async def _found(
+        self, connection: Connection, heirs: Sequence[Heir]
+    ) -> Sequence[tuple[Row | None, bool]]:
+        """Return the row of each that is there, and whether its marker is."""
+        self._reading.prepared = self.prepared
+        wanted = [key for heir in heirs for key in ((heir.marker, MARKER), *heir.keys)]
+        rows = iter(await self._reading.fetch(connection, wanted))
+        found: list[tuple[Row | None, bool]] = []
+        for heir in heirs:
+            marker, *living = islice(rows, 1 + len(heir.keys))
+            found.append((next(filter(None, living), None), marker is not None))
+        return found
+
+    async def _make(self, connection: Connection, heirs: Sequence[Heir], *, skipping: bool) -> None:
+        """Make rows and their markers. One whose marker is there is left as it is."""
+        values = self._values_briefly if skipping else self._values
+        ordered = sorted(heirs, key=attrgetter("marker"))
+        statement = self._insert + b", ".join([values] * len(ordered))
+        arguments = [it for heir in ordered for it in heir.parameters()]
+        is_alone = len(ordered) == 1
         try:
-            cursor = await self._locking(connection, self._insert, parameters, skipping=False)
+            cursor = await self._locking(
+                connection, statement, arguments, skipping=skipping, is_kept=is_alone
+            )
         except (UniqueViolation, InternalError_):  # Citus reports a duplicate as the latter
+            if not is_alone:
+                raise
             if not connection.autocommit:
                 await connection.rollback()
         else:
-            if cursor.rowcount != _ROWS:
+            if cursor.rowcount != _ROWS * len(ordered):
                 raise dropped()
-
-
-_ROWS: Final = 2
