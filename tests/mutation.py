@@ -46,7 +46,7 @@ ROOT: Final = Path(__file__).parents[1]
 #: All mutants.
 MUTANTS: Final = (
     *(STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS),
-    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE),
+    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER),
 )
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")
@@ -69,21 +69,6 @@ def main() -> None:
     """Run the mutants whose names contain one of the arguments, or all mutants."""
     wanted = sys.argv[1:] or [""]
     mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in wanted)]
-    mutants = [
-        mutant
-        for mutant in (
-            *STATEMENTS,
-            *LIMITS,
-            *REQUESTS,
-            *BLOCKS,
-            *ROTATION,
-            *STREAMS,
-            *USERS,
-            *DEVICES,
-            *TAKEOVER,
-        )
-        if any(part in mutant.name for part in wanted)
-    ]
     with _server() as database_url:
         _require_health(mutants, database_url)
         with ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1)) as executor:

@@ -6,12 +6,6 @@ import pytest
 
 from tests.mutants.mutant import Mutant
 from tests.mutation import MUTANTS
-from tests.mutants.requests import REQUESTS
-from tests.mutants.rotation import ROTATION
-from tests.mutants.statements import STATEMENTS
-from tests.mutants.streams import STREAMS
-from tests.mutants.takeover import TAKEOVER
-from tests.mutants.users import USERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "mutant",
     MUTANTS,
-    STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS + DEVICES + TAKEOVER,
     ids=lambda mutant: mutant.name,
 )
 def test_fits(mutant: Mutant) -> None:

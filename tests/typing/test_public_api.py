@@ -3,11 +3,8 @@
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Literal, TypedDict, assert_type
-from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 
 import httpx
 import httpx2
@@ -26,8 +23,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocket
-from starlette.testclient import TestClient
-from starlette.types import Scope
 from starsessions import InMemoryStore, JsonSerializer
 
 from pgsession import (
@@ -57,8 +52,8 @@ from pgsession import (
     repost,
     take_flashes,
 )
-from pgsession.testing import age, session_of, signed_in, websocket_connect
 from pgsession.predecessors import DjangoTable, FlaskRedis, StarletteCookie, StarsessionsStore
+from pgsession.testing import age, session_of, signed_in, websocket_connect
 
 SECRET = "one-secret-that-is-long-enough-for-it"
 
@@ -364,6 +359,8 @@ def make_sessions() -> None:
     Sessions(store=MemoryStore(), settings=settings)
     sessions = Sessions(MemoryStore(), SECRET)
     Starlette(middleware=[Middleware(SessionMiddleware, sessions=sessions)])
+
+
 class OwnCookie(OldCookie):
     """Sessions from before a switch, of an application's own."""
 
