@@ -44,8 +44,8 @@ OPTIONS: Final = (
         (
             Edit(
                 "core/secret_keys.py",
-                'salt = f"pgsession.cookie.{name}"',
-                'salt = f"pgsession.cookie{name[:0]}"',
+                'salt=f"pgsession.cookie.{name}"',
+                'salt=f"pgsession.cookie{name[:0]}"',
             ),
         ),
         ("tests/asgi/test_several_hosts.py::test_cookie_of_another_host",),

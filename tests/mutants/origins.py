@@ -71,8 +71,8 @@ ORIGINS: Final = (
         (
             Edit(
                 "asgi/middleware.py",
-                'if binding is not None and scope["type"] == "http" and binding.serves(scope):',
-                "if binding is not None and self._guard is None and binding.serves(scope):",
+                'if scope["type"] == "http" and (found := self._binding_of(scope)) is not None:',
+                "if self._guard is None and (found := self._binding_of(scope)) is not None:",
             ),
         ),
         ("tests/dbsc/test_endpoints.py::test_csrf_protection",),

@@ -38,7 +38,13 @@ OUTSIDE: Final = (
     ),
     Mutant(
         "outside: the session of a request is found by its cookie alone",
-        (Edit("asgi/sessions.py", "        return session.reference\n", "        return None\n"),),
+        (
+            Edit(
+                "asgi/sessions.py",
+                "        return state.attachment.reference\n    return state.reference if",
+                "        return None\n    return None if",
+            ),
+        ),
         (f"{_REQUESTS}::test_after", f"{_ROTATION}::test_session_of_before"),
     ),
     Mutant(
@@ -84,7 +90,7 @@ OUTSIDE: Final = (
         (
             Edit(
                 "asgi/sessions.py",
-                "return reference.policy.cookie.name == self.policy.cookie.name",
+                "return reference.policy.cookie.name in self._by_cookie",
                 "return True",
             ),
         ),
