@@ -134,10 +134,10 @@ CALLED = {
     "choose_cookie",
     "cookies",
     "on_new_device",
+    "predecessor",
     "require_device_binding",
     "unavailable_response",
 }
-CALLED = {"on_new_device", "predecessor", "require_device_binding"}
 
 
 def test_every_setting() -> None:
