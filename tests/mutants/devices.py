@@ -95,7 +95,7 @@ DEVICES: Final = (
         "the proof of a session that is not opened counts for another",
         (
             Edit(
-                "asgi/exchange.py",
+                "asgi/loading.py",
                 "                self.forget_proof()\n",
                 "                pass\n",
             ),
@@ -227,7 +227,7 @@ DEVICES: Final = (
         "the number of a cookie is judged before the proof",
         (
             Edit(
-                "asgi/exchange.py",
+                "asgi/loading.py",
                 "        if self._policy.device_binding is not None and "
                 "not self.opens(found, entry):\n            return None\n",
                 "        await self.admit(found, entry)\n"

@@ -7,7 +7,7 @@ from tests.mutants.mutant import Edit, Mutant
 REQUESTS: Final = (
     Mutant(
         "each cookie with an old number costs a statement",
-        (Edit("asgi/exchange.py", "_MOST_TRIES: Final = 4", "_MOST_TRIES: Final = 400"),),
+        (Edit("asgi/loading.py", "_MOST_TRIES: Final = 4", "_MOST_TRIES: Final = 400"),),
         ("tests/asgi/test_twins.py::test_many_too_old",),
     ),
     Mutant(
@@ -199,7 +199,7 @@ REQUESTS: Final = (
         "an outage is taken for an empty session",
         (
             Edit(
-                "asgi/exchange.py",
+                "asgi/loading.py",
                 "                entry = await policy.store.get(found.key)\n",
                 "                try:\n"
                 "                    entry = await policy.store.get(found.key)\n"
@@ -324,7 +324,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "of several cookies the first counts",
-        (Edit("asgi/exchange.py", "if len(cookies) == 1:", "if cookies:"),),
+        (Edit("asgi/loading.py", "if len(cookies) == 1:", "if cookies:"),),
         ("tests/asgi/test_twins.py::test_living_counts",),
     ),
     Mutant(

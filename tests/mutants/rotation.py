@@ -141,7 +141,7 @@ ROTATION: Final = (
         "a key that was retired counts as reuse",
         (
             Edit(
-                "asgi/exchange.py",
+                "asgi/loading.py",
                 "                entry = await policy.store.get(found.key)\n",
                 "                entry = await policy.store.get(found.key)\n"
                 "                if entry is None:\n"

@@ -213,7 +213,7 @@ TAKEOVER: Final = (
         "an old session is loaded without the proof of its device",
         (
             Edit(
-                "asgi/exchange.py",
+                "asgi/loading.py",
                 "await self._accept(found, taken[1])",
                 "taken[1]",
             ),
@@ -235,7 +235,7 @@ TAKEOVER: Final = (
         "a browser whose session was revoked is taken over again",
         (
             Edit(
-                "asgi/exchange.py",
+                "asgi/loading.py",
                 "                await self.enforce()\n        return True\n",
                 "                await self.enforce()\n        return self._came_alive or "
                 "await self._take_over()\n",

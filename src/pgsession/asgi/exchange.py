@@ -5,32 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from datetime import timedelta
-from operator import attrgetter
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
-from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
-from starlette.websockets import WebSocketDisconnect
 
-from pgsession.asgi.binding import Binding
 from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers
+from pgsession.asgi.loading import LoadedRequest
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.reference import Reference
 from pgsession.asgi.replacement import Replacement, judge_replacement
-from pgsession.asgi.unavailable import UnavailableSession, send_unavailable
+from pgsession.asgi.unavailable import UnavailableSession
 from pgsession.asgi.unproven import UnprovenSession
-from pgsession.core.cookie import FoundCookie
 from pgsession.core.current import current
 from pgsession.core.hidden import Hidden
 from pgsession.core.login import NO_SIGNING
-from pgsession.core.session import Session, attached
+from pgsession.core.session import Session
 from pgsession.core.state import SessionState
-from pgsession.core.store import Entry
 from pgsession.core.tracked import set_state
 from pgsession.core.users import NewDevice
 from pgsession.errors import StoreUnavailableError
@@ -48,19 +41,8 @@ _BODY: Final = "http.response.body"
 #: A response with this status or above says that the request has failed: nothing is saved.
 _SERVER_ERROR: Final = 500
 
-#: So many of a request's cookies are looked up one after another, if each is too old.
-_MOST_TRIES: Final = 4
 
-
-class ResponseReplacedError(OSError):
-    """Raised by `send` in an application that streams after its response was replaced by 503."""
-
-
-#: The errors with which an application may end because it got a 503 or the store failed.
-UNAVAILABLE_ERRORS: Final = (StoreUnavailableError, ResponseReplacedError, ClientDisconnect)
-
-
-class Exchange(Binding):
+class Exchange(LoadedRequest):
     """One request and its response.
 
     The session is loaded once, before the application sees the scope, and
@@ -70,14 +52,8 @@ class Exchange(Binding):
 
     #: The message that has started the response, if the session was not used before.
     _unused_start: Message | None = None
-    #: A 503 was sent in place of the application's response.
-    _is_replaced: bool = False
     #: Calls the application's hook about a new device.
     hook: asyncio.Task[None] | None = None
-    #: The outage log has counted this request.
-    _is_reported: bool = False
-    #: The last failure of the store in an operation of this request.
-    _failure: StoreUnavailableError | None = None
     #: The root_path with which the middleware was called, where sessions are bound to devices.
     _root_path: str = ""
     session: Session
@@ -106,97 +82,6 @@ class Exchange(Binding):
         if ours is not None and theirs is not None and ours.shares_place(theirs):
             self._policy.warnings.same_place()
 
-    async def look_up(self, cookies: Sequence[FoundCookie]) -> bool:
-        """Load the session of the cookies that came. Return False if a 503 was sent instead.
-
-        If several sessions are alive, the one that was created last counts.
-        """
-        policy = self._policy
-        if not cookies:
-            return await self._take_over()
-        outage_log = policy.outage_log
-        found = cookies[0]
-        try:
-            if len(cookies) == 1:
-                entry = await policy.store.get(found.key)
-                if entry is not None:
-                    entry = await self._accept(found, entry)
-            else:
-                found, entry = await self._look_up_twins(cookies)
-        except StoreUnavailableError as error:
-            self._found = found
-            return await self._serve_unavailable(error)
-        else:
-            if outage_log.in_outage:
-                outage_log.record_answer()
-            self.begin_with(found, entry)
-            if self._is_proof_new:
-                await self.enforce()
-        return True
-
-    async def _take_over(self) -> bool:
-        """Load a session from before a switch: no cookie of ours came. Return as `look_up` does.
-
-        A browser that has had a session of ours is not taken over any more, however that has ended.
-        """
-        policy, taken = self._policy, None
-        max_age = policy.max_age
-        period = max_age if isinstance(max_age, timedelta) else None
-        try:
-            if policy.takeover is not None:
-                taken = await policy.takeover.session_of(self._scope, period=period)
-            if taken is not None:
-                found = FoundCookie(taken[0], None, is_current=False)
-                self.begin_with_old(found, await self._accept(found, taken[1]))
-        except StoreUnavailableError as error:
-            return await self._serve_unavailable(error)
-        return True
-
-    async def _serve_unavailable(self, error: StoreUnavailableError) -> bool:
-        """Send a 503, and return False; or let the request go on with an unavailable session."""
-        if not self._policy.is_anonymous(self._scope):
-            await self._replace(error)
-            return False
-        self._report(error)
-        self.use(attached(UnavailableSession, self))
-        self.discard()
-        self._failure = error  # the cause, if the application fails to change this session
-        return True
-
-    async def _accept(self, found: FoundCookie, entry: Entry) -> Entry | None:
-        """Return the entry if the request may load it, or None.
-
-        Without the proof that it needs nothing is recorded of the request.
-        """
-        if self._policy.device_binding is not None and not self.opens(found, entry):
-            return None
-        if found.number or entry.number or self._policy.is_rotating:
-            admitted = await self.admit(found, entry)
-            if admitted is None:
-                self.forget_proof()
-            return admitted
-        return entry
-
-    async def _look_up_twins(
-        self, cookies: Sequence[FoundCookie], tries: int = _MOST_TRIES
-    ) -> tuple[FoundCookie, Entry | None]:
-        keys, store = dict.fromkeys(cookie.key for cookie in cookies), self._policy.store
-        key: str = cookies[0].key
-        entry: Entry | None
-        if len(keys) == 1:
-            entry = await store.get(key)
-        else:
-            key, entry = await store.get_newest(tuple(keys)) or (key, None)
-        copies = (cookie for cookie in cookies if cookie.key == key)
-        found, *self._copies = sorted(copies, key=attrgetter("number"), reverse=True)
-        self._twins = tuple(each for each in keys if each != key)
-        if entry is not None:
-            entry = await self._accept(found, entry)
-            if entry is None and self._unproven is None and self._twins and tries > 1:
-                others = [cookie for cookie in cookies if cookie.key != key]
-                return await self._look_up_twins(others, tries - 1)  # without the one too old
-        return found, entry
-
     @property
     def reference(self) -> Reference | None:
         """What leads to the row, also after this request; None without a row."""
@@ -204,11 +89,6 @@ class Exchange(Binding):
         if key is None:
             return None
         return Reference(self._policy, Hidden(key), self._is_proved, self._judged_until)
-
-    @property
-    def is_replaced(self) -> bool:
-        """True once a 503 was sent in place of the application's response."""
-        return self._is_replaced
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
@@ -249,38 +129,6 @@ class Exchange(Binding):
             headers = start.get("headers", ())
             if may_be_shared(start.get("status", 0), headers) and not varies(headers):
                 self._policy.warnings.read_late()
-
-    async def _drop(self, message: Message) -> None:
-        """Drop the rest of a response that was replaced. Raise to end one that streams."""
-        if message.get("more_body"):
-            raise ResponseReplacedError
-
-    async def save(self) -> None:
-        with self._noting_failure():
-            await super().save()
-
-    async def reload(self) -> None:
-        with self._noting_failure():
-            await super().reload()
-
-    @asynccontextmanager
-    async def exclusive(self, timeout: timedelta) -> AsyncIterator[None]:
-        with self._noting_failure():
-            async with super().exclusive(timeout):
-                yield
-
-    async def take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
-        with self._noting_failure():
-            return await super().take(name, default)
-
-    @contextmanager
-    def _noting_failure(self) -> Iterator[None]:
-        """Record a failure of the store: a mounted application may turn it into its own 500."""
-        try:
-            yield
-        except StoreUnavailableError as error:
-            self._failure = error
-            raise
 
     async def _start(self, message: Message) -> None:
         """Commit the session, add its headers and start the response, or send a 503 instead."""
@@ -449,35 +297,6 @@ class Exchange(Binding):
             self._policy.hooks.add(self.hook)
             self.hook.add_done_callback(self._policy.hooks.discard)
 
-    async def answer_error(self, error: Exception) -> bool:
-        """Send a 503 if the request failed because of the store. Return whether it was answered."""
-        errors = list(_leaves(error))
-        if self._is_replaced:
-            return all(isinstance(each, UNAVAILABLE_ERRORS) for each in errors)
-        match errors[0]:
-            case StoreUnavailableError() as first if not self.started and all(
-                isinstance(each, StoreUnavailableError) for each in errors
-            ):
-                await self._replace(first)
-        return self._is_replaced
-
-    async def _replace(self, error: StoreUnavailableError) -> None:
-        """Send a 503 in place of the application's response."""
-        self._is_replaced = True
-        self._report(error)
-        own, name = self._policy.own_response, self._policy.cookie.name
-        if own is None:
-            await send_unavailable(self._scope, self._send)
-        else:
-            await own.send(self._scope, self._send, error, cookies=(name, f"{name}-bound"))
-
-    def _report(self, error: StoreUnavailableError) -> None:
-        """Count this request in the outage log, at most once."""
-        if self._is_reported:
-            return
-        self._is_reported = True
-        self._policy.outage_log.record(error)
-
 
 async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevice) -> None:
     try:
@@ -487,17 +306,3 @@ async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevic
         raise
     except Exception:  # the outermost edge: the application's own code may raise anything
         _LOGGER.exception("on_new_device has failed. The user is signed in.")
-
-
-def has_left(error: Exception) -> bool:
-    """Return True if a WebSocket function ends with `error` only because the client left."""
-    return all(isinstance(each, WebSocketDisconnect) for each in _leaves(error))
-
-
-def _leaves(error: Exception) -> Iterator[Exception]:
-    """Yield the errors in a group, at any depth, or `error` itself if it is not a group."""
-    if isinstance(error, ExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error

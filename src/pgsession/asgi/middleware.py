@@ -14,8 +14,9 @@ from starlette.websockets import WebSocketDisconnect
 from pgsession.asgi.csrf import CsrfGuard
 from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.ended import EndedSession, end
-from pgsession.asgi.exchange import UNAVAILABLE_ERRORS, Exchange, has_left
+from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.exclusion import ExcludedSession, matcher
+from pgsession.asgi.failing import UNAVAILABLE_ERRORS, has_left
 from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.neighbours import InnerScope, OwnMiddleware, check_stack, cookie_names
 from pgsession.asgi.order import log_misplaced

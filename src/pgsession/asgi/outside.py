@@ -142,7 +142,6 @@ class Outside(Exchange):
     def close(self) -> None:
         """End the session, as at the end of a request."""
         self.end_streams()
-        self.outer = None  # a task that began here may go on for long
         end(self.session, self.reference)
 
     def _open(self, found: FoundCookie, entry: Entry) -> None:
