@@ -58,7 +58,8 @@ style: $(VENV)/installed
 	$(BIN)/lint-imports
 
 mypy: $(VENV)/installed
-	$(BIN)/mypy
+	$(BIN)/python -m tests.project.programs .programs
+	MYPYPATH=.programs/testing $(BIN)/mypy src tests examples benchmarks .programs
 
 pyright: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright
@@ -80,7 +81,7 @@ lock: $(VENV)/installed ## Update requirements/*.txt (UPGRADE=1: to the newest v
 		--extra embedded pyproject.toml benchmarks/requirements.in -o requirements/bench.txt
 
 clean: ## Remove environments, caches, build output and the demo's data
-	rm -rf .venv .venv-* .demo .matrix .coverage .coverage.* build dist htmlcov
+	rm -rf .venv .venv-* .demo .matrix .programs .coverage .coverage.* build dist htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 

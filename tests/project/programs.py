@@ -1,0 +1,57 @@
+"""Write the whole programs of the pages into a folder, for the type checker.
+
+    python -m tests.project.programs FOLDER
+
+A program is whole if it names all that it uses.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.project.documents import DOCS, README, Document
+
+#: The pages of which some programs are not whole, and the numbers of those that are.
+SOME: Final = {
+    "docs/outside-requests.md": {0},
+    "docs/streams.md": {1},
+    "docs/switching-over.md": {0},
+    "docs/users.md": {0, 1, 5},
+}
+
+#: The pages whose programs are all whole.
+ALL: Final = {
+    "README.md",
+    "docs/flash.md",
+    "docs/sessions.md",
+    "docs/several-hosts.md",
+    "docs/sqlalchemy.md",
+    "docs/stores.md",
+    "docs/testing.md",
+    "docs/typed-content.md",
+}
+
+
+def write_programs(folder: Path) -> None:
+    """Write the programs, each page's into a folder of its own. What was there before goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for page in [README, *DOCS]:
+        if page.name not in ALL and page.name not in SOME:
+            continue
+        place = folder / Path(page.name).stem.lower().replace("-", "_")
+        place.mkdir(parents=True)
+        for number, text in enumerate(page.programs):
+            if page.name in ALL or number in SOME[page.name]:
+                (place / _name_of(text, page, number)).write_text(text, encoding="utf-8")
+
+
+def _name_of(text: str, page: Document, number: int) -> str:
+    """Return the file that a program names in its first line, or one of its page and number."""
+    first = text.partition("\n")[0].removeprefix("# ")
+    stem = Path(page.name).stem.lower().replace("-", "_")
+    return first if first.endswith(".py") else f"{stem}_{number}.py"
+
+
+if __name__ == "__main__":
+    write_programs(Path(sys.argv[1]))
