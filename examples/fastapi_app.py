@@ -13,41 +13,42 @@ Then open /docs, or:
 
 from typing import Annotated
 
-from fastapi import FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path
 
-from pgsession import SessionMiddleware, SessionSettings
+from pgsession import Session, SessionMiddleware, SessionSettings, get_session
 
 app = FastAPI(title="Cart")
 app.add_middleware(SessionMiddleware, settings=SessionSettings.from_env())
 
 Item = Annotated[str, Path(pattern=r"^[a-z]{1,20}$")]
+SessionDep = Annotated[Session, Depends(get_session)]
 
 
 @app.get("/cart")
-async def show(request: Request) -> dict[str, int]:
+async def show(session: SessionDep) -> dict[str, int]:
     """List the items in the cart."""
-    return dict(request.session)
+    return dict(session)
 
 
 @app.post("/cart/{item}")
-def add(item: Item, request: Request) -> dict[str, int]:
+def add(item: Item, session: SessionDep) -> dict[str, int]:
     """Add one of an item to the cart.
 
     Each item is a top-level key of the session. So if two requests add
     different items at the same time, both are stored.
     """
-    request.session[item] = request.session.get(item, 0) + 1
-    return dict(request.session)
+    session[item] = session.get(item, 0) + 1
+    return dict(session)
 
 
 @app.delete("/cart/{item}")
-def remove(item: Item, request: Request) -> dict[str, int]:
+def remove(item: Item, session: SessionDep) -> dict[str, int]:
     """Remove an item from the cart. Removing the last one ends the session."""
-    request.session.pop(item, None)
-    return dict(request.session)
+    session.pop(item, None)
+    return dict(session)
 
 
 @app.delete("/cart", status_code=204)
-def empty(request: Request) -> None:
+def empty(session: SessionDep) -> None:
     """Empty the cart. This deletes the row and the cookie."""
-    request.session.clear()
+    session.clear()
