@@ -18,8 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from psycopg.conninfo import make_conninfo
+from urllib.parse import quote
 
 from pgsession.errors import SettingsError, StoreUnavailableError
 
@@ -30,7 +29,10 @@ SOCKET_NAME = ".s.PGSQL.5432"
 
 @contextmanager
 def embedded_server(data: Path) -> Iterator[str]:
-    """Run a PostgreSQL on the folder `data` for the time of the block, and yield its conninfo.
+    """Run a PostgreSQL on the folder `data` for the time of the block, and yield its URL.
+
+    psycopg takes the URL, and so do SQLAlchemy and pydantic's `PostgresDsn`: the server's socket
+    is its parameter ``host``.
 
     The folder is made if it is missing, and keeps its databases when the server
     stops. Several processes may use the same folder: the first starts the
@@ -55,7 +57,7 @@ def embedded_server(data: Path) -> Iterator[str]:
             fcntl.flock(users, fcntl.LOCK_SH)
             folder = _running(cluster) or _start(binaries, cluster)
         try:
-            yield make_conninfo(host=str(folder), user="postgres", dbname="postgres")
+            yield f"postgresql://postgres@localhost/postgres?host={quote(str(folder))}"
         finally:
             with _gate(data):
                 if _is_last(users):
