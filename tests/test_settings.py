@@ -624,3 +624,11 @@ def test_store_beyond_level(store: MemoryStore, named: str) -> None:
 def test_store_within_level(store: MemoryStore, given: dict[str, Any]) -> None:
     """A store within the limits of the level is accepted; without a level any store is accepted."""
     SessionMiddleware(Starlette(), store, settings=SessionSettings(secret_key=SECRET, **given))
+
+
+@pytest.mark.parametrize("name", ["https_only", "csrf_protection", "close_websockets", "prepared"])
+@pytest.mark.parametrize("given", ["false", 0, 1.0], ids=repr)
+def test_switches(name: str, given: object) -> None:
+    """A text or a number in place of True or False is refused: "false" would be true."""
+    with pytest.raises(SettingsError, match=f"{name} must be True or False"):
+        SessionSettings(secret_key=SECRET, **{name: given})  # type: ignore[arg-type] # a mistake

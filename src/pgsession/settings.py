@@ -61,6 +61,19 @@ _PLACE: Final = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!$)|$))+"
 #: How often a process asks for the sessions of its open streams.
 DEFAULT_WATCH_EVERY: Final = timedelta(seconds=1.5)
 
+#: The settings that are True or False, and those of them that may be None.
+_SWITCHES: Final = (
+    "https_only",
+    "partitioned",
+    "csrf_protection",
+    "strict_start",
+    "end_on_reuse",
+    "close_websockets",
+    "record_client",
+    "prepared",
+)
+_OPTIONAL_SWITCHES: Final = frozenset({"record_client", "prepared"})
+
 #: The settings that must be positive periods, and why.
 _POSITIVE: Final = {
     "default_period": "sessions would expire at once",
@@ -199,6 +212,8 @@ class SessionSettings:
     exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT
 
     def __post_init__(self) -> None:
+        for name in _SWITCHES:
+            _check_switch(name, getattr(self, name))
         self.make_cookie()
         self._check_periods()
         self._check_level()
@@ -430,6 +445,12 @@ SessionSettings.__init__ = _hiding(SessionSettings.__init__)  # type: ignore[met
 
 def _checked_conninfo(given: object) -> str:
     return complete_conninfo(as_url(given), {}, timeout=DEFAULT_TIMEOUT)
+
+
+def _check_switch(name: str, switch: object) -> None:
+    """Raise `SettingsError` for a text such as "false", which Python takes for true."""
+    if not isinstance(switch, bool) and not (switch is None and name in _OPTIONAL_SWITCHES):
+        raise SettingsError(f"{name} must be True or False, not of type {type(switch).__name__}.")
 
 
 def _check_positive(name: str, number: object) -> None:

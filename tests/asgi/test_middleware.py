@@ -17,6 +17,7 @@ from pgsession import (
     PostgresStore,
     Session,
     SessionMiddleware,
+    Sessions,
     SessionSettings,
     SettingsError,
     UnsupportedTypeError,
@@ -243,3 +244,27 @@ def test_settings_and_keywords(secret_key: str, caplog: pytest.LogCaptureFixture
 
     assert "cannot be combined" in caplog.text
     assert secret_key not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (SessionSettings, "not the class SessionSettings"),
+        ({"secret_key": "x"}, "must be a SessionSettings, .* not dict"),
+    ],
+    ids=["class", "dict"],
+)
+def test_wrong_settings(settings: Any, said: str) -> None:
+    """Anything but a `SessionSettings` is refused at construction, with what to write."""
+    with pytest.raises(SettingsError, match=said):
+        SessionMiddleware(Starlette(), settings=settings)
+    with pytest.raises(SettingsError, match=said):
+        Sessions(settings=settings)
+
+
+def test_settings_as_store() -> None:
+    """Settings in the place of the store are refused, with the name of their argument."""
+    settings: Any = SessionSettings(secret_key="a secret of more than thirty-two bytes")
+
+    with pytest.raises(SettingsError, match="write settings="):
+        SessionMiddleware(Starlette(), settings)

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import SandboxedEnvironment
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from pgsession.core.login import SignedIn
+from pgsession.core.login import NO_SIGNING, SignedIn
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry
@@ -569,7 +571,7 @@ def test_print_many() -> None:
     assert str(session).endswith("'m19'] and 10 more>")
 
 
-@pytest.mark.parametrize("name", ["user", "perod", "stored", "_x", "user_id", "is_new", "accessed"])
+@pytest.mark.parametrize("name", ["user", "perod", "stored", "_x", "user_id", "is_new"])
 def test_unknown_attribute(name: str) -> None:
     """An attribute that a session does not have, or that cannot be set, is an error."""
     session = Session()
@@ -595,9 +597,33 @@ def test_modified_may_be_set() -> None:
 
 
 def test_modified_hides_nothing() -> None:
-    """`modified` cannot be set to False: a change cannot be hidden."""
+    """`modified` and `accessed` cannot be set to False: nothing can be hidden."""
     with pytest.raises(ValueError, match="changes are found by comparing"):
         loaded(n=1).modified = False
+    with pytest.raises(ValueError, match="it tells what was done"):
+        loaded(n=1).accessed = False
+
+
+def test_accessed_may_be_set() -> None:
+    """`accessed` may be set to True, as Quart does."""
+    session = loaded(n=1)
+
+    session.accessed = True
+
+    assert session.accessed
+
+
+@pytest.mark.parametrize("call", ["login('eve')", "logout()", "clear()", "flash('x')", "renew()"])
+def test_sandboxed_template(call: str) -> None:
+    """A template in Jinja's sandbox cannot change a session."""
+    template = SandboxedEnvironment().from_string("{{ session." + call + " }}")
+    session = loaded(n=1)
+
+    with pytest.raises(SecurityError):
+        template.render(session=session)
+
+    assert not session.modified
+    assert state_of(session).wishes == (0, 0, 0, NO_SIGNING)
 
 
 def test_dir() -> None:

@@ -77,7 +77,7 @@ OPTIONS: Final = (
         (
             Edit(
                 "asgi/unavailable_response.py",
-                'if name.lower() != b"set-cookie" or not value.startswith(self._cookies)\n',
+                'if name.lower() != b"set-cookie" or not value.lstrip().startswith(self._cookies)\n',
                 "if name\n",
             ),
         ),

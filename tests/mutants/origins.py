@@ -82,8 +82,8 @@ ORIGINS: Final = (
         (
             Edit(
                 "asgi/reposting.py",
-                "_FIELD.format(escape(name), escape(text))",
-                "_FIELD.format(name, text)",
+                "_FIELD.format(escape(name), escape(_sendable(text)))",
+                "_FIELD.format(name, _sendable(text))",
             ),
         ),
         ("tests/asgi/test_reposting.py::test_again",),

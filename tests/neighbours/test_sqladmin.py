@@ -16,6 +16,7 @@ from pgsession import (
     SessionExcludedError,
     SessionSettings,
     Store,
+    get_session,
 )
 from tests.applications import SECRET
 from tests.neighbours.frameworks import program
@@ -135,6 +136,18 @@ async def test_shared(shared: Site) -> None:
     assert await shared.store.get(before) is None
     assert (await shared.browser.get("/read")).json() == {"user": "ann"}
     assert "session" not in shared.browser.cookies
+
+
+async def test_visitor_of_shared(shared: Site) -> None:
+    """A user of the site who is no administrator is none in the shared session either."""
+
+    @shared.app.get("/sign-in")
+    async def sign_in_at_site(request: Request) -> None:
+        get_session(request).login("ann")
+
+    await shared.browser.get("/sign-in")
+
+    assert not await is_signed_in(shared)
 
 
 async def test_signed_out_of_shared(shared: Site) -> None:

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
 from pgsession import MemoryStore, Session, SessionNotFoundError
+from pgsession.asgi.sources import read_source
 from tests.outside.site import Site
 
 
@@ -44,7 +45,11 @@ SOURCES: dict[str, Callable[[Site], Any]] = {
         "PATH_INFO": "/socket.io",
         "HTTP_COOKIE": text(site),
     },
-    "environ of WSGI": lambda site: {"PATH_INFO": "/", "HTTP_COOKIE": text(site)},
+    "environ of WSGI": lambda site: {
+        "wsgi.version": (1, 0),
+        "PATH_INFO": "/",
+        "HTTP_COOKIE": text(site),
+    },
     "mapping": lambda site: {"Cookie": text(site), "host": "testserver"},
     "Headers": lambda site: Headers(raw=site.headers),
     "request that is over": lambda site: site.requests[-1],
@@ -71,6 +76,42 @@ async def test_none(site: Site, source: Any) -> None:
     with pytest.raises(SessionNotFoundError, match="visitor"):
         async with site.sessions.open(source):
             pass
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"PATH_INFO": "/public", "wsgi.version": "1"},
+        {"type": "http", "headers": "x"},
+        {"asgi.scope": "x"},
+    ],
+    ids=["environment", "scope", "Socket.IO"],
+)
+async def test_headers_of_a_client(site: Site, sent: dict[str, str]) -> None:
+    """Headers that a client sends are headers, whatever their names are."""
+    await site.come("fill?user=ann")
+
+    opened = read_source({"cookie": text(site), **sent})
+
+    assert opened.scope is not None
+    assert opened.scope["path"] == ""
+    assert dict(opened.scope["headers"])[b"cookie"] == text(site).encode()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"host": "shop.example", "cookie": "x=1"},
+        {"wsgi.version": (1, 0), "HTTP_HOST": "shop.example"},
+    ],
+    ids=["headers", "environment"],
+)
+def test_host(source: dict[str, Any]) -> None:
+    """All headers of a mapping count, so that the host may choose the cookie."""
+    opened = read_source(source)
+
+    assert opened.scope is not None
+    assert dict(opened.scope["headers"])[b"host"] == b"shop.example"
 
 
 @pytest.mark.parametrize(

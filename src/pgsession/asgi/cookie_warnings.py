@@ -29,7 +29,7 @@ _OTHER_DOMAIN: Final = (
 _CROSS_SITE: Final = (
     "%s %r came from another site without the cookie of a living session, so what its handler "
     "stored was dropped: a new session would take the place of the visitor's. Answer such a "
-    "request with a redirect (303) to a page of this site, or call session.renew() if the request "
+    "request with a redirect (303) to a page of this site, or call session.login() if the request "
     "signs a visitor in."
 )
 _READ_LATE: Final = (

@@ -23,7 +23,7 @@ from pgsession.asgi.order import log_misplaced
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.sessions import Sessions
 from pgsession.asgi.sockets import WatchedSocket
-from pgsession.asgi.stores import check_store
+from pgsession.asgi.stores import check_settings, check_store
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.current import current
@@ -90,6 +90,7 @@ class SessionMiddleware(OwnMiddleware):
         cookie = (session_cookie, max_age, path, same_site, https_only, domain, partitioned)
         with _logging_settings_error():
             check_store(store)
+            check_settings(settings)
             given = (secret_key, *cookie, exclude, on_unavailable, touch_after)
             if sessions is not None:
                 if (store, settings, *given) != (None, None, *_DEFAULTS):

@@ -67,6 +67,11 @@ async def repost(request: Request, fields: Sequence[str] = OAUTH_FIELDS) -> Resp
         return None
     kept = [(name, text) for name in fields if isinstance(text := form.get(name), str)]
     await form.close()
-    inputs = "".join(_FIELD.format(escape(name), escape(text)) for name, text in kept)
+    inputs = "".join(_FIELD.format(escape(name), escape(_sendable(text))) for name, text in kept)
     inputs += _FIELD.format(_AGAIN, 1)
     return HTMLResponse(_PAGE.format(inputs, _SCRIPT), headers=_HEADERS)
+
+
+def _sendable(text: str) -> str:
+    """Return a text without the lone surrogates that a form's own charset may have put there."""
+    return text.encode("utf-8", "replace").decode("utf-8")

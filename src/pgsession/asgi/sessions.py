@@ -11,7 +11,7 @@ from pgsession.asgi.outside import NO_PROOF, Outside
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.reference import Reference
 from pgsession.asgi.sources import Opened, Source, read_source
-from pgsession.asgi.stores import check_store
+from pgsession.asgi.stores import check_settings, check_store
 from pgsession.core.current import current
 from pgsession.core.hidden import hidden
 from pgsession.core.session import Session
@@ -53,6 +53,7 @@ class Sessions:
     ) -> None:
         secret_key = hidden(secret_key)
         check_store(store)
+        check_settings(settings)
         if settings is None:
             settings = SessionSettings(secret_key=secret_key or ())
         elif secret_key is not None:

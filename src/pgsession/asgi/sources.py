@@ -27,10 +27,8 @@ Source: TypeAlias = Session | HasScope | Mapping[str, Any] | Sequence[tuple[byte
 #: The types of the scopes that may have a session.
 _SCOPES: Final = frozenset({"http", "websocket"})
 
-_COOKIE: Final = b"cookie"
-
-#: Its names in a mapping.
-_NAMES: Final = frozenset({"cookie", "http_cookie"})
+#: The variables of a WSGI environment that are headers begin with this.
+_PREFIX: Final = "HTTP_"
 
 
 class Opened(NamedTuple):
@@ -50,7 +48,7 @@ def read_source(source: object) -> Opened:
     if not isinstance(source, Mapping | list | tuple):
         source = getattr(source, "scope", source)
     if isinstance(source, Mapping):
-        return _of_mapping(source.get("asgi.scope", source))
+        return _of_mapping(source)
     if isinstance(source, list | tuple) and all(map(_is_header, source)):
         return Opened(None, _scope_of(source))
     raise TypeError(
@@ -60,9 +58,18 @@ def read_source(source: object) -> Opened:
 
 
 def _of_mapping(source: Mapping[str, Any]) -> Opened:
-    if source.get("type") in _SCOPES and "headers" in source:
-        return Opened(_as_session(source.get("session")), dict(source))
-    return Opened(None, _scope_of(_cookies(source), path=source.get("PATH_INFO", "")))
+    """Tell a scope, an environment and headers apart.
+
+    The client names and writes its headers, but all of them are texts: what only a server can
+    have put there is no text.
+    """
+    within = source.get("asgi.scope")
+    scope = within if isinstance(within, Mapping) else source
+    if scope.get("type") in _SCOPES and isinstance(scope.get("headers"), list | tuple):
+        return Opened(_as_session(scope.get("session")), dict(scope))
+    if isinstance(source.get("wsgi.version"), tuple):
+        return Opened(None, _scope_of(_variables(source), path=str(source.get("PATH_INFO", ""))))
+    return Opened(None, _scope_of(_texts(source.items())))
 
 
 def _as_session(it: object) -> Session | None:
@@ -70,11 +77,20 @@ def _as_session(it: object) -> Session | None:
     return it if issubclass(type(it), Session) and isinstance(it, Session) else None
 
 
-def _cookies(source: Mapping[str, Any]) -> Iterable[tuple[bytes, bytes]]:
-    """Yield the cookies of a WSGI environment or of headers by name."""
-    for name, text in source.items():
-        if str(name).lower() in _NAMES and isinstance(text, str):
-            yield _COOKIE, text.encode("latin-1", "replace")
+def _variables(environment: Mapping[str, Any]) -> Iterable[tuple[bytes, bytes]]:
+    """Yield the headers of a WSGI environment (PEP 3333)."""
+    return _texts(
+        (name.removeprefix(_PREFIX).replace("_", "-"), text)
+        for name, text in environment.items()
+        if name.startswith(_PREFIX)
+    )
+
+
+def _texts(headers: Iterable[tuple[object, object]]) -> Iterable[tuple[bytes, bytes]]:
+    """Yield headers as ASGI has them."""
+    for name, text in headers:
+        if isinstance(name, str) and isinstance(text, str):
+            yield name.lower().encode("latin-1", "replace"), text.encode("latin-1", "replace")
 
 
 def _scope_of(headers: Iterable[tuple[bytes, bytes]], *, path: str = "") -> Scope:

@@ -1,10 +1,11 @@
-"""What a middleware accepts as a store."""
+"""What a middleware accepts as a store, and as settings."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from pgsession.errors import SettingsError
+from pgsession.settings import SessionSettings
 
 #: The methods that tell a store from what is none.
 _STORE_METHODS: Final = (
@@ -27,9 +28,21 @@ _STORE_METHODS: Final = (
 
 def check_store(store: object) -> None:
     """Raise `SettingsError` unless `store` is None or has the methods of a store."""
+    if isinstance(store, SessionSettings):
+        raise SettingsError("The settings were given as the store: write settings=….")
     if isinstance(store, type):
         raise SettingsError(f"store must be a store, not a class: write {store.__name__}(…).")
     if store is not None and not all(hasattr(store, name) for name in _STORE_METHODS):
         raise SettingsError(
             f"store must be a store, such as PostgresStore(…), not {type(store).__name__}."
+        )
+
+
+def check_settings(settings: object) -> None:
+    """Raise `SettingsError` unless `settings` is None or a `SessionSettings`."""
+    if settings is not None and not isinstance(settings, SessionSettings):
+        given = settings.__name__ if isinstance(settings, type) else type(settings).__name__
+        raise SettingsError(
+            "settings must be a SessionSettings, such as SessionSettings.from_env(), not "
+            f"{'the class ' if isinstance(settings, type) else ''}{given}."
         )

@@ -94,8 +94,8 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] in _STARTS:
+            self.limit.reschedule(None)  # raises if the time is over: then the usual 503 is sent
             self.has_started = True
-            self.limit.reschedule(None)
             message = {**message, "headers": self._completed(message.get("headers", ()))}
         await self._send(message)
 
@@ -103,7 +103,7 @@ class _Answer:
         kept = [
             (name, value)
             for name, value in headers
-            if name.lower() != b"set-cookie" or not value.startswith(self._cookies)
+            if name.lower() != b"set-cookie" or not value.lstrip().startswith(self._cookies)
         ]
         named = {name.lower() for name, _ in kept}
         return kept + [(name, value) for name, value in _ADDED if name not in named]

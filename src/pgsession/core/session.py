@@ -18,7 +18,7 @@ from pgsession.core.users import Device
 from pgsession.errors import ResponseStartedError, SessionError
 
 #: What may be set on a session. Everything else is a member: ``session["name"]``.
-_SETTABLE: Final = frozenset({"__class__", "period", "modified"})
+_SETTABLE: Final = frozenset({"__class__", "period", "modified", "accessed"})
 
 #: So many names of members are printed.
 _MOST_NAMES: Final = 20
@@ -83,8 +83,8 @@ class Session(ContentSession):
             return handler(source)
         except RuntimeError:  # pydantic's, unless the model allows any type
             raise TypeError(
-                "A parameter of the type Session is no part of the request. With FastAPI, write "
-                "session: Annotated[Session, Depends(get_session)], with get_session from "
+                "A Session is no part of a request or a response. For a parameter of FastAPI, "
+                "write session: Annotated[Session, Depends(get_session)], with get_session from "
                 "pgsession."
             ) from None
 
@@ -338,3 +338,20 @@ def _fill(session: Session, state: SessionState, entry: Entry | None) -> None:
         state.granted = granted
     if value:
         state.load(session, value)
+
+
+# The templates of Jinja's sandbox, and of Django, do not call a method that has this attribute.
+for _name in (
+    "clear",
+    "confirm",
+    "exclusive",
+    "flash",
+    "flashes",
+    "login",
+    "logout",
+    "reload",
+    "renew",
+    "save",
+    "take",
+):
+    setattr(getattr(Session, _name), "alters_data", True)  # noqa: B010 - a function's attribute

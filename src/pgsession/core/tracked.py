@@ -59,6 +59,13 @@ class TrackedDict(dict[str, Any]):
         """True once a handler has used the session, so that the response depends on it."""
         return self._state.accessed
 
+    @accessed.setter
+    def accessed(self, accessed: bool) -> None:
+        """Do what `mark_accessed` does, for frameworks such as Quart. False is a `ValueError`."""
+        if not accessed:
+            raise ValueError("session.accessed cannot be set to False: it tells what was done.")
+        self._state.accessed = True
+
     def mark_accessed(self) -> None:
         """Record that the response depends on the session, so that it gets ``Vary: Cookie``.
 
