@@ -77,8 +77,8 @@ OPTIONS: Final = (
         (
             Edit(
                 "asgi/unavailable_response.py",
-                'if name.lower() != b"set-cookie" or not value.lstrip().startswith(self._cookies)\n',
-                "if name\n",
+                'if name.lower() != b"set-cookie" or not value.lstrip().startswith(self._cookies)',
+                "if name",
             ),
         ),
         ("tests/asgi/test_unavailable_response.py::test_own_headers",),
