@@ -69,7 +69,8 @@ def end(session: Session, reference: Reference | None) -> None:
     if session.is_unavailable:
         return
     is_large = isinstance(session, UndecodedMembers)
-    session.__class__ = undecoded_class(EndedSession) if is_large else EndedSession
+    kind = undecoded_class(EndedSession) if is_large else EndedSession
+    object.__setattr__(session, "__class__", kind)  # that of the session asks more, and takes time
 
 
 def _warning(name: str) -> Callable[..., Any]:

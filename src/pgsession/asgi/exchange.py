@@ -38,6 +38,9 @@ _STARTS: Final = frozenset(
 _RESPONSE: Final = "http.response.start"
 _BODY: Final = "http.response.body"
 
+#: The sessions that refuse a change.
+_READ_ONLY: Final = (UnavailableSession, UnprovenSession)
+
 #: A response with this status or above says that the request has failed: nothing is saved.
 _SERVER_ERROR: Final = 500
 
@@ -88,7 +91,9 @@ class Exchange(LoadedRequest):
         key = self._key
         if key is None:
             return None
-        return Reference(self._policy, Hidden(key), self._is_proved, self._judged_until)
+        if type(key) is not Hidden:  # of a store that is not this package's
+            key = Hidden(key)
+        return Reference(self._policy, key, self._is_proved, self._judged_until)
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
@@ -183,8 +188,7 @@ class Exchange(LoadedRequest):
         session = self.session
         if self._scope.get("session") is not session:
             self._apply_replacement()
-        is_read_only = isinstance(session, UnavailableSession | UnprovenSession)
-        if is_read_only and self.state.is_modified(session):
+        if isinstance(session, _READ_ONLY) and self.state.is_modified(session):
             session.update()  # raises, as for any change
 
     def _apply_replacement(self) -> None:
