@@ -7,11 +7,18 @@ import pytest
 from psycopg import sql
 from starlette.testclient import TestClient
 
+from examples.devices import passwords
 from examples.devices.site import make_app
 from pgsession import SessionSettings
 from tests.devices.visiting import FIREFOX, beside
 
 Database = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash takes 0.2 s otherwise. tests/browser uses the site with its own cost."""
+    monkeypatch.setattr(passwords, "COST", 2**8)
 
 
 @pytest.fixture
