@@ -12,6 +12,9 @@ BENCH := $(VENV)-bench
 MATRIX := $(VENV)-matrix
 BIN := $(VENV)/bin
 
+# Each of the some 400 processes of the tests would otherwise compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A file's tests run in one process, as they share servers and browsers.
 PYTEST = python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
