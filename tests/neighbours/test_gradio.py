@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
 
-import gradio
 import pytest
 from starlette.datastructures import URL, QueryParams
 
@@ -93,6 +92,11 @@ def run(provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 async def run_with_gradio(
     store: Store, *, has_button: bool = True, **keywords: Any
 ) -> AsyncIterator[Site]:
+    import gradio  # noqa: PLC0415 - it takes seconds, and each process reads this file
+
+    def show_token(token: gradio.OAuthToken | None) -> str:
+        return "none" if token is None else token.token
+
     site = Site(store, **keywords)
     with gradio.Blocks() as blocks:
         if has_button:
@@ -101,10 +105,6 @@ async def run_with_gradio(
     gradio.mount_gradio_app(site.app, blocks, path="/gradio")
     async with site.app.router.lifespan_context(site.app):
         yield site
-
-
-def show_token(token: gradio.OAuthToken | None) -> str:
-    return "none" if token is None else token.token
 
 
 async def sign_in(site: Site) -> None:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import gradio
 import pytest
 
 from pgsession import MemoryStore, RequestEndedError, Store
@@ -23,6 +22,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def with_gradio(store: Store) -> AsyncIterator[Site]:
     """A site with a function in Gradio's queue."""
+    import gradio  # noqa: PLC0415 - it takes seconds, and each process reads this file
+
     site = Site(store)
 
     async def count(_: str, request: gradio.Request) -> str:
