@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -70,43 +71,53 @@ def installed(environment: Path) -> set[str]:
     return {path.name.removesuffix(".dist-info") for path in paths} - {"pip", "setuptools"}
 
 
-@pytest.mark.parametrize(
-    "requirement",
-    [
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An environment that the script made, and what it printed."""
+
+    environment: Path
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
         pytest.param("beta[fast]>=1", id="newer-release"),
         pytest.param("beta @ https://packages.invalid/beta-2.whl", id="anything-to-resolve"),
     ],
 )
-def test_lock_is_final(tmp_path: Path, requirement: str) -> None:
+def installation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Installation:
+    """Two packages, of which one requires the other; it takes seconds to install them."""
+    folder = tmp_path_factory.mktemp("index")
+    lock = make_lock(
+        folder,
+        make_wheel(folder, "alpha", "1", requires=[request.param]),
+        make_wheel(folder, "beta", "1"),
+    )
+    make_wheel(folder, "beta", "2")
+    environment = folder / "environment"
+    return Installation(environment, install(environment, lock, folder))
+
+
+def test_lock_is_final(installation: Installation) -> None:
     """The pinned version is installed even if a newer one exists: pip resolves nothing.
 
     Without ``--no-deps`` the first case fails with the pip of Python 3.11 (pip issue 9644), and
     the second with every pip.
     """
-    lock = make_lock(
-        tmp_path,
-        make_wheel(tmp_path, "alpha", "1", requires=[requirement]),
-        make_wheel(tmp_path, "beta", "1"),
-    )
-    make_wheel(tmp_path, "beta", "2")
-
-    done = install(tmp_path / "environment", lock, tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    assert {"alpha-1", "beta-1"} <= installed(tmp_path / "environment")
-    assert "beta-2" not in installed(tmp_path / "environment")
+    assert installation.done.returncode == 0, installation.done.stderr
+    assert {"alpha-1", "beta-1"} <= installed(installation.environment)
+    assert "beta-2" not in installed(installation.environment)
 
 
-def test_one_line_a_step(tmp_path: Path) -> None:
+def test_one_line_a_step(installation: Installation) -> None:
     """The script prints one line for each step, and pip prints nothing."""
-    lock = make_lock(tmp_path, make_wheel(tmp_path, "alpha", "1"))
-
-    done = install(tmp_path / "environment", lock, tmp_path)
-
-    making, installing = done.stdout.splitlines()
+    making, installing = installation.done.stdout.splitlines()
     assert making.startswith("Making ")
     assert installing.startswith("Installing the packages of ")
-    assert done.stderr == ""
+    assert installation.done.stderr == ""
 
 
 def test_nothing_is_built(tmp_path: Path) -> None:
