@@ -22,11 +22,14 @@ def running(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a program; yield it and its output that matches `said`; stop it, if needed by force.
 
-    It gets no SESSION_* variables except the given ones.
+    It gets no SESSION_* variables except the given ones. Its coverage is not measured: that takes
+    as long as its start, and other tests run the same lines.
     """
+    unmeasured = environment(variables)
+    unmeasured.pop("COVERAGE_PROCESS_CONFIG", None)
     with subprocess.Popen(
         command,
-        env=environment(variables),
+        env=unmeasured,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
