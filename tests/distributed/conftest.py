@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack
 from types import ModuleType
 from typing import Any, Final, LiteralString
 
+import psycopg
 import pytest
+from psycopg import Connection
 
 from pgsession import PostgresStore
 from pgsession.postgres.statements import text
@@ -69,6 +71,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def database_url() -> str:
     """The conninfo of the coordinator."""
     return URL
+
+
+@pytest.fixture(scope="session")
+def schema_connection(database_url: str) -> Iterator[Connection]:
+    """A connection to the coordinator that makes and drops the schemas."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")
