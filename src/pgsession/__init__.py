@@ -14,7 +14,7 @@ from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.asgi.reposting import repost
 from pgsession.asgi.sessions import Sessions
 from pgsession.cookie_settings import CookieSettings
-from pgsession.core.adoption import AdoptingStore, Adoption
+from pgsession.core.adoption import Adopted, AdoptingStore, Adoption
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.flash import Flash
 from pgsession.core.login import Login, SignedIn
@@ -51,6 +51,7 @@ from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.settings import SessionSettings
 
 __all__ = [
+    "Adopted",
     "AdoptingStore",
     "Adoption",
     "BindingStore",

@@ -24,7 +24,7 @@ def adoption(identity: bytes | None = None, *secrets: str, **changed: Any) -> Ad
     return replace(
         Adoption(
             marker=marker_of(identity),
-            keys=Derivation(secrets or [SECRET]).keys(identity),
+            keys=Derivation(secrets or [SECRET], "session").keys(identity),
             content={"user": "ann"},
             remembered=timedelta(days=1),
         ),
@@ -42,7 +42,7 @@ async def test_content(adopting: AdoptingStore) -> None:
     found = await adopting.adopt(adoption())
 
     assert found is not None
-    key, entry = found
+    key, entry, _ = found
     assert entry.value == {"user": "ann"}
     assert timedelta(days=6) < entry.period <= adopting.default_period
     assert entry.signed_in is None

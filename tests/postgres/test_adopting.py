@@ -20,7 +20,7 @@ def adoption(*, user_id: str | None = None, remembered: timedelta = timedelta(da
     identity = token_bytes(32)
     return Adoption(
         marker=marker_of(identity),
-        keys=Derivation(["a secret of the tests, of 32 bytes"]).keys(identity),
+        keys=Derivation(["a secret of the tests, of 32 bytes"], "session").keys(identity),
         content={"user": "ann"},
         remembered=remembered,
         user_id=user_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -44,6 +44,8 @@ class Binding(Streams):
 
     #: The session is one from before a switch, and the browser has no cookie of it.
     _is_taken_over: bool = False
+    #: The request came with a valid cookie from before a switch.
+    _has_old: bool = False
     #: The request has failed: it commits nothing any more.
     _discarded: bool = False
 
@@ -67,12 +69,16 @@ class Binding(Streams):
                 self.state.proof_ends = self._judged_until
             self._note_entry(entry)
 
-    def begin_with_old(self, found: FoundCookie, entry: Entry | None) -> None:
+    def begin_with_old(
+        self, found: FoundCookie, entry: Entry | None, others: Sequence[str] = ()
+    ) -> None:
         """Begin with a session from before a switch, whose key the browser must learn.
 
-        `found` is the cookie that it would have, and `entry` is None without the proof
-        that the session needs.
+        `found` is the cookie that it would have. `entry` is None if the session has ended, and
+        without the proof that it needs. Then `found` counts as a stale cookie of ours: another
+        response may have set the cookie of a login. `others` are keys that it may have had too.
         """
+        self._has_old, self._twins = True, others
         self.begin_with(found, entry)
         if entry is not None:
             self._found = None

@@ -156,6 +156,7 @@ class Exchange(LoadedRequest):
             if self._is_taken_over and not self.state.accessed and may_be_shared(status, headers):
                 self._cookie_due = False  # the next request finds the session again
             cookie = await self._commit_at_start(extend=extend)
+            old = () if cookie is None else await self._old_deletion()
         except StoreUnavailableError as error:
             self.started = True
             await self._replace(error)
@@ -169,7 +170,7 @@ class Exchange(LoadedRequest):
             cookies = (
                 *self._twin_deletions(),
                 *self._bound_deletion(),
-                *self._old_deletion(),
+                *old,
                 cookie,
             )
         headers = session_headers(headers, session=session, cookies=cookies)
@@ -239,12 +240,13 @@ class Exchange(LoadedRequest):
             return ()
         return [binding.cookie.delete()] if binding.cookie.find(self._scope["headers"]) else ()
 
-    def _old_deletion(self) -> Sequence[bytes]:
+    async def _old_deletion(self) -> Sequence[bytes]:
         """Return the Set-Cookie text that deletes the cookie from before a switch, if it is due."""
         takeover = self._policy.takeover
         if takeover is None:
             return ()
-        return takeover.deletion(self._scope, is_ended=self._key is None)
+        is_ended = self._has_ended or self._key is None
+        return await takeover.deletion(self._scope, is_ended=is_ended, is_known=self._has_old)
 
     def _offer(self) -> Sequence[tuple[bytes, bytes]]:
         """Return the header that offers a registration to a browser that has signed in."""
@@ -268,7 +270,7 @@ class Exchange(LoadedRequest):
         if not self._has_new_key or self._found is None:
             return ()
         came = cookie.count(scope["headers"])
-        if came != len(cookie.find(scope["headers"])):
+        if not came or came != len(cookie.find(scope["headers"])):
             return ()
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         return cookie.delete_twins(host.decode("latin-1"), several=came > 1)

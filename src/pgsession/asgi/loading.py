@@ -61,8 +61,12 @@ class LoadedRequest(FailingRequest):
             if policy.takeover is not None:
                 taken = await policy.takeover.session_of(self._scope, period=period)
             if taken is not None:
-                found = FoundCookie(taken[0], None, is_current=False)
-                self.begin_with_old(found, await self._accept(found, taken[1]))
+                key, *others = taken.keys
+                found = FoundCookie(key, None, is_current=False)
+                entry = taken.entry
+                if entry is not None:
+                    entry = await self._accept(found, entry)
+                self.begin_with_old(found, entry, others)
         except StoreUnavailableError as error:
             return await self._serve_unavailable(error)
         return True

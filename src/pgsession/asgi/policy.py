@@ -17,6 +17,7 @@ from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.asgi.unavailable_response import OwnResponse
 from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
+from pgsession.core.origins import checked_origins
 from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
 from pgsession.core.secret_keys import is_guessable
@@ -134,7 +135,10 @@ class Policy:
 
 def _takeover(settings: SessionSettings, cookie: Cookie, store: Store) -> Takeover | None:
     predecessor = settings.predecessor
-    return None if predecessor is None else Takeover(predecessor, cookie, store)
+    if predecessor is None:
+        return None
+    trusted = checked_origins(settings.trusted_origins)
+    return Takeover(predecessor, cookie, store, trusted=trusted)
 
 
 def _warn_of_partitioned(cookie: Cookie) -> None:

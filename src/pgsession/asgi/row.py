@@ -46,6 +46,8 @@ class SessionRow(RowCookie):
     _lost: bool = False
     #: The key that the session had until then. The row may live on under another one.
     _lost_key: str | None = None
+    #: This request has ended the session of its cookie.
+    _has_ended: bool = False
     #: What the handler stored is not kept, as the request is of another site.
     _is_dropped: bool = False
     #: The row keeps its number until the cookie of this response has arrived: this request has just
@@ -199,6 +201,7 @@ class SessionRow(RowCookie):
     def _end(self) -> None:
         """Record that this request has ended the session."""
         self._key = self._lost_key = None
+        self._has_ended = True
         self._note_new_key("A session was ended.")
 
     def _lose(self) -> None:

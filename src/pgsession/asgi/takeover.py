@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import Scope
 
-from pgsession.asgi.cross_site import comes_without_cookie
-from pgsession.core.adoption import AdoptingStore, Adoption, as_adopting_store, marker_of
+from pgsession.asgi.cross_site import comes_without_cookie, is_cross_site
+from pgsession.asgi.old_cookies import OldCookies
+from pgsession.core.adoption import Adopted, AdoptingStore, Adoption, as_adopting_store, marker_of
 from pgsession.core.cookie import Cookie
 from pgsession.core.hidden import Hidden, HiddenBytes
 from pgsession.core.login import checked_user_id
+from pgsession.core.origins import judge
 from pgsession.core.period import Period
 from pgsession.core.predecessor import (
     Content,
@@ -24,18 +25,11 @@ from pgsession.core.predecessor import (
     end_of,
     fingerprint,
     remembered_for,
-    shape_of,
 )
 from pgsession.core.store import Entry, Store
-from pgsession.errors import InvalidValueError, StoreUnavailableError, UnknownUserError
+from pgsession.errors import InvalidValueError, UnknownUserError
 
-_LOGGER = logging.getLogger("pgsession")
-
-#: So many old cookies of one request are tried: a browser may have several of one name.
-_MOST_TRIES: Final = 8
-
-#: So many bytes of the Cookie headers are read, as of our own cookie.
-_MAX_HEADER: Final = 65_536
+_SECURE: Final = frozenset({"https", "wss"})
 
 #: Headers in which a proxy names the address of the browser, before those of other proxies.
 _ADDRESSES: Final = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
@@ -44,101 +38,123 @@ _ADDRESSES: Final = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
 _MARKS: Final = (b"user-agent", b"accept-language")
 
 
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """What has become of the old session of a request. The repr shows no key."""
+
+    #: The key of the session that has taken it over, or those that this may have had.
+    keys: Sequence[Hidden] = field(repr=False)
+    #: The session; None if it has ended or was renewed, and for an old one that does not count,
+    #: is empty or cannot be kept.
+    entry: Entry | None = None
+
+
 class Takeover:
-    """Takes over the sessions of a predecessor, for one middleware."""
+    """Takes over the sessions of a predecessor, for one middleware.
 
-    def __init__(self, predecessor: Predecessor, cookie: Cookie, store: Store) -> None:
+    `trusted` are further origins of the site, as `checked_origins` returns them.
+    """
+
+    def __init__(
+        self,
+        predecessor: Predecessor,
+        cookie: Cookie,
+        store: Store,
+        *,
+        trusted: frozenset[str] = frozenset(),
+    ) -> None:
         self._predecessor = predecessor
-        self._cookie = cookie
+        self._same_site = cookie.same_site
+        self._trusted = trusted
         self._store: AdoptingStore = as_adopting_store(store)
-        self._shape = shape_of(predecessor.name)
-        self._derivation = Derivation(cookie.secret_keys)
+        self._cookies = OldCookies(predecessor, cookie, store)
+        self._derivation = Derivation(cookie.secret_keys, cookie.name)
         self._end = end_of(predecessor.until).timestamp()
-        self._is_reported = False
-        #: The deletion of the old cookie would delete ours, which has replaced it.
-        self._is_replaced = (predecessor.name, predecessor.path, predecessor.domain) == (
-            cookie.name,
-            cookie.path,
-            cookie.domain,
-        )
 
-    async def session_of(
-        self, scope: Scope, *, period: Period | None
-    ) -> tuple[Hidden, Entry] | None:
-        """Return the key and the entry of the session that takes over the one of a request.
+    async def session_of(self, scope: Scope, *, period: Period | None) -> TakenOver | None:
+        """Return what has taken over the old session of a request.
 
-        None if the request comes without a valid old cookie, or its session was taken
-        over before and has ended since. Raises `StoreUnavailableError` if that cannot
-        be found out now.
+        None if the request comes without a valid old cookie. Of several, the first whose
+        session lives counts. Raises `StoreUnavailableError` if that cannot be found
+        out now.
         """
         if time.time() >= self._end:
             return None
-        values = self._find(scope["headers"])
-        if not values or comes_without_cookie(scope, self._cookie.same_site):
+        values = self._cookies.find(scope["headers"])
+        if not values or self._is_of_others(scope):
             return None
+        keys: dict[Hidden, None] = {}
         for value in values:
-            old = await self._read(value)
+            old = await self._cookies.load(value)
             if old is not None:
-                return await self._adopt(old, scope, period)
-        return None
+                taken = await self._take(old, scope, period)
+                if taken.entry is not None:
+                    return taken
+                keys.update(dict.fromkeys(taken.keys))
+        return TakenOver(tuple(keys)) if keys else None
 
-    def deletion(self, scope: Scope, *, is_ended: bool) -> Sequence[bytes]:
-        """Return the Set-Cookie text that deletes the old cookie, if it is to be deleted.
+    async def deletion(self, scope: Scope, *, is_ended: bool, is_known: bool) -> Sequence[bytes]:
+        """Return the Set-Cookie text that deletes the old cookie; see `OldCookies.deletion`."""
+        if time.time() >= self._end:
+            return ()
+        headers = scope["headers"]
+        return await self._cookies.deletion(headers, is_ended=is_ended, is_known=is_known)
 
-        With `is_ended`, after a logout, it is deleted in any case: a process of the
-        old application would still serve it.
+    def _is_of_others(self, scope: Scope) -> bool:
+        """Return True for a request of another site with which our cookie would not come.
+
+        Browsers may say of a WebSocket only which origin opens it.
         """
-        if not (self._predecessor.delete or is_ended) or self._is_replaced:
-            return ()
-        if time.time() >= self._end or not self._find(scope["headers"]):
-            return ()
-        return [self._predecessor.deletion(self._cookie.same_site)]
-
-    def _find(self, headers: Iterable[tuple[bytes, bytes]]) -> list[Hidden]:
-        """Return the values of the first old cookies that came, each once."""
-        found: dict[Hidden, None] = {}
-        left = _MAX_HEADER
-        for header, text in headers:
-            if header.lower() == b"cookie":
-                for pair in self._shape.finditer(text[:left]):
-                    found[Hidden(pair[1], "ascii")] = None
-                    if len(found) == _MOST_TRIES:
-                        return list(found)
-                left = max(0, left - len(text))
-        return list(found)
-
-    async def _read(self, value: Hidden) -> OldSession | None:
-        """Return the old session of a cookie. Raises `StoreUnavailableError`."""
-        predecessor, failure = self._predecessor, ""
-        try:
-            async with asyncio.timeout(self._store.timeout):
-                old, accept = await predecessor.load(value), predecessor.accept
-                is_good = old is not None and (accept is None or await accept(old.content))
-                return old if is_good else None
-        except StoreUnavailableError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the application's own client may raise anything
-            failure = type(error).__name__
-        # Not while the error is handled: it may quote the cookie.
-        raise StoreUnavailableError(
-            f"The sessions from before the switch cannot be read ({failure}). Try again."
+        if comes_without_cookie(scope, self._same_site):
+            return True
+        if self._same_site == "strict" and is_cross_site(scope):
+            return True
+        return (
+            scope["type"] == "websocket"
+            and judge(
+                scope["headers"],
+                method=None,
+                is_secure=scope.get("scheme") in _SECURE,
+                trusted=self._trusted,
+            )
+            is not None
         )
 
-    async def _adopt(
-        self, old: OldSession, scope: Scope, period: Period | None
-    ) -> tuple[Hidden, Entry] | None:
+    async def _take(self, old: OldSession, scope: Scope, period: Period | None) -> TakenOver:
         try:
             adoption = self._adoption(old, scope)
         except Exception as error:  # noqa: BLE001 - the application's own `user_id` may raise anything
-            self._report(error)
-            return None
+            self._cookies.report(error)
+            return TakenOver(self._derivation.keys(fingerprint(old.identity)))
+        found = None
+        if (old.content or adoption.user_id is not None) and await self._cookies.accepts(old):
+            found = await self._adopt(old, adoption, period)
+        return TakenOver(adoption.keys) if found is None else TakenOver([found.key], found.entry)
+
+    async def _adopt(
+        self, old: OldSession, adoption: Adoption, period: Period | None
+    ) -> Adopted | None:
         try:
             found = await self._store.adopt(adoption, period=period)
         except (InvalidValueError, UnknownUserError) as error:
-            self._report(error)
+            self._cookies.report(error)
             return None
         # A number that was raised says that the browser has our cookie: this is a copy of the old.
-        return None if found is None or found[1].number else found
+        if found is None or found.entry.number or not await self._counts_still(old, found):
+            return None
+        return found
+
+    async def _counts_still(self, old: OldSession, found: Adopted) -> bool:
+        """Ask `accept` again, and end a new session of one that counts no more."""
+        # The row is committed: a change of the password that was committed before this question is
+        # seen now, and one that is made after it finds the row to end.
+        is_good = False
+        try:
+            is_good = await self._cookies.accepts(old)
+        finally:
+            if not is_good and found.is_new:
+                await self._store.clear(found.key)
+        return is_good
 
     def _adoption(self, old: OldSession, scope: Scope) -> Adoption:
         identity, user_id = fingerprint(old.identity), self._user(old.content)
@@ -160,16 +176,6 @@ class Takeover:
         if isinstance(found, int) and not isinstance(found, bool):
             found = str(found)
         return None if found is None or found == "" else checked_user_id(found)
-
-    def _report(self, error: Exception) -> None:
-        """Log the first old session that cannot be kept."""
-        if not self._is_reported:
-            self._is_reported = True
-            _LOGGER.warning(
-                "A session from before the switch cannot be taken over, so its visitor starts a "
-                "new one; others of this kind are not logged: %s",
-                type(error).__name__,
-            )
 
 
 def _marks(scope: Scope) -> bytes:

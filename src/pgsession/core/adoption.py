@@ -6,7 +6,7 @@ from binascii import b2a_base64
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from pgsession.core.hidden import Hidden
 from pgsession.core.period import Period
@@ -36,12 +36,19 @@ class Adoption:
     user_id: str | None = field(default=None, repr=False)
 
 
+class Adopted(NamedTuple):
+    """The session that has taken over an old one."""
+
+    key: Hidden
+    entry: Entry
+    #: This call has made it. False may also be said of one whose first answer was lost.
+    is_new: bool = False
+
+
 class AdoptingStore(Store, Protocol):
     """A store that takes over old sessions, each once. `PostgresStore` and `MemoryStore` do."""
 
-    async def adopt(
-        self, adoption: Adoption, *, period: Period | None = None
-    ) -> tuple[Hidden, Entry] | None:
+    async def adopt(self, adoption: Adoption, *, period: Period | None = None) -> Adopted | None:
         """Return the session that has taken over an old one, and its key.
 
         The first call makes it, with the content, and in the same step the marker,

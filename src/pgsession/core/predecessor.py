@@ -72,7 +72,8 @@ class OldCookie:
     #: for `session.user_id` until the next login.
     user_id: Callable[[Content], object] | None = None
     #: An async function that returns False for content that counts no more, such as that of a
-    #: user whose password has changed since.
+    #: user whose password has changed since. It is asked before a session is taken over and
+    #: once more when that is committed. If it raises, the visitor gets a 503.
     accept: Callable[[Content], Awaitable[bool]] | None = None
 
     def __post_init__(self) -> None:
@@ -91,9 +92,14 @@ class OldCookie:
             raise SettingsError(f"predecessor: {error}") from None
 
     def deletion(self, same_site: SameSite) -> bytes:
-        """Return the Set-Cookie text that deletes the cookie in the browser."""
+        """Return the Set-Cookie text that deletes the cookie in the browser.
+
+        `same_site` is that of our cookie, which comes with the same requests.
+        """
         attributes = [f"{self.name}=null", f"path={self.path}", _DELETED, f"samesite={same_site}"]
-        if self.https_only:
+        # Browsers reject SameSite=None without Secure. With it they delete a cookie without Secure
+        # too, over HTTPS, which our own cookie needs then.
+        if self.https_only or same_site == "none":
             attributes.append("secure")
         if self.domain is not None:
             attributes.append(f"domain={self.domain}")
@@ -130,8 +136,10 @@ class Predecessor(Protocol):
         A value that is forged or malformed costs no query and bounded time: check its form
         first. It has 1 to 4096 printable ASCII characters, and comes from the browser.
 
-        Any exception says that the old sessions cannot be read now: the visitor gets a 503,
-        or what `on_unavailable` says. So does a call that takes longer than the store's timeout.
+        `InvalidValueError` says that this session can never be read: its visitor starts a
+        new one. Any other exception says that the old sessions cannot be read now: the
+        visitor gets a 503, or what `on_unavailable` says. So does a call that takes longer
+        than the store's timeout.
         """
         ...
 
@@ -140,11 +148,12 @@ class Derivation:
     """Derives the keys of sessions that are taken over, with each of our secrets.
 
     So parallel requests with one old cookie agree on the key, and nobody can
-    derive it who does not know a secret.
+    derive it who does not know a secret. Each of our cookies has keys of its own, by its
+    `name`: with that of one host nobody opens a session of another.
     """
 
-    def __init__(self, secrets: Sequence[str | bytes]) -> None:
-        self._signers = signers_with(secrets, salt="pgsession.predecessor")
+    def __init__(self, secrets: Sequence[str | bytes], name: str) -> None:
+        self._signers = signers_with(secrets, salt=f"pgsession.predecessor.{name}")
 
     def keys(self, identity: bytes) -> tuple[Hidden, ...]:
         """Return the keys for an identity, that of the newest secret first."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 
-from pgsession.core.adoption import MARKER, Adoption
-from pgsession.core.hidden import Hidden
+from pgsession.core.adoption import MARKER, Adopted, Adoption
 from pgsession.core.keys import digest
 from pgsession.core.login import checked_user_id
 from pgsession.core.period import Period
@@ -27,9 +26,7 @@ class MemoryAdoptions(MemoryUsers):
     @abstractmethod
     def _make_room(self) -> None: ...
 
-    async def adopt(
-        self, adoption: Adoption, *, period: Period | None = None
-    ) -> tuple[Hidden, Entry] | None:
+    async def adopt(self, adoption: Adoption, *, period: Period | None = None) -> Adopted | None:
         """Return the session that has taken over an old one; see `AdoptingStore.adopt`."""
         text, now = self._encoded(adoption.content), time.monotonic()
         user = None if adoption.user_id is None else _user(adoption.user_id)
@@ -46,13 +43,13 @@ class MemoryAdoptions(MemoryUsers):
         )
         row = Row(text, next(self._numbers), now, now, expire_at=now + length, user=user)
         self._rows[digest(adoption.keys[0])] = row
-        return self._found(adoption)
+        return self._found(adoption, is_new=True)
 
-    def _found(self, adoption: Adoption) -> tuple[Hidden, Entry] | None:
+    def _found(self, adoption: Adoption, *, is_new: bool = False) -> Adopted | None:
         """Return the session that lives under one of the keys."""
         for key in adoption.keys:
             if (row := self._living(key)) is not None:
-                return key, self._entry(row)
+                return Adopted(key, self._entry(row), is_new)
         return None
 
 

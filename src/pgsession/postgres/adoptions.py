@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Raw
 
-from pgsession.core.adoption import Adoption
-from pgsession.core.hidden import Hidden
+from pgsession.core.adoption import Adopted, Adoption
 from pgsession.core.keys import key_digest
 from pgsession.core.limits import Limits
 from pgsession.core.login import checked_user_id
@@ -36,21 +35,19 @@ class Adoptions(Limits):
     @abstractmethod
     def _calls(self) -> Calls: ...
 
-    async def adopt(
-        self, adoption: Adoption, *, period: Period | None = None
-    ) -> tuple[Hidden, Entry] | None:
+    async def adopt(self, adoption: Adoption, *, period: Period | None = None) -> Adopted | None:
         """Return the session that has taken over an old one; see `AdoptingStore.adopt`."""
         by_digest = {key_digest(key): key for key in adoption.keys}
         heir = self._heir(adoption, tuple(by_digest), period)
         try:
-            row = await self._calls().adopt(heir)
+            row, is_new = await self._calls().adopt(heir)
         except RefusedValueError as error:
             raise UnknownUserError from error
         if row is None:
             return None
         self._dead.forget(row.key)
         entry = self._entry(row)
-        return None if entry is None else (by_digest[row.key], entry)
+        return None if entry is None else Adopted(by_digest[row.key], entry, is_new)
 
     def _heir(
         self, adoption: Adoption, keys: tuple[tuple[str, str | None], ...], period: Period | None

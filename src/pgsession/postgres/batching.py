@@ -24,7 +24,7 @@ from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit, Edited, Row
-from pgsession.postgres.statements.adopting import Heir
+from pgsession.postgres.statements.adopting import Heir, Taken
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import insert_once
 from pgsession.postgres.statements.numbering import Showing
@@ -84,7 +84,7 @@ class Calls:
     is_retired: _Call[KeyDigest, bool]
     devices: _Call[str, list[Device]]
     revoke: _Call[Revocation, None]
-    adopt: _Call[Heir, Row | None]
+    adopt: _Call[Heir, Taken]
 
 
 class Batches:

@@ -7,8 +7,8 @@ from pgsession.core.store import TAKEN_TOO_LATE
 from pgsession.errors import SessionError
 from pgsession.postgres.batching import Calls, single_calls
 from pgsession.postgres.connections.dedicated import Dedicated
-from pgsession.postgres.rows import Draft, Edit, Edited, Row
-from pgsession.postgres.statements.adopting import Heir
+from pgsession.postgres.rows import Draft, Edit, Edited
+from pgsession.postgres.statements.adopting import Heir, Taken
 from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
@@ -91,7 +91,7 @@ class _NotedCalls:
             raise SessionError(TAKEN_TOO_LATE)
         return await self._plain.take(call)
 
-    async def adopt(self, heir: Heir) -> Row | None:
+    async def adopt(self, heir: Heir) -> Taken:
         """Take over at once: a duplicate would undo the block."""
         self._block.check()
         return await self._plain.adopt(heir)

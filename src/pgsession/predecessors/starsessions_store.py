@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from pgsession.core.period import Period, as_period
 from pgsession.core.predecessor import OldCookie, OldSession
-from pgsession.errors import SettingsError
+from pgsession.errors import InvalidValueError, SettingsError
 from pgsession.predecessors.content import METADATA, as_content, read_json
 
 #: ``secrets.token_hex(16)``.
@@ -50,7 +50,10 @@ class StarsessionsStore(OldCookie):
             raise SettingsError("predecessor: store must be a store of starsessions.")
 
     async def load(self, value: str) -> OldSession | None:
-        """Return the session that the store has under the id in the cookie."""
+        """Return the session that the store has under the id in the cookie.
+
+        Raises `InvalidValueError` if the serializer cannot read it.
+        """
         if _ID.fullmatch(value) is None:
             return None
         lifetime = as_period(self.lifetime)
@@ -66,4 +69,8 @@ class StarsessionsStore(OldCookie):
     def _content(self, data: bytes) -> dict[str, Any] | None:
         if self.serializer is None:
             return read_json(data)
-        return as_content(self.serializer.deserialize(data))
+        try:
+            return as_content(self.serializer.deserialize(data))
+        except Exception:  # noqa: BLE001 - another library's serializer may raise anything
+            # Without the cause, whose text may quote the session.
+            raise InvalidValueError("The serializer cannot read an old session.") from None

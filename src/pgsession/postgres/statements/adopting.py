@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from psycopg.errors import InternalError_, UniqueViolation
 
 from pgsession.core.adoption import MARKER
 from pgsession.core.keys import KeyDigest
+from pgsession.errors import StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.rows import Row
 from pgsession.postgres.statements.reading import Reading
@@ -62,6 +63,12 @@ _VALUES: Final = """(
     CASE WHEN %s::pg_catalog.bool THEN 1 ELSE 0 END
 )"""
 
+# Whether they have expired or not.
+_COUNT: Final = """
+SELECT pg_catalog.count(*)
+FROM {table} AS s
+WHERE s.session_key OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.text[])"""
+
 _LATER: Final = """pg_catalog.now() OPERATOR(pg_catalog.+)
         pg_catalog.make_interval(secs => %s::pg_catalog.float8)"""
 
@@ -104,6 +111,13 @@ class Heir(msgspec.Struct, frozen=True, gc=False):
         ]
 
 
+class Taken(NamedTuple):
+    """The row that has taken over an old session, or None, and whether this call has made it."""
+
+    row: Row | None
+    is_new: bool
+
+
 class Adopting(Statements):
     """Takes over old sessions."""
 
@@ -111,16 +125,17 @@ class Adopting(Statements):
         super().reword(wording)
         self._reading = Reading(wording)
         self._insert = wording.write(_INSERT)
+        self._count = wording.write(_COUNT)
         write = partial(wording.write, _VALUES, later=_LATER)
         self._values = write(patiently=wording.patiently())
         self._values_briefly = write(patiently=wording.patiently(SHORT_PATIENCE))
 
     async def adopt(
         self, connection: Connection, heirs: Sequence[Heir], *, skipping: bool = False
-    ) -> Sequence[Row | None]:
+    ) -> Sequence[Taken]:
         """Return the row that has taken over each old session, and make it if there was none.
 
-        None if it was there and has ended or was renewed. If others make one of several
+        It is None if it was there and has ended or was renewed. If others make one of several
         meanwhile, nothing is changed, and the error is psycopg's: then send each alone.
         """
         found = await self._found(connection, heirs)
@@ -129,10 +144,14 @@ class Adopting(Statements):
             for heir, (row, is_marked) in zip(heirs, found, strict=True)
             if row is None and not is_marked
         }
+        is_made = False
         if new:
-            await self._make(connection, list(new.values()), skipping=skipping)
+            is_made = await self._make(connection, list(new.values()), skipping=skipping)
             found = await self._found(connection, heirs)
-        return [row for row, _ in found]
+        return [
+            Taken(row, is_made and heir.marker in new)
+            for heir, (row, _) in zip(heirs, found, strict=True)
+        ]
 
     async def _found(
         self, connection: Connection, heirs: Sequence[Heir]
@@ -147,8 +166,8 @@ class Adopting(Statements):
             found.append((next(filter(None, living), None), marker is not None))
         return found
 
-    async def _make(self, connection: Connection, heirs: Sequence[Heir], *, skipping: bool) -> None:
-        """Make rows and their markers. One whose marker is there is left as it is."""
+    async def _make(self, connection: Connection, heirs: Sequence[Heir], *, skipping: bool) -> bool:
+        """Make rows and their markers. Return False for one that is there: it is left as it is."""
         values = self._values_briefly if skipping else self._values
         ordered = sorted(heirs, key=attrgetter("marker"))
         statement = self._insert + b", ".join([values] * len(ordered))
@@ -158,11 +177,22 @@ class Adopting(Statements):
             cursor = await self._locking(
                 connection, statement, arguments, skipping=skipping, is_kept=is_alone
             )
-        except (UniqueViolation, InternalError_):  # Citus reports a duplicate as the latter
+        except (UniqueViolation, InternalError_) as error:
             if not is_alone:
                 raise
             if not connection.autocommit:
                 await connection.rollback()
-        else:
-            if cursor.rowcount != _ROWS * len(ordered):
-                raise dropped()
+            # Citus reports a duplicate as an internal error.
+            if isinstance(error, InternalError_) and not await self._is_there(connection, *ordered):
+                raise StoreUnavailableError(
+                    "The database has failed to take over a session (SQLSTATE XX000). Try again."
+                ) from error
+            return False
+        if cursor.rowcount != _ROWS * len(ordered):
+            raise dropped()
+        return True
+
+    async def _is_there(self, connection: Connection, heir: Heir) -> bool:
+        """Return whether there is a row that an INSERT meets, if only one that has expired."""
+        [[count]] = await self._rows(connection, self._count, ([heir.marker, heir.session_key],))
+        return bool(count)
