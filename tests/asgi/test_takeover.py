@@ -1,17 +1,13 @@
 """Visitors who come with a session of another middleware, from before the switch to ours."""
 
 import asyncio
-import json
 import logging
-from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from httpx import ASGITransport, AsyncClient, Response
-from itsdangerous import TimestampSigner
+from httpx import ASGITransport, AsyncClient
 from psycopg import Connection
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -28,7 +24,6 @@ from pgsession import (
     PostgresStore,
     Session,
     SessionMiddleware,
-    SessionSettings,
     SettingsError,
     Store,
     UserStore,
@@ -36,44 +31,21 @@ from pgsession import (
 from pgsession.core.predecessor import end_of, remembered_for
 from pgsession.predecessors import StarletteCookie
 from tests.applications import SECRET
+from tests.asgi.old_sessions import (
+    CONTENT,
+    DELETED,
+    OLD,
+    UNTIL,
+    Kept,
+    cookies_of,
+    settings_with,
+    signed,
+)
 from tests.pages import NAME, count, fail, logout, max_age, read
 
 Visit = Callable[..., AsyncClient]
 
-UNTIL = date(2100, 1, 1)
-OLD = "old secret"
 NEWER = "a newer secret of the tests that is long enough"
-CONTENT = {"user": "ann", "cart": [1]}
-DELETED = (
-    "session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; httponly; "
-    "samesite=lax; secure"
-)
-
-
-def signed(content: object, *, key: str = OLD) -> str:
-    """Return the value of a cookie of Starlette's middleware."""
-    return TimestampSigner(key).sign(b64encode(json.dumps(content).encode())).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Kept(OldCookie):
-    """A predecessor with its sessions in a dict, which notes what it is asked for."""
-
-    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    error: Exception | None = field(default=None, kw_only=True)
-
-    async def load(self, value: str) -> OldSession | None:
-        self.asked.append(value)
-        if self.error is not None:
-            raise self.error
-        content = self.sessions.get(value)
-        return None if content is None else OldSession(content, value, timedelta(hours=1))
-
-
-def settings_with(predecessor: Any = None, **changed: Any) -> SessionSettings:
-    predecessor = predecessor or StarletteCookie(OLD, until=UNTIL)
-    return SessionSettings(**{"secret_key": SECRET, "predecessor": predecessor, **changed})
 
 
 def renew(session: Session) -> None:
@@ -121,10 +93,6 @@ def browse(visit: Visit) -> Callable[..., AsyncClient]:
         return client
 
     return browse
-
-
-def cookies_of(response: Response) -> list[str]:
-    return response.headers.get_list("set-cookie")
 
 
 async def test_parallel(browse: Visit, users: UserStore) -> None:

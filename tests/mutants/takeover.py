@@ -121,7 +121,9 @@ TAKEOVER: Final = (
         "old sessions are taken over after the last day",
         (
             Edit(
-                "asgi/takeover.py", "        if time.time() >= self._end:\n", "        if False:\n"
+                "asgi/takeover.py",
+                "        if time.time() >= self._end:\n            return None\n",
+                "",
             ),
         ),
         ("tests/asgi/test_takeover.py::test_until",),
@@ -130,7 +132,7 @@ TAKEOVER: Final = (
         "an old store that is away has no sessions",
         (
             Edit(
-                "asgi/takeover.py",
+                "asgi/old_cookies.py",
                 "            failure = type(error).__name__\n",
                 "            failure = type(error).__name__\n            return None\n",
             ),
@@ -145,8 +147,8 @@ TAKEOVER: Final = (
         (
             Edit(
                 "asgi/takeover.py",
-                "if not values or comes_without_cookie(scope, self._cookie.same_site):",
-                "if not values:",
+                "if comes_without_cookie(scope, self._same_site):",
+                "if False:",
             ),
         ),
         ("tests/asgi/test_takeover.py::test_cross_site",),
@@ -177,7 +179,7 @@ TAKEOVER: Final = (
         "a logout leaves the old cookie",
         (
             Edit(
-                "asgi/takeover.py",
+                "asgi/old_cookies.py",
                 "if not (self._predecessor.delete or is_ended) or self._is_replaced:",
                 "if not self._predecessor.delete or self._is_replaced:",
             ),
@@ -188,7 +190,7 @@ TAKEOVER: Final = (
         "the old cookie goes while old processes need it",
         (
             Edit(
-                "asgi/takeover.py",
+                "asgi/old_cookies.py",
                 "if not (self._predecessor.delete or is_ended) or self._is_replaced:",
                 "if self._is_replaced:",
             ),
@@ -203,8 +205,8 @@ TAKEOVER: Final = (
         (
             Edit(
                 "asgi/takeover.py",
-                "None if found is None or found[1].number else found",
-                "found",
+                "if found is None or found.entry.number or",
+                "if found is None or",
             ),
         ),
         ("tests/asgi/test_takeover.py::test_rotated",),
@@ -214,8 +216,8 @@ TAKEOVER: Final = (
         (
             Edit(
                 "asgi/loading.py",
-                "await self._accept(found, taken[1])",
-                "taken[1]",
+                "entry = taken.entry\n                if entry is not None:",
+                "entry = taken.entry\n                if False:",
             ),
         ),
         ("tests/asgi/test_takeover.py::test_proof",),
@@ -253,5 +255,155 @@ TAKEOVER: Final = (
             ),
         ),
         ("tests/predecessors/test_formats.py::test_no_query",),
+    ),
+    Mutant(
+        "a late request with the old cookie overwrites the cookie of a login",
+        (
+            Edit(
+                "asgi/loading.py",
+                "            if taken is not None:\n                key",
+                "            if taken is not None and taken.entry:\n                key",
+            ),
+        ),
+        (
+            "tests/asgi/test_takeover_races.py::test_login[memory-/add]",
+            "tests/asgi/test_takeover_races.py::test_login[postgres-/add]",
+            "tests/asgi/test_takeover_races.py::test_login_refused",
+            "tests/asgi/test_takeover_deletion.py::test_logout_again",
+        ),
+    ),
+    Mutant(
+        "a late request asks only for the newest key",
+        (
+            Edit(
+                "asgi/signing.py",
+                "(found.key, *self._twins, *self._old_keys)",
+                "(found.key, *self._twins)",
+            ),
+        ),
+        ("tests/asgi/test_takeover_races.py::test_login_rotated",),
+    ),
+    Mutant(
+        "accept is not asked again",
+        (
+            Edit(
+                "asgi/takeover.py",
+                " or not await self._counts_still(old, found)",
+                "",
+            ),
+        ),
+        (
+            "tests/asgi/test_takeover_races.py::test_password_changed",
+            "tests/asgi/test_takeover_races.py::test_late_error[memory]",
+            "tests/asgi/test_takeover_races.py::test_others_session[postgres]",
+        ),
+    ),
+    Mutant(
+        "a request ends the session that another one has taken over",
+        (
+            Edit(
+                "asgi/takeover.py",
+                "if not is_good and found.is_new:",
+                "if not is_good:",
+            ),
+        ),
+        (
+            "tests/asgi/test_takeover_races.py::test_others_session[memory]",
+            "tests/asgi/test_takeover_races.py::test_others_session[postgres]",
+        ),
+    ),
+    Mutant(
+        "a link of another site opens the old session where our cookie is strict",
+        (
+            Edit(
+                "asgi/takeover.py",
+                'if self._same_site == "strict" and is_cross_site(scope):',
+                "if False:",
+            ),
+        ),
+        ("tests/asgi/test_takeover_places.py::test_link[strict-seen0]",),
+    ),
+    Mutant(
+        "a WebSocket of another origin opens the old session",
+        (
+            Edit(
+                "asgi/takeover.py",
+                'scope["type"] == "websocket"',
+                'scope["type"] == "none"',
+            ),
+        ),
+        ("tests/asgi/test_takeover_places.py::test_websocket[another]",),
+    ),
+    Mutant(
+        "the key of one host opens the session of another",
+        (
+            Edit(
+                "core/predecessor.py",
+                'salt=f"pgsession.predecessor.{name}"',
+                'salt="pgsession.predecessor"',
+            ),
+        ),
+        ("tests/asgi/test_takeover_places.py::test_hosts",),
+    ),
+    Mutant(
+        "the cookie of another middleware is deleted",
+        (
+            Edit(
+                "asgi/old_cookies.py",
+                "(is_known or await self._asked(self._is_any_old(values)))",
+                "True",
+            ),
+        ),
+        (
+            "tests/asgi/test_takeover_deletion.py::test_neighbour[False]",
+            "tests/asgi/test_takeover_deletion.py::test_neighbour[True]",
+        ),
+    ),
+    Mutant(
+        "an old cookie that was not looked at outlives a logout",
+        (
+            Edit(
+                "asgi/old_cookies.py",
+                "(is_known or await self._asked(self._is_any_old(values)))",
+                "is_known",
+            ),
+        ),
+        (
+            "tests/asgi/test_takeover_deletion.py::test_logout_of_ours",
+            "tests/asgi/test_takeover.py::test_dead_ours[memory]",
+        ),
+    ),
+    Mutant(
+        "a logout that begins a new session leaves the old cookie",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "is_ended = self._has_ended or self._key is None",
+                "is_ended = self._key is None",
+            ),
+        ),
+        ("tests/asgi/test_takeover_deletion.py::test_logout_with_flash",),
+    ),
+    Mutant(
+        "a failure of the database is taken for a duplicate",
+        (
+            Edit(
+                "postgres/statements/adopting.py",
+                "return bool(count)",
+                "return count >= 0",
+            ),
+        ),
+        ("tests/postgres/test_adopting.py::test_internal_error",),
+    ),
+    Mutant(
+        "an old session without content makes a row",
+        (
+            Edit(
+                "asgi/takeover.py",
+                "(old.content or adoption.user_id is not None)",
+                "True",
+            ),
+        ),
+        ("tests/asgi/test_takeover_places.py::test_empty",),
     ),
 )

@@ -196,3 +196,25 @@ async def test_pool_with_transactions(
 
     assert all(found)
     assert count(table) == 2
+
+
+async def test_internal_error(postgres: PostgresStore, table: Connection) -> None:
+    """A failure of the database that is no duplicate is not taken for one."""
+    table.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'XX000'; END$$"
+    )
+    table.execute("CREATE TRIGGER t BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION fail()")
+    old = adoption()
+
+    with pytest.raises(StoreUnavailableError, match="XX000"):
+        await postgres.adopt(old)
+    table.execute("ALTER TABLE session DISABLE TRIGGER t")
+    table.execute(
+        "INSERT INTO session (session_key, verifier, expire_date) "
+        "VALUES (%s, 'adopted', now() - interval '1h')",  # not found, and there
+        (old.marker,),
+    )
+    table.execute("ALTER TABLE session ENABLE TRIGGER t")
+
+    assert await postgres.adopt(old) is None

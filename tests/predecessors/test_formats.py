@@ -22,7 +22,7 @@ from starsessions import InMemoryStore, SessionAutoloadMiddleware
 from starsessions import SessionMiddleware as StarSessionMiddleware
 from starsessions.stores import CookieStore
 
-from pgsession import SettingsError
+from pgsession import InvalidValueError, SettingsError
 from pgsession.predecessors import DjangoTable, FlaskRedis, StarletteCookie, StarsessionsStore
 from pgsession.predecessors.django_table import read_signed
 
@@ -288,3 +288,21 @@ def test_repr() -> None:
 
     assert OLD not in made
     assert FLASK_KEY not in made
+
+
+async def test_serializer() -> None:
+    """What the serializer of another library cannot read is an error that quotes nothing."""
+
+    class Pickles:
+        def deserialize(self, data: bytes) -> dict[str, Any]:
+            raise LookupError(data)
+
+    store = InMemoryStore()
+    await store.write("a" * 32, b"the content", 60, 60)
+    predecessor = StarsessionsStore(store, until=UNTIL, serializer=Pickles())
+
+    with pytest.raises(InvalidValueError) as caught:
+        await predecessor.load("a" * 32)
+
+    assert "the content" not in str(caught.value)
+    assert caught.value.__cause__ is None

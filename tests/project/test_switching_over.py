@@ -39,7 +39,7 @@ def test_program(names: Names, database_url: str, migrated_schema: str) -> None:
 
 
 async def test_accept() -> None:
-    """The second one tells users apart by the date of their password."""
+    """The second one tells users apart by the date of their password, and accepts visitors."""
 
     async def password_changed_on(user_id: str) -> date:
         return {"ann": date(2026, 12, 31), "bob": date(2027, 1, 1)}[user_id]
@@ -48,6 +48,7 @@ async def test_accept() -> None:
     exec(ACCEPT, scope)  # noqa: S102 - the project's own page
 
     assert await scope["accept"]({"user_id": "ann"})  # type: ignore[operator] # a function of the page
+    assert await scope["accept"]({"cart": [1]})  # type: ignore[operator] # as above
     assert not await scope["accept"]({"user_id": "bob"})  # type: ignore[operator] # as above
 
 

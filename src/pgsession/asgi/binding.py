@@ -78,7 +78,7 @@ class Binding(Streams):
         without the proof that it needs. Then `found` counts as a stale cookie of ours: another
         response may have set the cookie of a login. `others` are keys that it may have had too.
         """
-        self._has_old, self._twins = True, others
+        self._has_old, self._old_keys = True, others
         self.begin_with(found, entry)
         if entry is not None:
             self._found = None

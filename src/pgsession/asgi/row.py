@@ -42,6 +42,8 @@ class SessionRow(RowCookie):
 
     #: The keys of further cookies that the request came with; the browser has several of one name.
     _twins: Sequence[str] = ()
+    #: Further keys that a session may have had that has taken over one from before a switch.
+    _old_keys: Sequence[str] = ()
     #: The session was found when it was loaded, and another request has ended it since.
     _lost: bool = False
     #: The key that the session had until then. The row may live on under another one.

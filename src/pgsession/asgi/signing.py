@@ -169,7 +169,8 @@ class SigningRow(SessionRow):
         if found is None or self._came_alive or not keeps_users(store):
             return False
         users = as_user_store(store)
-        is_retired = any(await asyncio.gather(*map(users.is_retired, (found.key, *self._twins))))
+        keys = (found.key, *self._twins, *self._old_keys)
+        is_retired = any(await asyncio.gather(*map(users.is_retired, keys)))
         if is_retired:
             _LOGGER.info("A request came with a key from before a login: its session is not kept.")
         return is_retired
