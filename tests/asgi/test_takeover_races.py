@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from psycopg import Connection
+from psycopg import AsyncConnection, Connection
 
 from pgsession import MemoryStore, PostgresStore, Session, Store, UserStore
 from pgsession.predecessors import StarletteCookie
@@ -68,6 +68,12 @@ def accepting(answers: Sequence[bool | Exception]) -> StarletteCookie:
     return StarletteCookie(OLD, until=UNTIL, user_id=user_id_of, accept=Asked(answers))
 
 
+async def is_waiting(table: Connection) -> bool:
+    """Return whether somebody waits for a row that a transaction has locked."""
+    query = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+    return bool(table.execute(query).fetchall())
+
+
 @pytest.mark.parametrize("path", ["/add", "/logout"])
 async def test_login(browse: Browse, users: UserStore, path: str) -> None:
     """A request that the browser sent before a login's answer came leaves its cookie alone."""
@@ -123,21 +129,47 @@ async def test_password_changed(browse: Browse, postgres: PostgresStore, table: 
     async def accept(content: Any) -> bool:
         return content["user"] not in changed
 
-    async def is_waiting() -> bool:
-        query = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-        return bool(table.execute(query).fetchall())
-
     predecessor = StarletteCookie(OLD, until=UNTIL, user_id=user_id_of, accept=accept)
     client = browse(postgres, predecessor=predecessor)
     with table.transaction():
         table.execute("SELECT FROM account WHERE id = 'ann' FOR UPDATE")
         request = asyncio.create_task(client.get("/whose"))
-        await eventually(is_waiting)
+        await eventually(lambda: is_waiting(table))
         table.execute("DELETE FROM session WHERE user_id = 'ann'")
         changed.append("ann")
     response = await request
 
     assert (response.status_code, response.json()) == (200, None)
+    assert await postgres.devices("ann") == []
+
+
+async def test_transaction(
+    browse: Browse, postgres: PostgresStore, table: Connection, database_url: str
+) -> None:
+    """An `accept` that locks the user's row sees a change that its transaction ends sessions in."""
+    table.execute("CREATE TABLE account AS SELECT 'ann' AS id, false AS is_changed")
+    [path] = table.execute("SHOW search_path").fetchall()
+    is_asked, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def accept(content: Any) -> bool:
+        connection = await AsyncConnection.connect(database_url, options=f"-csearch_path={path[0]}")
+        async with connection:
+            query = "SELECT is_changed FROM account WHERE id = %s FOR SHARE"
+            rows = await (await connection.execute(query, (content["user"],))).fetchall()
+        is_asked.set()
+        await may_go_on.wait()
+        return rows == [(False,)]
+
+    predecessor = StarletteCookie(OLD, until=UNTIL, user_id=user_id_of, accept=accept)
+    request = asyncio.create_task(browse(postgres, predecessor=predecessor).get("/whose"))
+    await is_asked.wait()
+    with table.transaction():
+        table.execute("UPDATE account SET is_changed = true")
+        table.execute("DELETE FROM session WHERE user_id = 'ann'")
+        may_go_on.set()
+        await eventually(lambda: is_waiting(table))
+
+    assert (await request).json() is None
     assert await postgres.devices("ann") == []
 
 

@@ -293,6 +293,7 @@ TAKEOVER: Final = (
             ),
         ),
         (
+            "tests/asgi/test_takeover_races.py::test_transaction",
             "tests/asgi/test_takeover_races.py::test_password_changed",
             "tests/asgi/test_takeover_races.py::test_late_error[memory]",
             "tests/asgi/test_takeover_races.py::test_others_session[postgres]",

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from pgsession.core.cookie import Cookie
+from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import Hidden
 from pgsession.core.predecessor import OldSession, Predecessor, shape_of
 from pgsession.core.store import Store
@@ -30,7 +31,7 @@ class OldCookies:
     def __init__(self, predecessor: Predecessor, cookie: Cookie, store: Store) -> None:
         self._predecessor = predecessor
         self._store = store
-        self._same_site = cookie.same_site
+        self._same_site: SameSite = cookie.same_site
         self._shape = shape_of(predecessor.name)
         self._is_reported = False
         #: The deletion of the old cookie would delete ours, which has replaced it.

@@ -13,6 +13,7 @@ from pgsession.asgi.cross_site import comes_without_cookie, is_cross_site
 from pgsession.asgi.old_cookies import OldCookies
 from pgsession.core.adoption import Adopted, AdoptingStore, Adoption, as_adopting_store, marker_of
 from pgsession.core.cookie import Cookie
+from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import Hidden, HiddenBytes
 from pgsession.core.login import checked_user_id
 from pgsession.core.origins import judge
@@ -64,7 +65,7 @@ class Takeover:
         trusted: frozenset[str] = frozenset(),
     ) -> None:
         self._predecessor = predecessor
-        self._same_site = cookie.same_site
+        self._same_site: SameSite = cookie.same_site
         self._trusted = trusted
         self._store: AdoptingStore = as_adopting_store(store)
         self._cookies = OldCookies(predecessor, cookie, store)
