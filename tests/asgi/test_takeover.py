@@ -26,6 +26,7 @@ from pgsession import (
     SessionMiddleware,
     SettingsError,
     Store,
+    StoreUnavailableError,
     UserStore,
 )
 from pgsession.core.predecessor import end_of, remembered_for
@@ -442,6 +443,16 @@ async def test_away(browse: Visit, caplog: pytest.LogCaptureFixture) -> None:
     assert (await client.get("/read")).status_code == 200
     assert any("LookupError" in it for it in caplog.messages)
     assert "a-secret-value" not in caplog.text
+
+
+async def test_own_outage(browse: Visit, caplog: pytest.LogCaptureFixture) -> None:
+    """A predecessor may say itself that it is unavailable, and why."""
+    predecessor = Kept(until=UNTIL, error=StoreUnavailableError("The old Redis restarts."))
+
+    response = await browse(MemoryStore(), "a", predecessor=predecessor).get("/read")
+
+    assert response.status_code == 503
+    assert "The old Redis restarts." in caplog.text
 
 
 async def test_hanging(browse: Visit, database_url: str, migrated_schema: str) -> None:

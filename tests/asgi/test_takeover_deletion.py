@@ -1,6 +1,7 @@
 """Which responses delete the cookie from before a switch."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -173,3 +174,15 @@ async def test_deletion(browse: Browse, same_site: str, ending: str) -> None:
 
     assert deletion.startswith("session=null; ")
     assert deletion.endswith(f"httponly; {ending}")
+
+
+async def test_late(browse: Browse) -> None:
+    """After the last day the old cookie is not deleted any more: it opens nothing here."""
+    kept = Kept({"a": CONTENT}, until=date(2020, 1, 1))
+    client = browse(MemoryStore(), "a", predecessor=kept)
+    await client.get("/fill")
+
+    (cookie,) = cookies_of(await client.get("/logout"))
+
+    assert cookie.startswith(f"{NAME}=")
+    assert kept.asked == []

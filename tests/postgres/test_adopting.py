@@ -218,3 +218,21 @@ async def test_internal_error(postgres: PostgresStore, table: Connection) -> Non
     table.execute("ALTER TABLE session ENABLE TRIGGER t")
 
     assert await postgres.adopt(old) is None
+
+
+async def test_duplicate_in_transactions(
+    database_url: str, migrated_schema: str, table: Connection
+) -> None:
+    """A duplicate leaves no failed transaction on a connection that is not in autocommit."""
+    old = adoption()
+    table.execute(
+        "INSERT INTO session (session_key, verifier, expire_date) "
+        "VALUES (%s, 'adopted', now() - interval '1h')",  # not found, and a duplicate
+        (old.marker,),
+    )
+    async with (
+        AsyncConnectionPool(database_url, min_size=1, max_size=1, open=False) as pool,
+        PostgresStore(pool, schema=migrated_schema) as store,
+    ):
+        assert await store.adopt(old) is None
+        assert await store.adopt(adoption()) is not None

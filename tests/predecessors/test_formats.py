@@ -306,3 +306,11 @@ async def test_serializer() -> None:
 
     assert "the content" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+async def test_unreadable() -> None:
+    """Without a serializer, what is no JSON object is no session."""
+    store = InMemoryStore()
+    await store.write("a" * 32, b"\x80", 60, 60)
+
+    assert await StarsessionsStore(store, until=UNTIL).load("a" * 32) is None

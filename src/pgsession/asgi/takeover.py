@@ -148,7 +148,8 @@ class Takeover:
     async def _counts_still(self, old: OldSession, found: Adopted) -> bool:
         """Ask `accept` again, and end a new session of one that counts no more."""
         # The row is committed: a change of the password that was committed before this question is
-        # seen now, and one that is made after it finds the row to end.
+        # seen now, and one that ends sessions after it finds the row. Requests that have found the
+        # row ask too, as the one that has made it may be cancelled here.
         is_good = False
         try:
             is_good = await self._cookies.accepts(old)
