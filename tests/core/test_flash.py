@@ -88,7 +88,7 @@ def test_order() -> None:
     """Messages stay in order if the clock stands still or goes back."""
     flashes = Flashes()
 
-    names = [flashes.new_name(partial(int, moment)) for moment in (9, 9, 5, 12)]
+    names = [flashes.new_name([], partial(int, moment)) for moment in (9, 9, 5, 12)]
 
     assert sorted(names) == names
     assert len(set(names)) == 4
@@ -104,6 +104,51 @@ async def test_markup() -> None:
 
     assert str(escape(safe.text)) == safe.text == "<b>Saved.</b>"
     assert str(escape(other.text)) == "&lt;b&gt;"
+
+
+def test_most_with_a_clock_behind() -> None:
+    """The message that was just flashed is kept, also behind names that are later."""
+    session = Session({f"{FLASH}zzz{number:02}": {"text": "old"} for number in range(60)})
+    session.flash("new")
+
+    assert len(session) == MOST_MESSAGES
+    assert [member["text"] for member in session.values()][-1] == "new"
+
+
+async def test_later_clock() -> None:
+    """A message sorts behind those of a process whose clock is ahead."""
+    session = Session({f"{FLASH}{2**62:016x}-0": {"text": "old"}})
+    session.flash("new")
+
+    assert [session[name]["text"] for name in sorted(session)] == ["old", "new"]
+
+
+async def test_html_of_its_own() -> None:
+    """Of a text that escapes itself, what is escaped is kept."""
+
+    class Lazy(str):
+        __slots__ = ()
+
+        def __html__(self) -> str:
+            return str(escape(str(self)))
+
+    session = Session()
+    session.flash(Lazy("<b>"))
+    (message,) = await session.flashes()
+
+    assert str(escape(message.text)) == "&lt;b&gt;"
+
+
+def test_reprs() -> None:
+    """The repr of a message shows nothing of it."""
+    assert repr(Flash("Saved.", "success")) == "<Flash>"
+
+
+def test_wrong_call() -> None:
+    """A call with too many arguments is an error that names the method of the session."""
+    with pytest.raises(TypeError, match=r"Session\.flash\(\)") as caught:
+        Session().flash("Saved.", "success")  # type: ignore[call-arg] # a mistake
+    assert "ContentSession" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [7, None, b"Saved."])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from typing import Any, NotRequired, TypedDict
 from uuid import UUID
 
@@ -18,7 +19,7 @@ import pytest
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from pgsession import Changes, Entry, InvalidValueError, Session, SessionError, UnsupportedTypeError
-from pgsession.core import typed
+from pgsession.core import typed_object
 from pgsession.core.models import Reports
 from pgsession.core.tracked import state_of
 from tests.states import changes_of, rebase
@@ -115,7 +116,7 @@ class Owned:
 @pytest.fixture(autouse=True)
 def reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has reported nothing."""
-    monkeypatch.setattr(typed, "_REPORTS", Reports())
+    monkeypatch.setattr(typed_object, "_REPORTS", Reports())
 
 
 def loaded(**value: Any) -> Session:
@@ -304,6 +305,47 @@ def test_replaced(how: str, is_before: bool) -> None:
     assert session.typed(StructCart, "cart") is not made
 
 
+REMOVED: dict[str, Callable[[Session], object]] = {
+    "popped": lambda session: session.pop("cart"),
+    "deleted": lambda session: session.__delitem__("cart"),
+    "popped as an item": lambda session: session.popitem(),
+}
+
+
+@pytest.mark.parametrize("how", REMOVED)
+def test_default_is_removed(how: str) -> None:
+    """What was changed in an object of defaults is a member that can be removed."""
+    session = loaded(other=1)
+    made = session.typed(StructCart, "cart")
+    made.items.append("pen")
+
+    REMOVED[how](session)
+    made.items.append("late")
+
+    assert changes_of(session) == Changes()
+    assert session == {"other": 1}
+    assert session.typed(StructCart, "cart") is not made
+
+
+def test_default_that_is_not_changed_is_removed() -> None:
+    """An object of defaults belongs to the session no more once its member was popped."""
+    session = loaded()
+    made = session.typed(StructCart, "cart")
+
+    assert session.pop("cart", None) is None
+    made.items.append("late")
+
+    assert changes_of(session) == Changes()
+
+
+def test_setdefault() -> None:
+    """`setdefault` finds the member of an object of defaults that was changed."""
+    session = loaded()
+    session.typed(StructCart, "cart").items.append("pen")
+
+    assert session.setdefault("cart", {}) == {"items": ["pen"]}
+
+
 @pytest.mark.parametrize("how", ["cleared", "logged out"])
 def test_default_is_not_kept(how: str) -> None:
     """An object of defaults that was changed does not come back after clear() and logout()."""
@@ -330,6 +372,19 @@ def test_login_keeps() -> None:
 
     changes_of(session)
     assert session == {"cart": {"items": ["pen", "ink"]}}
+    assert session.typed(StructCart, "cart") is made
+
+
+def test_login_keeps_default() -> None:
+    """A login that keeps a member which is absent keeps its object too."""
+    session = loaded(other=1)
+    made = session.typed(StructCart, "cart")
+
+    session.login("ann", keep=iter(["cart"]))
+    made.items.append("pen")
+
+    changes_of(session)
+    assert session == {"cart": {"items": ["pen"]}}
     assert session.typed(StructCart, "cart") is made
 
 
@@ -435,10 +490,24 @@ def test_no_fields() -> None:
         loaded().typed(list[int])
 
 
-def test_no_model() -> None:
-    """What is no model is an error at the first call, and nothing that is reported as content."""
-    with pytest.raises(TypeError):
-        loaded(cart={}).typed(3, "cart")  # type: ignore[call-overload] # a mistake
+class NoModel:
+    """A class that is no model."""
+
+
+WRONG: list[Any] = [
+    pytest.param(3, "an object of int is no model", id="a number"),
+    pytest.param("cart", r'session\.typed\(Cart, "cart"\)', id="a name"),
+    pytest.param(StructCart(), "the class StructCart, not an object", id="an object"),
+    pytest.param(Owned("ann"), "the class Owned, not an object", id="unhashable"),
+    pytest.param(NoModel, "NoModel is no model", id="a class"),
+]
+
+
+@pytest.mark.parametrize(("model", "message"), WRONG)
+def test_no_model(model: Any, message: str) -> None:
+    """What is no model is an error at the first call that says what to write."""
+    with pytest.raises(UnsupportedTypeError, match=message):
+        loaded(cart={}).typed(model, "cart")
 
 
 class Older(msgspec.Struct, forbid_unknown_fields=True):
@@ -482,6 +551,25 @@ class Numbers(pydantic.BaseModel):
     items: list[int] = []
 
 
+class Keyed(pydantic.BaseModel):
+    """A pydantic model with keys of the content."""
+
+    counts: dict[str, int] = {}
+
+
+@pydantic_dataclass(config=pydantic.ConfigDict(extra="forbid"))
+class Inner:
+    """A dataclass of pydantic that refuses what it does not know."""
+
+    n: int = 0
+
+
+class Closed(pydantic.BaseModel):
+    """A pydantic model with a part."""
+
+    inner: Inner = pydantic.Field(default_factory=Inner)
+
+
 MISFITS: list[Any] = [
     pytest.param(
         Older,
@@ -496,6 +584,10 @@ MISFITS: list[Any] = [
     pytest.param(Careless, {"name": PRIVATE}, 'session["cart"]: KeyError', id="own error"),
     pytest.param(Numbers, {"items": [PRIVATE]}, '["items"][0]: int_parsing', id="pydantic"),
     pytest.param(Cart, None, "got `null`", id="None"),
+    pytest.param(Keyed, {"counts": {PRIVATE: "x"}}, '["counts"][...]: int', id="a key"),
+    pytest.param(
+        Closed, {"inner": {PRIVATE: 1}}, '["inner"][...]: unexpected', id="unknown, pydantic"
+    ),
 ]
 
 
@@ -525,17 +617,315 @@ def test_misfits_alike(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_misfit_is_overwritten() -> None:
-    """The next change overwrites content that does not fit, all of it."""
-    session = loaded(theme=7, size=5, other=1, cart="?")
-    session.typed(Preferences).size = 11
+    """The next change overwrites a member that does not fit, all of it."""
+    session = loaded(other=1, cart="?")
     session.typed(StructCart, "cart").items.append("pen")
 
-    assert dict(changes_of(session).set) == {
-        "theme": "light",
-        "size": 11,
-        "tags": [],
-        "cart": {"items": ["pen"]},
+    assert dict(changes_of(session).set) == {"cart": {"items": ["pen"]}}
+
+
+def test_misfit_beside_others() -> None:
+    """Over the whole session, a member that does not fit leaves the others as they are."""
+    session = loaded(theme=7, size=5)
+    made = session.typed(Preferences)
+
+    assert made == Preferences("light", 5)
+    made.tags.append("new")
+    assert dict(changes_of(session).set) == {"tags": ["new"]}
+    made.theme = "dark"
+    assert dict(changes_of(session).set) == {"theme": "dark", "tags": ["new"]}
+
+
+class Range(pydantic.BaseModel):
+    """A model whose fields must fit each other."""
+
+    low: int = 0
+    high: int = 9
+
+    @pydantic.model_validator(mode="after")
+    def check(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError
+        return self
+
+
+def test_misfit_together() -> None:
+    """Members that do not fit each other are treated as absent; the next change replaces all."""
+    session = loaded(low=8, high=7)
+    made = session.typed(Range)
+
+    assert made == Range()
+    made.high = 5
+    assert saved(session).typed(Range) == Range(low=0, high=5)
+
+
+class Secret(pydantic.BaseModel):
+    """A model with a part that is not stored."""
+
+    token: pydantic.SecretStr = pydantic.SecretStr("")
+    scope: str = ""
+
+
+class Excluding(pydantic.BaseModel):
+    """A model with a part that is excluded."""
+
+    shown: int = 0
+    hidden: int = pydantic.Field(default=0, exclude=True)
+
+
+class Extra(pydantic.BaseModel):
+    """A model that allows any field."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    theme: str = ""
+
+
+@attrs.define
+class Private:
+    """A class with a private attribute."""
+
+    shown: int = 0
+    _hidden: int = 0
+
+
+class Cat(pydantic.BaseModel):
+    """One of two models with the same fields."""
+
+    name: str = ""
+
+
+class Dog(pydantic.BaseModel):
+    """The other one."""
+
+    name: str = ""
+
+
+class Owner(pydantic.BaseModel):
+    """A model with a union."""
+
+    pet: Cat | Dog = Cat()
+
+
+@attrs.define(eq=False)
+class NoEquality:
+    """A class without an equality."""
+
+    shown: list[str] = attrs.field(factory=list)
+    _hidden: int = 0
+
+
+LOSSY: list[Any] = [
+    pytest.param(Secret, {}, "cart", {"token": pydantic.SecretStr(PRIVATE)}, id="secret"),
+    pytest.param(Secret, {"token": PRIVATE}, "cart", {"scope": "x"}, id="secret, not touched"),
+    pytest.param(Excluding, {}, "cart", {"shown": 1, "hidden": 2}, id="excluded"),
+    pytest.param(Excluding, {"hidden": 7}, "cart", {"shown": 1}, id="excluded, not touched"),
+    pytest.param(Private, {}, "cart", {"shown": 1, "_hidden": 2}, id="private"),
+    pytest.param(Owner, {}, "cart", {"pet": Dog(name=PRIVATE)}, id="another class"),
+    pytest.param(Extra, {}, None, {"theme": "x", "more": PRIVATE}, id="extra, whole session"),
+    pytest.param(NoEquality, {}, "cart", {"shown": ["x"], "_hidden": 2}, id="no equality"),
+]
+
+
+@pytest.mark.parametrize(("model", "content", "name", "changed"), LOSSY)
+def test_not_stored(
+    model: Any, content: dict[str, Any], name: str | None, changed: dict[str, Any]
+) -> None:
+    """An object that would not be read back equal is an error, and what is stored stays."""
+    session = loaded(cart=content)
+    made = session.typed(model, name)
+    for field_name, value in changed.items():
+        setattr(made, field_name, value)
+
+    with pytest.raises(UnsupportedTypeError, match=f"{model.__name__}.*excludes") as caught:
+        changes_of(session)
+
+    assert PRIVATE not in str(caught.value)
+    assert session == {"cart": content}
+
+
+def test_default_is_not_stored() -> None:
+    """A default that would not be read back equal is an error at once."""
+    with pytest.raises(UnsupportedTypeError, match="The default of Secret"):
+        loaded().typed(Secret, "cart", default=Secret(token=pydantic.SecretStr(PRIVATE)))
+
+
+class Plain(msgspec.Struct, eq=False):
+    """A class without an equality."""
+
+    items: list[NoEquality] = []
+
+
+class Cached(pydantic.BaseModel):
+    """A model that has computed something."""
+
+    items: tuple[str, ...] = ()
+
+    @cached_property
+    def length(self) -> int:
+        return len(self.items)
+
+
+@dataclass(eq=False)
+class Slotless:
+    """A dataclass without an equality, that has computed something."""
+
+    items: list[str] = field(default_factory=list)
+
+    @cached_property
+    def length(self) -> int:
+        return len(self.items)
+
+
+ALIKE: list[Any] = [
+    pytest.param(Plain, [NoEquality(["pen"])], id="no equality, nested"),
+    pytest.param(Cached, ("pen",), id="computed"),
+    pytest.param(Slotless, ["pen"], id="computed, no equality"),
+    pytest.param(StructCart, ("pen",), id="a tuple for a list"),
+]
+
+
+@pytest.mark.parametrize(("model", "items"), ALIKE)
+def test_alike(model: Any, items: Any) -> None:
+    """An object that is read back with the same parts is stored."""
+    session = loaded()
+    made = session.typed(model, "cart")
+    made.items = items
+    assert getattr(made, "length", 1) == 1
+
+    assert len(saved(session).typed(model, "cart").items) == 1
+
+
+@dataclass
+class Totals:
+    """Another model of a cart."""
+
+    items: list[str] = field(default_factory=list)
+    coupon: str = ""
+
+
+@dataclass
+class Shop:
+    """A model over the whole session, with a cart."""
+
+    cart: Totals = field(default_factory=Totals)
+    theme: str = "light"
+
+
+@dataclass
+class Sizes:
+    """A model over the whole session that shares a field with `Preferences`."""
+
+    size: int = 10
+    lang: str = "en"
+
+
+def change_cart(session: Session) -> None:
+    session.typed(StructCart, "cart").items.append("pen")
+
+
+def change_totals(session: Session) -> None:
+    session.typed(Totals, "cart").coupon = "x"
+
+
+def change_shop(session: Session) -> None:
+    session.typed(Shop).cart.coupon = "y"
+
+
+def change_size(session: Session) -> None:
+    session.typed(Preferences).size = 1
+
+
+def change_sizes(session: Session) -> None:
+    session.typed(Sizes).size = 2
+
+
+CONFLICTS: list[Any] = [
+    pytest.param(change_cart, change_totals, ["StructCart", "Totals", "cart"], id="one member"),
+    pytest.param(change_cart, change_shop, ["StructCart", "Shop", "cart"], id="whole and member"),
+    pytest.param(change_size, change_sizes, ["Preferences", "Sizes", "size"], id="two wholes"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "names"), CONFLICTS)
+def test_conflict(
+    one: Callable[[Session], None], other: Callable[[Session], None], names: list[str]
+) -> None:
+    """Two objects that have both changed a member are an error that names both and the member."""
+    session = loaded(cart={"items": []}, size=5)
+    for model, name in ((StructCart, "cart"), (Totals, "cart"), (Shop, None), (Sizes, None)):
+        session.typed(model, name)
+    session.typed(Preferences)
+    one(session)
+    other(session)
+
+    with pytest.raises(SessionError, match="have both changed") as caught:
+        changes_of(session)
+
+    assert all(name in str(caught.value) for name in names)
+    assert session == {"cart": {"items": []}, "size": 5}
+
+
+def test_shared() -> None:
+    """An object has what another one of the same member has changed, once that is written."""
+    session = loaded(cart={"items": []}, size=5)
+    cart, totals = session.typed(StructCart, "cart"), session.typed(Totals, "cart")
+    shop, sizes = session.typed(Shop), session.typed(Sizes)
+    cart.items.append("pen")
+    sizes.lang, shop.theme = "de", "dark"
+    assert session.modified
+
+    totals.coupon = "x"
+    changes_of(session)
+    shop.cart.coupon = "y"
+
+    changes_of(session)
+    assert cart.items == totals.items == shop.cart.items == ["pen"]
+    assert totals.coupon == "y"
+    assert session == {
+        "cart": {"items": ["pen"], "coupon": "y"},
+        "size": 5,
+        "lang": "de",
+        "theme": "dark",
     }
+
+
+def test_same_change() -> None:
+    """Two objects that have changed a member alike are no conflict."""
+    session = loaded(size=5)
+    one, other = session.typed(Preferences), session.typed(Sizes)
+    one.size = other.size = 7
+
+    assert dict(changes_of(session).set) == {"size": 7}
+    other.size = 8
+    changes_of(session)
+    assert one.size == session["size"] == 8
+
+
+def test_shared_with_immutable() -> None:
+    """An object that cannot be given new content is made anew."""
+    session = loaded(tags=["a"])
+    session.typed(tuple[str, ...], "tags")
+    session.typed(list[str], "tags").append("b")
+
+    changes_of(session)
+
+    assert session.typed(tuple[str, ...], "tags") == ("a", "b")
+
+
+def test_adapter_made_anew() -> None:
+    """A TypeAdapter of the same type gives the same object, and of another type another one."""
+    session = loaded(numbers=[1])
+    numbers = session.typed(pydantic.TypeAdapter(list[int]), "numbers")
+
+    assert session.typed(pydantic.TypeAdapter(list[int]), "numbers") is numbers
+    assert session.typed(pydantic.TypeAdapter(set[int]), "numbers") == {1}
+
+
+def test_root_model() -> None:
+    """A RootModel has no fields that could be members."""
+    with pytest.raises(SessionError, match="the name of a member"):
+        loaded().typed(pydantic.RootModel[list[int]])
 
 
 def test_cannot_be_read_again() -> None:

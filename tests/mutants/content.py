@@ -45,15 +45,16 @@ CONTENT: Final = (
         "an object is written whether it has changed or not",
         (
             Edit(
-                "core/typed.py",
-                "            if self.before.is_same(members) or _texts(members) == self.texts:\n"
+                "core/typed_object.py",
+                "            texts = None if self.before.is_same(members) else _texts(members)\n"
+                "            if texts is None or texts == self.before.texts:\n"
                 "                return None\n",
-                "",
+                "            texts = _texts(members)\n",
             ),
             Edit(
-                "core/typed.py",
-                "if self.fits and texts.get(name) == self.texts.get(name):",
-                "if False:",
+                "core/typed_object.py",
+                "if not self.fits or texts.get(name) != before.get(name)",
+                "if True",
             ),
         ),
         (
@@ -65,9 +66,9 @@ CONTENT: Final = (
         "an object over the whole session writes all its fields once one has changed",
         (
             Edit(
-                "core/typed.py",
-                "if self.fits and texts.get(name) == self.texts.get(name):",
-                "if False:",
+                "core/typed_object.py",
+                "if not self.fits or texts.get(name) != before.get(name)",
+                "if True",
             ),
         ),
         ("tests/core/test_typed.py::test_whole_by_field",),
@@ -76,9 +77,9 @@ CONTENT: Final = (
         "an object overwrites a member that the handler has replaced",
         (
             Edit(
-                "core/typed.py",
-                "            if dict.get(session, name, _ABSENT) is source\n        }\n",
-                "        }\n",
+                "core/typed_object.py",
+                "return dict.get(session, name, ABSENT) is self.sources.get(name)",
+                "return True",
             ),
         ),
         ("tests/core/test_typed.py::test_replaced",),
@@ -87,11 +88,55 @@ CONTENT: Final = (
         "a default is shared by all sessions",
         (
             Edit(
-                "core/typed.py",
+                "core/typed_object.py",
                 "made = codec.decode(fallback, name=name) if is_given else codec.default()",
                 "made = default if is_given and default is not NO_DEFAULT else codec.default()",
             ),
         ),
         ("tests/core/test_typed.py::test_default",),
+    ),
+    Mutant(
+        "an object is stored that is not read back equal",
+        (
+            Edit(
+                "core/typed_object.py",
+                "if is_alike(self.made, again) or not _can_be_stored(texts):",
+                "if True:",
+            ),
+        ),
+        ("tests/core/test_typed.py::test_not_stored",),
+    ),
+    Mutant(
+        "of two changes of a member by two objects, the first one is saved",
+        (
+            Edit(
+                "core/typed.py",
+                "            if text != changes[other].texts[name]:\n"
+                "                return _conflict(other, typed, name)\n",
+                "",
+            ),
+        ),
+        ("tests/core/test_typed.py::test_conflict",),
+    ),
+    Mutant(
+        "an object does not see what another one of its member has changed",
+        (Edit("core/typed.py", "    known.refresh(session, stale)\n", ""),),
+        ("tests/core/test_typed.py::test_shared",),
+    ),
+    Mutant(
+        "messages that a response does not show are lost",
+        (Edit("asgi/exchange.py", "            put_back(session)\n", "            pass\n"),),
+        ("tests/asgi/test_flash.py::test_put_back",),
+    ),
+    Mutant(
+        "messages that a response shows are put back",
+        (
+            Edit(
+                "core/flash.py",
+                "        unread, self._unread = self._unread, {}\n        self._read",
+                "        unread = self._unread\n        self._read",
+            ),
+        ),
+        ("tests/asgi/test_flash.py::test_template",),
     ),
 )

@@ -19,6 +19,7 @@ from pgsession.asgi.reference import Reference
 from pgsession.asgi.replacement import Replacement, judge_replacement
 from pgsession.asgi.unavailable import UnavailableSession
 from pgsession.asgi.unproven import UnprovenSession
+from pgsession.core.content_session import put_back
 from pgsession.core.current import current
 from pgsession.core.hidden import Hidden
 from pgsession.core.login import NO_SIGNING
@@ -185,8 +186,13 @@ class Exchange(LoadedRequest):
             self._begin_hook(self._new_device)
 
     def _look_at_session(self) -> None:
-        """Find what is in the place of the session, and what a typed object of it has changed."""
+        """Find what is in the place of the session, and what typed objects of it have changed.
+
+        Flash messages that nothing has read are put back.
+        """
         session = self.session
+        if self.state.flashes is not None:
+            put_back(session)
         if self._scope.get("session") is not session:
             self._apply_replacement()
         if isinstance(session, _READ_ONLY) and self.state.is_modified(session):

@@ -226,6 +226,8 @@ class ContentState:
         if name in self.stored.names:
             self.stored = self.stored.changed({name}, b"{}")
         dict.pop(content, name, None)
+        if self.typed is not None:
+            self.typed.detach(name)
 
     def _max_size(self) -> int:
         """Return the largest value, in bytes."""

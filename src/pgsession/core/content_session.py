@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar, overload
 
 from pgsession.core.flash import Flash, Flashes, member_of, message_names, surplus
@@ -9,7 +11,8 @@ from pgsession.core.models import Adapter
 from pgsession.core.signing import SigningSession
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import state_of
-from pgsession.core.typed import NO_DEFAULT, TypedObjects
+from pgsession.core.typed import TypedObjects
+from pgsession.core.typed_object import NO_DEFAULT
 
 _T = TypeVar("_T")
 
@@ -55,9 +58,10 @@ class ContentSession(SigningSession):
         treated as absent: that is logged once in each process, and the content stays until the
         object is changed.
 
-        Raises `SessionError` if there is no default, and `TypeError` or `NameError` for what is
-        no model. An object that the model itself would not accept is an
-        `UnsupportedTypeError` when the session is saved.
+        Raises `SessionError` if there is no default, `UnsupportedTypeError` for what is no
+        model, and `NameError` for one that names an unknown type. When the session is saved, an
+        object that would not be read back equal is an `UnsupportedTypeError`, and two objects
+        that have both changed the same member are a `SessionError`.
         """
         self.mark_accessed()
         if self._state.typed is None:
@@ -69,13 +73,15 @@ class ContentSession(SigningSession):
         """Add a message for the next page that shows messages, such as "Saved.".
 
         It is saved with the session, and kept until `flashes` reads it. A text that is
-        ``markupsafe.Markup`` comes back as one that templates do not escape. It is a member of
-        the session like others: `clear` and `logout` remove it, so call this after them. Of more
-        than 50 messages the oldest are removed. Raises `UnsupportedTypeError` if it is no text.
+        ``markupsafe.Markup`` comes back as one that templates do not escape; of another text
+        with ``__html__``, what that returns. It is a member of the session like others: `clear`
+        and `logout` remove it, so call this after them. Of more than 50 messages the oldest are
+        removed. Raises `UnsupportedTypeError` if it is no text.
         """
-        self[messages_of(self._state).new_name()] = member_of(text, category)
-        for name in surplus(self):
-            del self[name]
+        name = messages_of(self._state).new_name(message_names(self))
+        self[name] = member_of(text, category)
+        for other in surplus(self, but=name):
+            del self[other]
 
     async def flashes(self) -> list[Flash]:
         """Take the messages of this session and return them, oldest first.
@@ -85,18 +91,29 @@ class ContentSession(SigningSession):
         flashed since. Without a message there is no statement; else there is one for each.
         Raises `StoreUnavailableError`.
         """
-        self.mark_accessed()
-        state = self._state
-        messages = messages_of(state)
-        for name in sorted(message_names(self)):
-            if not _is_at_hand(state, name):
-                member = await self.take(name)
-                if member is not None:
-                    messages.note({name: member})
+        await take_messages(self)
         return flashes_at_hand(self)
 
     async def take(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - JSON
         """Remove a member and return it, only once."""
+
+
+async def take_messages(session: ContentSession) -> None:
+    """Take the stored messages, for `flashes_at_hand` or for `put_back`."""
+    session.mark_accessed()
+    state = state_of(session)
+    messages = messages_of(state)
+    messages.note({})
+    for name in sorted(message_names(session)):
+        if not _is_at_hand(state, name):
+            member = await session.take(name)
+            if member is not None:
+                messages.note({name: member})
+
+
+def put_back(session: ContentSession) -> None:
+    """Make members again of the messages that were taken, and that nothing has read."""
+    dict.update(session, messages_of(state_of(session)).put_back())
 
 
 def flashes_at_hand(session: ContentSession) -> list[Flash]:
@@ -104,7 +121,9 @@ def flashes_at_hand(session: ContentSession) -> list[Flash]:
     state = state_of(session)
     state.accessed = True
     names = [name for name in message_names(session) if _is_at_hand(state, name)]
-    return messages_of(state).note({name: session.pop(name) for name in names})
+    messages = messages_of(state)
+    messages.note({name: session.pop(name) for name in names})
+    return messages.read()
 
 
 def messages_of(state: SessionState) -> Flashes:
@@ -118,3 +137,36 @@ def _is_at_hand(state: SessionState, name: str) -> bool:
     """Return True for a member that no other request can know."""
     is_writing = state.attachment is not None and state.attachment.is_writing
     return not is_writing and name not in state.stored.names
+
+
+def _settling(method: Callable[..., Any], *, is_removal: bool) -> Any:  # noqa: ANN401 - a method
+    """Return a method that first makes members of what typed objects have changed.
+
+    So it finds the member of an object that was made of defaults.
+    """
+
+    @wraps(method)
+    def settled(self: ContentSession, *args: Any) -> Any:  # noqa: ANN401 - as `method`
+        self._note_change()
+        typed = self._state.typed
+        if typed is None:
+            return method(self, *args)
+        if not args:  # popitem
+            typed.write_back(self)
+            return method(self)
+        typed.settle(self, args[:1])
+        if is_removal:
+            typed.detach(args[0])
+        return method(self, *args)
+
+    return settled
+
+
+# In a loop, so that type checkers see the signatures of `dict`.
+for _name in ("__delitem__", "pop", "popitem", "setdefault"):
+    _method = _settling(getattr(SigningSession, _name), is_removal=_name != "setdefault")
+    setattr(ContentSession, _name, _method)
+
+# Python names a method so in the error for a wrong call.
+for _method in (ContentSession.typed, ContentSession.flash, ContentSession.flashes):
+    _method.__qualname__ = f"Session.{_method.__name__}"

@@ -7,9 +7,10 @@ a later commit cannot bring back what another request has taken.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,19 +20,26 @@ from pgsession.errors import UnsupportedTypeError
 #: The names of the members that are messages begin with this.
 FLASH: Final = "flash:"
 
+# When the message was made, in nanoseconds since 1970.
+_MOMENT: Final = re.compile(f"{FLASH}([0-7][0-9a-f]{{15}})-")
+
 #: A session keeps so many messages. A visitor who never sees a page does not fill it.
 MOST_MESSAGES: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Flash:
     """A message for the visitor, such as "Saved.", and its category, such as "success".
 
-    A text that was flashed as ``markupsafe.Markup`` is one that templates do not escape.
+    A text that was flashed as ``markupsafe.Markup`` is one that templates do not escape. The
+    repr shows nothing of it.
     """
 
     text: str
     category: str
+
+    def __repr__(self) -> str:
+        return "<Flash>"
 
 
 class SafeText(str):
@@ -47,32 +55,47 @@ class Flashes:
     """The messages of one request's session that were read, and the names of its new ones."""
 
     def __init__(self) -> None:
-        #: What was taken, oldest first; None before a request has read its messages.
-        self.taken: list[Flash] | None = None
+        #: True once the messages were taken, so that they can be read.
+        self.is_taken = False
+        #: What was taken and not read, by name; and what was read, oldest first.
+        self._unread: dict[str, JSON] = {}
+        self._read: list[Flash] | None = None
         self._last_name = ""
 
-    def new_name(self, clock: Callable[[], int] = time.time_ns) -> str:
-        """Return a name that sorts behind those of this request and of earlier ones."""
-        moment = clock()
-        if self._last_name:
-            last = int(self._last_name.removeprefix(FLASH).partition("-")[0], 16)
-            moment = max(moment, last + 1)
+    def new_name(self, known: Iterable[str], clock: Callable[[], int] = time.time_ns) -> str:
+        """Return a name that sorts behind those of this request, and behind the `known` ones."""
+        found = filter(None, map(_MOMENT.match, [*known, self._last_name]))
+        moment = max([clock(), *(int(each[1], 16) + 1 for each in found)])
         self._last_name = f"{FLASH}{moment:016x}-{secrets.token_hex(8)}"
         return self._last_name
 
-    def note(self, members: Mapping[str, JSON]) -> list[Flash]:
-        """Record members that were taken. Return all messages of this request."""
-        before = self.taken or []
-        self.taken = [*before, *(read(members[name]) for name in sorted(members))]
-        return list(self.taken)
+    def note(self, members: Mapping[str, JSON]) -> None:
+        """Record members that were taken."""
+        self.is_taken = True
+        self._unread.update(members)
+
+    def read(self) -> list[Flash]:
+        """Return all messages of this request."""
+        unread, self._unread = self._unread, {}
+        self._read = [*(self._read or []), *(read(unread[name]) for name in sorted(unread))]
+        return list(self._read)
+
+    def put_back(self) -> dict[str, JSON]:
+        """Return the members that were taken and not read; they are not taken any more."""
+        unread, self._unread = self._unread, {}
+        self.is_taken = self._read is not None
+        return unread
 
 
 def member_of(text: object, category: object) -> JSON:
     """Return the member of a message."""
     if not isinstance(text, str) or not isinstance(category, str):
         raise UnsupportedTypeError("The text and the category of a flash message must be str.")
-    member = {"text": str.__str__(text), "category": str.__str__(category)}
-    return {**member, "html": True} if hasattr(text, "__html__") else member
+    # Not all that has `__html__` is HTML itself: it may escape its text there.
+    as_html: Callable[[], str] | None = getattr(text, "__html__", None)
+    shown = text if as_html is None else as_html()
+    member = {"text": str.__str__(shown), "category": str.__str__(category)}
+    return member if as_html is None else {**member, "html": True}
 
 
 def read(member: JSON) -> Flash:
@@ -83,9 +106,10 @@ def read(member: JSON) -> Flash:
     return Flash(SafeText(text) if is_html else text, str(found.get("category", "")))
 
 
-def surplus(session: dict[str, Any]) -> list[str]:
-    """Return the names of the oldest messages that are too many."""
-    return sorted(message_names(session))[:-MOST_MESSAGES]
+def surplus(session: dict[str, Any], *, but: str) -> list[str]:
+    """Return the names of the oldest messages that are too many, without that of a new one."""
+    names = sorted(name for name in message_names(session) if name != but)
+    return names[: max(0, len(names) + 1 - MOST_MESSAGES)]
 
 
 def message_names(session: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache, partial
@@ -18,9 +18,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar, is_typeddict
 
 import msgspec
 
-from pgsession.core.paths import Path, format_path
+from pgsession.core.paths import format_path
 from pgsession.core.value import ATOMS, JSON, encode_text
-from pgsession.errors import SessionError
+from pgsession.errors import SessionError, UnsupportedTypeError
 
 T = TypeVar("T")
 
@@ -84,6 +84,14 @@ class Codec(Generic[T]):
         path = format_path(None if name is None else (None, name))
         raise MisfitError(f"{path}{place}: {reason}")
 
+    def takes(self, plain: JSON) -> bool:
+        """Return True if an object can be made of JSON."""
+        try:
+            self._decode(plain)
+        except Exception:  # noqa: BLE001 - as in `encode`
+            return False
+        return True
+
     def default(self) -> T:
         """Return an object of defaults. Raises `SessionError` if the model has none."""
         try:
@@ -99,14 +107,27 @@ class Codec(Generic[T]):
 # Models are made when an application starts. The bound is for one that makes them in a function.
 @lru_cache(maxsize=256)
 def codec_of(model: Any) -> Codec[Any]:  # noqa: ANN401 - a model, or a TypeAdapter of one
-    """Return the codec of a model. Raises what msgspec raises for what is none."""
+    """Return the codec of a model.
+
+    Raises `UnsupportedTypeError` for what is none, and what msgspec raises for an unknown name.
+    """
     if hasattr(model, "validate_json") and hasattr(model, "dump_python"):
         return _pydantic_codec(model, str(model), partial(model.validate_json, b"{}"), None)
     name = getattr(model, "__name__", None) or str(model)
+    if _is_object(model):
+        raise no_model(model)
     if hasattr(model, "__pydantic_validator__"):
         adapter = sys.modules["pydantic"].TypeAdapter(model)
-        return _pydantic_codec(adapter, name, model, model.__pydantic_fields__.keys())
-    msgspec.json.Decoder(model)  # raises for what cannot be a model, such as an unknown name
+        is_root = getattr(model, "__pydantic_root_model__", False)
+        names = None if is_root else model.__pydantic_fields__.keys()
+        return _pydantic_codec(adapter, name, model, names)
+    try:
+        msgspec.json.Decoder(model)  # raises for what cannot be a model, such as an unknown name
+        is_known = not isinstance(msgspec.inspect.type_info(model), msgspec.inspect.CustomType)
+    except TypeError as error:
+        raise no_model(model) from error
+    if not is_known:
+        raise no_model(model)
     return Codec(
         name,
         _fields_of(model),
@@ -115,6 +136,36 @@ def codec_of(model: Any) -> Codec[Any]:  # noqa: ANN401 - a model, or a TypeAdap
         partial(msgspec.convert, {}, type=model) if is_typeddict(model) else model,
         _msgspec_reason,
     )
+
+
+def no_model(model: object) -> UnsupportedTypeError:
+    """Return the error for what is given in place of a model."""
+    if isinstance(model, str):
+        wrong = 'The model comes first, then the name: session.typed(Cart, "cart")'
+    elif _is_object(model):
+        wrong = (
+            f"The model is the class {type(model).__name__}, not an object of it. Give an object "
+            "as the default"
+        )
+    else:
+        name = model.__name__ if isinstance(model, type) else f"an object of {type(model).__name__}"
+        wrong = (
+            f"{name} is no model that session.typed() knows. Make it a dataclass, a TypedDict, or "
+            "a class of pydantic, msgspec or attrs"
+        )
+    return UnsupportedTypeError(f"{wrong}.")
+
+
+def _is_object(model: object) -> bool:
+    """Return True for an object of a class that is a model."""
+    marks = "__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "__pydantic_fields__"
+    return not isinstance(model, type) and any(hasattr(type(model), mark) for mark in marks)
+
+
+def is_same_adapter(one: Any, other: Any) -> bool:  # noqa: ANN401 - models
+    """Return True for two `pydantic.TypeAdapter` of equal types."""
+    schema = getattr(other, "core_schema", None)
+    return type(one) is type(other) and schema is not None and bool(one.core_schema == schema)
 
 
 def _fields_of(model: Any) -> AbstractSet[str] | None:  # noqa: ANN401 - as in `codec_of`
@@ -213,18 +264,46 @@ def _pydantic_codec(
         # the alias for reading may be another than that for writing.
         return adapter.validate_json(encode_text(plain), by_alias=False, by_name=True)
 
-    return Codec(name, fields, encode, decode, default, _pydantic_reason)
+    @lru_cache(maxsize=1)
+    def names() -> AbstractSet[str]:
+        return frozenset(_names_in(adapter.core_schema))
+
+    return Codec(name, fields, encode, decode, default, partial(_pydantic_reason, names=names))
 
 
-def _pydantic_reason(error: Exception) -> tuple[str, str] | None:
+def _pydantic_reason(
+    error: Exception, *, names: Callable[[], AbstractSet[str]]
+) -> tuple[str, str] | None:
     if not hasattr(error, "error_count"):
         return None
     details: Any = error
     first = details.errors(include_input=False, include_context=False, include_url=False)[0]
-    path: Path | None = None
-    for step in first["loc"]:
-        path = (path, step)
-    return format_path(path).removeprefix("session"), first["type"]
+    steps = (
+        f"[{step}]" if isinstance(step, int) else f'["{step}"]' if step in names() else "[...]"
+        for step in first["loc"]
+    )
+    return "".join(steps), first["type"]
+
+
+#: What a schema of pydantic holds of the application's own.
+_OWN: Final = frozenset({"cls", "default", "metadata"})
+
+
+def _names_in(schema: object) -> Iterator[str]:
+    """Yield the names of the fields in a schema of pydantic. Other names are of the content."""
+    match schema:
+        case {"fields": dict() as found}:
+            yield from found
+        case {"fields": list() as listed}:
+            yield from (each["name"] for each in listed if "name" in each)
+        case _:
+            pass
+    if isinstance(schema, dict):
+        for key in schema.keys() - _OWN:
+            yield from _names_in(schema[key])
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            yield from _names_in(part)
 
 
 #: A path may hold the key of a dict, so there may be many.

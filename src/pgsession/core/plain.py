@@ -169,7 +169,7 @@ def as_plain(
     if not isinstance(node, dict | list | tuple):
         raise UnsupportedTypeError(
             f"{format_path(path)} is of type {type(node).__name__}, which JSON cannot hold. "
-            "Convert it to str, int, float, bool, None, a list or a dict."
+            "Convert it to str, int, float, bool, None, a list or a dict, or use session.typed()."
         )
     copies = {} if copies is None else copies
     if id(node) in copies:

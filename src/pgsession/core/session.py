@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from itertools import islice
@@ -149,11 +149,18 @@ class Session(ContentSession):
         removed before the response is sent, and the response deletes its
         cookie. If it has members again, they replace the whole stored value.
         """
+        self._clear_but(())
+
+    def _clear_but(self, names: Collection[str]) -> None:
+        kept = {name: self[name] for name in names if name in self}
         super().clear()
+        dict.update(self, kept)
         state = self._state
         state.cleared += 1
         if state.typed is not None:
-            state.typed.detach()
+            state.typed.detach_all(keep=names)
+        if state.flashes is not None:
+            state.flashes.put_back()  # nowhere: they are removed like members
 
     def renew(self) -> None:
         """Give the session a new key with this response. The old key ends at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from pgsession.core.login import Login, Signing, checked_optional, checked_user_id
@@ -157,9 +157,7 @@ class SigningSession(TrackedDict):
         elif before is None and keep is not None:
             if state.typed is not None:
                 state.typed.check(self)
-            kept = {name: self[name] for name in keep if name in self}
-            self.clear()
-            self.update(kept)
+            self._clear_but(frozenset(keep))
         state.granted = granted
         state.period_changed += 1
         state.signing = Signing(login, state.cleared, calls=state.signing.calls + 1)
@@ -194,6 +192,9 @@ class SigningSession(TrackedDict):
         state.period_changed += state.granted is not None
         state.granted = None
         state.signing = Signing(is_logout=True, calls=state.signing.calls + 1)
+
+    def _clear_but(self, names: Collection[str]) -> None:
+        """Do as `clear`, and keep these members."""
 
     def _check_not_started(self) -> None:
         """Raise `ResponseStartedError` once the response has started."""
