@@ -451,6 +451,19 @@ def test_restore() -> None:
     assert changes_of(session).set == {"cart": {"items": ["pen", "ink"]}}
 
 
+def test_restore_hidden() -> None:
+    """What a failed block did to a part that is not stored is undone too."""
+    session = loaded(cart={"shown": 1})
+    made = session.typed(Excluding, "cart")
+    before = state_of(session).snapshot(session)
+    made.hidden = 9
+
+    state_of(session).restore(session, before)
+
+    assert made.hidden == 0
+    assert not session.modified
+
+
 def test_default() -> None:
     """Of a default that was given, each session gets a copy; None is returned and not kept."""
     session = loaded()
@@ -720,7 +733,10 @@ LOSSY: list[Any] = [
     pytest.param(Secret, {"token": PRIVATE}, "cart", {"scope": "x"}, id="secret, not touched"),
     pytest.param(Excluding, {}, "cart", {"shown": 1, "hidden": 2}, id="excluded"),
     pytest.param(Excluding, {"hidden": 7}, "cart", {"shown": 1}, id="excluded, not touched"),
+    pytest.param(Excluding, {"hidden": 7}, "cart", {"hidden": 8}, id="excluded alone"),
+    pytest.param(Secret, {"token": "x"}, "cart", {"token": pydantic.SecretStr("y")}, id="alone"),
     pytest.param(Private, {}, "cart", {"shown": 1, "_hidden": 2}, id="private"),
+    pytest.param(Private, {}, "cart", {"_hidden": 2}, id="private alone"),
     pytest.param(Owner, {}, "cart", {"pet": Dog(name=PRIVATE)}, id="another class"),
     pytest.param(Extra, {}, None, {"theme": "x", "more": PRIVATE}, id="extra, whole session"),
     pytest.param(NoEquality, {}, "cart", {"shown": ["x"], "_hidden": 2}, id="no equality"),
@@ -742,6 +758,20 @@ def test_not_stored(
 
     assert PRIVATE not in str(caught.value)
     assert session == {"cart": content}
+
+
+@pytest.mark.parametrize("model", [Secret, Excluding, Private])
+def test_hidden_is_read(model: Any) -> None:
+    """A model with a part that is not stored can be read, and its other parts changed."""
+    session = loaded(cart={"hidden": 7, "token": "x"})
+    session.typed(model, "cart")
+    assert changes_of(session) == Changes()
+
+    session = loaded()
+    made = session.typed(model, "cart")
+    setattr(made, "scope" if model is Secret else "shown", "x" if model is Secret else 1)
+    state_of(session).acknowledge(changes_of(session), is_new=False)
+    assert not session.modified
 
 
 def test_default_is_not_stored() -> None:

@@ -46,10 +46,8 @@ CONTENT: Final = (
         (
             Edit(
                 "core/typed_object.py",
-                "            texts = None if self.before.is_same(members) else _texts(members)\n"
-                "            if texts is None or texts == self.before.texts:\n"
-                "                return None\n",
-                "            texts = _texts(members)\n",
+                "is_changed = not before.is_same(members) and texts_of(members) != before.texts",
+                "is_changed = True",
             ),
             Edit(
                 "core/typed_object.py",
@@ -100,7 +98,7 @@ CONTENT: Final = (
         (
             Edit(
                 "core/typed_object.py",
-                "if is_alike(self.made, again) or not _can_be_stored(texts):",
+                "if is_alike(self.made, again) or not can_be_stored(texts_of(members)):",
                 "if True:",
             ),
         ),

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache, partial
 from inspect import signature
@@ -65,6 +66,8 @@ class Codec(Generic[T]):
     _decode: Callable[[JSON], T]
     _default: Callable[[], T]
     _reason: Callable[[Exception], tuple[str, str] | None]
+    #: True if JSON does not show all of an object: a part is excluded or secret.
+    is_partial: bool = False
 
     def encode(self, made: T) -> JSON:
         """Return an object as JSON, that shares nothing with it, or raise `MisfitError`."""
@@ -83,6 +86,10 @@ class Codec(Generic[T]):
             place, reason = self._reason(error) or ("", type(error).__name__)
         path = format_path(None if name is None else (None, name))
         raise MisfitError(f"{path}{place}: {reason}")
+
+    def copy(self, made: T) -> T | None:
+        """Return a copy of an object if its JSON does not show all of it, else None."""
+        return deepcopy(made) if self.is_partial else None
 
     def takes(self, plain: JSON) -> bool:
         """Return True if an object can be made of JSON."""
@@ -135,6 +142,8 @@ def codec_of(model: Any) -> Codec[Any]:  # noqa: ANN401 - a model, or a TypeAdap
         partial(_msgspec_decode, model=model),
         partial(msgspec.convert, {}, type=model) if is_typeddict(model) else model,
         _msgspec_reason,
+        # msgspec writes no private attributes of attrs.
+        is_partial=any(each.name[0] == "_" for each in getattr(model, "__attrs_attrs__", ())),
     )
 
 
@@ -268,7 +277,21 @@ def _pydantic_codec(
     def names() -> AbstractSet[str]:
         return frozenset(_names_in(adapter.core_schema))
 
-    return Codec(name, fields, encode, decode, default, partial(_pydantic_reason, names=names))
+    reason, is_partial = partial(_pydantic_reason, names=names), _has_hidden(adapter.core_schema)
+    return Codec(name, fields, encode, decode, default, reason, is_partial=is_partial)
+
+
+def _has_hidden(schema: object) -> bool:
+    """Return True if a field in a schema of pydantic may not be written as it is."""
+    match schema:
+        case {"serialization_exclude": True} | {"serialization": {"function": _}}:
+            return True
+        case dict():
+            return any(_has_hidden(schema[key]) for key in schema.keys() - _OWN)
+        case list() | tuple():
+            return any(map(_has_hidden, schema))
+        case _:
+            return False
 
 
 def _pydantic_reason(

@@ -6,13 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
+from pgsession.core.before import Before, can_be_stored, texts_of
 from pgsession.core.models import Codec, MisfitError, Reports
 from pgsession.core.parts import copy_parts, is_alike
-from pgsession.core.plain import Budget
-from pgsession.core.value import JSON, encode_member
-from pgsession.errors import InvalidValueError, SessionError, UnsupportedTypeError
+from pgsession.core.value import JSON
+from pgsession.errors import SessionError, UnsupportedTypeError
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -24,42 +22,10 @@ ABSENT: Final = object()
 #: In place of a default that was not given.
 NO_DEFAULT: Final[Any] = object()
 
-# The JSON texts of what cannot be stored begin with this.
-_NO_TEXT: Final = b"\0"
-
 _NOT_STORED: Final = (
     "a part of it would not be read back as it is: one that the model excludes, hides as a "
     "secret or keeps private, or one of another class or value than the model reads"
 )
-
-
-class Before:
-    """Members as they were. They are kept as bytes: a handler may change what it is given."""
-
-    __slots__ = ("_packed", "_texts")
-
-    def __init__(self, members: dict[str, JSON]) -> None:
-        self._texts: dict[str, bytes] | None = None
-        try:
-            # MessagePack and not JSON, which does not distinguish NaN from null.
-            self._packed = msgspec.msgpack.encode(members)
-        except (OverflowError, UnicodeEncodeError):  # a long integer, a lone surrogate
-            self._packed = b""
-            self._texts = _texts(members)
-
-    def is_same(self, members: dict[str, JSON]) -> bool:
-        """Return True if `members` are the same. This is a fast check: False may be wrong."""
-        try:
-            return msgspec.msgpack.encode(members) == self._packed
-        except (OverflowError, UnicodeEncodeError):
-            return False
-
-    @property
-    def texts(self) -> dict[str, bytes]:
-        """The JSON texts of the members."""
-        if self._texts is None:
-            self._texts = _texts(msgspec.msgpack.decode(self._packed))
-        return self._texts
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,6 +55,8 @@ class TypedObject:
     before: Before
     #: False if what is stored does not fit the model: a change replaces all of it.
     fits: bool
+    #: A copy of it from then, for a model whose JSON does not show all; else None.
+    copy: Any
 
     def holds(self, session: dict[str, Any], name: str) -> bool:
         """Return True if it was read from the member that the session has now."""
@@ -107,7 +75,7 @@ class TypedObject:
         members = self._changed_members() if held else None
         if members is None:
             return None
-        texts, before = _texts(members), self.before.texts
+        texts, before = texts_of(members), self.before.texts
         return Change(
             members,
             {
@@ -126,6 +94,7 @@ class TypedObject:
             else:
                 dict.__setitem__(session, name, member)
         self.before, self.fits = Before(change.members), True
+        self.copy = self.codec.copy(self.made)
 
     def read_again(self, session: dict[str, Any]) -> bool:
         """Give it the content of `session`; return False if it cannot be given that."""
@@ -133,11 +102,13 @@ class TypedObject:
             fresh = read_object(session, self.codec, self.name, NO_DEFAULT, fallback=self.fallback)
         except SessionError:  # there is none, and it has no defaults
             return False
-        if fresh is None or (
-            self._texts_now() != fresh.before.texts and not copy_parts(fresh.made, self.made)
-        ):
+        if fresh is None:
+            return False
+        is_same = fresh.copy is None and self._texts_now() == fresh.before.texts
+        if not is_same and not copy_parts(fresh.made, self.made):
             return False
         self.sources, self.before, self.fits = fresh.sources, fresh.before, fresh.fits
+        self.copy = fresh.copy
         return True
 
     def detach(self, name: str) -> None:
@@ -151,31 +122,33 @@ class TypedObject:
 
     def _texts_now(self) -> dict[str, bytes] | None:
         try:
-            return _texts(self._members())
+            return texts_of(self._members())
         except MisfitError:
             return None
 
     def _changed_members(self) -> dict[str, JSON] | None:
         """Return the members if they have changed, or None."""
         try:
-            members = self._members()
-            texts = None if self.before.is_same(members) else _texts(members)
-            if texts is None or texts == self.before.texts:
-                return None
-            stored = {name: members[name] for name in self.sources if name in members}
-            again = self.codec.decode(
-                stored if self.name is None else stored[self.name], name=self.name
-            )
+            members, before = self._members(), self.before
+            is_changed = not before.is_same(members) and texts_of(members) != before.texts
+            again = self._read_back(members) if is_changed else self.copy
         except MisfitError as error:
             reason = str(error)
         else:
-            if is_alike(self.made, again) or not _can_be_stored(texts):
-                return members
+            if not is_changed and self.copy is None:
+                return None
+            if is_alike(self.made, again) or not can_be_stored(texts_of(members)):
+                return members if is_changed else None
             reason = _NOT_STORED
         raise UnsupportedTypeError(
             f"An object of {self.codec.model} was changed so that it cannot be stored and read "
             f"again: {reason}. Set what the model declares."
         )
+
+    def _read_back(self, members: dict[str, JSON]) -> object:
+        """Return what the next request reads of the members that would be stored."""
+        stored = {name: members[name] for name in self.sources if name in members}
+        return self.codec.decode(stored if self.name is None else stored[self.name], name=self.name)
 
 
 def read_object(
@@ -214,7 +187,7 @@ def read_object(
             made, fits = _with_fitting(codec, made, found)
     plain = codec.encode(made)
     before = Before(plain if name is None else {name: plain})
-    return TypedObject(codec, name, made, fallback, sources, before, fits)
+    return TypedObject(codec, name, made, fallback, sources, before, fits, codec.copy(made))
 
 
 def _with_fitting(codec: Codec[Any], made: object, found: dict[str, JSON]) -> tuple[Any, bool]:
@@ -232,7 +205,7 @@ def _with_fitting(codec: Codec[Any], made: object, found: dict[str, JSON]) -> tu
 
 def _check_copy(default: object, made: object, plain: JSON) -> None:
     """Raise `MisfitError` if the copy of a default is not like it."""
-    if not is_alike(default, made) and _can_be_stored(_texts({"": plain})):
+    if not is_alike(default, made) and can_be_stored(texts_of({"": plain})):
         raise MisfitError(_NOT_STORED)
 
 
@@ -244,20 +217,3 @@ def _report(model: str, reason: str) -> None:
             model,
             reason,
         )
-
-
-def _texts(members: dict[str, JSON]) -> dict[str, bytes]:
-    return {name: _text(name, member) for name, member in members.items()}
-
-
-def _text(name: str, member: JSON) -> bytes:
-    try:
-        return encode_member(name, member, Budget())
-    except InvalidValueError:
-        # It is an error once it is to be stored. Here it need only differ from other values.
-        return _NO_TEXT + repr(member).encode(errors="backslashreplace")
-
-
-def _can_be_stored(texts: dict[str, bytes]) -> bool:
-    """Return False if an error that names the path is to come."""
-    return not any(text.startswith(_NO_TEXT) for text in texts.values())
