@@ -503,6 +503,11 @@ def test_no_fields() -> None:
         loaded().typed(list[int])
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """A model whose objects can be hashed."""
+
+
 class NoModel:
     """A class that is no model."""
 
@@ -511,6 +516,8 @@ WRONG: list[Any] = [
     pytest.param(3, "an object of int is no model", id="a number"),
     pytest.param("cart", r'session\.typed\(Cart, "cart"\)', id="a name"),
     pytest.param(StructCart(), "the class StructCart, not an object", id="an object"),
+    pytest.param(Size.SMALL, "an object of Size is no model", id="an enum"),
+    pytest.param(Frozen(), "the class Frozen, not an object", id="hashable"),
     pytest.param(Owned("ann"), "the class Owned, not an object", id="unhashable"),
     pytest.param(NoModel, "NoModel is no model", id="a class"),
 ]
@@ -564,6 +571,17 @@ class Numbers(pydantic.BaseModel):
     items: list[int] = []
 
 
+class Failing(pydantic.BaseModel):
+    """A pydantic model whose own code fails."""
+
+    name: str = ""
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def check(cls, name: str) -> str:
+        raise KeyError(name)
+
+
 class Keyed(pydantic.BaseModel):
     """A pydantic model with keys of the content."""
 
@@ -597,6 +615,7 @@ MISFITS: list[Any] = [
     pytest.param(Careless, {"name": PRIVATE}, 'session["cart"]: KeyError', id="own error"),
     pytest.param(Numbers, {"items": [PRIVATE]}, '["items"][0]: int_parsing', id="pydantic"),
     pytest.param(Cart, None, "got `null`", id="None"),
+    pytest.param(Failing, {"name": PRIVATE}, 'session["cart"]: KeyError', id="own, pydantic"),
     pytest.param(Keyed, {"counts": {PRIVATE: "x"}}, '["counts"][...]: int', id="a key"),
     pytest.param(
         Closed, {"inner": {PRIVATE: 1}}, '["inner"][...]: unexpected', id="unknown, pydantic"
@@ -774,6 +793,26 @@ def test_hidden_is_read(model: Any) -> None:
     assert not session.modified
 
 
+class Unequal(msgspec.Struct, eq=False):
+    """A class whose equality fails."""
+
+    items: list[str] = []
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError
+
+    __hash__ = None  # type: ignore[assignment] # as its objects can be changed
+
+
+def test_equality_fails() -> None:
+    """An object that cannot be compared is not stored."""
+    session = loaded()
+    session.typed(Unequal, "cart").items.append("x")
+
+    with pytest.raises(UnsupportedTypeError, match="Unequal"):
+        changes_of(session)
+
+
 def test_default_is_not_stored() -> None:
     """A default that would not be read back equal is an error at once."""
     with pytest.raises(UnsupportedTypeError, match="The default of Secret"):
@@ -941,6 +980,17 @@ def test_shared_with_immutable() -> None:
     changes_of(session)
 
     assert session.typed(tuple[str, ...], "tags") == ("a", "b")
+
+
+def test_shared_list() -> None:
+    """A list is given what another object of its member has changed."""
+    session = loaded(tags=["a"])
+    tags = session.typed(list[str], "tags")
+    session.typed(pydantic.TypeAdapter(list[str]), "tags").append("b")
+
+    changes_of(session)
+
+    assert tags == ["a", "b"]
 
 
 def test_adapter_made_anew() -> None:

@@ -10,8 +10,8 @@ CONTENT: Final = (
         (
             Edit(
                 "core/content_session.py",
-                "                member = await self.take(name)\n",
-                "                member = self.pop(name)\n",
+                "            member = await session.take(name)\n",
+                "            member = session.pop(name)\n",
             ),
         ),
         ("tests/asgi/test_flash.py::test_exactly_once",),

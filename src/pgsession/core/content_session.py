@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, overload
 
+from pgsession.core.codec import Adapter
 from pgsession.core.flash import Flash, Flashes, member_of, message_names, surplus
-from pgsession.core.models import Adapter
 from pgsession.core.signing import SigningSession
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import state_of

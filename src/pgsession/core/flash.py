@@ -56,7 +56,7 @@ class Flashes:
 
     def __init__(self) -> None:
         #: True once the messages were taken, so that they can be read.
-        self.is_taken = False
+        self.is_taken: bool = False
         #: What was taken and not read, by name; and what was read, oldest first.
         self._unread: dict[str, JSON] = {}
         self._read: list[Flash] | None = None

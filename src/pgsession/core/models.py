@@ -9,24 +9,18 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from copy import deepcopy
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache, partial
-from inspect import signature
-from typing import Any, Final, Generic, Protocol, TypeVar, is_typeddict
+from typing import Any, Final, is_typeddict
 
 import msgspec
 
-from pgsession.core.paths import format_path
-from pgsession.core.value import ATOMS, JSON, encode_text
-from pgsession.errors import SessionError, UnsupportedTypeError
-
-T = TypeVar("T")
-
-# A TypeAdapter is typed by what it returns alone.
-_MadeT_co = TypeVar("_MadeT_co", covariant=True)
+from pgsession.core.codec import Codec
+from pgsession.core.pydantic_codec import pydantic_codec
+from pgsession.core.value import ATOMS, JSON
+from pgsession.errors import UnsupportedTypeError
 
 #: The texts of msgspec that name types and constraints of the model, and nothing of the content.
 _SAFE: Final = re.compile(
@@ -37,80 +31,6 @@ _INDEX: Final = re.compile(r"\[\d+\]")
 _FIELD: Final = re.compile(r"\.([^.\[\]]+)")
 
 
-class Adapter(Protocol[_MadeT_co]):
-    """What a `pydantic.TypeAdapter` has of which this module makes use."""
-
-    def validate_json(self, data: str | bytes, /) -> _MadeT_co:
-        """Return an object of the model."""
-        ...
-
-    def dump_python(self, instance: Any, /) -> Any:  # noqa: ANN401 - as pydantic declares it
-        """Return the JSON of an object."""
-        ...
-
-
-class MisfitError(Exception):
-    """Content does not fit its model. The text names the place, and nothing of the content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Codec(Generic[T]):
-    """Writes and makes the objects of one model."""
-
-    #: The name of the model, for messages.
-    model: str
-    #: The members that make up an object, for one that is the whole session; None for a model
-    #: that has none.
-    fields: AbstractSet[str] | None
-    _encode: Callable[[T], JSON]
-    _decode: Callable[[JSON], T]
-    _default: Callable[[], T]
-    _reason: Callable[[Exception], tuple[str, str] | None]
-    #: True if JSON does not show all of an object: a part is excluded or secret.
-    is_partial: bool = False
-
-    def encode(self, made: T) -> JSON:
-        """Return an object as JSON, that shares nothing with it, or raise `MisfitError`."""
-        try:
-            return self._encode(made)
-        except Exception as error:  # noqa: BLE001 - the code of the model may raise anything
-            kind = type(error).__name__
-        # Raise outside of the block: the cause and the context may hold a value.
-        raise MisfitError(f"{kind}: it has a part that {self.model} cannot write as JSON")
-
-    def decode(self, plain: JSON, *, name: str | None) -> T:
-        """Return an object made of JSON, or raise `MisfitError`. `name` is that of the member."""
-        try:
-            return self._decode(plain)
-        except Exception as error:  # noqa: BLE001 - as in `encode`
-            place, reason = self._reason(error) or ("", type(error).__name__)
-        path = format_path(None if name is None else (None, name))
-        raise MisfitError(f"{path}{place}: {reason}")
-
-    def copy(self, made: T) -> T | None:
-        """Return a copy of an object if its JSON does not show all of it, else None."""
-        return deepcopy(made) if self.is_partial else None
-
-    def takes(self, plain: JSON) -> bool:
-        """Return True if an object can be made of JSON."""
-        try:
-            self._decode(plain)
-        except Exception:  # noqa: BLE001 - as in `encode`
-            return False
-        return True
-
-    def default(self) -> T:
-        """Return an object of defaults. Raises `SessionError` if the model has none."""
-        try:
-            return self._default()
-        except Exception as error:
-            raise SessionError(
-                f"{self.model} cannot be made without arguments ({type(error).__name__}), and the "
-                "session does not have it yet. Give session.typed() a default, such as "
-                "default=None."
-            ) from error
-
-
 # Models are made when an application starts. The bound is for one that makes them in a function.
 @lru_cache(maxsize=256)
 def codec_of(model: Any) -> Codec[Any]:  # noqa: ANN401 - a model, or a TypeAdapter of one
@@ -119,7 +39,7 @@ def codec_of(model: Any) -> Codec[Any]:  # noqa: ANN401 - a model, or a TypeAdap
     Raises `UnsupportedTypeError` for what is none, and what msgspec raises for an unknown name.
     """
     if hasattr(model, "validate_json") and hasattr(model, "dump_python"):
-        return _pydantic_codec(model, str(model), partial(model.validate_json, b"{}"), None)
+        return pydantic_codec(model, str(model), partial(model.validate_json, b"{}"), None)
     name = getattr(model, "__name__", None) or str(model)
     if _is_object(model):
         raise no_model(model)
@@ -127,7 +47,7 @@ def codec_of(model: Any) -> Codec[Any]:  # noqa: ANN401 - a model, or a TypeAdap
         adapter = sys.modules["pydantic"].TypeAdapter(model)
         is_root = getattr(model, "__pydantic_root_model__", False)
         names = None if is_root else model.__pydantic_fields__.keys()
-        return _pydantic_codec(adapter, name, model, names)
+        return pydantic_codec(adapter, name, model, names)
     try:
         msgspec.json.Decoder(model)  # raises for what cannot be a model, such as an unknown name
         is_known = not isinstance(msgspec.inspect.type_info(model), msgspec.inspect.CustomType)
@@ -169,12 +89,6 @@ def _is_object(model: object) -> bool:
     """Return True for an object of a class that is a model."""
     marks = "__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "__pydantic_fields__"
     return not isinstance(model, type) and any(hasattr(type(model), mark) for mark in marks)
-
-
-def is_same_adapter(one: Any, other: Any) -> bool:  # noqa: ANN401 - models
-    """Return True for two `pydantic.TypeAdapter` of equal types."""
-    schema = getattr(other, "core_schema", None)
-    return type(one) is type(other) and schema is not None and bool(one.core_schema == schema)
 
 
 def _fields_of(model: Any) -> AbstractSet[str] | None:  # noqa: ANN401 - as in `codec_of`
@@ -252,81 +166,6 @@ def _msgspec_reason(error: Exception) -> tuple[str, str] | None:
     if reason is None or error.__cause__ is not None:
         return place, "a value that the model does not allow"
     return place, reason[0]
-
-
-def _pydantic_codec(
-    adapter: Any,  # noqa: ANN401 - a TypeAdapter
-    name: str,
-    default: Callable[[], Any],
-    fields: AbstractSet[str] | None,
-) -> Codec[Any]:
-    if "by_name" not in signature(adapter.validate_json).parameters:
-        raise SessionError("Typed content needs pydantic 2.11 or later. Upgrade pydantic.")
-
-    def encode(made: object) -> JSON:
-        return adapter.dump_python(
-            made, mode="json", round_trip=True, warnings=False, by_alias=False
-        )
-
-    def decode(plain: JSON) -> object:
-        # As JSON text: a strict model takes a text for a datetime from there alone. By name, as
-        # the alias for reading may be another than that for writing.
-        return adapter.validate_json(encode_text(plain), by_alias=False, by_name=True)
-
-    @lru_cache(maxsize=1)
-    def names() -> AbstractSet[str]:
-        return frozenset(_names_in(adapter.core_schema))
-
-    reason, is_partial = partial(_pydantic_reason, names=names), _has_hidden(adapter.core_schema)
-    return Codec(name, fields, encode, decode, default, reason, is_partial=is_partial)
-
-
-def _has_hidden(schema: object) -> bool:
-    """Return True if a field in a schema of pydantic may not be written as it is."""
-    match schema:
-        case {"serialization_exclude": True} | {"serialization": {"function": _}}:
-            return True
-        case dict():
-            return any(_has_hidden(schema[key]) for key in schema.keys() - _OWN)
-        case list() | tuple():
-            return any(map(_has_hidden, schema))
-        case _:
-            return False
-
-
-def _pydantic_reason(
-    error: Exception, *, names: Callable[[], AbstractSet[str]]
-) -> tuple[str, str] | None:
-    if not hasattr(error, "error_count"):
-        return None
-    details: Any = error
-    first = details.errors(include_input=False, include_context=False, include_url=False)[0]
-    steps = (
-        f"[{step}]" if isinstance(step, int) else f'["{step}"]' if step in names() else "[...]"
-        for step in first["loc"]
-    )
-    return "".join(steps), first["type"]
-
-
-#: What a schema of pydantic holds of the application's own.
-_OWN: Final = frozenset({"cls", "default", "metadata"})
-
-
-def _names_in(schema: object) -> Iterator[str]:
-    """Yield the names of the fields in a schema of pydantic. Other names are of the content."""
-    match schema:
-        case {"fields": dict() as found}:
-            yield from found
-        case {"fields": list() as listed}:
-            yield from (each["name"] for each in listed if "name" in each)
-        case _:
-            pass
-    if isinstance(schema, dict):
-        for key in schema.keys() - _OWN:
-            yield from _names_in(schema[key])
-    elif isinstance(schema, list | tuple):
-        for part in schema:
-            yield from _names_in(part)
 
 
 #: A path may hold the key of a dict, so there may be many.

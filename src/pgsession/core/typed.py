@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable
 from itertools import chain
 from typing import Any
 
-from pgsession.core.models import Codec, MisfitError, codec_of, is_same_adapter, no_model
+from pgsession.core.codec import Codec, MisfitError
+from pgsession.core.models import codec_of, no_model
 from pgsession.core.paths import format_path
+from pgsession.core.pydantic_codec import is_same_adapter
 from pgsession.core.typed_object import Change, TypedObject, read_object
 from pgsession.errors import SessionError, UnsupportedTypeError
 

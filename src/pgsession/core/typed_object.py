@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pgsession.core.before import Before, can_be_stored, texts_of
-from pgsession.core.models import Codec, MisfitError, Reports
+from pgsession.core.codec import Codec, MisfitError
+from pgsession.core.models import Reports
 from pgsession.core.parts import copy_parts, is_alike
 from pgsession.core.value import JSON
 from pgsession.errors import SessionError, UnsupportedTypeError
@@ -102,10 +103,7 @@ class TypedObject:
             fresh = read_object(session, self.codec, self.name, NO_DEFAULT, fallback=self.fallback)
         except SessionError:  # there is none, and it has no defaults
             return False
-        if fresh is None:
-            return False
-        is_same = fresh.copy is None and self._texts_now() == fresh.before.texts
-        if not is_same and not copy_parts(fresh.made, self.made):
+        if fresh is None or not (self._is_same(fresh) or copy_parts(fresh.made, self.made)):
             return False
         self.sources, self.before, self.fits = fresh.sources, fresh.before, fresh.fits
         self.copy = fresh.copy
@@ -120,11 +118,12 @@ class TypedObject:
         plain = self.codec.encode(self.made)
         return plain if self.name is None else {self.name: plain}
 
-    def _texts_now(self) -> dict[str, bytes] | None:
+    def _is_same(self, fresh: TypedObject) -> bool:
+        """Return True if it is known to have the content of `fresh`."""
         try:
-            return texts_of(self._members())
+            return fresh.copy is None and texts_of(self._members()) == fresh.before.texts
         except MisfitError:
-            return None
+            return False
 
     def _changed_members(self) -> dict[str, JSON] | None:
         """Return the members if they have changed, or None."""
