@@ -264,6 +264,12 @@ async def log_out(request: Request) -> Response:
     return PlainTextResponse("")
 
 
+async def log_out_and_show(request: Request) -> Response:
+    await take_flashes(request)
+    request.session.logout()  # type: ignore[attr-defined] # for Starlette it is a dict
+    return TEMPLATES.TemplateResponse(request, "page")
+
+
 async def stream(request: Request) -> Response:
     await take_flashes(request)
 
@@ -277,6 +283,7 @@ UNREAD = (
     Route("/redirect", redirect),
     Route("/refuse", refuse),
     Route("/log_out", log_out),
+    Route("/log_out_and_show", log_out_and_show),
     Route("/stream", stream),
     Route("/taken", taken_template, methods=["GET", "HEAD"]),
 )
@@ -322,6 +329,15 @@ async def test_logout_drops(visit: Visit) -> None:
 
     await client.get("/log_out")
 
+    assert not client.cookies
+
+
+async def test_shown_at_logout(visit: Visit) -> None:
+    """A page that logs out can still show what was taken before."""
+    client = visit(MemoryStore(), save, routes=UNREAD)
+    await client.get("/save")
+
+    assert (await client.get("/log_out_and_show")).text == "success: Saved.\n"
     assert not client.cookies
 
 

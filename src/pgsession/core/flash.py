@@ -59,6 +59,7 @@ class Flashes:
         self.is_taken: bool = False
         #: What was taken and not read, by name; and what was read, oldest first.
         self._unread: dict[str, JSON] = {}
+        self._removed: frozenset[str] = frozenset()
         self._read: list[Flash] | None = None
         self._last_name = ""
 
@@ -80,11 +81,15 @@ class Flashes:
         self._read = [*(self._read or []), *(read(unread[name]) for name in sorted(unread))]
         return list(self._read)
 
+    def remove(self) -> None:
+        """Record that `clear` has removed all messages. This request can still show them."""
+        self._removed = frozenset(self._unread)
+
     def put_back(self) -> dict[str, JSON]:
         """Return the members that were taken and not read; they are not taken any more."""
         unread, self._unread = self._unread, {}
         self.is_taken = self._read is not None
-        return unread
+        return {name: unread[name] for name in unread.keys() - self._removed}
 
 
 def member_of(text: object, category: object) -> JSON:

@@ -160,7 +160,7 @@ class Session(ContentSession):
         if state.typed is not None:
             state.typed.detach_all(keep=names)
         if state.flashes is not None:
-            state.flashes.put_back()  # nowhere: they are removed like members
+            state.flashes.remove()
 
     def renew(self) -> None:
         """Give the session a new key with this response. The old key ends at once.
