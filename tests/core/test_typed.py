@@ -579,7 +579,9 @@ class Failing(pydantic.BaseModel):
     @pydantic.field_validator("name")
     @classmethod
     def check(cls, name: str) -> str:
-        raise KeyError(name)
+        if name:
+            raise KeyError(name)
+        return name
 
 
 class Keyed(pydantic.BaseModel):
