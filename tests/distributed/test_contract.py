@@ -1,6 +1,7 @@
 """The laws of the contract on a distributed table."""
 
 from tests.contract import (
+    test_adopting,
     test_binding,
     test_clear,
     test_dead_keys,
@@ -19,6 +20,7 @@ from tests.contract import (
 
 #: Modules whose tests are collected here once more, with the fixtures of this directory.
 __all__ = [
+    "test_adopting",
     "test_binding",
     "test_clear",
     "test_dead_keys",
