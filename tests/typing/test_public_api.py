@@ -215,7 +215,7 @@ async def test_flashes() -> None:
     """Flash messages have a text and a category."""
     session = Session()
     session.flash("Saved.", category="success")
-    request = Request({"type": "http", "session": session})
+    request = Request({"type": "http", "method": "GET", "headers": [], "session": session})
 
     await take_flashes(request)
     (message,) = assert_type(flashes(request), list[Flash])
