@@ -47,7 +47,7 @@ LONGEST: Final = ("browser", "project", "concurrency", "faults", "postgres", "ho
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run the tests: most tests wait for servers and browsers."""
-    return min(8, (os.cpu_count() or 1) * 2)
+    return min(8, (os.cpu_count() or 1) * 2 + 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -71,7 +71,7 @@ def main() -> None:
     mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in wanted)]
     with _server() as database_url:
         _require_health(mutants, database_url)
-        with ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1)) as executor:
+        with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2 + 1)) as executor:
             verdicts = list(executor.map(partial(_try, database_url=database_url), mutants))
     for verdict in verdicts:
         print(_row(verdict))
