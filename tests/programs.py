@@ -15,6 +15,15 @@ import httpx
 ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:\d+")
 TIMEOUT: Final = 30.0
 
+#: The options of Python and of pytest that make warnings errors, except one that the project's own
+#: tests ignore too: Starlette 1.0's test client, with a current anyio.
+STRICTLY: Final = (
+    "-W",
+    "error",
+    "-W",
+    "ignore:The anyio.abc.BlockingPortal alias is deprecated:DeprecationWarning",
+)
+
 
 @contextmanager
 def running(

@@ -10,6 +10,7 @@ import pytest
 
 from tests.hostile.overhearing import Ear
 from tests.hostile.secret import PASSWORD, SECRET, VALUE
+from tests.programs import STRICTLY
 
 PROGRAM: Final = Path(__file__).with_name("sentry_program.py")
 
@@ -22,7 +23,7 @@ def recorded() -> Any:
     """What would be sent, by the way of recording."""
     root = PROGRAM.parents[2]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.beside.sentry_program"],
+        [sys.executable, *STRICTLY, "-m", "tests.beside.sentry_program"],
         check=False,
         cwd=root,
         capture_output=True,

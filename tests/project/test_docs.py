@@ -35,7 +35,7 @@ from pgsession import (
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.postgres.schema import migrate
-from tests.programs import environment, eventually
+from tests.programs import STRICTLY, environment, eventually
 from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
@@ -437,8 +437,7 @@ def test_testing(tmp_path: Path, variables: dict[str, str]) -> None:
         "-m",
         "pytest",
         "-q",
-        "-W",
-        "error",
+        *STRICTLY,
         *plugins,
         f"--rootdir={tmp_path}",
     ]

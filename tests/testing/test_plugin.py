@@ -15,7 +15,9 @@ PROJECT: Final = {
     "pytest.ini": """
 [pytest]
 anyio_mode = auto
-filterwarnings = error
+filterwarnings =
+    error
+    ignore:The anyio.abc.BlockingPortal alias is deprecated:DeprecationWarning
 """,
     "test_first.py": """
 import sys
