@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import SandboxedEnvironment
 from psycopg import Connection
 from starlette.types import ASGIApp
 
@@ -15,12 +17,23 @@ from pgsession import (
     SessionSettings,
     UnknownUserError,
 )
+from pgsession.asgi.unproven import withhold
 from pgsession.core.bound import BindingStore
 from pgsession.errors import ProofMissingError
 from tests.applications import SECRET
 from tests.dbsc.browser import BindingBrowser
 from tests.dbsc.keys import Device
 from tests.dbsc.site import BOUND, NAME, Page, signed_in, site, thief
+
+
+@pytest.mark.parametrize("call", ["login('eve')", "logout()"])
+def test_sandboxed_template(call: str) -> None:
+    """A template in Jinja's sandbox cannot sign in or out here either."""
+    session = Session()
+    withhold(session)
+
+    with pytest.raises(SecurityError):
+        SandboxedEnvironment().from_string("{{ session." + call + " }}").render(session=session)
 
 
 async def test_logout(app: ASGIApp) -> None:

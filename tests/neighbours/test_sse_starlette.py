@@ -58,7 +58,7 @@ def test_ended(visitor: Visitor) -> None:
                 await visitor.store.clear(key)
 
         async def receive() -> Any:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()  # the client stays
 
         cookie = f"__Host-session={visitor.cookies['__Host-session']}".encode()
         scope = {"type": "http", "method": "GET", "path": "/events", "query_string": b""}

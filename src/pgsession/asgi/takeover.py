@@ -172,7 +172,7 @@ class Takeover:
         )
 
     def _user(self, content: Content) -> str | None:
-        """Return the user who is signed in. Raises as `checked_user_id`, or as the application."""
+        """Return the user. Raises what `checked_user_id` and the application's function raise."""
         user_id = self._predecessor.user_id
         found = None if user_id is None else user_id(content)
         if isinstance(found, int) and not isinstance(found, bool):

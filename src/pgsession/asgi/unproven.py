@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from pgsession.core.period import Period
-from pgsession.core.session import Session
+from pgsession.core.session import Session, forbid_in_templates
 from pgsession.core.tracked import state_of
 from pgsession.errors import ProofMissingError
 
@@ -54,6 +54,9 @@ class UnprovenSession(Session):
 
     def _attached(self) -> NoReturn:
         raise ProofMissingError
+
+
+forbid_in_templates(UnprovenSession)
 
 
 def _ordinary(session: Session) -> Session:

@@ -347,8 +347,8 @@ def _fill(session: Session, state: SessionState, entry: Entry | None) -> None:
         state.load(session, value)
 
 
-# The templates of Jinja's sandbox, and of Django, do not call a method that has this attribute.
-for _name in (
+#: The methods that change a session, or what is stored of it.
+_ALTERING: Final = (
     "clear",
     "confirm",
     "exclusive",
@@ -360,5 +360,16 @@ for _name in (
     "renew",
     "save",
     "take",
-):
-    setattr(getattr(Session, _name), "alters_data", True)  # noqa: B010 - a function's attribute
+)
+
+
+def forbid_in_templates(kind: type[Session]) -> None:
+    """Mark the methods of a class that change a session, for Jinja's sandbox and for Django.
+
+    They do not call a method that has the attribute ``alters_data``.
+    """
+    for name in _ALTERING:
+        setattr(getattr(kind, name), "alters_data", True)  # noqa: B010 - a function's attribute
+
+
+forbid_in_templates(Session)
