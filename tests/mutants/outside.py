@@ -96,4 +96,50 @@ OUTSIDE: Final = (
         ),
         (f"{_REQUESTS}::test_two_middlewares",),
     ),
+    Mutant(
+        "outside: a header of the client names the path",
+        (
+            Edit(
+                "asgi/sources.py",
+                'if isinstance(source.get("wsgi.version"), tuple):',
+                'if "wsgi.version" in source:',
+            ),
+        ),
+        ("tests/outside/test_sources.py::test_headers_of_a_client",),
+    ),
+    Mutant(
+        "a session that is taken out of the scope lives on",
+        (
+            Edit(
+                "asgi/replacement.py",
+                "    if put is None:\n        return Replacement.END\n",
+                "    if put is None:\n        return Replacement.NEIGHBOUR\n",
+            ),
+        ),
+        ("tests/asgi/test_replacement.py::test_ended",),
+    ),
+    Mutant(
+        "the sentinel of a framework in the place of a session is ignored",
+        (
+            Edit(
+                "asgi/replacement.py",
+                "return Replacement.NEIGHBOUR if is_theirs else Replacement.END",
+                "return Replacement.NEIGHBOUR",
+            ),
+        ),
+        ("tests/asgi/test_replacement.py::test_ended",),
+    ),
+    Mutant(
+        "the session of another middleware is taken over",
+        (
+            Edit(
+                "asgi/replacement.py",
+                "        return Replacement.UNKNOWN if kind is dict else Replacement.NEIGHBOUR\n"
+                "    if _is_mount(scope):",
+                "        return Replacement.CONTENT if kind is dict else Replacement.NEIGHBOUR\n"
+                "    if _is_mount(scope):",
+            ),
+        ),
+        ("tests/asgi/test_replacement.py::test_dict",),
+    ),
 )
