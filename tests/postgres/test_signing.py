@@ -1,15 +1,71 @@
 """Signing in and out on a connection: what is tried again, and what is done in a block."""
 
-from psycopg import AsyncConnection
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import UniqueViolation
 
 from pgsession import Changes, Login, PostgresStore
 from pgsession.core.keys import digest, new_key
 from pgsession.core.users import as_user_store
 from pgsession.postgres.rows import Draft
+from pgsession.postgres.statements.inserting import Inserting, insert_once
 from pgsession.postgres.statements.signing import Signing
 from pgsession.postgres.statements.text import Wording
 from pgsession.postgres.table_name import TableName
+
+#: Refuses the first rows as if a row of the same key had been there, and been removed since.
+REFUSING = """
+CREATE SEQUENCE inserted;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval(TG_TABLE_SCHEMA || '.inserted') <= TG_ARGV[0]::int THEN
+        RAISE unique_violation;
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER refuse BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION refuse({});
+"""
+
+#: Make rows on a connection.
+Make = Callable[[AsyncConnection, Sequence[Draft]], Any]
+MAKING: dict[str, Make] = {
+    "login": Signing(Wording(TableName())).insert,
+    "session": partial(insert_once, Inserting(Wording(TableName()))),
+}
+
+
+@pytest.mark.parametrize("making", MAKING)
+@pytest.mark.parametrize("autocommit", [True, False])
+async def test_made_and_ended(
+    database_url: str, migrated_schema: str, table: Connection, making: str, *, autocommit: bool
+) -> None:
+    """What an earlier attempt made and others have ended since is made again."""
+    table.execute(REFUSING.format(1))
+    draft = Draft(digest(new_key()), None, 60.0, login=Login("ann"))
+    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+    async with await AsyncConnection.connect(url, autocommit=autocommit) as connection:
+        await MAKING[making](connection, [draft])
+
+    assert table.execute("SELECT session_key FROM session").fetchall() == [(draft.session_key,)]
+
+
+@pytest.mark.parametrize("making", MAKING)
+async def test_refused(
+    database_url: str, migrated_schema: str, table: Connection, making: str
+) -> None:
+    """What a constraint of the application's refuses is reported."""
+    table.execute(REFUSING.format(2))
+    draft = Draft(digest(new_key()), None, 60.0, login=Login("ann"))
+    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+    async with await AsyncConnection.connect(url, autocommit=True) as connection:
+        with pytest.raises(UniqueViolation):
+            await MAKING[making](connection, [draft])
 
 
 async def test_made_once(database_url: str, migrated_schema: str) -> None:

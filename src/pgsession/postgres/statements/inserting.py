@@ -128,15 +128,19 @@ async def insert_once(
     """Make rows once, however often it is tried.
 
     An earlier attempt may have made them, though its answer was lost. Keys are
-    random, so rows that have them are these.
+    random, so rows that have them are these. If others have ended one since,
+    they are made again.
     """
-    try:
-        return await inserting.insert(connection, drafts, skipping=skipping)
-    except (UniqueViolation, InternalError_):  # Citus reports a batch's duplicate as the latter
-        if not connection.autocommit:
-            await connection.rollback()
-        if not await inserting.are_there(connection, drafts):
-            raise
+    for is_last in (False, True):
+        try:
+            return await inserting.insert(connection, drafts, skipping=skipping)
+        except (UniqueViolation, InternalError_):  # Citus reports a batch's duplicate as the latter
+            if not connection.autocommit:
+                await connection.rollback()
+            if await inserting.are_there(connection, drafts):
+                break
+            if is_last:
+                raise
     return [None] * len(drafts)
 
 

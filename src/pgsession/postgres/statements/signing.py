@@ -128,16 +128,21 @@ class Signing(Statements):
         (draft,) = drafts
         statement = self._insert_briefly if skipping else self._insert
         parameters = single(draft)
-        try:
-            cursor = await self._locking(connection, statement, parameters, skipping=skipping)
-        except UniqueViolation:  # an earlier attempt may have made it: keys are random
-            if not connection.autocommit:
-                await connection.rollback()
-            if not await self._rows(connection, self._is_there, parameters):
-                raise
-        else:
-            if cursor.rowcount != 1:
-                raise dropped()
+        for is_last in (False, True):
+            try:
+                cursor = await self._locking(connection, statement, parameters, skipping=skipping)
+            except UniqueViolation:  # an earlier attempt may have made it: keys are random
+                if not connection.autocommit:
+                    await connection.rollback()
+                if await self._rows(connection, self._is_there, parameters):
+                    break
+                if is_last:
+                    raise
+            else:
+                if cursor.rowcount != 1:
+                    raise dropped()
+                break
+            # Newer logins may have ended it since, at the limit for each user.
         return [None]
 
     async def logout(
