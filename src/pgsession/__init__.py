@@ -18,6 +18,7 @@ from pgsession.core.adoption import Adopted, AdoptingStore, Adoption
 from pgsession.core.bound import BindingStore, Bound, BoundDevice
 from pgsession.core.flash import Flash
 from pgsession.core.login import Login, SignedIn
+from pgsession.core.overview import SignedInUser
 from pgsession.core.predecessor import OldCookie, OldSession, Predecessor
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
@@ -89,6 +90,7 @@ __all__ = [
     "Sessions",
     "SettingsError",
     "SignedIn",
+    "SignedInUser",
     "Store",
     "StoreBusyError",
     "StoreClosedError",

@@ -15,6 +15,7 @@ from tests.contract import (
     test_renew,
     test_rotate,
     test_seed,
+    test_signed_in,
     test_values,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "test_renew",
     "test_rotate",
     "test_seed",
+    "test_signed_in",
     "test_values",
 ]

@@ -212,4 +212,18 @@ USERS: Final = (
         ),
         ("tests/asgi/test_new_device.py::test_taken_back",),
     ),
+    Mutant(
+        "whose sessions have ended counts as signed in",
+        (
+            Edit(
+                "postgres/statements/overview.py",
+                "WHERE {of_users}\n  AND {living}\n",
+                "WHERE {of_users}\n",
+            ),
+        ),
+        (
+            "tests/contract/test_signed_in.py::test_expired[postgres]",
+            "tests/contract/test_signed_in.py::test_limits",
+        ),
+    ),
 )

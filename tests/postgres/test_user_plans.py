@@ -10,6 +10,7 @@ from psycopg import Connection
 from pgsession import Changes, PostgresStore
 from pgsession.core.keys import key_digest
 from pgsession.core.login import Login
+from pgsession.postgres.statements.overview import _AMONG
 from pgsession.postgres.statements.table import Table
 from pgsession.postgres.statements.text import Wording
 from pgsession.postgres.table_name import TableName
@@ -29,7 +30,14 @@ SELECT
 FROM generate_series(1, %s) AS n
 """
 
-PARAMETERS: Final = {"user_id": "user 7000", "handle": "0" * 36 + "7000", "most": 3, "apart": ""}
+PARAMETERS: Final = {
+    "user_id": "user 7000",
+    "handle": "0" * 36 + "7000",
+    "most": 3,
+    "apart": "",
+    "among": "{user 7000}",
+    "skip": 0,
+}
 
 
 @pytest.fixture
@@ -73,6 +81,7 @@ def test_plans(full: Connection, migrated_schema: str) -> None:
     by_user = {"session_user_id_idx"}
     statements = {
         "devices": written.listing._devices,  # noqa: SLF001 - what the store executes
+        "signed_in": written.overview._statements["sessions", _AMONG],  # noqa: SLF001 - as above
         "revoke": revoking._of_one.delete,  # noqa: SLF001 - as above
         "revoke_all": revoking._of_all.delete,  # noqa: SLF001 - as above
         "but one": revoking._of_all_but_one.delete,  # noqa: SLF001 - as above

@@ -44,6 +44,7 @@ from pgsession.core.value import (
 )
 from pgsession.errors import HeldTooLongError, SessionBusyError, SessionNotFoundError
 from pgsession.memory.adoptions import MemoryAdoptions
+from pgsession.memory.overview import MemoryOverview
 from pgsession.memory.rows import Row, User, members_of, moment, rebased
 from pgsession.memory.uncommitted import Uncommitted
 
@@ -51,7 +52,7 @@ from pgsession.memory.uncommitted import Uncommitted
 _ROOM: Final = 1024
 
 
-class MemoryStore(MemoryAdoptions, BindingStore, AdoptingStore):
+class MemoryStore(MemoryAdoptions, MemoryOverview, BindingStore, AdoptingStore):
     """Sessions in a dict: for tests and for trying things out.
 
     They are gone when the process ends, and each process has its own. Expired

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from pgsession.core.keys import KeyDigest
+from pgsession.core.overview import Asked, SignedInUser
 from pgsession.core.users import Device
 from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
@@ -83,6 +84,7 @@ class Calls:
     logout: _Call[Logout, bool]
     is_retired: _Call[KeyDigest, bool]
     devices: _Call[str, list[Device]]
+    signed_in: _Call[Asked, list[SignedInUser]]
     revoke: _Call[Revocation, None]
     adopt: _Call[Heir, Taken]
 
@@ -118,6 +120,7 @@ class Batches:
             logout=self._locking(table.signing.logout, idempotent=True, size=1),
             is_retired=self._reading(table.signing.is_retired),
             devices=self._reading(table.listing.devices, size=1),
+            signed_in=self._reading(table.overview.signed_in, size=1),
             revoke=self._locking(table.revoking.end, idempotent=True, size=1),
             adopt=self._locking(table.adopting.adopt, idempotent=True, size=_LEAST),
         )
@@ -263,6 +266,7 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
         logout=partial(call, table.signing.logout),
         is_retired=partial(call, table.signing.is_retired),
         devices=partial(call, table.listing.devices),
+        signed_in=partial(call, table.overview.signed_in),
         revoke=partial(call, table.revoking.end),
         adopt=partial(call, table.adopting.adopt),
     )

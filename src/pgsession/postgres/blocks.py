@@ -38,6 +38,7 @@ def calls_within(table: Table, block: Dedicated, plain: Calls, written: set[KeyD
         logout=noted.logout,
         is_retired=held.is_retired,
         devices=held.devices,
+        signed_in=held.signed_in,
         revoke=held.revoke,
         adopt=noted.adopt,
     )

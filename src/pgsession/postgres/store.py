@@ -49,6 +49,7 @@ from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.device_bindings import DeviceBindings
 from pgsession.postgres.engine import Engine
+from pgsession.postgres.overview import SignedInUsers
 from pgsession.postgres.rows import Draft, Edit, Row
 from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.table import Table
@@ -62,7 +63,9 @@ from pgsession.postgres.tables import Tables
 from pgsession.postgres.user_sessions import UserSessions
 
 
-class PostgresStore(UserSessions, DeviceBindings, Adoptions, BindingStore, AdoptingStore):
+class PostgresStore(
+    UserSessions, SignedInUsers, DeviceBindings, Adoptions, BindingStore, AdoptingStore
+):
     """Sessions in a PostgreSQL table. Each operation is one statement.
 
     `source` says where: a libpq conninfo string or URL, an

@@ -10,6 +10,7 @@ from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import Inserting
 from pgsession.postgres.statements.listing import Listing
 from pgsession.postgres.statements.numbering import Numbering
+from pgsession.postgres.statements.overview import Overview
 from pgsession.postgres.statements.reading import Reading
 from pgsession.postgres.statements.removing import Removing
 from pgsession.postgres.statements.revoking import Revoking
@@ -35,6 +36,7 @@ class Table:
         self.removing: Removing = Removing(wording)
         self.signing: Signing = Signing(wording)
         self.listing: Listing = Listing(wording)
+        self.overview: Overview = Overview(wording)
         self.revoking: Revoking = Revoking(wording)
         self.binding: Binding = Binding(wording)
         self.adopting: Adopting = Adopting(wording)
@@ -46,6 +48,7 @@ class Table:
             self.removing,
             self.signing,
             self.listing,
+            self.overview,
             self.revoking,
             self.binding,
             self.adopting,
