@@ -2,7 +2,8 @@
 
 If SESSION_DATABASE_URL is set, the demo uses that server, in the schema
 pgsession_demo or the one named by SESSION_SCHEMA. Several demos may run at the
-same time. Ctrl-C stops a demo; the last one stops PostgreSQL.
+same time. Ctrl-C stops a demo; the last one stops PostgreSQL. The password of the
+demo's administrator is in .demo/ too, if DEVICES_ADMIN_PASSWORD does not give one.
 """
 
 import os
@@ -48,10 +49,13 @@ def main() -> None:
             with uninterrupted():
                 os.environ["SESSION_DATABASE_URL"] = stack.enter_context(embedded_server(DATA))
         schema = os.environ.setdefault("SESSION_SCHEMA", "pgsession_demo")
-        os.environ.setdefault("SESSION_SECRET_KEY", kept_secret())
+        os.environ.setdefault("SESSION_SECRET_KEY", kept_secret("secret"))
         for name in migrate(os.environ["SESSION_DATABASE_URL"], schema=schema):
             print(f"Applied migration {name}", flush=True)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        if not os.environ.get("DEVICES_ADMIN_PASSWORD"):
+            password = os.environ["DEVICES_ADMIN_PASSWORD"] = kept_secret("admin-password")
+            print(f'Administrator of this demo: "admin", password {password}', flush=True)
         sys.path.insert(0, str(ROOT))
         config = uvicorn.Config("examples.demo_app:app", log_level="warning", loop="asyncio")
         # An open page has an open WebSocket.
@@ -78,9 +82,9 @@ def uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
-def kept_secret() -> str:
-    """Return the secret in .demo/. The first demo makes it; cookies stay valid after a restart."""
-    file, draft = DATA / "secret", DATA / f"secret.{os.getpid()}"
+def kept_secret(name: str) -> str:
+    """Return a secret in .demo/. The first demo makes it; cookies stay valid after a restart."""
+    file, draft = DATA / name, DATA / f"{name}.{os.getpid()}"
     if not file.exists():
         DATA.mkdir(exist_ok=True)
         draft.touch(mode=0o600)

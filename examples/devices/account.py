@@ -17,6 +17,9 @@ from .signing import is_acceptable
 #: How long ago the user may have given the password before something dangerous.
 FRESH = timedelta(minutes=10)
 
+#: Where the step-up leads to. An address in the form could lead to another site.
+AFTER = {"users": "/users", "delete-account": "/delete-account"}
+
 
 class ChangePassword(HTTPEndpoint):
     """Changes the password, and signs all other devices out with it."""
@@ -47,17 +50,17 @@ class Confirm(HTTPEndpoint):
     """Asks for the password again: the step-up."""
 
     async def get(self, request: Request) -> Response:
-        account = await account_of(request)
-        return show(request, "confirm.html", account=account)
+        account, after = await account_of(request), request.query_params.get("after")
+        return show(request, "confirm.html", account=account, after=after)
 
     async def post(self, request: Request) -> Response:
         form, session = await accept_form(request), get_session(request)
-        account = await account_of(request)
+        account, after = await account_of(request), form.get("after", "")
         if not await is_given(form.get("password", ""), account.password):
-            error = "The password is wrong."
-            return show(request, "confirm.html", account=account, status=401, error=error)
+            context = {"error": "The password is wrong.", "after": after}
+            return show(request, "confirm.html", account=account, status=401, **context)
         session.confirm()
-        return redirect("/delete-account")
+        return redirect(AFTER.get(after, "/delete-account"))
 
 
 class DeleteAccount(HTTPEndpoint):
@@ -67,7 +70,7 @@ class DeleteAccount(HTTPEndpoint):
         session = get_session(request)
         account = await account_of(request)
         if not session.is_fresh(within=FRESH):
-            return redirect("/confirm")
+            return redirect("/confirm?after=delete-account")
         return show(request, "delete-account.html", account=account)
 
     async def post(self, request: Request) -> Response:
@@ -75,7 +78,7 @@ class DeleteAccount(HTTPEndpoint):
         session, accounts = get_session(request), accounts_of(request)
         account = await account_of(request)
         if not session.is_fresh(within=FRESH):
-            return redirect("/confirm")
+            return redirect("/confirm?after=delete-account")
         await accounts.delete(account)
         session.logout()
         return redirect("/sign-in")

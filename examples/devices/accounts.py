@@ -1,11 +1,13 @@
 """The accounts: a table of this application's, beside that of the sessions."""
 
+import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import AsyncConnection, Rollback, sql
 from psycopg.errors import UniqueViolation
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 from psycopg_pool import AsyncConnectionPool
 from starlette.requests import HTTPConnection
 
@@ -20,6 +22,7 @@ CREATE TABLE IF NOT EXISTS account (
     password text NOT NULL,
     password_number integer NOT NULL DEFAULT 1
 );
+ALTER TABLE account ADD COLUMN IF NOT EXISTS is_admin boolean NOT NULL DEFAULT false;
 CREATE UNIQUE INDEX IF NOT EXISTS account_name_idx ON account (lower(name));
 """
 
@@ -35,6 +38,15 @@ SELECT FROM pg_constraint
 WHERE conname = 'session_account_fkey' AND conrelid = %s::regclass
 """
 
+ADD_ADMIN = """
+INSERT INTO account (id, name, password, is_admin) VALUES (%s, %s, %s, true)
+ON CONFLICT DO NOTHING
+"""
+
+FIND = """
+SELECT id FROM account WHERE starts_with(lower(name), lower(%s)) ORDER BY lower(name) LIMIT %s
+"""
+
 SET_STAMP = """
 UPDATE {table} SET login_stamp = %s
 WHERE session_key = %s AND user_id = %s AND login_stamp = %s
@@ -44,6 +56,9 @@ WHERE session_key = %s AND user_id = %s AND login_stamp = %s
 class NotSignedInError(Exception):
     """The page is for users who are signed in."""
 
+
+#: What `register` makes. Anything else in an address is no account.
+ID = re.compile("[0-9a-f]{32}")
 
 #: No password has this hash. It is checked for a name that does not exist.
 NO_PASSWORD = "c2FsdA==$"
@@ -58,6 +73,8 @@ class Account:
     password: str
     #: One more with each change of the password.
     password_number: int
+    #: May see who is signed in, and end sessions of others. Nobody becomes one on the pages.
+    is_admin: bool = False
 
     @property
     def stamp(self) -> str:
@@ -98,6 +115,31 @@ class Accounts:
             except UniqueViolation:
                 return None
         return account
+
+    async def add_admin(self, name: str, password: str) -> None:
+        """Create the account of an administrator, unless an account has that name already."""
+        values = (secrets.token_hex(16), name, await hash_password(password))
+        async with self._pool.connection() as connection:
+            await connection.execute(ADD_ADMIN, values)
+
+    async def get(self, account_id: str) -> Account | None:
+        """Return an account by its id."""
+        if not ID.fullmatch(account_id):
+            return None
+        return await self._fetch("SELECT * FROM account WHERE id = %s", account_id)
+
+    async def find(self, beginning: str, *, most: int) -> list[str]:
+        """Return the ids of the accounts whose name begins with a text, in any case."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=scalar_row)
+            await cursor.execute(FIND, [beginning, most])
+            return await cursor.fetchall()
+
+    async def names(self, account_ids: Sequence[str]) -> dict[str, str]:
+        """Return the names of accounts by their ids."""
+        async with self._pool.connection() as connection:
+            query = "SELECT id, name FROM account WHERE id = ANY (%s)"
+            return dict(await (await connection.execute(query, [account_ids])).fetchall())
 
     async def check(self, name: str, password: str) -> Account | None:
         """Return the account with this name and password. An unknown name takes as long."""

@@ -6,11 +6,14 @@ export SESSION_SCHEMA=devices
 pgsession migrate
 uvicorn examples.devices.app:app
 
+DEVICES_ADMIN_PASSWORD creates the account "admin", who may end the sessions of all users.
 Over HTTPS, SESSION_DEVICE_BINDING=10m binds sessions to their device. It needs pgsession[dbsc].
 """
+
+import os
 
 from pgsession import SessionSettings
 
 from .site import make_app
 
-app = make_app(SessionSettings.from_env())
+app = make_app(SessionSettings.from_env(), admin_password=os.environ.get("DEVICES_ADMIN_PASSWORD"))

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from pgsession import SessionMiddleware, SessionSettings
 
-from . import account, badge, listing, signing
+from . import account, badge, listing, signing, users
 from .accounts import Accounts, NotSignedInError
 from .pages import FOLDER, show_error, show_sign_in
 
@@ -22,6 +22,10 @@ ROUTES = [
     Route("/", listing.show),
     Route("/devices/end", listing.end, methods=["POST"]),
     Route("/devices/end-others", listing.end_others, methods=["POST"]),
+    Route("/users", users.show_all),
+    Route("/users/{id}", users.show_one),
+    Route("/users/{id}/end", users.end, methods=["POST"]),
+    Route("/users/{id}/end-all", users.end_all, methods=["POST"]),
     Route("/register", signing.Register),
     Route("/sign-in", signing.SignIn),
     Route("/sign-out", signing.sign_out, methods=["POST"]),
@@ -34,8 +38,11 @@ ROUTES = [
 ]
 
 
-def make_app(settings: SessionSettings) -> Starlette:
-    """Return the application. Its accounts are in the schema of the sessions."""
+def make_app(settings: SessionSettings, *, admin_password: str | None = None) -> Starlette:
+    """Return the application. Its accounts are in the schema of the sessions.
+
+    With a password, the account "admin" is created if it is missing.
+    """
     settings = replace(
         settings,
         max_age=None,  # without "remember me" the cookie ends with the browser
@@ -63,11 +70,17 @@ def make_app(settings: SessionSettings) -> Starlette:
         async with pool:
             app.state.accounts = Accounts(pool, store, settings.table)
             await app.state.accounts.prepare()
+            if admin_password:
+                await app.state.accounts.add_admin("admin", admin_password)
             yield
 
     return Starlette(
         routes=ROUTES,
         middleware=[Middleware(SessionMiddleware, store=store, settings=settings)],
-        exception_handlers={HTTPException: show_error, NotSignedInError: show_sign_in},
+        exception_handlers={
+            HTTPException: show_error,
+            NotSignedInError: show_sign_in,
+            users.NotConfirmedError: users.show_confirm,
+        },
         lifespan=lifespan,
     )

@@ -84,5 +84,11 @@ class Device:
         return self._visitor.request("POST", path, fields, user_agent=self._agent)
 
     def sign_in(self, name: str, **fields: str) -> None:
-        answer = self.post("/sign-in", "/sign-in", name=name, password=PASSWORD, **fields)
+        self._enter("/sign-in", name, **fields)
+
+    def register(self, name: str) -> None:
+        self._enter("/register", name)
+
+    def _enter(self, form: str, name: str, **fields: str) -> None:
+        answer = self.post(form, form, name=name, password=PASSWORD, **fields)
         assert answer.headers["location"] == "/"

@@ -14,7 +14,15 @@ import psycopg
 
 from pgsession.postgres.embedded import embedded_server
 from pgsession.postgres.schema import migrate
-from tests.browser.members import ROOT, Device, devices_served, is_watched, register
+from tests.browser.members import (
+    PASSWORD,
+    ROOT,
+    Device,
+    devices_served,
+    is_watched,
+    register,
+    sign_in,
+)
 from tests.browser.window import DRIVER, Browser, opened
 from tests.programs import eventually, running
 
@@ -37,8 +45,16 @@ OLDER: Final = (
     ("Edg", "198.51.100.24", "2 days", "1 day"),
 )
 
+#: Users for the pages of administrators, their devices, and how long ago they were seen.
+USERS: Final = (
+    ("Beatriz", (EDGE,), "12 minutes"),
+    ("Chinedu", (SAFARI, FIREFOX, EDGE), "3 hours"),
+    ("Dilara", (SAFARI,), "1 day"),
+)
+
 #: Width, height and pixels per point of a window.
 DESK: Final = (860, 720, 1.5)
+TABLE: Final = (860, 810, 1.5)
 PHONE: Final = (390, 880, 1.5)
 SMALL_PHONE: Final = (390, 560, 1.5)
 
@@ -58,6 +74,7 @@ def main() -> None:
                 SESSION_DATABASE_URL=url,
                 SESSION_SCHEMA="devices",
                 SESSION_SECRET_KEY="a secret of more than thirty-two bytes",
+                DEVICES_ADMIN_PASSWORD=PASSWORD,
             )
         )
         _, port = stack.enter_context(running([DRIVER, "--port=0"], said=said))
@@ -65,6 +82,7 @@ def main() -> None:
         flags = ["--hide-scrollbars", f"--user-agent={FIREFOX}"]
         browser = stack.enter_context(opened(driver, folder / "profile", flags=flags))
         make_pictures(browser, address, url)
+        make_pictures_of_users(browser, address, url)
 
 
 def make_pictures(browser: Browser, address: str, url: str) -> None:
@@ -91,6 +109,53 @@ def make_pictures(browser: Browser, address: str, url: str) -> None:
     other.post("/", "/devices/end-others")
     assert eventually(lambda: browser.text("h1") == "You were signed out")
     save(browser, "signed-out")
+
+
+def make_pictures_of_users(browser: Browser, address: str, url: str) -> None:
+    """Use the pages of an administrator, and save what they look like."""
+    for name, (first, *more), seen in USERS:
+        Device(address, first).register(name)
+        for agent in more:
+            Device(address, agent).sign_in(name)
+        make_user_older(url, name, seen)
+    look(browser, DESK, "light")
+    sign_in(browser, address, "admin")
+    for window, scheme, picture in (
+        (TABLE, "light", "users"),
+        (TABLE, "dark", "users-dark"),
+        (PHONE, "light", "users-phone"),
+    ):
+        look(browser, window, scheme)
+        browser.open(f"{address}/users")
+        assert is_watched(browser)
+        save(browser, picture)
+    look(browser, DESK, "light")
+    browser.follow("tbody tr:nth-child(4) a")
+    assert is_watched(browser)
+    save(browser, "user")
+
+
+def make_user_older(url: str, name: str, seen: str) -> None:
+    """Make it look as if a user had been away, from each device longer than from the one before."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            """
+            WITH placed AS (
+                SELECT session_key, row_number() OVER (ORDER BY login_on) AS place
+                FROM devices.session JOIN devices.account ON user_id = id
+                WHERE name = %s
+            )
+            UPDATE devices.session AS s
+            SET seen_on = now() - placed.place * %s::interval,
+                login_on = now() - placed.place * interval '6 days',
+                login_client = jsonb_set(
+                    login_client, '{address}', to_jsonb('203.0.113.' || 20 * placed.place)
+                )
+            FROM placed
+            WHERE placed.session_key = s.session_key
+            """,
+            (name, seen),
+        )
 
 
 def make_older(url: str) -> None:

@@ -96,7 +96,7 @@ async def test_unbound(settings: SessionSettings) -> None:
         assert "Bound to" not in (await browser.get("/")).text
 
 
-@pytest.mark.parametrize("path", ["/", "/password", "/confirm", "/delete-account"])
+@pytest.mark.parametrize("path", ["/", "/password", "/confirm", "/delete-account", "/users"])
 async def test_without_proof(app: ASGIApp, path: str) -> None:
     """Without proof a page shows the form that signs in and says why. The cookie stays."""
     client = await without_proof(app)

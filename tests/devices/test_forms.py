@@ -6,8 +6,9 @@ from starlette.testclient import TestClient
 from tests.devices.visiting import PASSWORD, is_signed_in, post, register, token_at
 
 #: The pages and forms for users who are signed in.
-PRIVATE = ["/", "/password", "/confirm", "/delete-account"]
+PRIVATE = ["/", "/password", "/confirm", "/delete-account", "/users", "/users/1"]
 FORMS = ["/devices/end", "/devices/end-others", "/password", "/confirm", "/delete-account"]
+FORMS += ["/users/1/end", "/users/1/end-all"]
 
 
 @pytest.mark.parametrize("token", ["", "guéssed"])

@@ -76,9 +76,13 @@ def test_counts_on_after_restart(demo: Path, number: signal.Signals) -> None:
 
 
 def register(visitor: Visitor) -> None:
-    token = re.search(r'name="token" value="([^"]+)"', visitor.get("/register").text)
+    enter(visitor, "/register", "ann", "correct horse")
+
+
+def enter(visitor: Visitor, form: str, name: str, password: str) -> None:
+    token = re.search(r'name="token" value="([^"]+)"', visitor.get(form).text)
     assert token is not None
-    visitor.post("/register", token=token[1], name="ann", password="correct horse")
+    visitor.post(form, token=token[1], name=name, password=password)
     assert "Your devices" in visitor.get("/").text
 
 
@@ -89,6 +93,16 @@ def test_signed_in(demo: Path) -> None:
         visits(visitor)
         register(visitor)
         assert visits(visitor) == "2"
+
+
+def test_admin(demo: Path) -> None:
+    """The administrator signs in with the password in .demo/, which only the owner can read."""
+    with start(demo) as (_, address):
+        kept = demo.parents[1] / ".demo" / "admin-password"
+        visitor = Visitor(address)
+        enter(visitor, "/sign-in", "admin", kept.read_text())
+        assert "Who is signed in" in visitor.get("/users").text
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def test_open_page(demo: Path) -> None:
