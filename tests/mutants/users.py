@@ -226,4 +226,15 @@ USERS: Final = (
             "tests/contract/test_signed_in.py::test_limits",
         ),
     ),
+    Mutant(
+        "counting the sessions of all users takes all connections",
+        (
+            Edit(
+                "postgres/batching.py",
+                "signed_in=self._reading(table.overview.signed_in, size=1, lanes=1),",
+                "signed_in=self._reading(table.overview.signed_in, size=1),",
+            ),
+        ),
+        ("tests/postgres/test_overview.py::test_one_at_a_time",),
+    ),
 )

@@ -1,5 +1,6 @@
 """Who is signed in, in a table that others work on."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,9 @@ from psycopg import Connection
 
 from pgsession import Changes, PostgresStore
 from pgsession.core.login import Login
+
+#: The statement that counts sessions waits, and that of a request, which does not count.
+BOTH = {True, False}
 
 
 async def test_locked(postgres: PostgresStore, table: Connection) -> None:
@@ -18,6 +22,34 @@ async def test_locked(postgres: PostgresStore, table: Connection) -> None:
         (user,) = await postgres.signed_in()
 
     assert user.user_id == "ann"
+
+
+async def test_one_at_a_time(postgres: PostgresStore, table: Connection) -> None:
+    """Of several calls one is under way: a request has the other connection."""
+    key = await postgres.login(None, Login("ann"), Changes())
+    with table.transaction():
+        table.execute("LOCK TABLE session")
+        calls = [asyncio.ensure_future(postgres.signed_in()) for _ in range(4)]
+        read = asyncio.ensure_future(postgres.get(key))
+        while len(waiting(table)) < len(BOTH):
+            assert not read.done()
+            await asyncio.sleep(0.01)
+        assert set(waiting(table)) == BOTH
+
+    assert [len(users) for users in await asyncio.gather(*calls)] == [1] * 4
+    assert await read is not None
+
+
+def waiting(table: Connection) -> list[bool]:
+    """Tell of each statement that waits for the table whether it counts sessions."""
+    query = """
+        SELECT query LIKE '%GROUP BY%' FROM pg_stat_activity
+        WHERE pid IN (
+            SELECT pid FROM pg_locks WHERE relation = 'session'::regclass AND NOT granted
+        )
+    """
+    table.execute("SELECT pg_stat_clear_snapshot()")  # a transaction looks only once otherwise
+    return [counts for (counts,) in table.execute(query).fetchall()]
 
 
 @pytest.mark.parametrize("date", ["infinity", "-infinity", "4000-01-01 BC"])

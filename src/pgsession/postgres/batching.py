@@ -120,7 +120,7 @@ class Batches:
             logout=self._locking(table.signing.logout, idempotent=True, size=1),
             is_retired=self._reading(table.signing.is_retired),
             devices=self._reading(table.listing.devices, size=1),
-            signed_in=self._reading(table.overview.signed_in, size=1),
+            signed_in=self._reading(table.overview.signed_in, size=1, lanes=1),
             revoke=self._locking(table.revoking.end, idempotent=True, size=1),
             adopt=self._locking(table.adopting.adopt, idempotent=True, size=_LEAST),
         )
@@ -130,7 +130,12 @@ class Batches:
         await asyncio.gather(*(coalescer.close() for coalescer in self._coalescers))
 
     def _reading(
-        self, work: _Work[_CallT, _AnswerT], *, size: int = _SIZE, idempotent: bool = True
+        self,
+        work: _Work[_CallT, _AnswerT],
+        *,
+        size: int = _SIZE,
+        lanes: int = _LANES,
+        idempotent: bool = True,
     ) -> _Call[_CallT, _AnswerT]:
         """Return the call of a statement that waits for no other transaction."""
         runner = self._runner
@@ -143,7 +148,7 @@ class Batches:
                     raise
             return await _sent_singly(lambda call: send([call], False), calls)  # noqa: FBT003 - by position, as `_Attempt` takes it
 
-        return self._coalesced(send, size=size)
+        return self._coalesced(send, size=size, lanes=lanes)
 
     def _locking(
         self, work: _LockingWork[_CallT, _AnswerT], *, idempotent: bool, size: int = _SIZE
@@ -215,10 +220,11 @@ class Batches:
         send: Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]],
         *,
         size: int = _SIZE,
+        lanes: int = _LANES,
     ) -> _Call[_CallT, _AnswerT]:
         coalescer = Coalescer(
             send,
-            lanes=_LANES,
+            lanes=lanes,
             size=size,
             least=_LEAST,
             most_waiting=_MOST_WAITING,

@@ -33,8 +33,8 @@ class SignedInUsers:
         It is one SELECT, which waits for no row that others have locked. With `among` an index
         finds the rows. Without it the whole table is read: for a million small sessions in
         PostgreSQL's memory that takes half a second to one second, and longer from disk. Meanwhile
-        it holds a connection of the pool. At most two run at a time in a process, and others wait.
-        So call it for administrators, not in each request.
+        it holds a connection of the pool. A process runs one at a time, and other calls of this
+        method wait for it. So call it for administrators, not in each request.
 
         Raises `StoreUnavailableError` if it takes longer than the store's timeout,
         `SettingsError` unless `most` is from 1 to 10,000, `skip` at least 0 and `by` one of the
