@@ -5,19 +5,17 @@ It imports neither Alembic nor SQLAlchemy.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from pgsession.core.logs import log_migration
 from pgsession.postgres.attempts import LOCK_TIMEOUT, Attempts
 from pgsession.postgres.connections.startup import Report
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 from pgsession.postgres.within import Bind, migrate_within
 
 __all__ = ["Bind", "ParentName", "SessionTables"]
-
-_LOGGER: Final = logging.getLogger("pgsession")
 
 #: The keys of `parent_names`, as Alembic types them.
 ParentName: TypeAlias = Literal["schema_name", "table_name", "schema_qualified_table_name"]
@@ -65,7 +63,7 @@ class SessionTables:
         return type_ != "table" or not self._has(name, getattr(object, "schema", None))
 
     def upgrade(
-        self, bind: Bind, *, lock_timeout: float = LOCK_TIMEOUT, report: Report = _LOGGER.warning
+        self, bind: Bind, *, lock_timeout: float = LOCK_TIMEOUT, report: Report = log_migration
     ) -> list[str]:
         """Apply the migrations that the database lacks, as a part of the transaction of `bind`.
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from starlette.config import Config
 
 from pgsession.core.hidden import Hidden, HiddenDict, hidden
+from pgsession.core.logs import event
 from pgsession.core.period import parse_period
 from pgsession.core.secret_keys import is_placeholder
 from pgsession.errors import SettingsError
@@ -59,7 +60,12 @@ def _warn_of_unknown(names: Iterable[str]) -> None:
     for name in sorted(names):
         if name.startswith(_PREFIX) and name not in known | _FOREIGN:
             nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
-            _LOGGER.warning("%s is not a setting of pgsession; did you mean %s?", name, nearest[0])
+            _LOGGER.warning(
+                "%s is not a setting of pgsession; did you mean %s?",
+                name,
+                nearest[0],
+                extra=event("setting_unknown"),
+            )
 
 
 def read_list(text: str) -> tuple[str, ...]:

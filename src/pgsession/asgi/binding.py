@@ -18,6 +18,7 @@ from pgsession.core.content import is_empty
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
+from pgsession.core.logs import event
 from pgsession.core.session import Session, attached
 from pgsession.core.store import Entry
 from pgsession.core.users import Device, as_user_store, in_listing_order
@@ -133,7 +134,10 @@ class Binding(Streams):
                 try:
                     await self._commit(decision, extend=extend)
                 except SessionNotFoundError:
-                    _LOGGER.info("A session ended while a request that changed it was in flight.")
+                    _LOGGER.info(
+                        "A session ended while a request that changed it was in flight.",
+                        extra=event("session_ended_meanwhile"),
+                    )
                     return None
                 except StoreUnavailableError as error:
                     if decision[0] is not Change.TOUCH or self.state.period_changed:
@@ -253,16 +257,21 @@ class Binding(Streams):
             if self._key is None and not is_empty(self.session):
                 _LOGGER.warning(
                     "A session was filled after the response had started, when its cookie could no "
-                    "longer be set: its content is lost. Fill it before the response starts."
+                    "longer be set: its content is lost. Fill it before the response starts.",
+                    extra=event("content_lost"),
                 )
                 return
             try:
                 await self.save()
             except SessionNotFoundError:
-                _LOGGER.info("A session ended before the changes of a long response were saved.")
+                _LOGGER.info(
+                    "A session ended before the changes of a long response were saved.",
+                    extra=event("session_ended_meanwhile"),
+                )
                 return
         if self.session.modified:
             _LOGGER.warning(
                 "A task changed a session again and again after its response: the last change is "
-                "lost. Let the request wait for the task, or call session.save() in it."
+                "lost. Let the request wait for the task, or call session.save() in it.",
+                extra=event("last_change_lost"),
             )

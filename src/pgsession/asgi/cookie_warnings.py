@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from pgsession.asgi.caching import Headers
 from pgsession.core.cookie import Cookie
+from pgsession.core.logs import Event, event
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -67,31 +68,33 @@ class CookieWarnings:
         """Warn if the browser will drop the cookie in the response to `scope`."""
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         if self._cookie.secure and _is_plain_http(scope, host):
-            self._warn(_PLAIN_HTTP)
+            self._warn("cookie_plain_http", _PLAIN_HTTP)
         domain = (self._cookie.domain or "").lower().lstrip(".").encode("ascii")
         name = _name_of(host)
         if domain and name and name != domain and not name.endswith(b"." + domain):
-            self._warn(_OTHER_DOMAIN)
+            self._warn("cookie_other_domain", _OTHER_DOMAIN)
 
     def cross_site(self, scope: Scope) -> None:
         """Warn that the changes of a request from another site were dropped."""
-        self._warn(_CROSS_SITE, scope.get("method", "A WebSocket"), scope["path"])
+        self._warn(
+            "cross_site_dropped", _CROSS_SITE, scope.get("method", "A WebSocket"), scope["path"]
+        )
 
     def read_late(self) -> None:
         """Warn that a streaming response was the first to read the session."""
-        self._warn(_READ_LATE)
+        self._warn("read_late", _READ_LATE)
 
     def same_name(self) -> None:
         """Warn that another middleware uses the cookie's name."""
-        self._warn(_SAME_NAME, self._cookie.name)
+        self._warn("cookie_name_shared", _SAME_NAME, self._cookie.name)
 
     def same_place(self) -> None:
         """Warn that another middleware binds sessions to devices at the same place."""
-        self._warn(_SAME_PLACE)
+        self._warn("binding_path_shared", _SAME_PLACE)
 
     def replaced(self, kind: type) -> None:
         """Log an error: an object was put into the scope in place of the session."""
-        self._warn(_REPLACED, kind.__qualname__, level=logging.ERROR)
+        self._warn("session_replaced", _REPLACED, kind.__qualname__, level=logging.ERROR)
 
     def check_neighbour(self, headers: Headers) -> None:
         """Warn if the application has set a cookie of our name; it may delete one."""
@@ -103,10 +106,10 @@ class CookieWarnings:
             ):
                 self.same_name()
 
-    def _warn(self, text: str, *arguments: str, level: int = logging.WARNING) -> None:
-        if text not in self._given:
-            self._given.add(text)
-            _LOGGER.log(level, text, *arguments)
+    def _warn(self, name: Event, text: str, *arguments: str, level: int = logging.WARNING) -> None:
+        if name not in self._given:
+            self._given.add(name)
+            _LOGGER.log(level, text, *arguments, extra=event(name))
 
 
 def _deletes(set_cookie: bytes) -> bool:

@@ -13,6 +13,7 @@ from starlette.types import Scope, Send
 
 from pgsession.asgi.denial import send_denial
 from pgsession.asgi.exclusion import matcher
+from pgsession.core.logs import event
 from pgsession.core.origins import SAFE_METHODS, Rejection, checked_origins, judge
 from pgsession.settings import SessionSettings
 
@@ -57,6 +58,7 @@ class RejectionLog:
             rejection.value,
             self.count - self._logged,
             self.count,
+            extra=event("request_rejected", count=self.count - self._logged),
         )
         self._logged = self.count
 
@@ -76,7 +78,8 @@ class CsrfGuard:
             return cls(checked_origins(settings.trusted_origins), matcher(settings.csrf_exempt))
         if settings.trusted_origins or settings.csrf_exempt:
             _LOGGER.warning(
-                "trusted_origins and csrf_exempt have no effect: csrf_protection is not set."
+                "trusted_origins and csrf_exempt have no effect: csrf_protection is not set.",
+                extra=event("setting_unused"),
             )
         return None
 

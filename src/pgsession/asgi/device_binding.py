@@ -18,6 +18,7 @@ from pgsession.asgi.unavailable import OutageLog, send_unavailable
 from pgsession.core.bound import Bound, BoundDevice, as_binding_store
 from pgsession.core.cookie import Cookie, FoundCookie
 from pgsession.core.keys import digest, key_digest
+from pgsession.core.logs import event
 from pgsession.core.store import Store
 from pgsession.dbsc import headers as fields
 from pgsession.dbsc.bound_cookie import BoundCookie
@@ -222,7 +223,12 @@ class DeviceBinding:
 
     @staticmethod
     async def _refuse(send: Send, reason: str, *, level: int = logging.DEBUG) -> None:
-        _LOGGER.log(level, "A device could not register its key: %s", reason)
+        _LOGGER.log(
+            level,
+            "A device could not register its key: %s",
+            reason,
+            extra=event("registration_rejected"),
+        )
         await _send(send, 400)
 
     def _next(self, bound: Bound, identifier: str, now: int) -> tuple[bytes, bytes]:

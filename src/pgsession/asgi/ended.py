@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ClassVar, NoReturn
 
 from pgsession.asgi.reference import Reference
+from pgsession.core.logs import event
 from pgsession.core.session import Session
 from pgsession.core.tracked import state_of
 from pgsession.core.undecoded import UndecodedMembers, undecoded_class
@@ -99,6 +100,7 @@ def _warn(text: str) -> None:
             "%s Change the session before the request ends, or open it again: async with "
             "sessions.open(session), of pgsession.Sessions.",
             text,
+            extra=event("read_after_request"),
         )
 
 

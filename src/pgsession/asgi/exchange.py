@@ -23,6 +23,7 @@ from pgsession.core.content_session import put_back
 from pgsession.core.current import current
 from pgsession.core.hidden import Hidden
 from pgsession.core.login import NO_SIGNING
+from pgsession.core.logs import event
 from pgsession.core.session import Session
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import set_state
@@ -291,8 +292,8 @@ class Exchange(LoadedRequest):
             await self.commit_late()
             if self.is_due_again:
                 await self.do_again()
-        except StoreUnavailableError:
-            _LOGGER.exception("Changes made after the response had started are lost.")
+        except StoreUnavailableError as error:
+            self._policy.outage_log.record_lost_changes(error)
 
     def _begin_hook(self, device: NewDevice) -> None:
         """Tell the application of a sign-in of a new device, now that its cookie has left.
@@ -314,7 +315,13 @@ async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevic
     try:
         await call(device)
     except asyncio.CancelledError:
-        _LOGGER.warning("on_new_device was cancelled. The user is signed in.")
+        _LOGGER.warning(
+            "on_new_device was cancelled. The user is signed in.",
+            extra=event("new_device_hook_cancelled"),
+        )
         raise
     except Exception:  # the outermost edge: the application's own code may raise anything
-        _LOGGER.exception("on_new_device has failed. The user is signed in.")
+        _LOGGER.exception(
+            "on_new_device has failed. The user is signed in.",
+            extra=event("new_device_hook_failed"),
+        )

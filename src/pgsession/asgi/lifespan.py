@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pgsession.core.logs import event
 from pgsession.core.store import Store
 from pgsession.errors import SessionError, StoreRejectedError, StoreUnavailableError
 
@@ -55,6 +56,7 @@ class Lifespan:
                 "The application starts without its database, and requests get a 503 or an empty "
                 "session: %s",
                 error,
+                extra=event("started_without_database", error=error),
             )
             self._has_opened = True  # the first request will open it
         try:

@@ -28,6 +28,7 @@ from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.current import current
 from pgsession.core.hidden import hidden
+from pgsession.core.logs import event
 from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.core.store import Store
@@ -251,5 +252,5 @@ def _logging_settings_error() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        _LOGGER.critical("%s", error)
+        _LOGGER.critical("%s", error, extra=event("settings_rejected", error=error))
         raise

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from pgsession.core.cookie import Cookie
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import Hidden
+from pgsession.core.logs import event
 from pgsession.core.predecessor import OldSession, Predecessor, shape_of
 from pgsession.core.store import Store
 from pgsession.errors import InvalidValueError, StoreUnavailableError
@@ -93,6 +94,7 @@ class OldCookies:
                 "A session from before the switch cannot be taken over, so its visitor starts a "
                 "new one; others of this kind are not logged: %s",
                 type(error).__name__,
+                extra=event("old_session_unreadable"),
             )
 
     async def _load(self, value: Hidden) -> OldSession | None:

@@ -14,6 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import Scope
 
 from pgsession.asgi.neighbours import OwnMiddleware
+from pgsession.core.logs import event
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -68,6 +69,7 @@ def log_misplaced(scope: Scope) -> None:
                 "session before call_next, and saves no change after it. %s",
                 getattr(dispatch, "__qualname__", "A middleware"),
                 _REMEDY,
+                extra=event("middleware_misplaced"),
             )
 
 

@@ -17,6 +17,7 @@ from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.asgi.unavailable_response import OwnResponse
 from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
+from pgsession.core.logs import event
 from pgsession.core.origins import checked_origins
 from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
@@ -92,7 +93,8 @@ class Policy:
         if any(map(is_guessable, cookie.secret_keys)):
             _LOGGER.warning(
                 "secret_key repeats a few characters, so it can be guessed. Make one with "
-                "`pgsession secret`."
+                "`pgsession secret`.",
+                extra=event("secret_guessable"),
             )
         _warn_of_partitioned(cookie)
         _warn_of_brief_binding(settings)
@@ -147,6 +149,7 @@ def _warn_of_partitioned(cookie: Cookie) -> None:
             "partitioned=True has no effect with same_site=%r: in other sites, for which it is "
             'made, browsers drop the cookie. Set same_site="none", or leave partitioned out.',
             cookie.same_site,
+            extra=event("setting_unused"),
         )
 
 
@@ -155,7 +158,8 @@ def _warn_of_brief_binding(settings: SessionSettings) -> None:
         _LOGGER.warning(
             "device_binding is shorter than two minutes: browsers refresh beside every request "
             "then, and Chromium makes six signatures in nine minutes at most. Ten minutes are "
-            "usual."
+            "usual.",
+            extra=event("binding_brief"),
         )
 
 

@@ -14,6 +14,7 @@ from pgsession.core.bound import Bound, as_binding_store
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.keys import digest
 from pgsession.core.login import SignedIn
+from pgsession.core.logs import event
 from pgsession.core.store import Entry, Store
 from pgsession.core.users import LoginState
 from pgsession.dbsc.headers import read_skipped
@@ -60,6 +61,7 @@ class ProvedRow(SigningRow):
             _LOGGER.debug(
                 "A request came without the proof that its session needs. The browser says why: %s",
                 read_skipped(self._scope["headers"]),
+                extra=event("proof_missing"),
             )
             self._unproven = signed_in
             return False

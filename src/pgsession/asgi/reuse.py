@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pgsession.core.logs import event
+
 _LOGGER = logging.getLogger("pgsession")
 
 #: The shortest time between two log lines, in seconds.
@@ -42,5 +44,6 @@ class ReuseLog:
             "The session was ended." if is_ended else "The cookie opened no session.",
             self.count - self._logged,
             self.count,
+            extra=event("replaced_cookie_used", count=self.count - self._logged),
         )
         self._logged = self.count

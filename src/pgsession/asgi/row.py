@@ -14,6 +14,7 @@ from pgsession.asgi.row_cookie import RowCookie
 from pgsession.core.content import UNCHANGED, Wishes, is_empty
 from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_due
 from pgsession.core.login import NO_SIGNING
+from pgsession.core.logs import Event, event
 from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
@@ -153,7 +154,7 @@ class SessionRow(RowCookie):
             case Change.RENEW:
                 await self._clear_twins(store)
                 self._key = await store.renew(key, changes, period=period, granted=granted)
-                self._note_new_key("A session got a new key.")
+                self._note_new_key("session_renewed", "A session got a new key.")
             case Change.DRAIN:
                 await self._clear_twins(store)
                 async with _in_time(store):
@@ -175,13 +176,13 @@ class SessionRow(RowCookie):
         """Make a session with the value that is set."""
         granted = self.state.granted is not None
         self._key = await store.generate(changes.set, period=period, granted=granted)
-        self._begin("A session was created.", store)
+        self._begin("session_created", "A session was created.", store)
 
-    def _begin(self, event: str, store: Store) -> None:
+    def _begin(self, name: Event, text: str, store: Store) -> None:
         """Record that the session begins anew."""
         self._lifetime, self._as_of = store.max_lifetime, time.monotonic()
         self.state.accessed = True  # else `Exchange.send` would skip the cookie
-        self._note_new_key(event)
+        self._note_new_key(name, text)
 
     async def _clear_twins(self, store: Store) -> None:
         """End the sessions of the browser's other cookies of our name, if there are any.
@@ -193,9 +194,9 @@ class SessionRow(RowCookie):
         if self._twins:
             await store.clear(*self._twins)
 
-    def _note_new_key(self, event: str) -> None:
+    def _note_new_key(self, name: Event, text: str) -> None:
         """Record that the browser must learn another key, or that there is none any more."""
-        _LOGGER.debug(event)
+        _LOGGER.debug(text, extra=event(name))
         self._number = 0
         self._cookie_due = self._has_new_key = True
         self._is_dropped = False
@@ -204,7 +205,7 @@ class SessionRow(RowCookie):
         """Record that this request has ended the session."""
         self._key = self._lost_key = None
         self._has_ended = True
-        self._note_new_key("A session was ended.")
+        self._note_new_key("session_ended", "A session was ended.")
 
     def _lose(self) -> None:
         """Record that another request has ended the session. Its cookie is not ours to delete."""

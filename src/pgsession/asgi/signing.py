@@ -15,6 +15,7 @@ from pgsession.core.current import CurrentRequest
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.login import Client, printable
+from pgsession.core.logs import event
 from pgsession.core.store import Changes, Store, Written
 from pgsession.core.users import NewDevice, as_user_store, keeps_users
 from pgsession.errors import SessionNotFoundError, UnknownUserError
@@ -90,7 +91,7 @@ class SigningRow(SessionRow):
             key = await users.login(None, login, everything, period=period, granted=granted)
         self._key, self._lost = key, False
         self._is_offered = True
-        self._begin("A user has signed in.", store)
+        self._begin("user_signed_in", "A user has signed in.", store)
         state.note_done(signing, login_number=number)
         if login.actor_id is not None:
             self._new_device = None
@@ -111,7 +112,7 @@ class SigningRow(SessionRow):
         users = as_user_store(store)
         self._key = await users.confirm(key, changes, period=period, granted=granted)
         self._is_offered = state.signed_in is not None and not state.signed_in.is_bound
-        self._begin("A user has confirmed a session.", store)
+        self._begin("user_confirmed", "A user has confirmed a session.", store)
         state.note_done(signing, login_number=state.login_number)
 
     async def _logout(self, store: Store, decision: Decision, period: timedelta | None) -> None:
@@ -127,7 +128,8 @@ class SigningRow(SessionRow):
         if changes.set and self.started:
             _LOGGER.warning(
                 "A session was filled after a logout, when the response had started and its cookie "
-                "could no longer be set: its content is lost. Sign out before the response starts."
+                "could no longer be set: its content is lost. Sign out before the response starts.",
+                extra=event("content_lost"),
             )
         elif changes.set:
             await self._create(store, changes, period)
@@ -172,7 +174,10 @@ class SigningRow(SessionRow):
         keys = (found.key, *self._twins, *self._old_keys)
         is_retired = any(await asyncio.gather(*map(users.is_retired, keys)))
         if is_retired:
-            _LOGGER.info("A request came with a key from before a login: its session is not kept.")
+            _LOGGER.info(
+                "A request came with a key from before a login: its session is not kept.",
+                extra=event("retired_key_used"),
+            )
         return is_retired
 
     def _client(self) -> Client:

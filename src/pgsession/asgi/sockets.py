@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.interruption import Interruption
+from pgsession.core.logs import event
 
 
 class Close(NamedTuple):
@@ -134,11 +135,14 @@ class WatchedSocket:
             each.interrupt()
 
     async def _send_close(self, end: Close) -> None:
-        _LOGGER.debug("A WebSocket is closed: %s", end.reason)
+        _LOGGER.debug("A WebSocket is closed: %s", end.reason, extra=event("websocket_closed"))
         close: Message = {"type": "websocket.close", **end._asdict()}
         try:
             await self._exchange.send(close)
         except OSError:
             pass  # the client has left
         except Exception:  # the outermost edge: servers raise different errors
-            _LOGGER.exception("A WebSocket whose session has ended could not be closed.")
+            _LOGGER.exception(
+                "A WebSocket whose session has ended could not be closed.",
+                extra=event("websocket_not_closed"),
+            )

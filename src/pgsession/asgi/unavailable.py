@@ -11,14 +11,11 @@ from typing import Final, NoReturn
 from starlette.types import Scope, Send
 
 from pgsession.asgi.denial import send_denial
+from pgsession.core.logs import INTERVAL, Pace, event
 from pgsession.core.session import Session
 from pgsession.errors import SessionBusyError, StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
-
-#: The shortest time between two log lines of an outage, and the time without a failure after
-#: which it is over. In seconds.
-INTERVAL: Final = 10.0
 
 _BODY: Final = b"Service Unavailable"
 _HEADERS: Final = ((b"retry-after", b"5"),)
@@ -92,19 +89,23 @@ class ExtensionPause:
                 "not put in force; none is for %g seconds: %s",
                 INTERVAL,
                 error,
+                extra=event("extension_paused", error=error),
             )
 
 
 class OutageLog:
-    """Logs when an outage begins, that it continues (once per `INTERVAL`), and when it ends."""
+    """Logs when an outage begins, that it continues (once per `INTERVAL`), and when it ends.
+
+    It ends with the first answer after `INTERVAL` seconds without a failure.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         #: True from the first failure until `record_answer` finds the outage over.
         self.in_outage: bool = False
         self._affected = 0
-        self._last_failure = self._last_line = 0.0
-        self._last_busy_line = -math.inf
+        self._began = self._last_failure = self._last_line = 0.0
+        self._busy, self._lost = Pace(clock), Pace(clock)
 
     def record(self, error: StoreUnavailableError) -> None:
         """Count a request that did not get its session for this reason."""
@@ -119,30 +120,57 @@ class OutageLog:
         self._affected += 1
         if not self.in_outage:
             self.in_outage = True
-            self._last_line = now
+            self._began = self._last_line = now
             _LOGGER.error(
-                "The store is unavailable; requests get a 503 or an empty session: %s", error
+                "The store is unavailable; requests get a 503 or an empty session: %s",
+                error,
+                extra=event("store_unavailable", error=error, requests=1),
             )
         elif now - self._last_line >= INTERVAL:
             self._last_line = now
-            _LOGGER.error("The store is still unavailable (%d requests): %s", self._affected, error)
+            seconds, requests = now - self._began, self._affected
+            _LOGGER.error(
+                "The store is still unavailable, for %.0f s (%d requests): %s",
+                seconds,
+                requests,
+                error,
+                extra=event(
+                    "store_still_unavailable", error=error, requests=requests, seconds=seconds
+                ),
+            )
 
     def record_busy(self, error: SessionBusyError) -> None:
-        """Log that one session was busy: all others are served. The next such lines are at INFO."""
-        now = self._clock()
-        is_due = now - self._last_busy_line >= INTERVAL
-        if is_due:
-            self._last_busy_line = now
-        _LOGGER.log(
-            logging.WARNING if is_due else logging.INFO,
-            "One session was busy, and its request gets a 503: %s A transaction that locks its "
-            "row, or with a foreign key the user's row, must be committed before the response.",
-            error,
-        )
+        """Log that one session was busy, while all others are served, if a line is due."""
+        if count := self._busy.count():
+            _LOGGER.warning(
+                "One session was busy, and its request gets a 503: %s A transaction that locks its "
+                "row, or with a foreign key the user's row, must be committed before the response. "
+                "(%d such requests since the last line.)",
+                error,
+                count,
+                extra=event("session_busy", error=error, requests=count),
+            )
+
+    def record_lost_changes(self, error: StoreUnavailableError) -> None:
+        """Log that changes could not be saved after the response had started, if a line is due."""
+        if count := self._lost.count():
+            _LOGGER.error(
+                "Changes made after the response had started are lost: %s (%d such requests since "
+                "the last line.)",
+                error,
+                count,
+                extra=event("late_changes_lost", error=error, requests=count),
+            )
 
     def record_answer(self) -> None:
         """End the outage if the last failure is at least `INTERVAL` ago."""
         if self.in_outage and self._clock() - self._last_failure >= INTERVAL:
-            _LOGGER.info("The store is available again; %d requests were affected.", self._affected)
+            seconds, requests = self._last_failure - self._began, self._affected
+            _LOGGER.info(
+                "The store is available again. It was not for %.0f s; %d requests were affected.",
+                seconds,
+                requests,
+                extra=event("store_available", requests=requests, seconds=seconds),
+            )
             self.in_outage = False
             self._affected = 0

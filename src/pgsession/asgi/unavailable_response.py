@@ -14,7 +14,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Scope, Send
 
 from pgsession.asgi.denial import can_answer
-from pgsession.asgi.unavailable import INTERVAL, send_unavailable
+from pgsession.asgi.unavailable import send_unavailable
+from pgsession.core.logs import INTERVAL, event
 from pgsession.errors import StoreUnavailableError
 from pgsession.request_settings import UnavailableResponse
 
@@ -79,6 +80,7 @@ class OwnResponse:
                 "usual 503.",
                 LONGEST,
                 exc_info=failure,
+                extra=event("unavailable_response_failed"),
             )
 
 

@@ -16,6 +16,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
+from pgsession.core.logs import event
 from pgsession.core.store import Store
 from pgsession.core.users import LoginState, as_user_store
 from pgsession.errors import StoreClosedError, StoreUnavailableError
@@ -200,12 +201,16 @@ class Watcher:
         """Log the first failure of several."""
         if not self._is_failing:
             self._is_failing = True
-            _LOGGER.log(level, text, error, exc_info=exc_info)
+            _LOGGER.log(
+                level, text, error, exc_info=exc_info, extra=event("streams_untold", error=error)
+            )
 
     def _note_answer(self) -> None:
         if self._is_failing:
             self._is_failing = False
-            _LOGGER.info("Open streams are told of ended sessions again.")
+            _LOGGER.info(
+                "Open streams are told of ended sessions again.", extra=event("streams_told")
+            )
 
 
 def _goes_on(before: LoginState, now: LoginState | None) -> bool:

@@ -38,6 +38,7 @@ from pgsession.core.cookie_attributes import (
     has_prefix,
 )
 from pgsession.core.hidden import Hidden, HiddenBytes
+from pgsession.core.logs import event
 from pgsession.core.secret_keys import CookieSigner, check_secrets, signers
 
 _LOGGER = logging.getLogger("pgsession")
@@ -162,7 +163,10 @@ class Cookie:
                         found.append(cookie)
                 pair = self._shape.search(text, seen) if seen < len(text) else None
         if is_ignored and not found:
-            _LOGGER.debug("A session cookie was ignored: none of the secrets verifies it.")
+            _LOGGER.debug(
+                "A session cookie was ignored: none of the secrets verifies it.",
+                extra=event("cookie_unverified"),
+            )
         return found
 
     def count(self, headers: Iterable[tuple[bytes, bytes]]) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pgsession.core.before import Before, can_be_stored, texts_of
 from pgsession.core.codec import Codec, MisfitError
+from pgsession.core.logs import event
 from pgsession.core.models import Reports
 from pgsession.core.parts import copy_parts, is_alike
 from pgsession.core.value import JSON
@@ -215,4 +216,5 @@ def _report(model: str, reason: str) -> None:
             "an object of the model is changed.",
             model,
             reason,
+            extra=event("object_unfit"),
         )

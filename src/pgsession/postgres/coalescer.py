@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Final, Generic, TypeAlias, TypeVar
 
+from pgsession.core.logs import event
 from pgsession.errors import (
     SessionBusyError,
     SessionError,
@@ -196,7 +197,7 @@ class Coalescer(Generic[CallT, AnswerT]):
                 _fail(answer, error)
         except Exception as error:  # the outermost edge: no caller may wait for ever
             if not isinstance(error, SessionError):
-                _LOGGER.exception("A batch failed unexpectedly.")
+                _LOGGER.exception("A batch failed unexpectedly.", extra=event("batch_failed"))
             await self._answer_singly(batch, error)
         else:
             for waiting, found in zip(batch, answers, strict=True):

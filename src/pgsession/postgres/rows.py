@@ -13,6 +13,7 @@ import msgspec
 from pgsession.core.keys import KeyDigest
 from pgsession.core.large import read_value
 from pgsession.core.login import Login, SignedIn
+from pgsession.core.logs import event
 from pgsession.core.store import Entry
 from pgsession.core.value import decode_members, encode_text
 from pgsession.errors import InvalidValueError
@@ -172,7 +173,8 @@ class Row(NamedTuple):
         except InvalidValueError:
             # Without the traceback, which could show parts of the value.
             _LOGGER.error(  # noqa: TRY400 - as above
-                "A stored session cannot be read. It is treated as not found; its row is kept."
+                "A stored session cannot be read. It is treated as not found; its row is kept.",
+                extra=event("session_unreadable"),
             )
             return None
         period, lifetime = timedelta(0, 0, remaining), None

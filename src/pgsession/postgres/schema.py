@@ -6,7 +6,6 @@ but not recorded, and its lock is a row that survives the kill. Alembic needs SQ
 which this package does not use.
 """
 
-import logging
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Final
 import psycopg
 from psycopg import Connection, sql
 
+from pgsession.core.logs import log_migration
 from pgsession.errors import SchemaError, SessionError, StoreUnavailableError
 from pgsession.postgres.attempts import LOCK_TIMEOUT, TRIES, Attempts
 from pgsession.postgres.connections.conninfo import as_url
@@ -26,8 +26,6 @@ from pgsession.postgres.record import Record, read_query
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 from pgsession.postgres.trust import Queryable, recheck, trusted_columns
 from pgsession.postgres.validation import check_ownership, reject_encoding
-
-_LOGGER: Final = logging.getLogger("pgsession")
 
 # The next four are sent in one message with the migration that follows. PostgreSQL runs
 # what stands before BEGIN in the same transaction, so that behind a pooler all of it runs
@@ -95,7 +93,7 @@ def migrate(
     lock_timeout: float = LOCK_TIMEOUT,
     tries: int = TRIES,
     wait: float = 0.0,
-    report: Report = _LOGGER.warning,
+    report: Report = log_migration,
 ) -> list[str]:
     """Apply the migrations that the database lacks, and return their names.
 

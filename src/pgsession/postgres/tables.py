@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from psycopg import AsyncRawCursor
 
+from pgsession.core.logs import event
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
@@ -59,7 +60,8 @@ class Tables:
             if not prepared:
                 _LOGGER.info(
                     "A pooler stands between this process and PostgreSQL: statements are not "
-                    "prepared."
+                    "prepared.",
+                    extra=event("pooler_found"),
                 )
             elif not await keeps_statements_apart(connection):
                 raise SettingsError(
@@ -100,7 +102,11 @@ class Tables:
     ) -> None:
         """Prepare no statements from now on."""
         if self.batched.prepared:
-            _LOGGER.warning("%s: statements are not prepared any more.", reason)
+            _LOGGER.warning(
+                "%s: statements are not prepared any more.",
+                reason,
+                extra=event("preparing_stopped"),
+            )
             self.batched.prepared = self.held.prepared = False
             if self.located is not None:
                 self.located.prepared = False

@@ -16,6 +16,11 @@ from pgsession.postgres.connections.connection import (
     OwnConnection,
     ending_if_cancelled,
 )
+from pgsession.postgres.connections.connection_log import (
+    ConnectionLog,
+    OwnName,
+    limit_driver_log,
+)
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import unreachable
 from pgsession.postgres.connections.pooler import is_pooled
@@ -89,6 +94,8 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._failing_since = 0.0
         self._is_wanted = False
         self._checking: asyncio.Task[None] | None = None
+        self._log = ConnectionLog()
+        limit_driver_log()
         super().__init__(
             settings.conninfo,
             connection_class=OwnConnection,
@@ -101,7 +108,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             max_waiting=settings.size * _WAITING_EACH,
             reconnect_timeout=_GIVING_UP,
             reconnect_failed=self._retry_later,
-            name="pgsession",
+            name=OwnName("pgsession"),
             kwargs={"autocommit": True, "on_failure": self._note_failure},
         )
 
@@ -143,6 +150,10 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             self._timer.cancel()
         await super().close(timeout)
 
+    def note_closed(self) -> None:
+        """Log that a connection was closed, if a line is due."""
+        self._log.record_closed()
+
     def cut(self) -> None:
         """Cut every connection, without the event loop, which has ended."""
         for connection in self.made:
@@ -176,6 +187,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         if self._failure is None or self._is_connected():
             self._failing_since = self._failed_at
         self._failure = unreachable(error)
+        self._log.record_failure(self._failure)
 
     def _is_connected(self) -> bool:
         return any(not connection.closed for connection in self.made)

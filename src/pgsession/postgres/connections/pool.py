@@ -273,6 +273,8 @@ class Pool:
         except psycopg.Error:
             connection.pgconn.finish()
         finally:
+            if isinstance(self._pool, OwnPool) and connection.closed:
+                self._pool.note_closed()
             if self._pool is not None:
                 await self._pool.putconn(connection)
 

@@ -10,6 +10,7 @@ from contextvars import Context
 from datetime import timedelta
 from typing import Final
 
+from pgsession.core.logs import event
 from pgsession.errors import SessionError, StoreClosedError
 from pgsession.postgres.sweeping.sweep import Swept
 
@@ -69,17 +70,22 @@ class Sweeper:
             except StoreClosedError:
                 return
             except SessionError as error:
-                self._complain(str(error))
+                self._complain(error)
             except Exception:  # the outermost edge: an unexpected error must not end the sweeper
-                _LOGGER.exception("Expired sessions could not be removed.")
+                _LOGGER.exception(
+                    "Expired sessions could not be removed.", extra=event("sweep_failed")
+                )
             else:
                 self._tell(swept)
                 stretch = stretched(stretch, swept)
 
-    def _complain(self, reason: str) -> None:
+    def _complain(self, error: SessionError) -> None:
+        reason = str(error)
         if reason != self._said:
             _LOGGER.warning(
-                "Expired sessions could not be removed; the next sweep tries again: %s", reason
+                "Expired sessions could not be removed; the next sweep tries again: %s",
+                reason,
+                extra=event("sweep_failed", error=error),
             )
         self._said = reason
 
@@ -91,6 +97,7 @@ class Sweeper:
                 swept.rows,
                 swept.seconds,
                 swept.pages,
+                extra=event("sweep_done", rows=swept.rows, seconds=swept.seconds),
             )
 
 

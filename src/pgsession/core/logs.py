@@ -1,0 +1,133 @@
+"""The log: the names of its events, the fields of a line, and how often a line may recur.
+
+Every line of the logger ``pgsession`` has a name and, where they help, some fields. docs/logging.md
+has the table.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+_LOGGER = logging.getLogger("pgsession")
+
+#: The shortest time between two lines about the same thing, in seconds.
+INTERVAL: Final = 10.0
+
+_SQLSTATE: Final = re.compile(r"SQLSTATE ([0-9A-Z]{5})")
+
+Event: TypeAlias = Literal[
+    # the application starts
+    "settings_rejected",
+    "setting_unknown",
+    "setting_unused",
+    "secret_guessable",
+    "binding_brief",
+    "middleware_misplaced",
+    "started_without_database",
+    "migration_note",
+    "pooler_found",
+    # the database fails
+    "store_unavailable",
+    "store_still_unavailable",
+    "store_available",
+    "connection_failed",
+    "connection_closed",
+    "session_busy",
+    "extension_paused",
+    "late_changes_lost",
+    "streams_untold",
+    "streams_told",
+    "sweep_failed",
+    "unavailable_response_failed",
+    "preparing_stopped",
+    # work in the background
+    "sweep_done",
+    # something is wrong with the table, the application or pgsession
+    "session_unreadable",
+    "object_unfit",
+    "old_session_unreadable",
+    "batch_failed",
+    "websocket_not_closed",
+    "new_device_hook_failed",
+    "new_device_hook_cancelled",
+    "content_lost",
+    "last_change_lost",
+    "read_after_request",
+    "read_late",
+    "session_replaced",
+    "cross_site_dropped",
+    "cookie_plain_http",
+    "cookie_other_domain",
+    "cookie_name_shared",
+    "binding_path_shared",
+    # what clients do
+    "request_rejected",
+    "replaced_cookie_used",
+    "retired_key_used",
+    "registration_rejected",
+    "proof_missing",
+    "cookie_unverified",
+    # the life of sessions
+    "session_ended_meanwhile",
+    "session_created",
+    "session_renewed",
+    "session_ended",
+    "user_signed_in",
+    "user_confirmed",
+    "websocket_closed",
+]
+
+
+def event(
+    name: Event,
+    *,
+    error: Exception | None = None,
+    count: int | None = None,
+    requests: int | None = None,
+    rows: int | None = None,
+    seconds: float | None = None,
+) -> dict[str, str | float]:
+    """Return the fields of a line, for the argument ``extra`` of a logger's methods.
+
+    `error` is why it happened: its class, its text, and its SQLSTATE if the text names one. The
+    others are numbers; docs/logging.md says what they count. No field has the name of an
+    attribute of `logging.LogRecord`, or of structlog's ``event``.
+    """
+    fields: dict[str, str | float] = {"pgsession_event": name}
+    if error is not None:
+        reason = str(error)
+        fields |= {"pgsession_error": type(error).__name__, "pgsession_reason": reason}
+        if state := _SQLSTATE.search(reason):
+            fields["pgsession_sqlstate"] = state[1]
+    numbers = {"count": count, "requests": requests, "rows": rows, "seconds": seconds}
+    fields |= {f"pgsession_{key}": number for key, number in numbers.items() if number is not None}
+    return fields
+
+
+def log_migration(text: str) -> None:
+    """Log what a migration reports: it is tried again, or the database is newer."""
+    _LOGGER.warning("%s", text, extra=event("migration_note"))
+
+
+class Pace:
+    """Tells when a line that recurs is due: at most once in `INTERVAL` seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last_line = -math.inf
+        self._count = 0
+
+    def count(self) -> int:
+        """Count one more, and return how many came since the last line; 0 if no line is due."""
+        self._count += 1
+        now = self._clock()
+        if now - self._last_line < INTERVAL:
+            return 0
+        self._last_line, count = now, self._count
+        self._count = 0
+        return count
