@@ -78,7 +78,7 @@ def test_how_long(outage_log: OutageLog, clock: Clock, caplog: pytest.LogCapture
     outage_log.record_answer()
 
     assert caplog.messages[-1] == (
-        "The store is available again. It was not for 4 s; 5 requests were affected."
+        "The store is available again after 4 s; 5 requests were affected."
     )
     fields = vars(caplog.records[-1])
     assert (fields["pgsession_requests"], fields["pgsession_seconds"]) == (5, 4)

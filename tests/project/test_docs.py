@@ -70,6 +70,7 @@ FRAGMENTS = {
 WHOLE = {
     "README.md",
     "docs/flash.md",
+    "docs/logging.md",  # tests/beside
     "docs/pydantic-settings.md",  # tests/beside
     "docs/sessions.md",
     "docs/several-hosts.md",

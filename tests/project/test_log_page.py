@@ -13,7 +13,7 @@ from tests.project.documents import ROOT, Document
 
 EVENTS = set(get_args(Event))
 
-#: The methods of a logger that log a line. The level of `log` is an argument.
+#: The methods of a logger that log a line. Those of `log` are all that the module names.
 LEVELS = {
     "debug": "DEBUG",
     "info": "INFO",
@@ -46,10 +46,10 @@ class Line:
     """A call in the source that logs, or passes an event and a text on to one that does."""
 
     place: str
-    #: None if it is an argument of the function around the call, as are an unknown text and level.
+    #: None if it is an argument of the function around the call, as is an unknown text.
     event: str | None
     text: str | None
-    level: str
+    levels: frozenset[str]
 
 
 def read_rows() -> list[Row]:
@@ -65,16 +65,48 @@ def read_rows() -> list[Row]:
 
 def read_lines() -> Iterator[Line]:
     for path in sorted((ROOT / "src/pgsession").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        texts = dict(_constants(tree))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                place = f"{path.stem}:{node.lineno}"
-                if (level := _level_of(node.func)) is not None:
-                    yield _logged(node, level, texts, place)
-                elif len(node.args) > 1 and _written(node.args[0], texts) in EVENTS:
-                    event, text = (_written(each, texts) for each in node.args[:2])
-                    yield Line(place, event, text, "")
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        texts = dict(_constants(module))
+        for node in ast.walk(module):
+            if not isinstance(node, ast.Call):
+                continue
+            place = f"{path.stem}:{node.lineno}"
+            if (level := _level_of(node.func)) is not None:
+                levels = frozenset({level} if level else _named_levels(module))
+                yield _logged(node, levels, texts, place)
+            elif len(node.args) > 1 and _written(node.args[0], texts) in EVENTS:
+                event, text = (_written(each, texts) for each in node.args[:2])
+                given = [each.value for each in node.keywords if each.arg == "level"]
+                yield Line(place, event, text, frozenset(_passed_levels(module, given)))
+
+
+def _named_levels(tree: ast.AST) -> Iterator[str]:
+    """Yield the levels that the code names."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="logging"), attr=level) if level.isupper():
+                yield level
+            case _:
+                pass
+
+
+def _passed_levels(module: ast.Module, given: list[ast.expr]) -> Iterator[str]:
+    """Yield the level of a call that passes an event on: `given`, or the default of ``level``.
+
+    It is DEBUG if no function of the module has such a parameter.
+    """
+    if not given:
+        given = [
+            default
+            for node in ast.walk(module)
+            if isinstance(node, ast.FunctionDef)
+            for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            if argument.arg == "level" and default is not None
+        ]
+    if not given:
+        yield "DEBUG"
+    for each in given:
+        yield from _named_levels(each)
 
 
 def _level_of(function: ast.expr) -> str | None:
@@ -86,12 +118,13 @@ def _level_of(function: ast.expr) -> str | None:
             return None
 
 
-def _logged(node: ast.Call, level: str, texts: dict[str, str], place: str) -> Line:
+def _logged(node: ast.Call, levels: frozenset[str], texts: dict[str, str], place: str) -> Line:
     extra = next((each.value for each in node.keywords if each.arg == "extra"), None)
     match extra:
         case ast.Call(func=ast.Name(id="event"), args=[name]):
-            text = _written(node.args[0 if level else 1], texts)
-            return Line(place, _written(name, texts), text, level)
+            is_log = isinstance(node.func, ast.Attribute) and node.func.attr == "log"
+            text = _written(node.args[1 if is_log else 0], texts)
+            return Line(place, _written(name, texts), text, levels)
         case _:
             pytest.fail(f"{place} logs a line that has no event")
 
@@ -131,7 +164,7 @@ def test_row(row: Row) -> None:
     lines = [line for line in LINES if line.event == row.event]
     texts = [line.text for line in lines if line.text is not None]
 
-    assert {line.level for line in lines if line.level} <= row.levels
+    assert row.levels == {level for line in lines for level in line.levels}
     assert row.texts
     assert [text for text in texts if not row.has(text)] == []
     if texts:
@@ -147,4 +180,4 @@ def test_every_line() -> None:
     }
 
     assert names == {"pgsession", "psycopg.pool"}
-    assert len([line for line in LINES if line.level]) > len(EVENTS) // 2
+    assert [line.place for line in LINES if not line.levels] == []

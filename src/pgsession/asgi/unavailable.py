@@ -86,7 +86,7 @@ class ExtensionPause:
             self._until = self._clock() + INTERVAL
             _LOGGER.warning(
                 "The expiry of a session could not be extended, its key not rotated or its binding "
-                "not put in force; none is for %g seconds: %s",
+                "not put in force. This is tried again after %g seconds: %s",
                 INTERVAL,
                 error,
                 extra=event("extension_paused", error=error),
@@ -145,7 +145,7 @@ class OutageLog:
             _LOGGER.warning(
                 "One session was busy, and its request gets a 503: %s A transaction that locks its "
                 "row, or with a foreign key the user's row, must be committed before the response. "
-                "(%d such requests since the last line.)",
+                "(Requests since the last line: %d.)",
                 error,
                 count,
                 extra=event("session_busy", error=error, requests=count),
@@ -155,8 +155,8 @@ class OutageLog:
         """Log that changes could not be saved after the response had started, if a line is due."""
         if count := self._lost.count():
             _LOGGER.error(
-                "Changes made after the response had started are lost: %s (%d such requests since "
-                "the last line.)",
+                "Changes made after the response had started are lost: %s (Requests since the last "
+                "line: %d.)",
                 error,
                 count,
                 extra=event("late_changes_lost", error=error, requests=count),
@@ -167,7 +167,7 @@ class OutageLog:
         if self.in_outage and self._clock() - self._last_failure >= INTERVAL:
             seconds, requests = self._last_failure - self._began, self._affected
             _LOGGER.info(
-                "The store is available again. It was not for %.0f s; %d requests were affected.",
+                "The store is available again after %.0f s; %d requests were affected.",
                 seconds,
                 requests,
                 extra=event("store_available", requests=requests, seconds=seconds),

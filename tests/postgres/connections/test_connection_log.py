@@ -2,13 +2,18 @@
 
 import logging
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
+from pgsession.postgres.connections.pool import Pool
 
-Records = list[tuple[str, str, str]]
+
+async def accept(_connection: Connection) -> None:
+    """Accept any database."""
 
 
 async def fail(pool: AsyncConnectionPool) -> None:
@@ -67,13 +72,14 @@ async def test_closed(
     """Connections that the server ends are one line at level INFO, and no warning."""
     caplog.set_level(logging.INFO, "pgsession")
     conninfo = make_conninfo(database_url, application_name=migrated_schema)
-    pool = OwnPool(PoolSettings(conninfo=conninfo, size=1, timeout=10, prepared=True))
-    await pool.open(wait=True)
+    settings = PoolSettings(conninfo=conninfo, size=1, timeout=10, prepared=True)
+    pool = Pool(settings, check=accept, inspect=accept, on_open=lambda: None, timeout=10)
+    await pool.open()
     for _ in range(2):
-        connection = await pool.getconn()
-        connection.pgconn.finish()
-        pool.note_closed()
-        await pool.putconn(connection)
+        connection = await pool.acquire()
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        pool.release(connection)
     await pool.close()
 
     assert warnings(caplog) == []

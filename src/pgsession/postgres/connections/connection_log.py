@@ -37,8 +37,8 @@ class ConnectionLog:
         """Count an attempt to connect that has failed, and log `error` if a line is due."""
         if count := self._failed.count():
             _LOGGER.warning(
-                "A connection to the database could not be made, and will be tried again: %s (%d "
-                "attempts since the last line.)",
+                "A connection to the database could not be made, and is tried again: %s (Failures since "
+                "the last line: %d.)",
                 error,
                 count,
                 extra=event("connection_failed", error=error, count=count),
@@ -49,8 +49,8 @@ class ConnectionLog:
         if count := self._closed.count():
             _LOGGER.info(
                 "A connection was closed, and is replaced when it is needed: the server, a pooler "
-                "or the network has ended it, or a statement got no answer. (%d since the last "
-                "line.)",
+                "or the network has ended it, or a statement got no answer. (Connections since the "
+                "last line: %d.)",
                 count,
                 extra=event("connection_closed", count=count),
             )
