@@ -30,6 +30,7 @@ from tests.mutants.blocks import BLOCKS
 from tests.mutants.content import CONTENT
 from tests.mutants.devices import DEVICES
 from tests.mutants.limits import LIMITS
+from tests.mutants.logs import LOGS
 from tests.mutants.mutant import Mutant
 from tests.mutants.options import OPTIONS
 from tests.mutants.origins import ORIGINS
@@ -46,7 +47,7 @@ ROOT: Final = Path(__file__).parents[1]
 #: All mutants.
 MUTANTS: Final = (
     *(STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS),
-    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER),
+    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + LOGS),
 )
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")

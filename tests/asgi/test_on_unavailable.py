@@ -28,9 +28,10 @@ from pgsession import (
 )
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.unavailable import INTERVAL, ExtensionPause, OutageLog
+from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.core.cookie import Cookie, FoundCookie
 from pgsession.core.hidden import Hidden
+from pgsession.core.logs import INTERVAL
 from pgsession.core.store import Written
 from tests.pages import fill, read
 
@@ -289,7 +290,7 @@ async def test_counted_once(gone: PostgresStore, caplog: pytest.LogCaptureFixtur
             exchange.session["user"] = "ann"
         assert await exchange.answer_error(refused.value)
 
-    told = [record.args[0] for record in caplog.records[1:] if isinstance(record.args, tuple)]
+    told = [vars(record)["pgsession_requests"] for record in caplog.records[1:]]
     assert told == [2, 3]
 
 

@@ -29,8 +29,8 @@ from pgsession import (
     SettingsError,
     StoreUnavailableError,
 )
-from pgsession.asgi.unavailable import INTERVAL
 from pgsession.asgi.unavailable_response import OwnResponse
+from pgsession.core.logs import INTERVAL
 from tests.applications import SECRET
 from tests.pages import fill, read
 

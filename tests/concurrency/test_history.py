@@ -1,11 +1,8 @@
 """A history that many clients record while their server is killed repeatedly."""
 
 import asyncio
-import logging
 import os
 from collections import Counter
-
-import pytest
 
 from tests.concurrency.checker import violations
 from tests.concurrency.clients import Clients
@@ -22,9 +19,8 @@ STRIKES = int(os.environ.get("PGSESSION_TEST_STRIKES", "20"))
 CRASH_EVERY = 7
 
 
-async def test_history(caplog: pytest.LogCaptureFixture) -> None:
+async def test_history() -> None:
     """A history with killed backends and server crashes breaks no law."""
-    caplog.set_level(logging.ERROR, "psycopg.pool")  # it warns of each lost connection
     history = History()
     with own_server() as server:
         clients = Clients(server, history, clients=6, sessions=4)

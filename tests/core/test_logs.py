@@ -1,6 +1,7 @@
 """The fields of log lines, and how often a line may recur."""
 
 import logging
+from inspect import signature
 from typing import get_args
 
 import pytest
@@ -67,4 +68,4 @@ def test_migration(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.message == "try 2 of 3 follows, at 50% of the time"
-    assert migrate.__kwdefaults__["report"] is log_migration
+    assert signature(migrate).parameters["report"].default is log_migration

@@ -1,6 +1,7 @@
 """The log of the connections: our lines replace the warnings of psycopg's pool, for our pools."""
 
 import logging
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ async def accept(_connection: Connection) -> None:
     """Accept any database."""
 
 
-async def fail(pool: AsyncConnectionPool) -> None:
+async def fail(pool: AsyncConnectionPool[Any]) -> None:
     """Open a pool whose server is not there, and close it."""
     with pytest.raises(PoolTimeout):
         await pool.open(wait=True, timeout=0.3)

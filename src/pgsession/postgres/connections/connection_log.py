@@ -37,8 +37,8 @@ class ConnectionLog:
         """Count an attempt to connect that has failed, and log `error` if a line is due."""
         if count := self._failed.count():
             _LOGGER.warning(
-                "A connection to the database could not be made, and is tried again: %s (Failures since "
-                "the last line: %d.)",
+                "A connection to the database could not be made, and is tried again: %s (Failures "
+                "since the last line: %d.)",
                 error,
                 count,
                 extra=event("connection_failed", error=error, count=count),

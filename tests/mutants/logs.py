@@ -1,0 +1,58 @@
+"""Mutants of the log: how often a line comes, and whose lines of psycopg's pool are left out."""
+
+from typing import Final
+
+from tests.mutants.mutant import Edit, Mutant
+
+LOGS: Final = (
+    Mutant(
+        "log: each request of an outage is a line",
+        (
+            Edit(
+                "asgi/unavailable.py",
+                "        elif now - self._last_line >= INTERVAL:\n",
+                "        else:\n",
+            ),
+        ),
+        (
+            "tests/asgi/test_outage_log.py::test_storm",
+            "tests/asgi/test_outage_log.py::test_a_minute",
+        ),
+    ),
+    Mutant(
+        "log: a line that recurs is always due",
+        (
+            Edit(
+                "core/logs.py",
+                "        if now - self._last_line < INTERVAL:\n",
+                "        if False:\n",
+            ),
+        ),
+        ("tests/core/test_logs.py::test_pace", "tests/asgi/test_outage_log.py::test_a_minute"),
+    ),
+    Mutant(
+        "log: psycopg's pool warns of each attempt to connect",
+        (
+            Edit(
+                "postgres/connections/connection_log.py",
+                "    return not any(isinstance(",
+                "    return True or any(isinstance(",
+            ),
+        ),
+        (
+            "tests/postgres/connections/test_connection_log.py::test_not_reached",
+            "tests/postgres/connections/test_connection_log.py::test_closed",
+        ),
+    ),
+    Mutant(
+        "log: the application's pools are silent",
+        (
+            Edit(
+                "postgres/connections/connection_log.py",
+                "isinstance(each, OwnName | OwnConnection)",
+                'each == "pgsession"',
+            ),
+        ),
+        ("tests/postgres/connections/test_connection_log.py::test_theirs",),
+    ),
+)
