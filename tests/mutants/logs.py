@@ -55,4 +55,15 @@ LOGS: Final = (
         ),
         ("tests/postgres/connections/test_connection_log.py::test_theirs",),
     ),
+    Mutant(
+        "log: the first line of an outage does not say why",
+        (
+            Edit(
+                "postgres/batching.py",
+                "            reason=self._runner.unreachable,\n",
+                "",
+            ),
+        ),
+        ("tests/faults/test_log.py::test_logged",),
+    ),
 )

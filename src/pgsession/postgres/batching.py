@@ -230,6 +230,7 @@ class Batches:
             most_waiting=_MOST_WAITING,
             timeout=self._timeout,
             locked_rows=self._locked_rows,
+            reason=self._runner.unreachable,
         )
         self._coalescers.append(coalescer)
         return coalescer.call

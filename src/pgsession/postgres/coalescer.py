@@ -59,8 +59,9 @@ class Coalescer(Generic[CallT, AnswerT]):
     A caller that is cancelled leaves. Its call may still be sent, and its
     neighbours get their answers. A caller that gets no answer within `timeout`
     seconds gets `StoreBusyError` if its call was not sent, and
-    `StoreUnavailableError` if it was. While `most_waiting` callers wait, the
-    next one gets `StoreBusyError` at once.
+    `StoreUnavailableError` if it was; or what `reason` returns, if it returns an
+    error. While `most_waiting` callers wait, the next one gets `StoreBusyError`
+    at once.
 
     It belongs to the event loop in which it was made.
     """
@@ -77,6 +78,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         most_waiting: int,
         timeout: float,
         locked_rows: LockedRows,
+        reason: Callable[[], StoreUnavailableError | None] = lambda: None,
     ) -> None:
         self._send = send
         self._locked_rows = locked_rows
@@ -85,6 +87,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._least = least
         self._most_waiting = most_waiting
         self._timeout = timeout
+        self._reason = reason
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         self._waiting: deque[_Waiting[CallT, AnswerT]] = deque()
@@ -163,9 +166,10 @@ class Coalescer(Generic[CallT, AnswerT]):
         """Fail the callers that have timed out, and set the timer for the next."""
         loop = self._loop
         oldest = loop.time() - self._timeout
-        late = StoreUnavailableError("The database did not answer in time. Try again.")
+        reason = self._reason()
+        late = reason or StoreUnavailableError("The database did not answer in time. Try again.")
         held = SessionBusyError("Another transaction held the session for too long. Try again.")
-        busy = StoreBusyError("The database was busy for too long. Try again.")
+        busy = reason or StoreBusyError("The database was busy for too long. Try again.")
         left: list[float] = []
         for waiting, error in (
             *((waiting, held) for waiting in (*self._apart, *self._sent_again)),

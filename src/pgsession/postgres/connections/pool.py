@@ -273,8 +273,9 @@ class Pool:
         except psycopg.Error:
             connection.pgconn.finish()
         finally:
-            if isinstance(self._pool, OwnPool) and connection.closed:
-                self._pool.note_closed()
+            own = self._pool
+            if connection.closed and isinstance(own, OwnPool):
+                own.note_closed()
             if self._pool is not None:
                 await self._pool.putconn(connection)
 

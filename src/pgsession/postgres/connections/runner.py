@@ -95,6 +95,10 @@ class Runner:
         # Not while the driver's error is handled, nor caused by it: it quotes parameters.
         raise failure
 
+    def unreachable(self) -> StoreUnavailableError | None:
+        """Return a new error with the reason why no connection can be made; None if one can."""
+        return self._pool.failure
+
     def _judge(self, error: psycopg.Error, connection: Connection | None) -> Verdict:
         """Return what to do, and close a connection of no use, so that no caller gets it.
 
