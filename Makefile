@@ -69,19 +69,19 @@ pyright: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifytypes pgsession
 
 lock: $(VENV)/installed ## Update requirements/*.txt (UPGRADE=1: to the newest versions)
-	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra cli --extra dbsc --extra embedded --group dev \
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra cli --extra dbsc --extra embedded --extra otel --group dev \
 		pyproject.toml -o requirements/dev.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt --extra embedded --group demo \
 		pyproject.toml -o requirements/demo.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --constraint requirements/dev.txt --extra embedded \
 		--group matrix pyproject.toml -o requirements/matrix.txt
 	$(UV_COMPILE) --no-deps --resolution lowest-direct --no-header --extra cli --extra dbsc --extra embedded \
-		pyproject.toml -o $(VENV)/lowest-direct.txt
+		--extra otel pyproject.toml -o $(VENV)/lowest-direct.txt
 	cp requirements/dev.txt requirements/lowest.txt
 	$(UV_COMPILE) --no-annotate --constraint $(VENV)/lowest-direct.txt --extra cli --extra dbsc --extra embedded \
-		--group dev pyproject.toml -o requirements/lowest.txt
+		--extra otel --group dev pyproject.toml -o requirements/lowest.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --constraint requirements/dev.txt --extra cli --extra dbsc \
-		--extra embedded pyproject.toml benchmarks/requirements.in -o requirements/bench.txt
+		--extra embedded --extra otel pyproject.toml benchmarks/requirements.in -o requirements/bench.txt
 
 clean: ## Remove environments, caches, build output and the demo's data
 	rm -rf .venv .venv-* .demo .matrix .programs .coverage .coverage.* build dist htmlcov

@@ -50,6 +50,7 @@ from pgsession.memory import MemoryStore
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.settings import SessionSettings
+from pgsession.telemetry.choice import Telemetry
 
 __all__ = [
     "Adopted",
@@ -97,6 +98,7 @@ __all__ = [
     "StoreRejectedError",
     "StoreUnavailableError",
     "Swept",
+    "Telemetry",
     "UnknownUserError",
     "UnsupportedTypeError",
     "UserStore",

@@ -134,4 +134,5 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "prepared": ("SESSION_PREPARED", _read_switch),
     "sweep_every": ("SESSION_SWEEP_EVERY", _read_period_or_none),
     "exclusive_limit": ("SESSION_EXCLUSIVE_LIMIT", parse_period),
+    "telemetry": ("SESSION_TELEMETRY", _read_switch),
 }

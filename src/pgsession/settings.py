@@ -46,6 +46,7 @@ from pgsession.request_settings import (
     UnavailableResponse,
     check_requests,
 )
+from pgsession.telemetry.choice import TelemetryChoice, check_choice
 
 #: One secret, or several, newest first.
 SecretKey: TypeAlias = (
@@ -210,6 +211,9 @@ class SessionSettings:
     sweep_every: Period | None = DEFAULT_SWEEP_EVERY
     #: How long an `exclusive` block holds its lock at most. After that it is cancelled.
     exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT
+    #: Whether metrics and spans go to OpenTelemetry: True or False; a `Telemetry` with providers
+    #: of yours; None: they do if ``opentelemetry-api`` is installed.
+    telemetry: TelemetryChoice = None
 
     def __post_init__(self) -> None:
         for name in _SWITCHES:
@@ -227,6 +231,7 @@ class SessionSettings:
         if self.max_sessions is not None:
             checked_most(self.max_sessions)
         self._check_binding()
+        check_choice(self.telemetry)
         if self.on_new_device is not None and not iscoroutinefunction(self.on_new_device):
             raise SettingsError("on_new_device must be an async function.")
         if self.predecessor is not None and not hasattr(self.predecessor, "load"):
@@ -270,8 +275,11 @@ class SessionSettings:
             raise SettingsError("SESSION_SECRET_KEY is missing: make one with `pgsession secret`.")
         return cls(**given)
 
-    def make_cookie(self) -> Cookie:
-        """Return the cookie of these settings. Raises `SettingsError` if one is wrong."""
+    def make_cookie(self, *, on_rejected: Callable[[], object] | None = None) -> Cookie:
+        """Return the cookie of these settings. Raises `SettingsError` if one is wrong.
+
+        `on_rejected` is called when a request comes with one that no secret verifies.
+        """
         return Cookie(
             secret_keys=_as_secrets(self.secret_key),
             name=self.session_cookie or "",
@@ -280,6 +288,7 @@ class SessionSettings:
             secure=self.https_only,
             same_site=self.same_site,
             partitioned=self.partitioned,
+            on_rejected=on_rejected,
         )
 
     def with_cookie(self, cookie: CookieSettings) -> SessionSettings:
@@ -317,6 +326,7 @@ class SessionSettings:
             sweep_every=self.sweep_every,
             exclusive_limit=self.exclusive_limit,
             record_client=self.record_client,
+            telemetry=self.telemetry,
         )
 
     def is_anonymous(self, scope: Scope) -> bool:

@@ -19,6 +19,7 @@ from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.failing import UNAVAILABLE_ERRORS, has_left
 from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.neighbours import InnerScope, OwnMiddleware, check_stack, cookie_names
+from pgsession.asgi.observed import ObservedExchange, counting_proofs
 from pgsession.asgi.order import log_misplaced
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.sessions import Sessions
@@ -127,6 +128,7 @@ class SessionMiddleware(OwnMiddleware):
             policies, self._choice = sessions.policies.values(), sessions.choice
             #: The policy of all requests; with several cookies, that of the first one.
             self._policy = sessions.policy
+            self._exchange = Exchange if self._policy.observer is None else ObservedExchange
             #: The name of the cookie, as in Starlette's class; of several, that of the first.
             self.session_cookie: str = self._policy.cookie.name
             #: The names of all its cookies.
@@ -148,7 +150,7 @@ class SessionMiddleware(OwnMiddleware):
         cookies = policy.cookie.find(scope["headers"])
         if "session" in scope:
             scope = _beside(policy, scope, cookies)
-        exchange = Exchange(policy, scope, send)
+        exchange = self._exchange(policy, scope, send)
         is_wanted = cookies or policy.takeover is not None
         if is_wanted and not await exchange.look_up(cookies):
             return
@@ -212,6 +214,8 @@ class SessionMiddleware(OwnMiddleware):
             return
         if scope["type"] == "http" and (found := self._binding_of(scope)) is not None:
             policy, binding = found
+            if policy.observer is not None:
+                send = counting_proofs(policy.observer, scope, send)
             await binding.serve(scope, send, policy.cookie.find(scope["headers"]))
             return
         if scope["type"] in _SESSION_SCOPES:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Self
 
 from pgsession.asgi.cookie_warnings import CookieWarnings
@@ -18,6 +19,7 @@ from pgsession.asgi.unavailable_response import OwnResponse
 from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.logs import event
+from pgsession.core.observer import Observer
 from pgsession.core.origins import checked_origins
 from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
@@ -25,6 +27,7 @@ from pgsession.core.secret_keys import is_guessable
 from pgsession.core.store import Store
 from pgsession.core.users import NewDevice
 from pgsession.settings import DEFAULT_WATCH_EVERY, SessionSettings
+from pgsession.telemetry.choice import find_observer
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -59,6 +62,8 @@ class Policy:
     own_response: OwnResponse | None = None
     #: An application does not start while its database cannot answer.
     is_strict: bool = False
+    #: Is told what happens to sessions, or None.
+    observer: Observer | None = None
     outage_log: OutageLog = field(default_factory=OutageLog)
     extension_pause: ExtensionPause = field(default_factory=ExtensionPause)
     reuse_log: ReuseLog = field(default_factory=ReuseLog)
@@ -74,6 +79,8 @@ class Policy:
         object.__setattr__(self, "is_rotating", self.rotation.every is not None)
         object.__setattr__(self, "warnings", CookieWarnings(self.cookie))
         object.__setattr__(self, "watching", Watching(self.store, self.watch_every))
+        if self.observer is not None:
+            self.observer.watch(self.watching)
 
     @classmethod
     def from_settings(cls, settings: SessionSettings, store: Store | None) -> Self:
@@ -88,7 +95,8 @@ class Policy:
             store = settings.make_store()
         else:
             settings.check_store(store)
-        cookie, outage_log = settings.make_cookie(), OutageLog()
+        observer, outage_log = find_observer(settings.telemetry), OutageLog()
+        cookie = _cookie(settings, observer)
         make = settings.unavailable_response
         if any(map(is_guessable, cookie.secret_keys)):
             _LOGGER.warning(
@@ -108,11 +116,12 @@ class Policy:
             on_new_device=settings.on_new_device,
             closes_websockets=settings.close_websockets,
             device_binding=_device_binding(settings, cookie, store, outage_log),
-            takeover=_takeover(settings, cookie, store),
+            takeover=_takeover(settings, cookie, store, observer),
             watch_every=as_period(settings.watch_every),
             is_anonymous=settings.is_anonymous,
             own_response=None if make is None else OwnResponse(make),
             is_strict=settings.strict_start,
+            observer=observer,
             outage_log=outage_log,
         )
 
@@ -122,25 +131,33 @@ class Policy:
         All else is shared, also the sessions that streams wait on. Raises as `from_settings`.
         """
         settings.check_store(self.store)
-        cookie = settings.make_cookie()
+        cookie = _cookie(settings, self.observer)
         _warn_of_partitioned(cookie)
         policy = replace(
             self,
             cookie=cookie,
             max_age=settings.cookie_max_age(),
             device_binding=_device_binding(settings, cookie, self.store, self.outage_log),
-            takeover=_takeover(settings, cookie, self.store),
+            takeover=_takeover(settings, cookie, self.store, self.observer),
         )
         object.__setattr__(policy, "watching", self.watching)
         return policy
 
 
-def _takeover(settings: SessionSettings, cookie: Cookie, store: Store) -> Takeover | None:
+def _cookie(settings: SessionSettings, observer: Observer | None) -> Cookie:
+    if observer is None:
+        return settings.make_cookie()
+    return settings.make_cookie(on_rejected=partial(observer.reject_cookie, "signature"))
+
+
+def _takeover(
+    settings: SessionSettings, cookie: Cookie, store: Store, observer: Observer | None
+) -> Takeover | None:
     predecessor = settings.predecessor
     if predecessor is None:
         return None
     trusted = checked_origins(settings.trusted_origins)
-    return Takeover(predecessor, cookie, store, trusted=trusted)
+    return Takeover(predecessor, cookie, store, trusted=trusted, observer=observer)
 
 
 def _warn_of_partitioned(cookie: Cookie) -> None:

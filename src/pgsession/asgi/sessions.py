@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from starlette.types import Scope
+
 from pgsession.asgi.choice import Choice, policies_of
 from pgsession.asgi.exchange import Exchange
+from pgsession.asgi.observed import ObservedOutside
 from pgsession.asgi.outside import NO_PROOF, Outside
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.reference import Reference
@@ -120,11 +123,11 @@ class Sessions:
         reference = None if session is None else _reference_of(session)
         if reference is not None and (scope is None or self._is_ours(reference)):
             policy = self._policy_beside(reference)
-            outside = Outside(policy, scope or {"type": "http", "headers": []})
+            outside = _outside(policy, scope or {"type": "http", "headers": []})
             await outside.load_by_reference(reference)
         elif scope is not None:
             policy = self.policy if self.choice is None else self.choice.policy_of(scope)
-            outside = Outside(policy, scope)
+            outside = _outside(policy, scope)
             await outside.load_by_cookie()
         else:
             raise _no_row(session)
@@ -155,6 +158,10 @@ class Sessions:
                 "middleware these Sessions: sessions=…"
             )
         return ours
+
+
+def _outside(policy: Policy, scope: Scope) -> Outside:
+    return (Outside if policy.observer is None else ObservedOutside)(policy, scope)
 
 
 def _reference_of(session: Session) -> Reference | None:

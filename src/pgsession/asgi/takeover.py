@@ -16,6 +16,7 @@ from pgsession.core.cookie import Cookie
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import Hidden, HiddenBytes
 from pgsession.core.login import checked_user_id
+from pgsession.core.observer import Observer
 from pgsession.core.origins import judge
 from pgsession.core.period import Period
 from pgsession.core.predecessor import (
@@ -63,7 +64,9 @@ class Takeover:
         store: Store,
         *,
         trusted: frozenset[str] = frozenset(),
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self._predecessor = predecessor
         self._same_site: SameSite = cookie.same_site
         self._trusted = trusted
@@ -143,6 +146,8 @@ class Takeover:
         # A number that was raised says that the browser has our cookie: this is a copy of the old.
         if found is None or found.entry.number or not await self._counts_still(old, found):
             return None
+        if found.is_new and self._observer is not None:
+            self._observer.adopt()
         return found
 
     async def _counts_still(self, old: OldSession, found: Adopted) -> bool:

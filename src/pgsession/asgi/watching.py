@@ -231,6 +231,10 @@ class Watching:
         self._every = every.total_seconds()
         self._watchers: dict[asyncio.AbstractEventLoop, Watcher] = {}
 
+    def __len__(self) -> int:
+        """Return how many sessions are watched, in all event loops. Threads may ask."""
+        return sum(map(len, list(self._watchers.values())))
+
     def here(self) -> Watcher:
         """Return the watcher of the running event loop."""
         loop = asyncio.get_running_loop()

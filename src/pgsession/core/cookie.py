@@ -25,7 +25,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -108,6 +108,8 @@ class Cookie:
     secure: bool = True
     same_site: SameSite = "lax"
     partitioned: bool = False
+    #: Called when a request came with cookies of this name, and none of the secrets verifies one.
+    on_rejected: Callable[[], object] | None = field(default=None, repr=False, compare=False)
     _signers: tuple[CookieSigner, ...] = field(init=False, repr=False, compare=False)
     _shape: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     _starlette: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
@@ -167,6 +169,8 @@ class Cookie:
                 "A session cookie was ignored: none of the secrets verifies it.",
                 extra=event("cookie_unverified"),
             )
+            if self.on_rejected is not None:
+                self.on_rejected()
         return found
 
     def count(self, headers: Iterable[tuple[bytes, bytes]]) -> int:

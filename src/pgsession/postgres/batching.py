@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from pgsession.core.keys import KeyDigest
+from pgsession.core.observer import StatementObserver, StoreObserver
 from pgsession.core.overview import Asked, SignedInUser
 from pgsession.core.users import Device
 from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
@@ -23,6 +24,7 @@ from pgsession.postgres.connections.failures import (
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
+from pgsession.postgres.observing import observed
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit, Edited, Row
 from pgsession.postgres.statements.adopting import Heir, Taken
@@ -88,6 +90,16 @@ class Calls:
     revoke: _Call[Revocation, None]
     adopt: _Call[Heir, Taken]
 
+    def observed_by(self, observer: StoreObserver) -> Calls:
+        """Return the same calls, each of which is a statement of its own, with an observer."""
+        observing = {
+            each.name: partial(
+                _call_observed, observer.of_statement(each.name), getattr(self, each.name)
+            )
+            for each in fields(self)
+        }
+        return Calls(**observing)
+
 
 class Batches:
     """Sends all waiting calls of one kind in one statement.
@@ -99,30 +111,44 @@ class Batches:
     that runs again could undo what others did in between.
     """
 
-    def __init__(self, table: Table, runner: Runner, *, timeout: float) -> None:
+    def __init__(
+        self,
+        table: Table,
+        runner: Runner,
+        *,
+        timeout: float,
+        observer: StoreObserver | None = None,
+    ) -> None:
         self._table = table
+        self._observer = observer
         self._runner = runner
         self._timeout = timeout
         self._locked_rows = LockedRows()
         self._coalescers: list[Coalescer[Any, Any]] = []
         reading, removing = table.reading, table.removing
         self.calls: Calls = Calls(
-            fetch=self._reading(reading.fetch),
-            fetch_newest=self._reading(reading.fetch_newest, size=1),
-            insert=self._coalesced(partial(self._send, self._insert)),
-            edit=self._coalesced(partial(self._send, self._edit)),
-            renumber=self._reading(table.numbering.renumber, size=1, idempotent=False),
-            delete=self._locking(removing.delete, idempotent=True),
-            delete_together=self._locking(removing.delete_together, idempotent=True, size=1),
-            take=self._locking(removing.take, idempotent=False, size=1),
-            delete_empty=self._locking(removing.delete_empty, idempotent=False, size=1),
-            insert_login=self._locking(table.signing.insert, idempotent=True, size=1),
-            logout=self._locking(table.signing.logout, idempotent=True, size=1),
-            is_retired=self._reading(table.signing.is_retired),
-            devices=self._reading(table.listing.devices, size=1),
-            signed_in=self._reading(table.overview.signed_in, size=1, lanes=1),
-            revoke=self._locking(table.revoking.end, idempotent=True, size=1),
-            adopt=self._locking(table.adopting.adopt, idempotent=True, size=_LEAST),
+            fetch=self._reading("fetch", reading.fetch),
+            fetch_newest=self._reading("fetch_newest", reading.fetch_newest, size=1),
+            insert=self._coalesced("insert", partial(self._send, self._insert)),
+            edit=self._coalesced("edit", partial(self._send, self._edit)),
+            renumber=self._reading("renumber", table.numbering.renumber, size=1, idempotent=False),
+            delete=self._locking("delete", removing.delete, idempotent=True),
+            delete_together=self._locking(
+                "delete_together", removing.delete_together, idempotent=True, size=1
+            ),
+            take=self._locking("take", removing.take, idempotent=False, size=1),
+            delete_empty=self._locking(
+                "delete_empty", removing.delete_empty, idempotent=False, size=1
+            ),
+            insert_login=self._locking(
+                "insert_login", table.signing.insert, idempotent=True, size=1
+            ),
+            logout=self._locking("logout", table.signing.logout, idempotent=True, size=1),
+            is_retired=self._reading("is_retired", table.signing.is_retired),
+            devices=self._reading("devices", table.listing.devices, size=1),
+            signed_in=self._reading("signed_in", table.overview.signed_in, size=1, lanes=1),
+            revoke=self._locking("revoke", table.revoking.end, idempotent=True, size=1),
+            adopt=self._locking("adopt", table.adopting.adopt, idempotent=True, size=_LEAST),
         )
 
     async def close(self) -> None:
@@ -131,6 +157,7 @@ class Batches:
 
     def _reading(
         self,
+        name: str,
         work: _Work[_CallT, _AnswerT],
         *,
         size: int = _SIZE,
@@ -148,10 +175,15 @@ class Batches:
                     raise
             return await _sent_singly(lambda call: send([call], False), calls)  # noqa: FBT003 - by position, as `_Attempt` takes it
 
-        return self._coalesced(send, size=size, lanes=lanes)
+        return self._coalesced(name, send, size=size, lanes=lanes)
 
     def _locking(
-        self, work: _LockingWork[_CallT, _AnswerT], *, idempotent: bool, size: int = _SIZE
+        self,
+        name: str,
+        work: _LockingWork[_CallT, _AnswerT],
+        *,
+        idempotent: bool,
+        size: int = _SIZE,
     ) -> _Call[_CallT, _AnswerT]:
         """Return the call of a statement that may find its rows locked."""
         runner = self._runner
@@ -159,7 +191,7 @@ class Batches:
         def attempt(calls: Sequence[_CallT], skipping: bool) -> Awaitable[_Answers[_AnswerT]]:  # noqa: FBT001 - by position, as `_Attempt` takes it
             return runner.run(partial(work, skipping=skipping), calls, idempotent=idempotent)
 
-        return self._coalesced(partial(self._send, attempt), size=size)
+        return self._coalesced(name, partial(self._send, attempt), size=size)
 
     async def _edit(self, edits: Sequence[Edit], skipping: bool) -> _Answers[Edited | None]:  # noqa: FBT001 - by position, as `_Attempt` takes it
         return await make_edits(edits, self._table.editing, self._run_once, skipping=skipping)
@@ -217,6 +249,7 @@ class Batches:
 
     def _coalesced(
         self,
+        name: str,
         send: Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]],
         *,
         size: int = _SIZE,
@@ -231,6 +264,7 @@ class Batches:
             timeout=self._timeout,
             locked_rows=self._locked_rows,
             reason=self._runner.unreachable,
+            observer=None if self._observer is None else self._observer.of_statement(name),
         )
         self._coalescers.append(coalescer)
         return coalescer.call
@@ -289,6 +323,12 @@ async def _edit_alone(connection: Dedicated, editing: Editing, edit: Edit) -> Ed
     if isinstance(answer, Locked):
         raise SessionBusyError("The session is being changed by others. Try again.")
     return answer
+
+
+async def _call_observed(
+    observer: StatementObserver, call: _Call[_CallT, _AnswerT], given: _CallT
+) -> _AnswerT:
+    return await observed(call(given), observer, [observer.origin()])
 
 
 async def _call_alone(connection: Dedicated, work: _Work[Any, Any], call: object) -> Any:  # noqa: ANN401 - the answer of any statement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgsession.core.keys import KeyDigest
+from pgsession.core.observer import StoreObserver
 from pgsession.core.store import TAKEN_TOO_LATE
 from pgsession.errors import SessionError
 from pgsession.postgres.batching import Calls, single_calls
@@ -14,7 +15,14 @@ from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
 
 
-def calls_within(table: Table, block: Dedicated, plain: Calls, written: set[KeyDigest]) -> Calls:
+def calls_within(
+    table: Table,
+    block: Dedicated,
+    plain: Calls,
+    written: set[KeyDigest],
+    *,
+    observer: StoreObserver | None = None,
+) -> Calls:
     """Return calls that run on a block's connection, noting in `written` what they write.
 
     `take` runs as `plain` does, on another connection: it commits at once, so
@@ -23,6 +31,8 @@ def calls_within(table: Table, block: Dedicated, plain: Calls, written: set[KeyD
     a `SessionError`.
     """
     held = single_calls(table, block)
+    if observer is not None:
+        held = held.observed_by(observer)
     noted = _NotedCalls(block, held, plain, written)
     return Calls(
         fetch=held.fetch,

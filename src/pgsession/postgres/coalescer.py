@@ -19,6 +19,7 @@ from contextvars import Context
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from pgsession.core.logs import event
+from pgsession.core.observer import StatementObserver
 from pgsession.errors import (
     SessionBusyError,
     SessionError,
@@ -27,6 +28,7 @@ from pgsession.errors import (
     StoreUnavailableError,
 )
 from pgsession.postgres.locked_rows import Locked, LockedRows
+from pgsession.postgres.observing import observed
 
 #: Seconds between two attempts to make the calls that wait for locked rows.
 _RETRY_EVERY: Final = 0.05
@@ -36,8 +38,9 @@ _LOGGER = logging.getLogger("pgsession")
 CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")
 
-#: A caller: its call, the future that gets the answer, and when it came.
-_Waiting: TypeAlias = tuple[CallT, asyncio.Future[AnswerT], float]
+#: A caller: its call, the future that gets the answer, when it came, and what a statement for it
+#: leads back to.
+_Waiting: TypeAlias = tuple[CallT, asyncio.Future[AnswerT], float, object | None]
 
 
 class Coalescer(Generic[CallT, AnswerT]):
@@ -79,8 +82,10 @@ class Coalescer(Generic[CallT, AnswerT]):
         timeout: float,
         locked_rows: LockedRows,
         reason: Callable[[], StoreUnavailableError | None] = lambda: None,
+        observer: StatementObserver | None = None,
     ) -> None:
         self._send = send
+        self._observer = observer
         self._locked_rows = locked_rows
         self._lanes = lanes
         self._size = size
@@ -109,7 +114,8 @@ class Coalescer(Generic[CallT, AnswerT]):
             raise StoreBusyError("Too many callers wait for the database already. Try again.")
         loop = self._loop
         answer: asyncio.Future[AnswerT] = loop.create_future()
-        self._waiting.append((call, answer, loop.time()))
+        origin = None if self._observer is None else self._observer.origin()
+        self._waiting.append((call, answer, loop.time(), origin))
         if self._timer is None:
             self._timer = loop.call_later(self._timeout, self._end_late_calls)
         if len(self._busy) < self._lanes:
@@ -147,7 +153,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         if lane is not None:
             self._busy.discard(lane)
         while self._waiting and not self._busy:
-            _, answer, _ = self._waiting.popleft()
+            _, answer, *_ = self._waiting.popleft()
             _fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
 
     def _next_batch(self) -> list[_Waiting[CallT, AnswerT]]:
@@ -157,7 +163,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         share = min(self._size, max(self._least, fair))
         while self._waiting and len(batch) < share:
             waiting = self._waiting.popleft()
-            _, answer, _ = waiting
+            answer = waiting[1]
             if not answer.done():  # else the caller was cancelled, or has timed out
                 batch.append(waiting)
         return batch
@@ -176,7 +182,7 @@ class Coalescer(Generic[CallT, AnswerT]):
             *((waiting, late) for batch in self._sent.values() for waiting in batch),
             *((waiting, busy) for waiting in self._waiting),
         ):
-            _, answer, since = waiting
+            _, answer, since, _ = waiting
             if since <= oldest:
                 _fail(answer, error)
             elif not answer.done():
@@ -189,15 +195,15 @@ class Coalescer(Generic[CallT, AnswerT]):
         self, batch: Sequence[_Waiting[CallT, AnswerT]], *, skipping: bool = False
     ) -> None:
         """Send a batch, and give each caller its answer or its error."""
-        skipping = skipping or self._locked_rows.waiting > 0
+        is_again, skipping = skipping, skipping or self._locked_rows.waiting > 0
         try:
-            answers = await self._send([call for call, _, _ in batch], skipping)
+            answers = await self._sent_batch(batch, skipping, is_again=is_again)
         except asyncio.CancelledError:
-            for _, answer, _ in batch:
+            for _, answer, *_ in batch:
                 answer.cancel()
             raise
         except StoreUnavailableError as error:
-            for _, answer, _ in batch:
+            for _, answer, *_ in batch:
                 _fail(answer, error)
         except Exception as error:  # the outermost edge: no caller may wait for ever
             if not isinstance(error, SessionError):
@@ -215,6 +221,20 @@ class Coalescer(Generic[CallT, AnswerT]):
                 else:
                     _fail(answer, found)
 
+    def _sent_batch(
+        self,
+        batch: Sequence[_Waiting[CallT, AnswerT]],
+        skipping: bool,
+        *,
+        is_again: bool,  # noqa: FBT001 - by position, as `send` takes it
+    ) -> Awaitable[Sequence[AnswerT | Locked | SessionError]]:
+        """Send a batch. `is_again` is True for calls that were set apart."""
+        answers = self._send([call for call, *_ in batch], skipping)
+        if self._observer is None:
+            return answers
+        waited = None if is_again else self._loop.time() - batch[0][2]
+        return observed(answers, self._observer, [origin for *_, origin in batch], waited)
+
     async def _answer_singly(
         self, batch: Sequence[_Waiting[CallT, AnswerT]], error: Exception
     ) -> None:
@@ -229,12 +249,13 @@ class Coalescer(Generic[CallT, AnswerT]):
                 if not waiting[1].done():
                     await self._answer([waiting])
         finally:
-            for _, answer, _ in left:
+            for _, answer, *_ in left:
                 answer.cancel()  # if this lane was cancelled
 
     def _set_apart(self, waiting: _Waiting[CallT, AnswerT]) -> None:
         """Let a call wait for its row, and send it again in a while."""
-        self._apart.append(waiting)
+        # Its attempts may be many: only the first is part of the caller's trace.
+        self._apart.append((*waiting[:3], None))
         self._locked_rows.waiting += 1
         if self._apart_lane is None:
             self._apart_lane = self._loop.create_task(self._run_apart(), context=Context())
@@ -248,7 +269,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         finally:
             self._apart_lane = None
             self._locked_rows.waiting -= len(self._apart)
-            for _, answer, _ in self._apart:  # if this lane was cancelled
+            for _, answer, *_ in self._apart:  # if this lane was cancelled
                 _fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
             self._apart = []
 

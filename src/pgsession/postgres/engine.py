@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 
+from pgsession.core.observer import StoreObserver
 from pgsession.errors import StoreClosedError
 from pgsession.postgres.batching import Batches, Calls
 from pgsession.postgres.connections.locks import Locks, lock_pool
+from pgsession.postgres.connections.observed_pool import ObservedPool
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Check, DriverPool, Pool
 from pgsession.postgres.connections.runner import Runner
@@ -33,11 +36,13 @@ class Engine:
         on_astray: Callable[[], None],
         timeout: float,
         limit: float,
+        observer: StoreObserver | None = None,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.is_closed: bool = False
         self._process = os.getpid()
-        self.pool: Pool = Pool(
+        make = Pool if observer is None else partial(ObservedPool, observer=observer)
+        self.pool: Pool = make(
             source, check=check, inspect=inspect, on_open=on_open, timeout=timeout
         )
         self.runner: Runner = Runner(self.pool, timeout=timeout, on_astray=on_astray)
@@ -50,7 +55,7 @@ class Engine:
             timeout=timeout,
             limit=limit,
         )
-        self._batches = Batches(table, self.runner, timeout=timeout)
+        self._batches = Batches(table, self.runner, timeout=timeout, observer=observer)
         self.calls: Calls = self._batches.calls
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
@@ -18,6 +19,7 @@ from pgsession.core.adoption import AdoptingStore
 from pgsession.core.bound import BindingStore
 from pgsession.core.hidden import HiddenDict, hidden
 from pgsession.core.keys import KeyDigest, digest, key_digest, new_key, renewed_key
+from pgsession.core.observer import StoreObserver
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period
 from pgsession.core.store import (
     DEFAULT_EXCLUSIVE_LIMIT,
@@ -49,6 +51,7 @@ from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.device_bindings import DeviceBindings
 from pgsession.postgres.engine import Engine
+from pgsession.postgres.observing import place_of
 from pgsession.postgres.overview import SignedInUsers
 from pgsession.postgres.rows import Draft, Edit, Row
 from pgsession.postgres.statements.numbering import Showing
@@ -61,6 +64,7 @@ from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 from pgsession.postgres.tables import Tables
 from pgsession.postgres.user_sessions import UserSessions
+from pgsession.telemetry.choice import TelemetryChoice, find_observer
 
 
 class PostgresStore(
@@ -99,6 +103,8 @@ class PostgresStore(
       cancelled and undone, and raises `HeldTooLongError`.
     - `record_client`: True keeps the address and the user agent of each sign-in. False erases, with
       each sweep, those that were kept. None does neither.
+    - `telemetry`: whether statements, connections and sweeps are reported to OpenTelemetry; None:
+      they are if ``opentelemetry-api`` is installed. A `Telemetry` names providers of yours.
 
     Raises `SettingsError` at once for settings that cannot work.
     """
@@ -119,6 +125,7 @@ class PostgresStore(
         sweep_every: Period | None = DEFAULT_SWEEP_EVERY,
         exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
         record_client: bool | None = None,
+        telemetry: TelemetryChoice = None,
         **libpq: str | int,
     ) -> None:
         source = hidden(source)
@@ -146,6 +153,11 @@ class PostgresStore(
                 prepared=prepared,
             )
         self._name = TableName(schema, table)
+        observer = find_observer(telemetry)
+        #: Is told of statements, connections and sweeps, or None.
+        self._observer: StoreObserver | None = (
+            None if observer is None else observer.of_store(place_of(self._source, self._name))
+        )
         wording = Wording(
             self._name,
             max_lifetime=self.max_lifetime,
@@ -350,7 +362,7 @@ class PostgresStore(
                 within = copy(self)
                 within._block = held  # noqa: SLF001 - a copy
                 within._held = calls_within(  # noqa: SLF001 - a copy
-                    self._tables.held, held, engine.calls, written
+                    self._tables.held, held, engine.calls, written, observer=self._observer
                 )
                 try:
                     yield within
@@ -392,6 +404,19 @@ class PostgresStore(
 
         Raises `SchemaError`, and removes nothing, if the table is missing, old or altered.
         """
+        begin, observer = time.monotonic(), self._observer
+        try:
+            swept = await self._sweep_apart(progress)
+        except BaseException as error:
+            if observer is not None:
+                observer.sweep(time.monotonic() - begin, 0, error)
+            raise
+        if observer is not None:
+            observer.sweep(time.monotonic() - begin, swept.rows)
+        return swept
+
+    async def _sweep_apart(self, progress: Callable[[Swept], object] | None) -> Swept:
+        """Sweep on a connection beside the pool, or on those of a pool of the application's."""
         if not isinstance(self._source, PoolSettings):
             return await self._sweep(self._here().runner, progress)
         conninfo = self._source.conninfo
@@ -441,6 +466,7 @@ class PostgresStore(
             on_astray=self._tables.stop_preparing,
             timeout=self._timeout,
             limit=self._exclusive_limit,
+            observer=self._observer,
         )
         return engine
 

@@ -15,6 +15,7 @@ from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
 from pgsession.core.login import Login, checked_user_id
+from pgsession.core.observer import StoreObserver
 from pgsession.core.paths import is_text
 from pgsession.core.period import Period
 from pgsession.core.store import Changes, Written
@@ -24,6 +25,7 @@ from pgsession.errors import SessionError, UnknownUserError
 from pgsession.postgres.batching import Calls
 from pgsession.postgres.connections.failures import RefusedValueError
 from pgsession.postgres.connections.runner import Runner
+from pgsession.postgres.observing import observed
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.statements.signing import Logout
@@ -32,6 +34,8 @@ from pgsession.postgres.statements.table import Table
 
 class UserSessions(Limits):
     """The methods of a `UserStore` that a `Store` does not have."""
+
+    _observer: StoreObserver | None
 
     @abstractmethod
     def _calls(self) -> Calls: ...
@@ -124,6 +128,7 @@ class UserSessions(Limits):
         if not is_text(handle):
             return False
         await self._calls().revoke(revocation)
+        self._count_revoked(revocation, "one")
         return revocation.ended > 0
 
     async def revoke_all(
@@ -147,6 +152,7 @@ class UserSessions(Limits):
             await self._calls().revoke(revocation)
         else:
             await self._revoke_within(connection, revocation)
+        self._count_revoked(revocation, "all")
         return revocation.ended
 
     async def end_surplus(self, user_id: str, most: int) -> int:
@@ -157,6 +163,7 @@ class UserSessions(Limits):
             checked_user_id(user_id), most=checked_most(most), apart=ended_within()
         )
         await self._calls().revoke(revocation)
+        self._count_revoked(revocation, "max_sessions")
         return revocation.ended
 
     async def login_states(self, handles: Collection[str]) -> Mapping[str, LoginState]:
@@ -167,7 +174,14 @@ class UserSessions(Limits):
         if not handles:
             return {}
         table = await self._located_table()
-        return await self._runner().run(table.listing.login_states, ",".join(handles))
+        asked = self._runner().run(table.listing.login_states, ",".join(handles))
+        if self._observer is None:
+            return await asked
+        return await observed(asked, self._observer.of_statement("login_states"), [None])
+
+    def _count_revoked(self, revocation: Revocation, reason: str) -> None:
+        if self._observer is not None:
+            self._observer.revoke(revocation.ended, reason)
 
     async def _revoke_within(
         self, connection: AsyncConnection[Any], revocation: Revocation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self, TypeAlias
@@ -24,6 +25,8 @@ class OwnConnection(AsyncConnection[Any]):
 
     #: It holds the last statement's result until the next statement.
     kept_cursor: AsyncCursor[Any] | None = None
+    #: How many seconds it took to make.
+    made_in: float = 0.0
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - psycopg's
         super().__init__(*arguments, **settings)
@@ -41,13 +44,16 @@ class OwnConnection(AsyncConnection[Any]):
 
         Calls `on_failure` with the reason if the server cannot be reached.
         """
+        begin = time.monotonic()
         with ending_if_cancelled():
             try:
-                return await super().connect(conninfo, **settings)
+                connection = await super().connect(conninfo, **settings)
             except OperationalError as error:
                 if on_failure is not None:
                     on_failure(error)
                 raise
+        connection.made_in = time.monotonic() - begin
+        return connection
 
 
 @contextmanager

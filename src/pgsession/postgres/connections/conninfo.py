@@ -29,6 +29,9 @@ _DEFAULTS: Final = {
 #: A URL, with the driver that SQLAlchemy writes behind a plus sign.
 _URL: Final = re.compile(r"(postgres(?:ql)?)(?:\+(\w+))?://")
 
+#: The parameters that say where a database is.
+ADDRESS: Final = ("host", "hostaddr", "port", "dbname")
+
 _DRIVERS: Final = {None, "psycopg", "psycopg_async"}
 
 
@@ -81,6 +84,16 @@ def complete_conninfo(
     missing = {name: text for name, text in defaults.items() if name not in ambient}
     complete = HiddenDict({**missing, **given, "client_encoding": "UTF8"})
     return Hidden(make_conninfo("", **complete))
+
+
+def address_in(conninfo: str) -> dict[str, str]:
+    """Return what a conninfo or libpq's environment says of `ADDRESS`, and nothing else."""
+    try:
+        given = _parsed(hidden(conninfo), {})
+    except SettingsError:
+        return {}  # of a pool of the application's, which finds out for itself
+    known = HiddenDict({**_ambient(given), **given})
+    return {name: str(known[name]) for name in ADDRESS if known.get(name)}
 
 
 def reject_torn_password(parameters: Mapping[str, str | int | None]) -> None:

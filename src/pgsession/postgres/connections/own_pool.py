@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakSet
@@ -72,6 +73,8 @@ class PoolSettings:
     least: int = 1
     #: Every so many seconds one of the others is closed if it was idle for as long.
     idle: float = 600.0
+    #: Is told how many seconds it took to make a connection, or None.
+    on_made: Callable[[float], object] | None = field(default=None, repr=False)
 
 
 class OwnPool(AsyncConnectionPool[OwnConnection]):
@@ -86,6 +89,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self.made: WeakSet[OwnConnection] = WeakSet()
         self._prepared = settings.prepared
         self._limit = settings.timeout
+        self._on_made = settings.on_made
         self._pause = _SHORTEST
         self._timer: asyncio.TimerHandle | None = None
         #: Why and when the last attempt to connect failed, and since when they all fail.
@@ -161,6 +165,8 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
 
     async def _set_up(self, connection: OwnConnection) -> None:
         self.made.add(connection)
+        if self._on_made is not None:
+            self._on_made(connection.made_in)
         self._pause = _SHORTEST
         self._failure = None
         try:

@@ -1,0 +1,67 @@
+"""A pool whose connections are observed: how long they are waited for, and used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+from typing import Final
+
+from psycopg_pool import PoolTimeout
+
+from pgsession.core.observer import StoreObserver, Usage
+from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.own_pool import PoolSettings
+from pgsession.postgres.connections.pool import Check, DriverPool, Pool
+
+#: The part of the timeout after which a caller that gives up has waited in vain.
+_NEARLY: Final = 0.95
+
+
+class ObservedPool(Pool):
+    """A `Pool` that tells an observer of its connections."""
+
+    def __init__(
+        self,
+        source: PoolSettings | DriverPool,
+        *,
+        observer: StoreObserver,
+        check: Check,
+        inspect: Check,
+        on_open: Callable[[], None],
+        timeout: float,
+    ) -> None:
+        self._observer = observed = observer.of_pool(self)
+        if isinstance(source, PoolSettings):
+            source = replace(source, on_made=observed.note_made)
+        super().__init__(source, check=check, inspect=inspect, on_open=on_open, timeout=timeout)
+        #: When each connection in use was acquired.
+        self._used_since: dict[Connection, float] = {}
+
+    async def acquire(self) -> Connection:
+        begin, observer = monotonic(), self._observer
+        try:
+            connection = await super().acquire()
+        except BaseException as error:
+            # The caller's own time limit may end its wait before psycopg's pool does.
+            if isinstance(error, PoolTimeout) or monotonic() - begin >= _NEARLY * self._timeout:
+                observer.note_timeout()
+            raise
+        now = self._used_since[connection] = monotonic()
+        observer.note_wait(now - begin)
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        since = self._used_since.pop(connection, None)
+        if since is not None:
+            self._observer.note_use(monotonic() - since)
+        super().release(connection)
+
+    def usage(self) -> Usage | None:
+        """Return the connections now; None while it is not open. It may be another thread's."""
+        pool = self._pool
+        if pool is None or self._is_closed:
+            return None
+        stats = pool.get_stats()
+        size, idle = stats["pool_size"], stats["pool_available"] + len(self._ready)
+        return Usage(idle, max(0, size - idle), stats["pool_max"], stats["requests_waiting"])

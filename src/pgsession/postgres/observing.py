@@ -1,0 +1,54 @@
+"""What a store tells of its statements, where it is observed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
+
+from pgsession.core.observer import Place, StatementObserver
+from pgsession.postgres.connections.conninfo import ADDRESS, address_in
+from pgsession.postgres.connections.own_pool import PoolSettings
+from pgsession.postgres.connections.pool import DriverPool
+from pgsession.postgres.table_name import TableName
+
+_T = TypeVar("_T")
+
+_PORT: Final = "5432"
+
+
+async def observed(
+    answer: Awaitable[_T],
+    observer: StatementObserver,
+    origins: Sequence[object | None],
+    waited: float | None = None,
+) -> _T:
+    """Return the answer to a statement that serves a call for each of `origins`."""
+    operation = observer.begin(origins, waited)
+    try:
+        found = await answer
+    except BaseException as error:
+        operation.end("", error)
+        raise
+    operation.end("")
+    return found
+
+
+def place_of(source: PoolSettings | DriverPool, table: TableName) -> Place:
+    """Return where the table is, as far as the settings say."""
+    pool: str | None = None
+    if isinstance(source, PoolSettings):
+        known = address_in(source.conninfo)
+    else:
+        given = source.conninfo if isinstance(source.conninfo, str) else ""
+        known, pool = address_in(given), source.name
+        if isinstance(source.kwargs, dict):
+            known |= {name: str(it) for name, it in source.kwargs.items() if name in ADDRESS}
+    port = known.get("port", _PORT)
+    namespace = "|".join(it for it in (known.get("dbname"), table.schema) if it)
+    return Place(
+        known.get("host") or known.get("hostaddr"),
+        int(port) if port.isdecimal() and port != _PORT else None,
+        namespace or None,
+        table.name,
+        pool,
+    )

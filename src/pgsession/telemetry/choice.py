@@ -1,0 +1,82 @@
+"""Whether sessions are observed, and with which providers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from pgsession.core.observer import Observer
+from pgsession.errors import SettingsError
+
+if TYPE_CHECKING:  # the package may be missing
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+_LOGGER = logging.getLogger("pgsession")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """Providers of OpenTelemetry, other than the global ones: a value of the setting `telemetry`.
+
+    None stands for the global provider, also if that is set later.
+    """
+
+    meter_provider: MeterProvider | None = None
+    tracer_provider: TracerProvider | None = None
+
+
+#: True: with the global providers. False: not at all. None: with the global providers if
+#: ``opentelemetry-api`` is installed.
+TelemetryChoice: TypeAlias = bool | Telemetry | None
+
+_GLOBAL = Telemetry()
+
+
+def check_choice(choice: object) -> None:
+    """Raise `SettingsError` for a value of `telemetry` that is none, or cannot work here."""
+    if not (choice is None or isinstance(choice, bool | Telemetry)):
+        raise SettingsError(
+            "telemetry must be True, False, None or a pgsession.Telemetry, not of type "
+            f"{type(choice).__name__}."
+        )
+    find_observer(choice)
+
+
+def find_observer(choice: TelemetryChoice) -> Observer | None:
+    """Return what observes sessions, or None if nothing does.
+
+    It is the same for the same providers. Raises `SettingsError` if telemetry is asked for and
+    ``opentelemetry-api`` is missing or too old.
+    """
+    if choice is False:
+        return None
+    try:
+        return _made(choice if isinstance(choice, Telemetry) else _GLOBAL)
+    except ImportError:
+        if choice is None:
+            return None
+        raise SettingsError(
+            "telemetry needs the extra otel: pip install 'pgsession[otel]'. Or set it to False."
+        ) from None
+    except Exception as error:
+        if choice is None:  # others may have installed it; no application must fail for that
+            _LOGGER.warning(
+                "OpenTelemetry cannot be used, so there is no telemetry: install 'pgsession[otel]' "
+                "for a version that can, or set telemetry to False.",
+                exc_info=error,
+            )
+            return None
+        raise SettingsError(
+            "telemetry cannot work with this opentelemetry-api or these providers "
+            f"({type(error).__name__}): install 'pgsession[otel]', or set it to False."
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _made(telemetry: Telemetry) -> Observer:
+    from pgsession.telemetry.requests import RequestTelemetry  # noqa: PLC0415 - it may be missing
+
+    return RequestTelemetry(telemetry.meter_provider, telemetry.tracer_provider)
