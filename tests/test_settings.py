@@ -116,6 +116,7 @@ VARIABLES = [
     pytest.param(
         "SESSION_EXCLUSIVE_LIMIT", "2s", "exclusive_limit", timedelta(seconds=2), id="exclusive"
     ),
+    pytest.param("SESSION_TELEMETRY", "false", "telemetry", False, id="telemetry"),
 ]
 
 

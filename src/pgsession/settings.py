@@ -46,7 +46,7 @@ from pgsession.request_settings import (
     UnavailableResponse,
     check_requests,
 )
-from pgsession.telemetry.choice import TelemetryChoice, check_choice
+from pgsession.telemetry.choice import TelemetryChoice, find_observer
 
 #: One secret, or several, newest first.
 SecretKey: TypeAlias = (
@@ -231,7 +231,7 @@ class SessionSettings:
         if self.max_sessions is not None:
             checked_most(self.max_sessions)
         self._check_binding()
-        check_choice(self.telemetry)
+        find_observer(self.telemetry)  # raises if that cannot work
         if self.on_new_device is not None and not iscoroutinefunction(self.on_new_device):
             raise SettingsError("on_new_device must be an async function.")
         if self.predecessor is not None and not hasattr(self.predecessor, "load"):

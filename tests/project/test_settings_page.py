@@ -38,6 +38,7 @@ SAMPLES = {
     "SESSION_END_ON_REUSE": "yes",
     "SESSION_CLOSE_WEBSOCKETS": "yes",
     "SESSION_RECORD_CLIENT": "yes",
+    "SESSION_TELEMETRY": "no",
 }
 
 #: Settings that only code can give.

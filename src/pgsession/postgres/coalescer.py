@@ -197,7 +197,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         """Send a batch, and give each caller its answer or its error."""
         is_again, skipping = skipping, skipping or self._locked_rows.waiting > 0
         try:
-            answers = await self._sent_batch(batch, skipping, is_again=is_again)
+            answers = await self._sent_batch(batch, skipping=skipping, is_again=is_again)
         except asyncio.CancelledError:
             for _, answer, *_ in batch:
                 answer.cancel()
@@ -224,9 +224,9 @@ class Coalescer(Generic[CallT, AnswerT]):
     def _sent_batch(
         self,
         batch: Sequence[_Waiting[CallT, AnswerT]],
-        skipping: bool,
         *,
-        is_again: bool,  # noqa: FBT001 - by position, as `send` takes it
+        skipping: bool,
+        is_again: bool,
     ) -> Awaitable[Sequence[AnswerT | Locked | SessionError]]:
         """Send a batch. `is_again` is True for calls that were set apart."""
         answers = self._send([call for call, *_ in batch], skipping)

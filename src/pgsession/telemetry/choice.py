@@ -35,22 +35,17 @@ TelemetryChoice: TypeAlias = bool | Telemetry | None
 _GLOBAL = Telemetry()
 
 
-def check_choice(choice: object) -> None:
-    """Raise `SettingsError` for a value of `telemetry` that is none, or cannot work here."""
+def find_observer(choice: TelemetryChoice) -> Observer | None:
+    """Return what observes sessions, or None if nothing does.
+
+    It is the same for the same providers. Raises `SettingsError` for a value that is no choice,
+    and if telemetry is asked for and ``opentelemetry-api`` is missing or too old.
+    """
     if not (choice is None or isinstance(choice, bool | Telemetry)):
         raise SettingsError(
             "telemetry must be True, False, None or a pgsession.Telemetry, not of type "
             f"{type(choice).__name__}."
         )
-    find_observer(choice)
-
-
-def find_observer(choice: TelemetryChoice) -> Observer | None:
-    """Return what observes sessions, or None if nothing does.
-
-    It is the same for the same providers. Raises `SettingsError` if telemetry is asked for and
-    ``opentelemetry-api`` is missing or too old.
-    """
     if choice is False:
         return None
     try:

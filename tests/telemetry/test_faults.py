@@ -1,0 +1,157 @@
+"""Nothing that OpenTelemetry does breaks a request, and nothing is kept alive for it."""
+
+import gc
+import logging
+import os
+from typing import Any
+from weakref import ref
+
+import pytest
+from opentelemetry.context import Context
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.trace import use_span
+
+from pgsession import MemoryStore, PostgresStore, Telemetry
+from pgsession.core.observer import Usage
+from pgsession.telemetry.choice import find_observer
+from pgsession.telemetry.living import Living
+from tests.telemetry.life import browser, site, visit
+from tests.telemetry.reported import Reported
+
+COUNT = "db.client.connection.count"
+
+
+class Broken(SpanProcessor):
+    """Raises whenever it is called."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        raise LookupError(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise LookupError(span)
+
+
+def broken_meters() -> MeterProvider:
+    """Return a provider whose instruments raise whenever they are used."""
+    provider = MeterProvider()
+    make = provider.get_meter
+
+    def get_meter(*names: Any, **more: Any) -> Any:
+        meter = make(*names, **more)
+        for kind in ("histogram", "counter", "gauge"):
+            setattr(meter, f"create_{kind}", lambda *_, **__: object())
+        return meter
+
+    provider.get_meter = get_meter  # type: ignore[method-assign] # broken on purpose
+    return provider
+
+
+async def test_raising(
+    database_url: str, migrated_schema: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Instruments and span processors that raise break no request, and are logged once."""
+    tracers = TracerProvider()
+    tracer = tracers.get_tracer("test")
+    telemetry = Telemetry(meter_provider=broken_meters(), tracer_provider=tracers)
+    async with PostgresStore(database_url, schema=migrated_schema, telemetry=telemetry) as store:
+        async with browser(site(store, telemetry, touch_after=0)) as client:
+            with use_span(tracer.start_span("request")):
+                tracers.add_span_processor(Broken())
+                await visit(client, "login", "look", "take", "merge", "lock")
+                assert await store.revoke_all("UQZXW-somebody") == 1
+        await store.sweep()
+
+    logged = [it for it in caplog.records if it.levelno >= logging.WARNING]
+    assert [it.getMessage() for it in logged if it.name == "pgsession"] == [
+        "OpenTelemetry has failed, and its data are incomplete. No request fails for that."
+    ]
+
+
+async def test_closed_and_reopened(
+    reported: Reported, database_url: str, migrated_schema: str
+) -> None:
+    """The connections of a store are counted while it is open, also after it was opened again."""
+    store = PostgresStore(database_url, schema=migrated_schema, telemetry=reported.telemetry)
+
+    counted = []
+    for _ in range(2):
+        await store.open()
+        counted.append(sum(count for _, count in reported.points(COUNT)))
+        await store.close()
+        counted.append(sum(count for _, count in reported.points(COUNT)))
+
+    assert counted == [1, 0, 1, 0]
+
+
+async def test_same_place(reported: Reported, database_url: str, migrated_schema: str) -> None:
+    """The connections of two stores with one name are added up."""
+    settings: dict[str, Any] = {"schema": migrated_schema, "telemetry": reported.telemetry}
+    async with (
+        PostgresStore(database_url, pool_size=2, **settings),
+        PostgresStore(database_url, pool_size=3, **settings),
+    ):
+        assert [most for _, most in reported.points("db.client.connection.max")] == [5]
+
+
+async def test_not_kept(reported: Reported, database_url: str, migrated_schema: str) -> None:
+    """A store that nobody uses any more is not kept alive by what observes it."""
+    store = PostgresStore(database_url, schema=migrated_schema, telemetry=reported.telemetry)
+    app = site(store, reported.telemetry)
+    await store.open()
+    await store.close()
+    kept = ref(store)
+
+    del store, app
+    gc.collect()
+
+    assert kept() is None
+
+
+class _Pool:
+    def usage(self) -> Usage:
+        return Usage(1, 0, 1, 0)
+
+
+@pytest.fixture
+def living() -> Living[_Pool, str]:
+    return Living()
+
+
+def test_forked(living: Living[_Pool, str]) -> None:
+    """What was opened before a fork is not counted in the child, and what the child opens is."""
+    before = _Pool()
+    living.add(before, "before")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        after, told = _Pool(), [about for _, about in living.now()]
+        living.add(after, "after")
+        told += [about for _, about in living.now()]
+        os.write(writing, " ".join(told).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert os.read(reading, 100) == b"after"
+    assert [about for _, about in living.now()] == ["before"]
+    os.close(reading)
+    os.close(writing)
+
+
+async def test_memory(reported: Reported) -> None:
+    """Requests are reported with a store in memory too."""
+    store: Any = MemoryStore()
+    async with browser(site(store, reported.telemetry)) as client:
+        await visit(client, "create", "look", "merge")
+
+    assert reported.counts("pgsession.load.duration", "pgsession.outcome") == {"found": 2}
+    assert reported.counts("pgsession.save.duration", "pgsession.change") == {
+        "create": 1,
+        "merge": 1,
+    }
+
+
+def test_no_op() -> None:
+    """Providers that do nothing are fine."""
+    assert find_observer(Telemetry(meter_provider=NoOpMeterProvider())) is not None
