@@ -20,6 +20,7 @@ from benchmarks.parts import (
     store_alone,
     sweeping,
     table,
+    telemetry,
 )
 from benchmarks.report import Results
 from benchmarks.servers import Places, servers, settle
@@ -32,6 +33,7 @@ MEASURES: dict[str, Callable[[Places, Options], Awaitable[Part]]] = {
     "table": table.measure,
     "sweep": sweeping.measure,
     "mapping": mapping.measure,
+    "telemetry": telemetry.measure,
 }
 
 

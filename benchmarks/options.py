@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("apps", "http", "store", "growth", "table", "sweep", "mapping")
+PARTS = ("apps", "http", "store", "growth", "table", "sweep", "mapping", "telemetry")
 
 
 @dataclass(frozen=True, slots=True)

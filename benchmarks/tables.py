@@ -36,6 +36,7 @@ def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
         "table": table_growth,
         "sweep": sweep,
         "mapping": mapping,
+        "telemetry": telemetry,
     }
     texts = ["# Results", _runs(runs), RATIOS_NOTE]
     texts += [write(parts[name]) for name, write in writers.items() if name in parts]
@@ -221,10 +222,20 @@ def sweep(part: Part) -> str:
 
 def mapping(part: Part) -> str:
     """Return what each use of the mapping costs, in nanoseconds."""
+    return f"## The mapping, ns for each use\n\n{_times(part, 1000, digits=0)}"
+
+
+def telemetry(part: Part) -> str:
+    """Return what a request costs without telemetry and with it, in microseconds."""
+    return f"## Telemetry, µs for each request\n\n{_times(part, 1, digits=1)}"
+
+
+def _times(part: Part, factor: float, *, digits: int) -> str:
+    """Return the medians of the times of each subject, one row for each work."""
     subjects = list(dict.fromkeys(cell.subject for cell in part.cells))
     rows = []
     for work in dict.fromkeys(cell.work for cell in part.cells):
         cells = [part.cell(subject, work, 1) for subject in subjects]
         times = [cell.median("p50") if cell else None for cell in cells]
-        rows.append([work, *(figure(None if each is None else each * 1000) for each in times)])
-    return f"## The mapping, ns for each use\n\n{table(['', *subjects], rows)}"
+        rows.append([work, *(figure(None if it is None else it * factor, digits) for it in times)])
+    return table(["", *subjects], rows)

@@ -61,6 +61,7 @@ FRAGMENTS = {
     "docs/outside-requests.md",
     "docs/rotation.md",
     "docs/streams.md",
+    "docs/telemetry.md",
     "docs/troubleshooting.md",
     "docs/switching-over.md",
     "docs/web.md",

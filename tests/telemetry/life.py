@@ -194,7 +194,7 @@ async def revoke(store: PostgresStore, telemetry: Telemetry) -> None:
 
 
 async def open_outside(store: PostgresStore, telemetry: Telemetry) -> None:
-    """Open a session outside of a request, come with two cookies, and watch a stream."""
+    """Open sessions outside of requests, and watch a stream."""
     settings = SessionSettings(secret_key=SECRET, telemetry=telemetry, watch_every=0.01)
     sessions = Sessions(store, settings=settings)
     key, other = [await store.generate({"secret": VALUE}) for _ in range(2)]
@@ -207,10 +207,15 @@ async def open_outside(store: PostgresStore, telemetry: Telemetry) -> None:
             pass
     with pytest.raises(SessionNotFoundError):
         await _lose(sessions, cookies[1].decode(), store.clear(other))
-    app = SessionMiddleware(application, sessions=sessions)
-    both = b"; ".join([cookies[1], cookies[1].replace(b"=", b"=x"), cookies[0]]).decode()
-    async with browser(app) as client:
-        await client.get("/renew", headers={"cookie": both})
+
+
+async def come_with_two(store: PostgresStore, telemetry: Telemetry) -> None:
+    """End the sessions of two cookies with one request."""
+    make = SessionSettings(secret_key=SECRET).make_cookie()
+    keys = [await store.generate({"secret": VALUE}) for _ in range(2)]
+    cookies = [make.write(key, None).partition(b";")[0].decode() for key in keys]
+    async with browser(site(store, telemetry)) as client:
+        await client.get("/end", headers={"cookie": "; ".join(cookies)})
 
 
 async def _lose(sessions: Sessions, cookie: str, ending: Awaitable[object]) -> None:
@@ -264,6 +269,7 @@ async def everything(
         binding = await bind_device(store, telemetry)
         await revoke(store, telemetry)
         await open_outside(store, telemetry)
+        await come_with_two(store, telemetry)
         await store.sweep()
         await be_unavailable(telemetry, port, binding)
         await wait_in_vain(telemetry, url, schema)
