@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from opentelemetry.metrics import (
     CallbackOptions,
@@ -21,6 +22,12 @@ from pgsession.telemetry.stores import Stores, StoreTelemetry
 from pgsession.telemetry.timing import Timed, TimedKind
 
 _NAME = "pgsession"
+
+#: The values of `pgsession.reason` of a cookie.
+REJECTIONS: Final = ("signature", "replaced", "proof_missing")
+
+#: What a request mostly gets, and why, while the store cannot answer.
+_MOSTLY_MISSED: Final = {"pgsession.answer": "503", "error.type": "StoreUnavailableError"}
 
 
 class RequestTelemetry:
@@ -42,6 +49,10 @@ class RequestTelemetry:
         self._load = TimedKind("pgsession.load", "pgsession.outcome", made.load, tracer, failures)
         self._save = TimedKind("pgsession.save", "pgsession.change", made.save, tracer, failures)
         self._stores = Stores(meter, tracer, failures)
+        # A counter that begins at 1 has no rate: begin it at 0, unless the provider comes later.
+        for reason in REJECTIONS:
+            self._add(made.rejected, {"pgsession.reason": reason}, 0)
+        self._add(made.unavailable, _MOSTLY_MISSED, 0)
 
     def begin_load(self) -> Operation:
         return Timed(self._load)
@@ -68,9 +79,9 @@ class RequestTelemetry:
     def of_store(self, place: Place) -> StoreObserver:
         return StoreTelemetry(self._stores, place)
 
-    def _add(self, counter: Counter, attributes: dict[str, str]) -> None:
+    def _add(self, counter: Counter, attributes: Mapping[str, str], count: int = 1) -> None:
         try:
-            counter.add(1, attributes)
+            counter.add(count, attributes)
         except Exception as error:  # noqa: BLE001 - whatever the application's provider raises
             self._failures.note(error)
 

@@ -26,6 +26,9 @@ from pgsession.telemetry.timing import end_span, recorded_span, within
 
 _PORT: Final = 5432
 
+#: The values of `pgsession.reason` of a revocation.
+REVOCATIONS: Final = ("one", "all", "max_sessions")
+
 
 class Stores:
     """What the stores of one pair of providers share."""
@@ -78,6 +81,7 @@ class StoreTelemetry:
         self._place = place
         self.attributes: Mapping[str, str | int] = _attributes(place)
         self._statements: dict[str, StatementTelemetry] = {}
+        self._begin_at_zero()
 
     def of_statement(self, name: str) -> StatementObserver:
         made = self._statements.get(name)
@@ -92,8 +96,19 @@ class StoreTelemetry:
         return PoolTelemetry(self._stores, {_POOL: name})
 
     def revoke(self, count: int, reason: str) -> None:
-        if not count:
-            return
+        if count:
+            self._count_revoked(count, reason)
+
+    def _begin_at_zero(self) -> None:
+        """Do as `RequestTelemetry` does: a counter that begins at 1 has no rate."""
+        for reason in REVOCATIONS:
+            self._count_revoked(0, reason)
+        try:
+            self._stores.instruments.swept.add(0, self.attributes)
+        except Exception as error:  # noqa: BLE001 - whatever the application's provider raises
+            self._stores.failures.note(error)
+
+    def _count_revoked(self, count: int, reason: str) -> None:
         try:
             kind = {**self.attributes, "pgsession.reason": reason}
             self._stores.instruments.revoked.add(count, kind)
@@ -201,6 +216,7 @@ class PoolTelemetry:
         self._made = stores.of_pools
         self._failures = stores.failures
         self._attributes = attributes
+        self._count_timeouts(0)  # as in `RequestTelemetry`: begin at 0
 
     def note_made(self, seconds: float) -> None:
         self._record(self._made.create_time, seconds)
@@ -212,8 +228,11 @@ class PoolTelemetry:
         self._record(self._made.use_time, seconds)
 
     def note_timeout(self) -> None:
+        self._count_timeouts(1)
+
+    def _count_timeouts(self, count: int) -> None:
         try:
-            self._made.timeouts.add(1, self._attributes)
+            self._made.timeouts.add(count, self._attributes)
         except Exception as error:  # noqa: BLE001 - as above
             self._failures.note(error)
 
