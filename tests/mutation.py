@@ -40,6 +40,7 @@ from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
 from tests.mutants.streams import STREAMS
 from tests.mutants.takeover import TAKEOVER
+from tests.mutants.telemetry import TELEMETRY
 from tests.mutants.users import USERS
 
 ROOT: Final = Path(__file__).parents[1]
@@ -48,6 +49,7 @@ ROOT: Final = Path(__file__).parents[1]
 MUTANTS: Final = (
     *(STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS),
     *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + LOGS),
+    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + TELEMETRY),
 )
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")

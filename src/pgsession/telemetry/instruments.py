@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import (
+    CallbackOptions,
+    Counter,
+    Histogram,
+    Meter,
+    Observation,
+    _Gauge,
+)
 
 #: Seconds, as the conventions for databases say.
 _STATEMENT: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
@@ -22,32 +29,32 @@ class RequestInstruments:
     """Those of requests."""
 
     def __init__(self, meter: Meter, watched: Callback) -> None:
-        self.load = meter.create_histogram(
+        self.load: Histogram = meter.create_histogram(
             "pgsession.load.duration",
             "s",
             "Look-ups of the session of a request.",
             explicit_bucket_boundaries_advisory=_BRIEF,
         )
-        self.save = meter.create_histogram(
+        self.save: Histogram = meter.create_histogram(
             "pgsession.save.duration",
             "s",
             "Changes of the session of a request.",
             explicit_bucket_boundaries_advisory=_BRIEF,
         )
-        self.rejected = meter.create_counter(
+        self.rejected: Counter = meter.create_counter(
             "pgsession.cookies.rejected", "{cookie}", "Cookies that opened no session."
         )
-        self.unavailable = meter.create_counter(
+        self.unavailable: Counter = meter.create_counter(
             "pgsession.requests.unavailable",
             "{request}",
             "Requests that did not get their session, as the store could not answer.",
         )
-        self.adopted = meter.create_counter(
+        self.adopted: Counter = meter.create_counter(
             "pgsession.sessions.adopted",
             "{session}",
             "Sessions from before a switch that were taken over.",
         )
-        self.proofs = meter.create_counter(
+        self.proofs: Counter = meter.create_counter(
             "pgsession.device.proofs",
             "{request}",
             "Requests of browsers to the endpoints of device binding.",
@@ -64,36 +71,36 @@ class StoreInstruments:
     """Those of stores and their pools."""
 
     def __init__(self, meter: Meter) -> None:
-        self.batch_size = meter.create_histogram(
+        self.batch_size: Histogram = meter.create_histogram(
             "pgsession.batch.size",
             "{call}",
             "Calls that one statement served.",
             explicit_bucket_boundaries_advisory=_CALLS,
         )
-        self.batch_wait = meter.create_histogram(
+        self.batch_wait: Histogram = meter.create_histogram(
             "pgsession.batch.wait",
             "s",
             "How long the first call of a statement waited for its turn.",
             explicit_bucket_boundaries_advisory=_BRIEF,
         )
-        self.revoked = meter.create_counter(
+        self.revoked: Counter = meter.create_counter(
             "pgsession.sessions.revoked", "{session}", "Sessions that were ended from elsewhere."
         )
-        self.sweep = meter.create_histogram(
+        self.sweep: Histogram = meter.create_histogram(
             "pgsession.sweep.duration",
             "s",
             "Sweeps of expired sessions.",
             explicit_bucket_boundaries_advisory=_SWEEP,
         )
-        self.swept = meter.create_counter(
+        self.swept: Counter = meter.create_counter(
             "pgsession.sweep.rows", "{session}", "Expired sessions that were removed."
         )
-        self.last_sweep = meter.create_gauge(
+        self.last_sweep: _Gauge = meter.create_gauge(
             "pgsession.sweep.last_success",
             "s",
             "When the last sweep of this process has succeeded, in Unix time.",
         )
-        self.operation = meter.create_histogram(
+        self.operation: Histogram = meter.create_histogram(
             "db.client.operation.duration",
             "s",
             "Duration of database client operations.",
@@ -117,24 +124,24 @@ class PoolInstruments:
             "{request}",
             "Statements that wait for a connection.",
         )
-        self.timeouts = meter.create_counter(
+        self.timeouts: Counter = meter.create_counter(
             "db.client.connection.timeouts",
             "{timeout}",
             "Statements that got no connection in time.",
         )
-        self.create_time = meter.create_histogram(
+        self.create_time: Histogram = meter.create_histogram(
             "db.client.connection.create_time",
             "s",
             "The time to make a connection.",
             explicit_bucket_boundaries_advisory=_STATEMENT,
         )
-        self.wait_time = meter.create_histogram(
+        self.wait_time: Histogram = meter.create_histogram(
             "db.client.connection.wait_time",
             "s",
             "The wait of a statement for a connection.",
             explicit_bucket_boundaries_advisory=_BRIEF,
         )
-        self.use_time = meter.create_histogram(
+        self.use_time: Histogram = meter.create_histogram(
             "db.client.connection.use_time",
             "s",
             "How long a statement held its connection.",

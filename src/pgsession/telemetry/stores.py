@@ -34,11 +34,11 @@ class Stores:
     """What the stores of one pair of providers share."""
 
     def __init__(self, meter: Meter, tracer: Tracer, failures: Failures) -> None:
-        self.tracer = tracer
-        self.failures = failures
+        self.tracer: Tracer = tracer
+        self.failures: Failures = failures
         self.pools: Living[UsedPool, str] = Living()
-        self.instruments = StoreInstruments(meter)
-        self.of_pools = PoolInstruments(
+        self.instruments: StoreInstruments = StoreInstruments(meter)
+        self.of_pools: PoolInstruments = PoolInstruments(
             meter, count=self._count, most=self._most, waiting=self._waiting
         )
 
@@ -135,8 +135,8 @@ class StatementTelemetry:
         self, stores: Stores, name: str, table: str, attributes: Mapping[str, str | int]
     ) -> None:
         command = STATEMENTS[name]
-        self.stores = stores
-        self.span_name = f"{command} {table}"
+        self.stores: Stores = stores
+        self.span_name: str = f"{command} {table}"
         #: Of the statement's time and its span.
         self.attributes: Mapping[str, str | int] = {
             **attributes,
@@ -175,7 +175,7 @@ class _Statement:
 
     def __init__(self, kind: StatementTelemetry, origins: Sequence[object | None]) -> None:
         self._kind = kind
-        spans = [each for each in origins if isinstance(each, Span)]
+        spans = [each for each in origins if each is not None and isinstance(each, Span)]
         self._span = _begin_span(kind, spans, len(origins)) if spans else None
         self._start = perf_counter()
 

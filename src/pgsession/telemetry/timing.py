@@ -60,10 +60,10 @@ class TimedKind:
     def __init__(
         self, name: str, attribute: str, histogram: Histogram, tracer: Tracer, failures: Failures
     ) -> None:
-        self.name = name
-        self.histogram = histogram
-        self.tracer = tracer
-        self.failures = failures
+        self.name: str = name
+        self.histogram: Histogram = histogram
+        self.tracer: Tracer = tracer
+        self.failures: Failures = failures
         self._attribute = attribute
         self._made: dict[tuple[str, str], Mapping[str, str | int]] = {}
 
