@@ -117,6 +117,13 @@ VARIABLES = [
         "SESSION_EXCLUSIVE_LIMIT", "2s", "exclusive_limit", timedelta(seconds=2), id="exclusive"
     ),
     pytest.param("SESSION_TELEMETRY", "false", "telemetry", False, id="telemetry"),
+    pytest.param(
+        "SESSION_CONNECTION_LIFETIME",
+        "5m",
+        "connection_lifetime",
+        timedelta(minutes=5),
+        id="connection_lifetime",
+    ),
 ]
 
 
@@ -295,6 +302,8 @@ def test_wrong_variable(variables: dict[str, str], named: str) -> None:
         pytest.param("max_age", PRIVATE, id="text for max_age"),
         pytest.param("exclusive_limit", 0, id="no time for a block"),
         pytest.param("exclusive_limit", None, id="no limit for a block"),
+        pytest.param("connection_lifetime", 0.5, id="connections replaced all the time"),
+        pytest.param("connection_lifetime", None, id="connections for ever"),
         pytest.param("max_age", 0, id="max_age that deletes the cookie"),
         pytest.param("max_age", -1, id="negative max_age, as Starlette allows"),
         pytest.param("max_age", timedelta(0), id="max_age of no time"),

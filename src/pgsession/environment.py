@@ -135,4 +135,5 @@ VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "sweep_every": ("SESSION_SWEEP_EVERY", _read_period_or_none),
     "exclusive_limit": ("SESSION_EXCLUSIVE_LIMIT", parse_period),
     "telemetry": ("SESSION_TELEMETRY", _read_switch),
+    "connection_lifetime": ("SESSION_CONNECTION_LIFETIME", parse_period),
 }

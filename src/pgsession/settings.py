@@ -35,6 +35,7 @@ from pgsession.dbsc.proofs import check_library
 from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
+from pgsession.postgres.connections.own_pool import DEFAULT_LIFETIME, as_lifetime
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
@@ -215,12 +216,17 @@ class SessionSettings:
     #: of yours; None: they do if ``opentelemetry-api`` is installed.
     telemetry: TelemetryChoice = None
 
+    #: How old a connection to PostgreSQL becomes at most: so long an old server is used that
+    #: another one has replaced under the same name.
+    connection_lifetime: Period = DEFAULT_LIFETIME
+
     def __post_init__(self) -> None:
         for name in _SWITCHES:
             _check_switch(name, getattr(self, name))
         self.make_cookie()
         self._check_periods()
         self._check_level()
+        as_lifetime(self.connection_lifetime)
         if self.database_url is not None:
             read_setting("database_url", _checked_conninfo, self.database_url)
         for name in ("value_limit", "pool_size", "timeout"):
@@ -327,6 +333,7 @@ class SessionSettings:
             exclusive_limit=self.exclusive_limit,
             record_client=self.record_client,
             telemetry=self.telemetry,
+            connection_lifetime=self.connection_lifetime,
         )
 
     def is_anonymous(self, scope: Scope) -> bool:

@@ -46,7 +46,7 @@ from pgsession.postgres.blocks import calls_within
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.locks import lock_number
-from pgsession.postgres.connections.own_pool import PoolSettings
+from pgsession.postgres.connections.own_pool import DEFAULT_LIFETIME, PoolSettings, as_lifetime
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.device_bindings import DeviceBindings
@@ -105,6 +105,9 @@ class PostgresStore(
       each sweep, those that were kept. None does neither.
     - `telemetry`: whether statements, connections and sweeps are reported to OpenTelemetry; None:
       they are if ``opentelemetry-api`` is installed. A `Telemetry` names providers of yours.
+    - `connection_lifetime`: how old a connection becomes at most, a second or more; an hour. So
+      all connections move, without a failing call, to a server that takes over the host's name.
+      Ignored with a pool of yours.
 
     Raises `SettingsError` at once for settings that cannot work.
     """
@@ -126,6 +129,7 @@ class PostgresStore(
         exclusive_limit: Period = DEFAULT_EXCLUSIVE_LIMIT,
         record_client: bool | None = None,
         telemetry: TelemetryChoice = None,
+        connection_lifetime: Period = DEFAULT_LIFETIME,
         **libpq: str | int,
     ) -> None:
         source = hidden(source)
@@ -151,6 +155,7 @@ class PostgresStore(
                 size=pool_size,
                 timeout=timeout,
                 prepared=prepared,
+                lifetime=as_lifetime(connection_lifetime).total_seconds(),
             )
         self._name = TableName(schema, table)
         observer = find_observer(telemetry)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 from weakref import WeakSet
 
 from psycopg import OperationalError
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from pgsession.errors import StoreUnavailableError
+from pgsession.core.period import Period, as_period
+from pgsession.errors import InvalidPeriodError, SettingsError, StoreUnavailableError
 from pgsession.postgres.connections.connection import (
     OwnConnection,
     ending_if_cancelled,
@@ -59,6 +62,31 @@ SELECT
 """
 
 
+#: How old a connection becomes, unless something else is said.
+DEFAULT_LIFETIME: Final = timedelta(hours=1)
+
+_SHORTEST_LIFETIME: Final = timedelta(seconds=1)
+
+#: psycopg's pool replaces a connection that is released after this part of the lifetime. Those that
+#: are idle are looked at as often as the second part says, so all are replaced within the lifetime.
+_OLD: Final = 0.9
+_LOOKING: Final = 0.05
+
+#: Seconds to wait for a connection that was idle just before.
+_BRIEFLY: Final = 0.01
+
+
+def as_lifetime(lifetime: Period) -> timedelta:
+    """Return how old a connection becomes. Raises `SettingsError` if that is under a second."""
+    try:
+        period = as_period(lifetime)
+    except InvalidPeriodError as error:
+        raise SettingsError(f"connection_lifetime: {error}") from None
+    if period < _SHORTEST_LIFETIME:
+        raise SettingsError("connection_lifetime must be at least a second.")
+    return period
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
     """Where to connect, and with how many connections at most. The repr shows none of it."""
@@ -75,6 +103,8 @@ class PoolSettings:
     idle: float = 600.0
     #: Is told how many seconds it took to make a connection, or None.
     on_made: Callable[[float], object] | None = field(default=None, repr=False)
+    #: Every connection is closed before it is so many seconds old, or when its user releases it.
+    lifetime: float = DEFAULT_LIFETIME.total_seconds()
 
 
 class OwnPool(AsyncConnectionPool[OwnConnection]):
@@ -100,6 +130,9 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._checking: asyncio.Task[None] | None = None
         self._log = ConnectionLog()
         limit_driver_log()
+        self._looking_every = _LOOKING * settings.lifetime
+        self._looking: asyncio.TimerHandle | None = None
+        self._replacing: asyncio.Task[None] | None = None
         super().__init__(
             settings.conninfo,
             connection_class=OwnConnection,
@@ -108,6 +141,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             min_size=settings.least,
             max_size=settings.size,
             max_idle=settings.idle,
+            max_lifetime=_OLD * settings.lifetime,
             timeout=settings.timeout,
             max_waiting=settings.size * _WAITING_EACH,
             reconnect_timeout=_GIVING_UP,
@@ -148,8 +182,17 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         """
         return None if self._is_connected() else _RESTARTING + 2 * _SHORTEST
 
+    async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: FBT001, FBT002 - psycopg's
+        """Open it, and begin to look for idle connections that are old."""
+        await super().open(wait, timeout)
+        self._look_later()
+
     async def close(self, timeout: float = 5.0) -> None:
         """Close it, and stop retrying."""
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._replacing is not None:  # not cancelled: it may hold a connection
+            await asyncio.wait({self._replacing})
         if self._timer is not None:
             self._timer.cancel()
         await super().close(timeout)
@@ -162,6 +205,23 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         """Cut every connection, without the event loop, which has ended."""
         for connection in self.made:
             connection.pgconn.finish()
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._looking = loop.call_later(self._looking_every, self._look, context=Context())
+
+    def _look(self) -> None:
+        self._replacing = asyncio.get_running_loop().create_task(self._replace_old())
+        self._look_later()
+
+    async def _replace_old(self) -> None:
+        """Take each idle connection and put it back: the pool closes it then if it is old."""
+        for _ in range(self.get_stats()["pool_available"]):
+            try:
+                connection = await self.getconn(_BRIEFLY)
+            except (PoolTimeout, TooManyRequests):
+                return  # none is idle any more
+            await self.putconn(connection)
 
     async def _set_up(self, connection: OwnConnection) -> None:
         self.made.add(connection)
