@@ -35,6 +35,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.options import OPTIONS
 from tests.mutants.origins import ORIGINS
 from tests.mutants.outside import OUTSIDE
+from tests.mutants.probes import PROBES
 from tests.mutants.requests import REQUESTS
 from tests.mutants.rotation import ROTATION
 from tests.mutants.statements import STATEMENTS
@@ -50,6 +51,7 @@ MUTANTS: Final = (
     *(STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS),
     *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + LOGS),
     *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + TELEMETRY),
+    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + PROBES),
 )
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")

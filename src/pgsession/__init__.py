@@ -11,6 +11,7 @@
 from pgsession.asgi.access import get_session
 from pgsession.asgi.flash import flashes, take_flashes
 from pgsession.asgi.middleware import SessionMiddleware
+from pgsession.asgi.probes import Liveness, Readiness
 from pgsession.asgi.reposting import repost
 from pgsession.asgi.sessions import Sessions
 from pgsession.cookie_settings import CookieSettings
@@ -67,6 +68,7 @@ __all__ = [
     "HeldTooLongError",
     "InvalidPeriodError",
     "InvalidValueError",
+    "Liveness",
     "Login",
     "LoginState",
     "MemoryStore",
@@ -76,6 +78,7 @@ __all__ = [
     "PostgresStore",
     "Predecessor",
     "ProofMissingError",
+    "Readiness",
     "RequestEndedError",
     "ResponseStartedError",
     "SchemaError",

@@ -24,7 +24,7 @@ from pgsession.asgi.order import log_misplaced
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.sessions import Sessions
 from pgsession.asgi.sockets import WatchedSocket
-from pgsession.asgi.stores import check_settings, check_store
+from pgsession.asgi.stores import check_settings, check_store, offer_store
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.current import current
@@ -143,6 +143,7 @@ class SessionMiddleware(OwnMiddleware):
         """Serve one HTTP request or WebSocket, or the lifespan."""
         if not self._is_order_checked:
             self._check_order(scope)
+        offer_store(scope, self._policy.store)
         if scope["type"] not in _SESSION_SCOPES or self._is_without(scope):
             await self._serve_without(scope, receive, send)
             return

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from starlette.types import Scope
+
+from pgsession.core.store import Store
 from pgsession.errors import SettingsError
 from pgsession.settings import SessionSettings
 
@@ -24,6 +27,26 @@ _STORE_METHODS: Final = (
     "exclusive",
     "clear",
 )
+
+
+#: Where a middleware puts its store, in the scopes that it passes on.
+_STORE: Final = "pgsession.store"
+
+
+def offer_store(scope: Scope, store: Store) -> None:
+    """Put the store of a middleware into a scope, also if its request has no session."""
+    scope[_STORE] = store
+
+
+def offered_store(scope: Scope) -> Store:
+    """Return the store of the innermost middleware. Raises `SettingsError` if there is none."""
+    store: Store | None = scope.get(_STORE)
+    if store is None:
+        raise SettingsError(
+            "No SessionMiddleware stands outside of this Readiness, so it has no store. Give it "
+            "one: Readiness(store)."
+        )
+    return store
 
 
 def check_store(store: object) -> None:

@@ -93,6 +93,9 @@ class MemoryStore(MemoryAdoptions, MemoryOverview, BindingStore, AdoptingStore):
     async def close(self) -> None:
         """Do nothing: the sessions live as long as the store."""
 
+    async def check(self) -> None:
+        """Do nothing: sessions in memory can always be served."""
+
     async def generate(
         self,
         value: Mapping[str, JSON] | None = None,

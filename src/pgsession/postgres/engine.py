@@ -10,12 +10,14 @@ from functools import partial
 from pgsession.core.observer import StoreObserver
 from pgsession.errors import StoreClosedError
 from pgsession.postgres.batching import Batches, Calls
+from pgsession.postgres.checking import Checking
 from pgsession.postgres.connections.locks import Locks, lock_pool
 from pgsession.postgres.connections.observed_pool import ObservedPool
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Check, DriverPool, Pool
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.statements.table import Table
+from pgsession.postgres.table_name import TableName
 
 
 class Engine:
@@ -30,6 +32,7 @@ class Engine:
         source: PoolSettings | DriverPool,
         table: Table,
         *,
+        name: TableName,
         check: Check,
         inspect: Check,
         on_open: Callable[[], None],
@@ -57,11 +60,13 @@ class Engine:
         )
         self._batches = Batches(table, self.runner, timeout=timeout, observer=observer)
         self.calls: Calls = self._batches.calls
+        self.checking: Checking = Checking(self.runner, name)
 
     async def close(self) -> None:
         """Answer the calls under way, then close the connections, if they were opened here."""
         self.is_closed = True
         await self._batches.close()
+        await self.checking.close()
         if self._lock_pool is not None:
             await self._lock_pool.close()
         await self.pool.close()

@@ -233,6 +233,23 @@ class PostgresStore(
             await self._sweeper.stop()
         await engine.close()
 
+    async def check(self) -> None:
+        """Check that requests can be served now; return None if so, and else raise the reason.
+
+        It does what a request does: it waits for a connection of the pool, opens a store that
+        is closed, reads the table, and looks whether the server takes writes from this role.
+        It writes nothing. Calls at once, in one process, share one check of two small
+        statements.
+
+        Raises `StoreUnavailableError` if the database cannot be reached, takes no writes or
+        does not answer within `timeout`, `StoreBusyError` if no connection was free in that
+        time, `StoreRejectedError` if the server rejects the connection, `SchemaError` if the
+        table, a column or a privilege is missing, and `StoreClosedError` after `close`.
+        """
+        if self._block is not None:
+            self._block.check()
+        await self._here().checking.check()
+
     async def generate(
         self,
         value: Mapping[str, JSON] | None = None,
@@ -465,6 +482,7 @@ class PostgresStore(
             _running_loop(),
             self._source,
             self._tables.batched,
+            name=self._name,
             check=self._tables.check,
             inspect=self._tables.inspect,
             on_open=self._start_sweeping,

@@ -1,0 +1,138 @@
+"""Endpoints for the probes of Kubernetes and of load balancers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from abc import ABC, abstractmethod
+from typing import Final, Protocol, runtime_checkable
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from pgsession.asgi.denial import send_denial
+from pgsession.asgi.stores import check_store, offered_store
+from pgsession.core.store import Store
+from pgsession.errors import SessionError, SettingsError
+
+_LOGGER = logging.getLogger("pgsession")
+
+#: Seconds for which an answer is given again, so that strangers cannot make the database work.
+_FRESH: Final = 0.5
+
+_METHODS: Final = ("GET", "HEAD")
+
+
+@runtime_checkable
+class _Checks(Protocol):
+    """A store that can be checked."""
+
+    async def check(self) -> None:
+        """Raise the reason if no request can be served."""
+        ...
+
+
+class Probe(ABC):
+    """An endpoint for GET and HEAD: an ASGI application, and `answer` for FastAPI's own routes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "websocket":
+            await send_denial(scope, send, status=404, body=b"Not Found", close_code=1008)
+            return
+        response = await self.answer(Request(scope))
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        """Return the response to a request: what FastAPI's `add_route` and `add_api_route` take."""
+        if request.method not in _METHODS:
+            return _response(405, "Method Not Allowed", Allow=", ".join(_METHODS))
+        return await self._answer(request.scope)
+
+    @abstractmethod
+    async def _answer(self, scope: Scope) -> Response:
+        """Return the response to a GET."""
+
+
+class Liveness(Probe):
+    """An endpoint that answers 200 while the process answers at all. It asks no database.
+
+    ::
+
+        Route("/alive", Liveness())  # Starlette
+        app.add_route("/alive", Liveness().answer)  # FastAPI
+
+    It answers GET and HEAD, without a session and a cookie.
+    """
+
+    async def _answer(self, scope: Scope) -> Response:  # noqa: ARG002 - it looks at nothing
+        return _response(200, "alive")
+
+
+class Readiness(Probe):
+    """An endpoint that answers 200 while the store can serve requests, and else 503.
+
+    ::
+
+        Route("/ready", Readiness())  # Starlette
+        app.add_route("/ready", Readiness().answer)  # FastAPI
+
+    It calls `store.check()`, or `store.open()` of a store without that, at most twice a second
+    in each process. The store is the given one, or else that of the `SessionMiddleware` around
+    the endpoint, also where the path is excluded.
+
+    - With ``once=True`` it answers 200 for ever after the store could serve once, and asks no
+      more: an outage of the database does not take the processes out of service.
+    - It answers GET and HEAD, without a session and a cookie, and no cache keeps the answer. The
+      body says "ready" or "not ready"; the reason is one line in the log, when it begins.
+
+    Raises `SettingsError` for a store that is none, and in a request if there is no store.
+    """
+
+    def __init__(self, store: Store | None = None, *, once: bool = False) -> None:
+        check_store(store)
+        if not isinstance(once, bool):
+            raise SettingsError("once must be True or False.")
+        self._store = store
+        self._once = once
+        #: The last answer, and when it was given, by the clock of its event loop.
+        self._is_ready: bool | None = None
+        self._answered_at = -math.inf
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def _answer(self, scope: Scope) -> Response:
+        store = offered_store(scope) if self._store is None else self._store
+        if not self._is_fresh():
+            await self._ask(store)
+        if self._is_ready:
+            return _response(200, "ready")
+        return _response(503, "not ready")
+
+    def _is_fresh(self) -> bool:
+        """Tell whether the last answer still holds."""
+        if self._once and self._is_ready:
+            return True
+        loop = asyncio.get_running_loop()
+        return loop is self._loop and loop.time() - self._answered_at < _FRESH
+
+    async def _ask(self, store: Store) -> None:
+        """Ask the store, and log what has changed."""
+        loop = asyncio.get_running_loop()
+        try:
+            await (store.check() if isinstance(store, _Checks) else store.open())
+        except SessionError as error:
+            if self._is_ready is not False:
+                _LOGGER.warning("Readiness: not ready, and answers 503: %s", error)
+            self._is_ready = False
+        else:
+            if self._is_ready is False:
+                _LOGGER.info("Readiness: ready again.")
+            self._is_ready = True
+        self._loop, self._answered_at = loop, loop.time()
+
+
+def _response(status: int, text: str, **headers: str) -> Response:
+    """Return a short text that no cache keeps."""
+    return PlainTextResponse(text, status, {"Cache-Control": "no-store", **headers})
