@@ -36,7 +36,14 @@ class Failing(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.is_away = False
+        self.is_open = False
         self.checks = 0
+
+    async def open(self) -> bool:
+        if not self.is_open:
+            await self.check()
+            self.is_open = True
+        return False
 
     async def check(self) -> None:
         self.checks += 1
@@ -225,6 +232,18 @@ async def test_once() -> None:
         assert (await client.get("/ready")).status_code == 200
 
     assert store.checks == checks
+
+
+async def test_once_where_it_is_open() -> None:
+    """With `once`, a process that has opened its store is ready, also if no probe came before the
+    outage: of several processes at one port each probe reaches one.
+    """
+    store = Failing()
+    await store.open()
+    store.is_away = True
+    app = Starlette(routes=[Route("/ready", Readiness(store, once=True))])
+    async with client_of(app) as client:
+        assert (await client.get("/ready")).status_code == 200
 
 
 async def test_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from pgsession.asgi.denial import send_denial
 from pgsession.asgi.stores import check_store, offered_store
 from pgsession.core.store import Store
-from pgsession.errors import SessionError, SettingsError
+from pgsession.errors import SessionError, SettingsError, StoreUnavailableError
 
 _LOGGER = logging.getLogger("pgsession")
 
@@ -83,8 +83,8 @@ class Readiness(Probe):
     in each process. The store is the given one, or else that of the `SessionMiddleware` around
     the endpoint, also where the path is excluded.
 
-    - With ``once=True`` it answers 200 for ever after the store could serve once, and asks no
-      more: an outage of the database does not take the processes out of service.
+    - With ``once=True`` it answers 200 for ever once the store is open, and asks no more: an
+      outage of the database does not take the processes out of service.
     - It answers GET and HEAD, without a session and a cookie, and no cache keeps the answer. The
       body says "ready" or "not ready"; the reason is one line in the log, when it begins.
 
@@ -121,7 +121,7 @@ class Readiness(Probe):
         """Ask the store, and log what has changed."""
         loop = asyncio.get_running_loop()
         try:
-            await (store.check() if isinstance(store, _Checks) else store.open())
+            await self._check(store)
         except SessionError as error:
             if self._is_ready is not False:
                 _LOGGER.warning("Readiness: not ready, and answers 503: %s", error)
@@ -131,6 +131,19 @@ class Readiness(Probe):
                 _LOGGER.info("Readiness: ready again.")
             self._is_ready = True
         self._loop, self._answered_at = loop, loop.time()
+
+
+    async def _check(self, store: Store) -> None:
+        """Raise the reason if the store cannot serve, or, with `once`, if it is not open."""
+        if not isinstance(store, _Checks):
+            await store.open()
+            return
+        try:
+            await store.check()
+        except StoreUnavailableError:
+            if not self._once:
+                raise
+            await store.open()  # does nothing if it is open
 
 
 def _response(status: int, text: str, **headers: str) -> Response:
