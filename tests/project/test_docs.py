@@ -59,6 +59,7 @@ FRAGMENTS = {
     "docs/oauth.md",
     "docs/observability.md",
     "docs/outside-requests.md",
+    "docs/probes.md",
     "docs/rotation.md",
     "docs/streams.md",
     "docs/telemetry.md",
@@ -74,6 +75,7 @@ WHOLE = {
     "docs/logging.md",  # tests/beside
     "docs/pydantic-settings.md",  # tests/beside
     "docs/sessions.md",
+    "docs/shutdown.md",  # tests/faults/test_shutdown.py
     "docs/several-hosts.md",
     "docs/sqlalchemy.md",  # tests/beside
     "docs/stores.md",

@@ -132,7 +132,6 @@ class Readiness(Probe):
             self._is_ready = True
         self._loop, self._answered_at = loop, loop.time()
 
-
     async def _check(self, store: Store) -> None:
         """Raise the reason if the store cannot serve, or, with `once`, if it is not open."""
         if not isinstance(store, _Checks):
