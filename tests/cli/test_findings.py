@@ -28,15 +28,18 @@ SERVER = Server(
     has_autovacuum=True,
     ahead=0.2,
 )
+PARAMETERS = {"autovacuum_vacuum_scale_factor": "0.05", "vacuum_truncate": "false"}
 RELATION = Relation(
     name="web.session",
     has_pages=True,
     is_unlogged=False,
-    fill_factor=70,
-    has_autovacuum=True,
-    lacking=[],
+    options=PARAMETERS | {"fillfactor": "70"},
+    toast_options=PARAMETERS,
     brin=[],
     others=[],
+    of_value=[],
+    finds_users=True,
+    bare=[],
 )
 
 
@@ -72,19 +75,32 @@ def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
     ("change", "version", "told"),
     [
         pytest.param({}, 140_000, {}, id="in order"),
-        pytest.param({"lacking": ["DELETE"]}, 180_000, {"privileges": "wrong"}, id="privileges"),
         pytest.param({"is_unlogged": True}, 180_000, {"storage": "wrong"}, id="unlogged"),
-        pytest.param({"fill_factor": 90}, 180_000, {}, id="room"),
-        pytest.param({"fill_factor": 91}, 180_000, {"fill factor": "wrong"}, id="little room"),
-        pytest.param({"fill_factor": 100, "has_pages": False}, 180_000, {}, id="partitioned"),
+        pytest.param({"options": PARAMETERS | {"fillfactor": "90"}}, 180_000, {}, id="room"),
+        pytest.param(
+            {"options": PARAMETERS | {"fillfactor": "91"}},
+            180_000,
+            {"fill factor": "wrong"},
+            id="little room",
+        ),
+        pytest.param({"options": {}, "has_pages": False}, 180_000, {}, id="partitioned"),
+        pytest.param({"toast_options": {}}, 180_000, {"storage parameters": "warning"}, id="toast"),
+        pytest.param({"bare": ["seen_on"]}, 180_000, {"defaults": "wrong"}, id="no default"),
+        pytest.param({"of_value": ["i"]}, 180_000, {"indexes": "warning"}, id="of the value"),
+        pytest.param({"finds_users": False}, 180_000, {"indexes": "warning"}, id="no users"),
         pytest.param({"others": ["i"]}, 180_000, {"indexes": "wrong"}, id="B-tree"),
         pytest.param({"brin": ["i"]}, 160_000, {}, id="BRIN"),
         pytest.param({"brin": ["i"]}, 150_000, {"indexes": "wrong"}, id="BRIN before 16"),
-        pytest.param({"has_autovacuum": False}, 180_000, {"autovacuum": "wrong"}, id="no vacuum"),
+        pytest.param(
+            {"options": RELATION.options | {"autovacuum_enabled": "off"}},
+            180_000,
+            {"autovacuum": "wrong"},
+            id="no vacuum",
+        ),
     ],
 )
 def test_relation(change: dict[str, Any], version: int, told: dict[str, str]) -> None:
-    """The verdict on a table depends on the role's privileges and on whether updates are HOT."""
+    """The verdict on a table depends on its storage, its defaults and its indexes."""
     server = replace(SERVER, version=version)
 
     assert verdicts(list(check_relation(replace(RELATION, **change), server))) == told

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import Final
 
+from pgsession.cli.access import read_access, read_elsewhere
 from pgsession.cli.findings import (
     Finding,
     Verdict,
@@ -18,13 +19,24 @@ from pgsession.cli.findings import (
     check_schemas,
     check_server,
 )
+from pgsession.cli.holding import read_holders, read_sees_others
 from pgsession.cli.inspection import (
+    Server,
     read_open_schemas,
     read_record,
     read_relation,
     read_remains,
     read_sample,
     read_server,
+)
+from pgsession.cli.limits import read_connections, read_times
+from pgsession.cli.surroundings import (
+    check_access,
+    check_connections,
+    check_elsewhere,
+    check_holders,
+    check_space,
+    check_times,
 )
 from pgsession.core.secret_keys import is_guessable
 from pgsession.errors import (
@@ -36,6 +48,7 @@ from pgsession.errors import (
 )
 from pgsession.postgres.connections.conninfo import complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
+from pgsession.postgres.connections.failures import StatementCanceledError, explained
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.schema import migrations
@@ -54,38 +67,72 @@ async def examine(
 ) -> list[Finding]:
     """Run all checks that are possible, and return the findings. Never raises `SessionError`."""
     found, settings = _examine_settings(environment)
-    is_scheduled = settings is None or settings.sweep_every is not None
-    prepares = None if settings is None else settings.prepared
     try:
         name = TableName(schema, table)
         conninfo = complete_conninfo(url, {}, timeout=DEFAULT_TIMEOUT)
         async with dedicated(conninfo, purpose="check", timeout=DEFAULT_TIMEOUT) as connection:
-            async for findings in _examine(
-                connection, name, is_scheduled=is_scheduled, prepares=prepares
-            ):
+            async for findings in _examine(connection, name, settings):
                 found += findings
     except SchemaError as error:
         text, _, remedy = str(error).partition("; ")
-        found.append(Finding("table", Verdict.WRONG, text, remedy[:1].upper() + remedy[1:]))
+        remedy = remedy[:1].upper() + remedy[1:]
+        found.append(Finding("table", Verdict.WRONG, text, remedy, name="unfit"))
     except StoreUnavailableError as error:
-        is_reached = "cannot be reached" not in str(error)
-        remedy = "" if is_reached else "Start the server, or correct SESSION_DATABASE_URL."
-        may_pass = not isinstance(error, StoreRejectedError)
-        found.append(Finding("database", Verdict.WRONG, str(error), remedy, may_pass=may_pass))
+        found.append(_unavailable(error))
     except SessionError as error:
-        found.append(Finding("database", Verdict.WRONG, str(error)))
+        text, _, remedy = str(error).partition("; ")
+        remedy = remedy[:1].upper() + remedy[1:]
+        found.append(Finding("database", Verdict.WRONG, text, remedy, name="settings"))
     return found
 
 
+def _unavailable(error: StoreUnavailableError) -> Finding:
+    """Return the finding for a database that cannot be reached, or does not answer."""
+    may_pass = not isinstance(error, StoreRejectedError)
+    if isinstance(error, StatementCanceledError):
+        text, _, remedy = str(error).partition("). ")
+        return Finding("time limits", Verdict.WRONG, f"{text})", remedy, name="canceled")
+    if (told := explained(error)) is None:
+        text, _, remedy = str(error).partition(". ")
+        remedy = remedy or "Try again."
+        return Finding("database", Verdict.WRONG, text, remedy, may_pass=may_pass, name="failing")
+    text, remedy, name = told
+    remedy = remedy[:1].upper() + remedy[1:]
+    remedy += "" if remedy.endswith(";") else "."
+    return Finding("database", Verdict.WRONG, text, remedy, may_pass=may_pass, name=name)
+
+
 async def _examine(
-    connection: Dedicated, table: TableName, *, is_scheduled: bool, prepares: bool | None
+    connection: Dedicated, table: TableName, settings: SessionSettings | None
 ) -> AsyncIterator[Iterable[Finding]]:
+    timeout = DEFAULT_TIMEOUT if settings is None else settings.timeout
+    times = check_times(await connection.run(read_times), timeout=timeout)
     server = await connection.run(read_server)
     yield check_server(server)
     pooled = await connection.run(is_pooled)
-    is_mixed_up = pooled and prepares is True and not await connection.run(keeps_statements_apart)
-    yield [check_link(is_pooled=pooled, is_mixed_up=is_mixed_up)]
+    prepares = settings is not None and settings.prepared is True
+    is_mixed_up = pooled and prepares and not await connection.run(keeps_statements_apart)
+    yield [check_link(is_pooled=pooled, is_mixed_up=is_mixed_up), times]
+    if settings is not None:
+        connections = None if pooled else await connection.run(read_connections)
+        yield [check_connections(connections, pool_size=settings.pool_size)]
     yield [check_schemas(await connection.run(read_open_schemas))]
+    access = await connection.run(partial(read_access, table=table))
+    if access is None:
+        elsewhere = await connection.run(partial(read_elsewhere, table=table))
+        if elsewhere:
+            yield [check_elsewhere(str(table), elsewhere)]
+            return
+    elif not access.may_enter:
+        yield [check_access(access)]
+        return
+    async for findings in _examine_table(connection, table, settings, server):
+        yield findings
+
+
+async def _examine_table(
+    connection: Dedicated, table: TableName, settings: SessionSettings | None, server: Server
+) -> AsyncIterator[Iterable[Finding]]:
     known = [migration.name for migration in migrations()]
     record = await connection.run(partial(read_record, table=table))
     recorded = check_record(record, known)
@@ -95,15 +142,22 @@ async def _examine(
     await connection.run(validate_table, table)
     yield [recorded]
     found = await connection.run(find, table)
-    if found is None:  # dropped just now
+    access = await connection.run(partial(read_access, table=table))
+    if found is None or access is None:  # dropped just now
         return
+    yield [check_access(access)]
     relation = await connection.run(partial(read_relation, found=found))
     yield check_relation(relation, server)
     remains = await connection.run(partial(read_remains, found=found))
     if remains is not None:
         yield [check_distribution(relation.name, has_remains=remains)]
-    if "SELECT" not in relation.lacking:
+    sees_others = await connection.run(read_sees_others)
+    yield [check_holders(await connection.run(read_holders), sees_others=sees_others)]
+    if "SELECT" not in access.lacking:
         sample = await connection.run(partial(read_sample, table=table, found=found))
+        if remains is None and relation.has_pages:
+            yield [check_space(sample, relation.name)]
+        is_scheduled = settings is None or settings.sweep_every is not None
         yield [check_sample(sample, is_scheduled=is_scheduled)]
 
 
@@ -120,7 +174,9 @@ def _examine_settings(
     if not environment.get(_SECRET_KEY):
         environment = with_secret(environment)
         remedy = "Make one with `pgsession secret`, unless the application gets it elsewhere."
-        found.append(Finding("secret", Verdict.WARNING, f"{_SECRET_KEY} is not set", remedy))
+        found.append(
+            Finding("secret", Verdict.WARNING, f"{_SECRET_KEY} is not set", remedy, name="missing")
+        )
     try:
         settings = SessionSettings.from_env(environment)
     except SettingsError as error:
@@ -132,5 +188,5 @@ def _examine_settings(
     if any(map(is_guessable, cookie.secret_keys)):
         text = f"{_SECRET_KEY} repeats a few characters, so it can be guessed"
         remedy = "Make one with `pgsession secret`."
-        found.append(Finding("secret", Verdict.WARNING, text, remedy))
+        found.append(Finding("secret", Verdict.WARNING, text, remedy, name="guessable"))
     return found, settings

@@ -21,6 +21,12 @@ _BRIN_IS_HOT: Final = 160_000
 _FILL_FACTOR: Final = 70
 _TOO_FULL: Final = 90
 
+#: With a larger scale factor, autovacuum comes too rarely: PostgreSQL's default is 0.2.
+_LARGEST_SCALE: Final = 0.1
+
+#: What PostgreSQL may keep for a storage parameter that is true.
+_TRUE: Final = frozenset({"true", "on", "yes", "1"})
+
 #: If two clocks differ by more seconds than this, warn.
 _SKEW: Final = 5.0
 
@@ -49,6 +55,14 @@ class Finding:
     remedy: str = ""
     #: True if it may pass by itself: the database cannot be reached now.
     may_pass: bool = False
+    #: What is wrong, for programs, if the subject alone does not say it.
+    name: str = ""
+
+    @property
+    def code(self) -> str:
+        """A name for programs that stays the same, such as ``primary`` or ``database.password``."""
+        subject = self.subject.replace(" ", "-")
+        return f"{subject}.{self.name}" if self.name else subject
 
 
 def check_cookie(cookie: Cookie) -> Finding:
@@ -78,13 +92,16 @@ def check_server(server: Server) -> Iterator[Finding]:
             Verdict.WRONG,
             "a standby",
             "Connect to the primary: name all hosts, with target_session_attrs=read-write.",
+            name="standby",
         )
     elif server.is_read_only:
         yield Finding(
             "primary",
             Verdict.WRONG,
             "read-only: default_transaction_read_only is on",
-            "Reset it for the role, the database or the server, or take it out of the options.",
+            "ALTER ROLE … RESET default_transaction_read_only; or for the database or the server, "
+            "or take it out of the options.",
+            name="read-only",
         )
     else:
         yield Finding("primary", Verdict.OK, "takes writes")
@@ -148,11 +165,13 @@ def check_record(record: Record | None, known: Collection[str]) -> Finding:
         return Finding("table", Verdict.OK, "as this version needs it")
     if objection := record.objection(known):
         remedy = "Install the newer version of pgsession."
-        return Finding("table", Verdict.WRONG, objection, remedy)
+        return Finding("table", Verdict.WRONG, objection, remedy, name="newer")
     newest = record.newest_unknown(known)
     if lacking := record.lacking(known):
         remedy = f"Run `pgsession migrate`{' of the newer version' if newest else ''}."
-        return Finding("table", Verdict.WRONG, f"lacks the migration {lacking[0]}", remedy)
+        return Finding(
+            "table", Verdict.WRONG, f"lacks the migration {lacking[0]}", remedy, name="older"
+        )
     if newest:
         text = f"has the newer migration {newest}, and this version may run on it"
         return Finding("table", Verdict.OK, text)
@@ -161,28 +180,82 @@ def check_record(record: Record | None, known: Collection[str]) -> Finding:
 
 def check_relation(relation: Relation, server: Server) -> Iterator[Finding]:
     """Check the properties of the table."""
-    if relation.lacking:
-        lacking = ", ".join(relation.lacking)
-        remedy = f"GRANT {lacking} ON {relation.name} TO this role."
-        yield Finding("privileges", Verdict.WRONG, f"this role lacks {lacking}", remedy)
-    else:
-        yield Finding("privileges", Verdict.OK, "SELECT, INSERT, UPDATE, DELETE")
     if relation.is_unlogged:
         remedy = f"ALTER TABLE {relation.name} SET LOGGED;"
         yield Finding("storage", Verdict.WRONG, "unlogged: a crash empties the table", remedy)
+    if relation.bare:
+        yield _check_defaults(relation)
     if relation.has_pages:
         yield _check_fill_factor(relation)
+        yield _check_storage(relation)
+    yield _check_indexes(relation, server)
+    yield _check_vacuum(relation, server)
+
+
+def _check_indexes(relation: Relation, server: Server) -> Finding:
     harmful = relation.others + (relation.brin if server.version < _BRIN_IS_HOT else [])
     if harmful:
-        yield Finding(
+        return Finding(
             "indexes",
             Verdict.WRONG,
-            f"{', '.join(harmful)} on expire_date: an update of the expiry cannot be HOT",
+            f"{', '.join(harmful)} on a column that renewals change: such an update cannot be HOT",
             " ".join(f"DROP INDEX CONCURRENTLY {name};" for name in harmful),
+            name="renewals",
         )
-    else:
-        yield Finding("indexes", Verdict.OK, "none that prevents HOT updates")
-    yield _check_vacuum(relation, server)
+    if relation.of_value:
+        return Finding(
+            "indexes",
+            Verdict.WARNING,
+            f"{', '.join(relation.of_value)} on session_data: a change of a value cannot be HOT",
+            " ".join(f"DROP INDEX CONCURRENTLY {name};" for name in relation.of_value)
+            + " Keep it only if your queries need it.",
+            name="value",
+        )
+    if not relation.finds_users:
+        remedy = (
+            f"CREATE INDEX CONCURRENTLY ON {relation.name} (user_id) WHERE user_id IS NOT NULL;"
+        )
+        text = "none on user_id: each list of a user's sessions reads the whole table"
+        return Finding("indexes", Verdict.WARNING, text, remedy, name="users")
+    return Finding("indexes", Verdict.OK, "none that prevents HOT updates")
+
+
+def _check_defaults(relation: Relation) -> Finding:
+    defaults = {name: "0" if name.endswith("_number") else "now()" for name in relation.bare}
+    filled = [
+        f"UPDATE {relation.name} SET {name} = {default} WHERE {name} IS NULL;"  # noqa: S608 - a text
+        for name, default in defaults.items()
+    ]
+    changes = [
+        f"ALTER COLUMN {name} SET DEFAULT {default}, ALTER COLUMN {name} SET NOT NULL"
+        for name, default in defaults.items()
+    ]
+    return Finding(
+        "defaults",
+        Verdict.WRONG,
+        f"{', '.join(defaults)} lost the default or NOT NULL, as in a copy by CREATE TABLE AS",
+        " ".join([*filled, f"ALTER TABLE {relation.name} {', '.join(changes)};"]),
+    )
+
+
+def _check_storage(relation: Relation) -> Finding:
+    """Check the storage parameters that the migration sets, besides the fill factor."""
+    lost = {}
+    for prefix, options in (("", relation.options), ("toast.", relation.toast_options)):
+        scale = float(options.get("autovacuum_vacuum_scale_factor", "1"))
+        if scale > _LARGEST_SCALE:
+            lost[f"{prefix}autovacuum_vacuum_scale_factor"] = "0.05"
+        if options.get("vacuum_truncate", "true") in _TRUE:
+            lost[f"{prefix}vacuum_truncate"] = "false"
+    if not lost:
+        return Finding("storage parameters", Verdict.OK, "as the migrations set them")
+    wanted = ", ".join(f"{name} = {setting}" for name, setting in lost.items())
+    return Finding(
+        "storage parameters",
+        Verdict.WARNING,
+        f"{', '.join(lost)} not as the migrations set them: lost by a copy or a RESET",
+        f"ALTER TABLE {relation.name} SET ({wanted});",
+    )
 
 
 def check_distribution(name: str, *, has_remains: bool) -> Finding:
@@ -224,12 +297,13 @@ def _check_clock(ahead: float) -> Finding:
 
 
 def _check_fill_factor(relation: Relation) -> Finding:
-    if relation.fill_factor <= _TOO_FULL:
-        return Finding("fill factor", Verdict.OK, str(relation.fill_factor))
+    fill_factor = int(relation.options.get("fillfactor", "100"))
+    if fill_factor <= _TOO_FULL:
+        return Finding("fill factor", Verdict.OK, str(fill_factor))
     return Finding(
         "fill factor",
         Verdict.WRONG,
-        f"{relation.fill_factor}, which leaves too little free space in a page for updates",
+        f"{fill_factor}, which leaves too little free space in a page for updates",
         f"ALTER TABLE {relation.name} SET (fillfactor = {_FILL_FACTOR});",
     )
 
@@ -237,8 +311,8 @@ def _check_fill_factor(relation: Relation) -> Finding:
 def _check_vacuum(relation: Relation, server: Server) -> Finding:
     if not server.has_autovacuum:
         remedy = "Set autovacuum = on in postgresql.conf: without it, the table only grows."
-        return Finding("autovacuum", Verdict.WRONG, "off on this server", remedy)
-    if not relation.has_autovacuum:
+        return Finding("autovacuum", Verdict.WRONG, "off on this server", remedy, name="server")
+    if relation.options.get("autovacuum_enabled", "on") not in _TRUE:
         remedy = f"ALTER TABLE {relation.name} RESET (autovacuum_enabled);"
-        return Finding("autovacuum", Verdict.WRONG, "off for this table", remedy)
+        return Finding("autovacuum", Verdict.WRONG, "off for this table", remedy, name="table")
     return Finding("autovacuum", Verdict.OK, "on")

@@ -32,33 +32,46 @@ SELECT
     c.oid::regclass::text AS name,
     c.relkind = 'r' AS has_pages,
     c.relpersistence = 'u' AS is_unlogged,
-    coalesce(o.fill_factor, 100) AS fill_factor,
-    coalesce(o.has_autovacuum, true) AS has_autovacuum,
-    ARRAY(
-        SELECT wanted
-        FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
-        WHERE NOT has_table_privilege(c.oid, wanted)
-    ) AS lacking,
+    (SELECT coalesce(jsonb_object_agg(option_name, option_value), '{}')
+     FROM pg_options_to_table(c.reloptions)) AS options,
+    (SELECT coalesce(jsonb_object_agg(option_name, option_value), '{}')
+     FROM pg_class AS t, pg_options_to_table(t.reloptions)
+     WHERE t.oid = c.reltoastrelid) AS toast_options,
     coalesce(i.brin, '{}') AS brin,
-    coalesce(i.others, '{}') AS others
+    coalesce(i.others, '{}') AS others,
+    coalesce(i.of_value, '{}') AS of_value,
+    EXISTS (
+        SELECT
+        FROM pg_index AS x
+        JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = x.indkey[0]
+        WHERE x.indrelid = c.oid AND a.attname = 'user_id' AND x.indisvalid
+    ) AS finds_users,
+    ARRAY(
+        SELECT a.attname::text
+        FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid
+          AND a.attname IN ('created_on', 'seen_on', 'key_number', 'login_number')
+          AND NOT (a.atthasdef AND a.attnotnull)
+        ORDER BY a.attnum
+    ) AS bare
 FROM pg_class AS c
 CROSS JOIN LATERAL (
     SELECT
-        max(option_value) FILTER (WHERE option_name = 'fillfactor')::int AS fill_factor,
-        bool_and(option_value::boolean) FILTER (WHERE option_name = 'autovacuum_enabled')
-            AS has_autovacuum
-    FROM pg_options_to_table(c.reloptions)
-) AS o
-CROSS JOIN LATERAL (
-    SELECT
-        array_agg(DISTINCT x.oid::regclass::text) FILTER (WHERE m.amname = 'brin') AS brin,
-        array_agg(DISTINCT x.oid::regclass::text) FILTER (WHERE m.amname <> 'brin') AS others
+        array_agg(DISTINCT x.oid::regclass::text)
+            FILTER (WHERE m.amname = 'brin' AND a.attname <> 'session_data') AS brin,
+        array_agg(DISTINCT x.oid::regclass::text)
+            FILTER (WHERE m.amname <> 'brin' AND a.attname <> 'session_data') AS others,
+        array_agg(DISTINCT x.oid::regclass::text)
+            FILTER (WHERE m.amname <> 'brin' AND a.attname = 'session_data') AS of_value
     FROM pg_attribute AS a
     JOIN pg_depend AS d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
     JOIN pg_class AS x ON x.oid = d.objid AND x.relkind IN ('i', 'I')
     JOIN pg_am AS m ON m.oid = x.relam
     WHERE a.attrelid = c.oid
-      AND a.attname = 'expire_date'
+      AND a.attname IN (
+          'expire_date', 'seen_on', 'verifier', 'renewed_on', 'key_number', 'shown_on',
+          'size_bound', 'session_data'
+      )
       AND d.classid = 'pg_class'::regclass
       AND d.refclassid = 'pg_class'::regclass
 ) AS i
@@ -89,13 +102,20 @@ FROM pg_class AS c
 WHERE c.oid = %s::int8::oid
 """
 
-# Reads about a thousand pages of a large table, and all pages of a small one.
+#: How many pages of a large table are read.
+_SAMPLED: Final = 1000
+
+# The other columns of a row take less than 300 bytes, and of a value that was moved to the TOAST
+# table less than 2000 stay. It reads about a thousand pages of a large table, and all pages of a
+# small one.
 _SAMPLE = sql.SQL("""
 SELECT
     count(*) AS rows,
-    count(*) FILTER (WHERE expire_date <= now() - make_interval(secs => 86400)) AS neglected
+    count(*) FILTER (WHERE expire_date <= now() - make_interval(secs => 86400)) AS neglected,
+    coalesce(sum(300 + least(2000, coalesce(width, 0))), 0)::int8 AS bytes,
+    pg_relation_size({oid}::oid) / 8192 AS pages
 FROM (
-    SELECT expire_date
+    SELECT expire_date, pg_column_size(session_data) AS width
     FROM {table} TABLESAMPLE SYSTEM (
         100000.0 / greatest(1000, pg_relation_size({oid}::oid) / 8192)
     )
@@ -132,13 +152,18 @@ class Relation:
     has_pages: bool
     #: True if a crash empties it.
     is_unlogged: bool
-    fill_factor: int
-    has_autovacuum: bool
-    #: The privileges that this role lacks, such as ``DELETE``.
-    lacking: list[str]
-    #: The indexes that depend on the expiry: BRIN indexes and others.
+    #: The storage parameters that are set, of the table and of its TOAST table.
+    options: dict[str, str]
+    toast_options: dict[str, str]
+    #: The indexes on columns that a renewal changes: BRIN indexes and others.
     brin: list[str]
     others: list[str]
+    #: The indexes on the value.
+    of_value: list[str]
+    #: False if no index finds the sessions of a user.
+    finds_users: bool
+    #: The columns that lack the default, or take NULL, against the migrations.
+    bare: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +172,14 @@ class Sample:
 
     rows: int
     neglected: int
+    #: The size of these rows at most, and the pages of the whole table.
+    bytes: int = 0
+    pages: int = 0
+
+    @property
+    def factor(self) -> float:
+        """How many times the sample fits into the table."""
+        return max(1.0, self.pages / _SAMPLED)
 
 
 async def read_server(connection: Connection) -> Server:

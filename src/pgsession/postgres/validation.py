@@ -229,7 +229,10 @@ def check_columns(
                 f"In the table {table} the column {name} is {found[name].type}; make it {wanted}."
             )
     if not found["session_key"].is_key:
-        raise SchemaError(f"In the table {table} session_key is not the primary key; make it so.")
+        raise SchemaError(
+            f"In the table {table} session_key is not the primary key; ALTER TABLE {table} ADD "
+            "PRIMARY KEY (session_key);"
+        )
     for name in found.keys() - COLUMNS.keys():
         if found[name].is_required:
             raise SchemaError(

@@ -23,6 +23,7 @@ from pgsession.errors import (
     StoreRejectedError,
     StoreUnavailableError,
 )
+from pgsession.postgres.connections.reasons import Reason, reason_of
 
 
 class Verdict(Enum):
@@ -91,7 +92,10 @@ class RefusedValueError(SessionError):
 _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
     "25006": (
         StoreUnavailableError,
-        "The database takes no writes now: it is a standby, or read-only (SQLSTATE 25006).",
+        (
+            "The database takes no writes now: it is a standby, or read-only (SQLSTATE 25006). "
+            "Name the primary, or reset default_transaction_read_only."
+        ),
     ),
     "55P03": (
         LockedRowError,
@@ -101,7 +105,19 @@ _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
         StatementCanceledError,
         (
             "The database canceled a statement, probably because of a statement_timeout that the "
-            "role, the database or the server sets (SQLSTATE 57014)."
+            "role, the database or the server sets (SQLSTATE 57014). ALTER ROLE … SET "
+            "statement_timeout = '10s' gives it time."
+        ),
+    ),
+    "53100": (
+        StoreUnavailableError,
+        "The disk of the database is full (SQLSTATE 53100). Make room on it.",
+    ),
+    "53300": (
+        StoreUnavailableError,
+        (
+            "The database has no connection left (SQLSTATE 53300). Start fewer processes, make "
+            "pool_size smaller, or raise max_connections."
         ),
     ),
 }
@@ -115,24 +131,11 @@ _VALUE: Final = frozenset({"23503", "22P02", "22003", "22007", "22008"})
 _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001", "23514"})
 
 
-#: What the server says if it rejects a connection. Such an error has no SQLSTATE.
-_REJECTION: Final = re.compile(
-    r"fe_sendauth: no password supplied"
-    r"|definition of service .* not found"
-    r"|server does not support SSL"
-    r"|FATAL: +(?:"
-    # Not those that ask another service, such as LDAP, PAM and RADIUS: it may be down.
-    r"(?:password|Peer|certificate|SASL|\"trust\") authentication failed"
-    r"|unsupported startup parameter"  # PgBouncer
-    r"|unrecognized configuration parameter"
-    r"|invalid value for parameter"
-    r"|no such (?:database|user)"  # PgBouncer
-    r"|no pg_hba\.conf entry"
-    r"|pg_hba\.conf rejects"
-    r"|role \".*\" (?:does not exist|is not permitted to log in)"
-    r"|database \".*\" does not exist"
-    r"|permission denied for database)"
-)
+#: How each error of connecting begins.
+_UNREACHABLE: Final = "PostgreSQL cannot be reached: "
+
+#: The hints of libpq, in whose place our remedy stands.
+_HINT: Final = re.compile(r" Is the server running .*?\?| This probably means .* request\.")
 
 
 def judge(error: psycopg.Error) -> Verdict:
@@ -172,19 +175,40 @@ class Retries:
 
 
 def unreachable(error: psycopg.OperationalError) -> StoreUnavailableError:
-    """Return our error for one of connecting, with libpq's reason.
+    """Return our error for one of connecting, with libpq's reason and what to do about it.
 
     It is `StoreRejectedError` if every host that was tried rejects the connection
     for a reason that does not pass by itself. Reasons are told apart by their
     English text, as there is no SQLSTATE.
     """
-    reason = " ".join(str(error).split())
-    attempts = reason.split(" - host: ")[1:] or [reason]
-    rejections = [attempt for attempt in attempts if _REJECTION.search(attempt)]
+    text = _HINT.sub("", " ".join(str(error).split())).rstrip(".")
+    reason, attempt = _decisive(text)
+    kind = StoreUnavailableError if reason.may_pass else StoreRejectedError
+    return kind(f"{_UNREACHABLE}{text}; {reason.remedy_for(attempt)}")
+
+
+def explained(error: StoreUnavailableError) -> tuple[str, str, str] | None:
+    """Return what an error of `unreachable` says, what to do, and the name of the reason.
+
+    None for any other error.
+    """
+    text, _, remedy = str(error).rpartition("; ")
+    if not text.startswith(_UNREACHABLE):
+        return None
+    return text, remedy, _decisive(text)[0].name
+
+
+def _decisive(text: str) -> tuple[Reason, str]:
+    """Return the reason that counts, and the part of the text that tells it.
+
+    With several hosts, one that may answer later counts more than one that rejects.
+    """
+    attempts = [(reason_of(part), part) for part in text.split(" - host: ")[1:] or [text]]
     # PostgreSQL may listen on only one of the two addresses of localhost.
-    others = [each for each in attempts if each not in rejections if "'localhost'" not in each]
-    kind = StoreRejectedError if rejections and not others else StoreUnavailableError
-    return kind(f"PostgreSQL cannot be reached: {reason}")
+    telling = [each for each in attempts if "'localhost'" not in each[1]]
+    rejected = [each for each in attempts if not each[0].may_pass]
+    passing = [each for each in telling if each[0].may_pass]
+    return [*passing, *rejected, *attempts][0]
 
 
 def translated(error: psycopg.Error) -> SessionError:
