@@ -239,8 +239,8 @@ REASONS: Final = (
     _reason(
         "ssl-missing",
         "server does not support SSL",
-        "set ssl = on with a certificate on the server; only in a network that you trust, "
-        "set sslmode=disable",
+        "set ssl = on with a certificate on the server, or sslmode=disable in a network that you "
+        "trust",
     ),
     _reason(
         "ssl-host",
