@@ -19,9 +19,9 @@ from pgsession.errors import StoreRejectedError, StoreUnavailableError
 from pgsession.postgres.connections.failures import explained, unreachable
 from pgsession.postgres.connections.reasons import REASONS
 from pgsession.postgres.schema import migrate
+from tests.cli.test_check import SECRET as SECRET_KEY
 from tests.faults import bouncer as pgbouncer
 from tests.faults.servers import Server, new_server, new_standby
-from tests.cli.test_check import SECRET as SECRET_KEY
 
 ROLES = (
     "CREATE ROLE pw LOGIN PASSWORD 'right'",
