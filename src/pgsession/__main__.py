@@ -4,13 +4,13 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. Exit with 2 if click is not installed."""
+    """Run the command line. Exit with 2 if the extra `cli` is not installed."""
     try:
-        from pgsession.cli.commands import command  # noqa: PLC0415 - click is an extra
+        from pgsession.cli.commands import command  # noqa: PLC0415 - they need an extra
     except ModuleNotFoundError as error:
-        if error.name != "click":
+        if error.name not in {"click", "rich"}:
             raise
-        sys.stderr.write('The command line needs click: install "pgsession[cli]".\n')
+        sys.stderr.write(f'The command line needs {error.name}: install "pgsession[cli]".\n')
         sys.exit(2)
     command(prog_name="pgsession")
 

@@ -16,7 +16,7 @@ from pgsession import Changes, PostgresStore
 from pgsession.cli.access import schemas_of
 from pgsession.cli.check import examine
 from pgsession.cli.findings import Finding, Verdict
-from pgsession.cli.holding import Holder, read_holders, read_sees_others
+from pgsession.cli.holding import Holder, old_holders, read_holders, read_sees_others
 from pgsession.cli.inspection import Sample
 from pgsession.cli.surroundings import check_holders, check_space
 from pgsession.postgres.schema import migrate
@@ -189,12 +189,13 @@ async def test_holders(database_url: str) -> None:
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT FROM pg_class")
         async with connected(database_url) as connection:
-            holders = await read_holders(connection, old=0.0)
+            holders = await read_holders(connection)
             assert await read_sees_others(connection)
-        process = str(reader.info.backend_pid)
-        [holder] = [each for each in holders if each.name == process]
+        process = reader.info.backend_pid
+        [holder] = [each for each in old_holders(holders, old=0.0) if each.pid == process]
 
-    assert (holder.application, holder.state) == ("report", "idle in transaction")
+    assert not {holder} & set(old_holders(holders))
+    assert (holder.application_name, holder.state) == ("report", "idle in transaction")
     finding = check_holders([holder], sees_others=True)
     assert finding.verdict is Verdict.WARNING
     assert finding.remedy == f"SELECT pg_terminate_backend({process});"
@@ -209,12 +210,18 @@ async def test_hidden_holders(database_url: str, stranger: str) -> None:
     assert "not visible" in check_holders([], sees_others=False).text
 
 
+def _holder(
+    kind: str, *, name: str | None = None, pid: int | None = None, application_name: str = "psql"
+) -> Holder:
+    return Holder(kind, name, pid, "ann", application_name, "idle in transaction", 900.0, 7)
+
+
 @pytest.mark.parametrize(
     ("holder", "remedy"),
     [
-        (Holder("prepared transaction", "'gone'", "ann", "", 900.0), "ROLLBACK PREPARED 'gone';"),
-        (Holder("replication slot", "'old'", "", "inactive", None), "pg_drop_replication_slot('"),
-        (Holder("transaction", "7", "a\x1b[2Jb", "active", 900.0), "pg_terminate_backend(7)"),
+        (_holder("prepared transaction", name="ann's"), "ROLLBACK PREPARED 'ann''s';"),
+        (_holder("replication slot", name="old"), "pg_drop_replication_slot('old')"),
+        (_holder("transaction", pid=7, application_name="a\x1b[2Jb"), "pg_terminate_backend(7)"),
     ],
     ids=["prepared", "slot", "application"],
 )

@@ -19,7 +19,7 @@ from pgsession.cli.findings import (
     check_schemas,
     check_server,
 )
-from pgsession.cli.holding import read_holders, read_sees_others
+from pgsession.cli.holding import old_holders, read_holders, read_sees_others
 from pgsession.cli.inspection import (
     Server,
     read_open_schemas,
@@ -152,7 +152,8 @@ async def _examine_table(
     if remains is not None:
         yield [check_distribution(relation.name, has_remains=remains)]
     sees_others = await connection.run(read_sees_others)
-    yield [check_holders(await connection.run(read_holders), sees_others=sees_others)]
+    holders = old_holders(await connection.run(read_holders))
+    yield [check_holders(holders, sees_others=sees_others)]
     if "SELECT" not in access.lacking:
         sample = await connection.run(partial(read_sample, table=table, found=found))
         if remains is None and relation.has_pages:

@@ -1,73 +1,99 @@
-"""What keeps dead rows in the table: old transactions, prepared ones, and replication slots."""
+"""What keeps VACUUM from removing dead rows: transactions, standbys and replication slots."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg.rows import class_row, scalar_row
 
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.table_name import catalog_cursor
 
-#: A transaction of this age in seconds is worth a warning.
+#: From this age in seconds on, a transaction is old.
 OLD: Final = 300.0
 
-# Only what was said about other roles' transactions is hidden from a role without privileges.
-# A slot of a standby that reports its queries has an xmin.
-_HOLDERS: Final = """
-SELECT
-    'transaction' AS kind,
-    pid::text AS name,
-    coalesce(application_name, '') AS application,
-    coalesce(state, '') AS state,
-    extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds
-FROM pg_stat_activity
-WHERE pid <> pg_backend_pid()
-  AND backend_type = 'client backend'
-  AND datname = current_database()
-  AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
-  AND xact_start < clock_timestamp() - make_interval(secs => %(old)s)
-UNION ALL
-SELECT
-    'prepared transaction',
-    quote_literal(gid),
-    owner::text,
-    '',
-    extract(epoch FROM clock_timestamp() - prepared)::float8
-FROM pg_prepared_xacts
-WHERE database = current_database()
-  AND prepared < clock_timestamp() - make_interval(secs => %(old)s)
-UNION ALL
-SELECT 'replication slot', quote_literal(slot_name), coalesce(plugin, ''), 'inactive', NULL
-FROM pg_replication_slots
-WHERE NOT active
-  AND xmin IS NOT NULL
-ORDER BY seconds DESC NULLS LAST
-LIMIT 3
+# A transaction of another database holds back nothing here; a standby or its slot does.
+_HOLDERS: Final[LiteralString] = """
+SELECT kind, name, pid, "user", application_name, state, age_seconds, transactions
+FROM (
+    SELECT
+        CASE backend_type WHEN 'walsender' THEN 'standby' ELSE 'transaction' END AS kind,
+        NULL AS name,
+        pid,
+        usename::text AS "user",
+        application_name,
+        state,
+        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age_seconds,
+        greatest(age(backend_xmin), age(backend_xid))::int8 AS transactions
+    FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid()
+      AND backend_type <> 'autovacuum worker'
+      AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
+      AND (datname = current_database() OR backend_type = 'walsender')
+    UNION ALL
+    SELECT
+        'prepared transaction',
+        gid,
+        NULL,
+        owner::text,
+        NULL,
+        'prepared',
+        extract(epoch FROM clock_timestamp() - prepared)::float8,
+        age(transaction)::int8
+    FROM pg_prepared_xacts
+    WHERE database = current_database()
+    UNION ALL
+    SELECT
+        'replication slot',
+        slot_name::text,
+        active_pid,
+        NULL,
+        NULL,
+        CASE WHEN active THEN 'active' ELSE 'inactive' END,
+        NULL,
+        age(xmin)::int8
+    FROM pg_replication_slots
+    WHERE xmin IS NOT NULL
+) AS holders
+ORDER BY transactions DESC NULLS LAST, age_seconds DESC NULLS LAST
+LIMIT 5
 """
 
-_SEES_OTHERS: Final = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
+_SEES_OTHERS: Final[LiteralString] = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Something that keeps the rows that died after its begin."""
+    """What keeps VACUUM from removing dead rows. None is unknown, or not visible."""
 
     kind: str
-    #: The pid, or the name as a literal of SQL.
-    name: str
-    application: str
-    state: str
-    #: Its age. None: unknown.
-    seconds: float | None
+    name: str | None
+    pid: int | None
+    user: str | None
+    application_name: str | None
+    state: str | None
+    age_seconds: float | None
+    #: How many transactions have begun since.
+    transactions: int
 
 
-async def read_holders(connection: Connection, *, old: float = OLD) -> list[Holder]:
-    """Return what has kept dead rows for more than `old` seconds, the oldest first."""
+async def read_holders(connection: Connection) -> list[Holder]:
+    """Return what holds VACUUM back in this database, the oldest first; five at most."""
     async with catalog_cursor(connection, class_row(Holder)) as cursor:
-        await cursor.execute(_HOLDERS, {"old": old})
+        await cursor.execute(_HOLDERS)
         return await cursor.fetchall()
+
+
+def old_holders(holders: Iterable[Holder], *, old: float = OLD) -> list[Holder]:
+    """Return those that are at least `old` seconds old, and the slots that nobody uses."""
+    return [
+        holder
+        for holder in holders
+        if (holder.age_seconds or 0.0) >= old
+        or (holder.kind == "replication slot" and holder.state == "inactive")
+    ]
 
 
 async def read_sees_others(connection: Connection) -> bool:

@@ -114,19 +114,25 @@ def check_space(sample: Sample, name: str) -> Finding:
 
 
 def _described(holder: Holder) -> str:
-    age = "" if holder.seconds is None else f", {holder.seconds / 60:.0f} minutes old"
-    about = ", ".join(filter(None, (_printable(holder.application), holder.state)))
-    return f"{holder.kind} {_printable(holder.name)} ({about}{age})"
+    name = _quoted(holder.name) if holder.pid is None else str(holder.pid)
+    age = None if holder.age_seconds is None else f"{holder.age_seconds / 60:.0f} minutes old"
+    known = (_printable(each) for each in (holder.application_name, holder.state, age) if each)
+    return f"{holder.kind} {_printable(name)} ({', '.join(known)})"
 
 
 def _ending(holder: Holder) -> str:
-    name = _printable(holder.name)
     match holder.kind:
-        case "transaction":
-            return f"SELECT pg_terminate_backend({name});"
         case "prepared transaction":
-            return f"ROLLBACK PREPARED {name};"
-    return f"SELECT pg_drop_replication_slot({name}); if its standby is gone."
+            return f"ROLLBACK PREPARED {_printable(_quoted(holder.name))};"
+        case "replication slot":
+            name = _printable(_quoted(holder.name))
+            return f"SELECT pg_drop_replication_slot({name}); if its standby is gone."
+    return f"SELECT pg_terminate_backend({holder.pid});"
+
+
+def _quoted(name: str | None) -> str:
+    """Return a name as a literal of SQL."""
+    return "'" + (name or "").replace("'", "''") + "'"
 
 
 def _printable(text: str) -> str:

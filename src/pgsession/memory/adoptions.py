@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 
 from pgsession.core.adoption import MARKER, Adopted, Adoption
 from pgsession.core.keys import digest
@@ -44,6 +45,20 @@ class MemoryAdoptions(MemoryUsers):
         row = Row(text, next(self._numbers), now, now, expire_at=now + length, user=user)
         self._rows[digest(adoption.keys[0])] = row
         return self._found(adoption, is_new=True)
+
+    async def revoke_everyone(self, *, progress: Callable[[int], object] | None = None) -> int:
+        """End all sessions, those of visitors too. Return how many ended.
+
+        Calls `progress` once with that number. Old cookies that were taken over stay
+        known, so none is taken over again.
+        """
+        now = time.monotonic()
+        rows = {each: row for each, row in self._rows.items() if row.verifier != MARKER}
+        ended = sum(self._end(row) > now for row in rows.values())
+        self._remove(rows)
+        if progress is not None:
+            progress(ended)
+        return ended
 
     def _found(self, adoption: Adoption, *, is_new: bool = False) -> Adopted | None:
         """Return the session that lives under one of the keys."""

@@ -39,7 +39,7 @@ from pgsession.core.value import (
     is_name,
     printed_bound,
 )
-from pgsession.errors import SessionNotFoundError, SettingsError
+from pgsession.errors import SessionError, SessionNotFoundError, SettingsError
 from pgsession.postgres.adoptions import Adoptions
 from pgsession.postgres.batching import Calls
 from pgsession.postgres.blocks import calls_within
@@ -462,6 +462,11 @@ class PostgresStore(
 
     def _batched_table(self) -> Table:
         return self._tables.batched
+
+    def _patience(self) -> float:
+        if self._held is not None:
+            raise SessionError("revoke_everyone() does not work within an exclusive block.")
+        return self._exclusive_limit
 
     def _runner(self) -> Runner:
         return self._here().runner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from pgsession.core.users import Device, HasHandle, LoginState, checked_most, ha
 from pgsession.core.value import printed_bound
 from pgsession.errors import SessionError, UnknownUserError
 from pgsession.postgres.batching import Calls
+from pgsession.postgres.clearance import Clearance
 from pgsession.postgres.connections.failures import RefusedValueError
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.observing import observed
@@ -45,6 +46,13 @@ class UserSessions(Limits):
 
     @abstractmethod
     async def _apply(self, edit: Edit) -> Written: ...
+
+    @abstractmethod
+    def _batched_table(self) -> Table: ...
+
+    @abstractmethod
+    def _patience(self) -> float:
+        """Return how many seconds a row may be held. Raises `SessionError` within a block."""
 
     @abstractmethod
     async def _located_table(self) -> Table:
@@ -154,6 +162,25 @@ class UserSessions(Limits):
             await self._revoke_within(connection, revocation)
         self._count_revoked(revocation, "all")
         return revocation.ended
+
+    async def revoke_everyone(self, *, progress: Callable[[int], object] | None = None) -> int:
+        """End all sessions, those of visitors too. Return how many ended.
+
+        It works in batches of some milliseconds, with a pause of the same length after
+        each, and calls `progress` after each with the number that have ended so far.
+        A session that begins meanwhile may end or stay. If it is interrupted, what
+        has ended stays ended.
+
+        Old cookies that were taken over stay known, so none is taken over again. Those
+        that have not come yet can still be taken over: remove the predecessor for that.
+
+        Raises `SessionBusyError` if other transactions hold some rows for longer than
+        an `exclusive` block may, once all others are gone, and `SessionError` within
+        such a block.
+        """
+        patience, table = self._patience(), self._batched_table()
+        clearance = Clearance(self._runner(), table.clearing, patience=patience, progress=progress)
+        return await clearance.run()
 
     async def end_surplus(self, user_id: str, most: int) -> int:
         """End all sessions of a user but the `most` that signed in last."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pgsession.postgres.statements.adopting import Adopting
 from pgsession.postgres.statements.binding import Binding
+from pgsession.postgres.statements.clearing import Clearing
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import Inserting
 from pgsession.postgres.statements.listing import Listing
@@ -38,6 +39,7 @@ class Table:
         self.listing: Listing = Listing(wording)
         self.overview: Overview = Overview(wording)
         self.revoking: Revoking = Revoking(wording)
+        self.clearing: Clearing = Clearing(wording)
         self.binding: Binding = Binding(wording)
         self.adopting: Adopting = Adopting(wording)
         self._kinds: tuple[Statements, ...] = (
@@ -50,6 +52,7 @@ class Table:
             self.listing,
             self.overview,
             self.revoking,
+            self.clearing,
             self.binding,
             self.adopting,
         )
