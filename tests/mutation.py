@@ -29,6 +29,7 @@ from pgsession.postgres.embedded import embedded_server
 from tests.mutants.blocks import BLOCKS
 from tests.mutants.content import CONTENT
 from tests.mutants.devices import DEVICES
+from tests.mutants.everyone import EVERYONE
 from tests.mutants.limits import LIMITS
 from tests.mutants.logs import LOGS
 from tests.mutants.mutant import Mutant
@@ -52,6 +53,7 @@ MUTANTS: Final = (
     *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + LOGS),
     *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + TELEMETRY),
     *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + PROBES),
+    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + EVERYONE),
 )
 
 _COPIED: Final = ("src", "tests", "migrations", "pyproject.toml")

@@ -8,9 +8,10 @@ def main() -> None:
     try:
         from pgsession.cli.commands import command  # noqa: PLC0415 - they need an extra
     except ModuleNotFoundError as error:
-        if error.name not in {"click", "rich"}:
+        library = (error.name or "").partition(".")[0]
+        if library not in {"click", "rich"}:
             raise
-        sys.stderr.write(f'The command line needs {error.name}: install "pgsession[cli]".\n')
+        sys.stderr.write(f'The command line needs {library}: install "pgsession[cli]".\n')
         sys.exit(2)
     command(prog_name="pgsession")
 

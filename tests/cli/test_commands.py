@@ -1,5 +1,6 @@
 """The command line: its output and its errors."""
 
+import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -8,6 +9,7 @@ import pytest
 
 from pgsession.__main__ import main
 from pgsession.postgres.schema import migrations
+from tests.cli.conftest import Operate, SignIn
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -103,13 +105,19 @@ def test_module() -> None:
     assert len(done.stdout.strip()) == 64
 
 
-def test_without_click(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without click, one line says what to install, and the exit code is 2."""
-    monkeypatch.delitem(sys.modules, "pgsession.cli.commands", raising=False)
-    monkeypatch.setitem(sys.modules, "click", None)
+@pytest.mark.parametrize("library", ["click", "rich"])
+def test_without_library(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], library: str
+) -> None:
+    """Without a library, one line says what to install, and the exit code is 2."""
+    for name in [*sys.modules]:
+        if name.startswith(("pgsession.cli", f"{library}.")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
 
     assert run(monkeypatch, "secret") == 2
-    assert capsys.readouterr().err == 'The command line needs click: install "pgsession[cli]".\n'
+    said = f'The command line needs {library}: install "pgsession[cli]".\n'
+    assert capsys.readouterr().err == said
 
 
 def test_broken_installation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,3 +126,33 @@ def test_broken_installation(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ModuleNotFoundError, match=r"pgsession\.cli"):
         main()
+
+
+def test_json(operate: Operate, sign_in: SignIn) -> None:
+    """`migrate`, `check` and `sweep` print one JSON document with these keys."""
+    sign_in("e1", seconds=-60)
+
+    migrated, swept, checked = (operate(it, "--json") for it in ("migrate", "sweep", "check"))
+
+    assert (migrated.code, migrated.document) == (0, {"applied": []})
+    assert swept.code == 0
+    assert {**swept.document, "seconds": 0} == {
+        "removed": 1,
+        "pages": 1,
+        "seconds": 0,
+        "is_whole": True,
+    }
+    assert checked.code == 0
+    found = {it["subject"]: it for it in checked.document["findings"]}
+    assert found["table"]["verdict"] == "ok"
+    assert {*found["table"]} >= {"subject", "verdict", "text", "remedy"}
+
+
+def test_json_error(operate: Operate) -> None:
+    """With --json an error is one JSON object on stderr, with the exit code."""
+    done = operate("sweep", "--json", "--table", "other")
+
+    assert (done.code, done.out) == (1, "")
+    told = json.loads(done.err)
+    assert told.pop("error").endswith("to sweep; run `pgsession migrate`.")
+    assert told == {"exit_code": 1}

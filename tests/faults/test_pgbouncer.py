@@ -1,6 +1,7 @@
 """PgBouncer in transaction mode between the store and its server."""
 
 import asyncio
+import json
 import logging
 import random
 import re
@@ -11,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import Changes, PostgresStore, SettingsError, StoreUnavailableError
+from pgsession.core.keys import digest
+from pgsession.core.login import Login
 from tests.faults.bouncer import PROGRAM, bouncer, version
 from tests.faults.conftest import Report
 from tests.faults.proxy import proxied
@@ -195,6 +199,30 @@ def test_check(plain: str, server: Server) -> None:
             text=True,
         )
         assert re.search(rf"^{told}", done.stdout, re.MULTILINE)
+
+
+async def test_operators(plain: str, server: Server) -> None:
+    """The commands of operators list, count and end sessions through a pooler."""
+    async with PostgresStore(server.conninfo()) as store:
+        keys = [await store.login(None, Login("operated"), Changes()) for _ in range(3)]
+        variables = {"SESSION_DATABASE_URL": plain}
+
+        def run(*arguments: str) -> Any:
+            done = subprocess.run(
+                [sys.executable, "-m", "pgsession", *arguments, "--json"],
+                check=True,
+                capture_output=True,
+                env=environment(variables),
+                text=True,
+            )
+            return json.loads(done.stdout)
+
+        listed = run("devices", "operated")["sessions"]
+        assert {each["handle"] for each in listed} == set(map(digest, keys))
+        assert run("revoke", "operated", digest(keys[0]), "--yes")["ended"] == 1
+        assert run("stats")["counts"]["living"] >= 2
+        assert run("revoke", "--everyone", "--yes")["ended"] >= 2
+        assert [await store.get(key) for key in keys] == [None] * 3
 
 
 @pytest.mark.parametrize("owner", ["caller's pool", "own pool", "own pool, prepared"])

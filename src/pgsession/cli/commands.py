@@ -142,7 +142,7 @@ def sweep(database_url: str, *, schema: str | None, table: str, wait: float, as_
     """
     settings = options.settings_of(database_url, schema, table, wait=wait)
     so_far = Swept()
-    note_done(lambda: f"{count_of(so_far.rows, 'expired session')} had been removed by then.")
+    note_done(lambda: f"At least {count_of(so_far.rows, 'expired session')} had been removed.")
     with options.progress_bar("Sweeping") as show:
 
         def progress(swept: Swept) -> None:

@@ -14,6 +14,7 @@ from pgsession.postgres.table_name import catalog_cursor
 #: From this age in seconds on, a transaction is old.
 OLD: Final = 300.0
 
+# A role that may not see what others do gets NULL for all but the transaction and its owner.
 # A transaction of another database holds back nothing here; a standby or its slot does.
 _HOLDERS: Final[LiteralString] = """
 SELECT kind, name, pid, "user", application_name, state, age_seconds, transactions
@@ -29,7 +30,7 @@ FROM (
         greatest(age(backend_xmin), age(backend_xid))::int8 AS transactions
     FROM pg_stat_activity
     WHERE pid <> pg_backend_pid()
-      AND backend_type <> 'autovacuum worker'
+      AND coalesce(backend_type, '') <> 'autovacuum worker'
       AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
       AND (datname = current_database() OR backend_type = 'walsender')
     UNION ALL

@@ -161,7 +161,7 @@ async def _end_all(settings: SessionSettings, user: str) -> int:
 
 async def _end_each(settings: SessionSettings, user: str, handles: Sequence[str]) -> int:
     ended = 0
-    note_done(lambda: f"{count_of(ended)} had ended by then.")
+    note_done(lambda: f"At least {count_of(ended)} had ended by then.")
     async with options.store_of(settings) as store:
         for handle in handles:
             ended += await store.revoke(user, handle)
@@ -176,7 +176,7 @@ def _end_everyone(settings: SessionSettings, *, is_sure: bool) -> int:
         about = "all" if is_exact else "about"
         _confirm(f"End {about} {count_of(total)}, those of visitors too?", is_sure=is_sure)
     ended = 0
-    note_done(lambda: f"{count_of(ended)} had ended by then; run it again for the others.")
+    note_done(lambda: f"At least {count_of(ended)} had ended; run it again for the others.")
     with options.progress_bar("Ending sessions") as show:
 
         def progress(so_far: int) -> None:

@@ -32,7 +32,7 @@ from pgsession.postgres.table_name import Found, TableName, catalog_cursor, find
 from pgsession.postgres.validation import validate_table
 from pgsession.settings import SessionSettings
 
-#: Seconds that counting the sessions for a question may take.
+#: Seconds that reading the catalog may take, or counting the sessions for a question.
 _BRIEFLY: Final = 10.0
 
 _RIGHTS: Final[LiteralString] = """
@@ -81,11 +81,13 @@ async def read_statistics(
     `StoreUnavailableError`.
     """
     reading = _Reading(settings, most, timeout)
-    limit = 2 * timeout + 4 * DEFAULT_TIMEOUT
-    async with dedicated(_conninfo(settings), purpose="stats", timeout=limit) as connection:
+    conninfo = _conninfo(settings)
+    async with dedicated(conninfo, purpose="stats", timeout=_BRIEFLY) as connection:
         statistics = await connection.run(reading.read_catalog)
-        if is_quick:
-            return statistics
+    if is_quick:
+        return statistics
+    limit = 2 * timeout + _BRIEFLY
+    async with dedicated(conninfo, purpose="stats", timeout=limit) as connection:
         return await connection.run(reading.count, statistics)
 
 

@@ -1,0 +1,166 @@
+"""`pgsession revoke`: it ends what was named, after a question, and nothing else."""
+
+import signal
+import subprocess
+import sys
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from tests.cli.conftest import Operate, SignIn, Terminal
+from tests.programs import environment, eventually
+
+A, B, C = "aa" + 38 * "1", "ab" + 38 * "2", "c" * 40
+MARKER: Final = """
+INSERT INTO session (session_key, verifier, expire_date)
+VALUES ('marker', 'adopted', now() + interval '1 day')
+"""
+
+
+def left(table: Connection) -> list[str]:
+    """Return the handles that are left."""
+    found = table.execute("SELECT session_key FROM session ORDER BY session_key").fetchall()
+    return [handle for (handle,) in found]
+
+
+@pytest.fixture
+def sessions(sign_in: SignIn) -> None:
+    """Two sessions of ann, one of bob, one of a visitor."""
+    sign_in(A)
+    sign_in(B)
+    sign_in(C, "bob")
+    sign_in("visitor", None)
+
+
+@pytest.mark.usefixtures("sessions")
+def test_handles(operate: Operate, table: Connection) -> None:
+    """The sessions with these handles end, and no others; a handle may be given twice."""
+    done = operate("revoke", "ann", A, A, "--yes")
+
+    assert (done.code, done.out, done.err) == (0, "Ended 1 session.\n", "")
+    assert left(table) == [B, C, "visitor"]
+
+
+@pytest.mark.usefixtures("sessions")
+def test_beginning(operate: Operate, table: Connection) -> None:
+    """The beginning of a handle is enough if it is of one session of the user."""
+    done = operate("revoke", "ann", "ab", "--yes", "--json")
+
+    assert done.code == 0
+    assert {**done.document, "seconds": 0} == {"ended": 1, "ended_before": 0, "seconds": 0}
+    assert left(table) == [A, C, "visitor"]
+
+
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize(
+    ("handles", "said"),
+    [
+        pytest.param([A, "a"], "2 sessions of this user have a handle that begins", id="both"),
+        pytest.param([A, C], f"has the handle {C}", id="another's"),
+        pytest.param([A, "visitor"], "has the handle visitor", id="visitor's"),
+        pytest.param([A, "\x1b[31m"], r"has the handle \x1b[31m", id="escape"),
+    ],
+)
+def test_not_found(operate: Operate, table: Connection, handles: list[str], said: str) -> None:
+    """If one handle is not found, or means several sessions, nothing ends; the exit code is 1."""
+    done = operate("revoke", "ann", *handles, "--yes")
+
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+    assert "Nothing was ended" in done.err
+    assert len(left(table)) == 4
+
+
+@pytest.mark.usefixtures("sessions")
+def test_all(operate: Operate, table: Connection) -> None:
+    """--all ends the sessions of the user; a second run has none to end, which is no error."""
+    assert operate("revoke", "ann", "--all", "--yes").out == "Ended 2 sessions.\n"
+    assert operate("revoke", "ann", "--all", "--yes", "--json").document["ended"] == 0
+
+    assert left(table) == [C, "visitor"]
+
+
+@pytest.mark.usefixtures("sessions")
+def test_everyone(operate: Operate, table: Connection) -> None:
+    """--everyone ends all sessions, and keeps the markers of adopted ones."""
+    table.execute(MARKER)
+
+    done = operate("revoke", "--everyone", "--yes", "--json")
+
+    assert (done.code, done.document["ended"]) == (0, 4)
+    assert left(table) == ["marker"]
+
+
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param([], "write `pgsession revoke USER HANDLE`", id="nothing"),
+        pytest.param(["ann"], "`pgsession revoke USER --all`", id="no handle"),
+        pytest.param(["ann", ""], "`pgsession revoke USER --all`", id="empty handle"),
+        pytest.param(["ann", A, "--all"], "not both", id="handle and all"),
+        pytest.param(["ann", "--everyone"], "`pgsession revoke --everyone`", id="user"),
+        pytest.param(["--everyone", "--all"], "`pgsession revoke --everyone`", id="both"),
+        pytest.param(["--all"], "write `pgsession revoke USER HANDLE`", id="all of nobody"),
+        pytest.param(["", "--all"], "USER must not be empty", id="empty user"),
+        pytest.param(["ann", "-x"], "write -- before it", id="dash"),
+    ],
+)
+def test_usage(operate: Operate, table: Connection, arguments: list[str], said: str) -> None:
+    """What makes no sense is wrong usage: the error says what to write, and nothing ends."""
+    done = operate("revoke", *arguments, "--yes")
+
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert len(left(table)) == 4
+
+
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize("arguments", [["ann", A], ["ann", "--all"], ["--everyone"]], ids=str)
+def test_without_terminal(operate: Operate, table: Connection, arguments: list[str]) -> None:
+    """Without a terminal and --yes nothing ends, and the exit code is 2."""
+    done = operate("revoke", *arguments)
+    as_json = operate("revoke", *arguments, "--json")
+
+    assert (done.code, as_json.code) == (2, 2)
+    assert "add --yes" in done.err
+    assert as_json.err.endswith('"exit_code": 2}\n')
+    assert len(left(table)) == 4
+
+
+@pytest.mark.usefixtures("sessions")
+def test_question(terminal: Terminal, table: Connection) -> None:
+    """On a terminal it asks, and says how many sessions it will end; without a yes none ends."""
+    shown = terminal("revoke", "ann", "--all", answer="n\n", code=1)
+    assert "End 2 sessions of user ann? [y/N]" in shown
+    assert "Nothing was ended." in shown
+    assert len(left(table)) == 4
+
+    shown = terminal("revoke", "--everyone", answer="y\n")
+    assert "End all 4 sessions, those of visitors too? [y/N]" in shown
+    assert "Ending sessions  [####" in shown
+    assert "Ended 4 sessions." in shown
+    assert left(table) == []
+
+
+@pytest.mark.usefixtures("sessions")
+def test_interrupted(surroundings: dict[str, str], table: Connection) -> None:
+    """Ctrl-C ends it with exit code 130, and it says what has ended."""
+    command = [sys.executable, "-m", "pgsession", "revoke", "--everyone", "--yes"]
+    options = table.info.get_parameters()["options"]
+    with psycopg.connect(table.info.dsn, options=options) as holder:
+        holder.execute("SELECT FROM session WHERE user_id = 'bob' FOR UPDATE")
+        with subprocess.Popen(
+            command, env=environment(surroundings), stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert eventually(lambda: left(table) == [C])
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+
+    assert process.returncode == 130
+    assert (
+        said == "Error: Interrupted. 3 sessions had ended by then; run it again for the others.\n"
+    )
+    assert left(table) == [C]

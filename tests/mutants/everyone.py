@@ -1,0 +1,72 @@
+"""Mutants of ending everybody's sessions, and of the commands of operators."""
+
+from typing import Final
+
+from tests.mutants.mutant import Edit, Mutant
+
+EVERYONE: Final = (
+    Mutant(
+        "the end of all sessions removes the markers of adopted ones",
+        (
+            Edit(
+                "postgres/statements/clearing.py",
+                "  AND coalesce(s.verifier, '') OPERATOR(pg_catalog.<>) '{marker}'\n",
+                "",
+            ),
+        ),
+        (
+            "tests/contract/test_everyone.py::test_adopted[postgres]",
+            "tests/cli/test_revoke.py::test_everyone",
+        ),
+    ),
+    Mutant(
+        "the end of all sessions leaves out rows that are held",
+        (
+            Edit(
+                "postgres/clearance.py",
+                "self._held |= await self._end(found)",
+                "await self._end(found)",
+            ),
+        ),
+        (
+            "tests/postgres/test_clearance.py::test_held[plain]",
+            "tests/postgres/test_clearance.py::test_held_too_long",
+        ),
+    ),
+    Mutant(
+        "the end of all sessions waits for rows that are held",
+        (
+            Edit(
+                "postgres/statements/clearing.py",
+                "      FOR UPDATE SKIP LOCKED\n",
+                "      FOR UPDATE\n",
+            ),
+        ),
+        ("tests/postgres/test_clearance.py::test_held[plain]",),
+    ),
+    Mutant(
+        "what a command shows is interpreted by the terminal",
+        (Edit("cli/output.py", 'return "".join(map(_visible, text))', "return text"),),
+        (
+            "tests/cli/test_output.py::test_shown[escape]",
+            "tests/cli/test_devices.py::test_hostile",
+            "tests/cli/test_stats.py::test_hostile",
+        ),
+    ),
+    Mutant(
+        "sessions are ended without a question where there is no terminal",
+        (Edit("cli/revoke.py", "if not (is_sure or sys.stdin.isatty()):", "if False:"),),
+        ("tests/cli/test_revoke.py::test_without_terminal",),
+    ),
+    Mutant(
+        "markers of adopted sessions count as sessions",
+        (
+            Edit(
+                "cli/counting.py",
+                "\"coalesce(s.verifier, '') OPERATOR(pg_catalog.<>) '{marker}'\"",
+                '"true"',
+            ),
+        ),
+        ("tests/cli/test_stats.py::test_counts",),
+    ),
+)
