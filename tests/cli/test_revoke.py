@@ -1,5 +1,6 @@
 """`pgsession revoke`: it ends what was named, after a question, and nothing else."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,17 @@ def test_beginning(operate: Operate, table: Connection) -> None:
     assert done.code == 0
     assert {**done.document, "seconds": 0} == {"ended": 1, "ended_before": 0, "seconds": 0}
     assert left(table) == [A, C, "visitor"]
+
+
+def test_dash(operate: Operate, table: Connection, sign_in: SignIn) -> None:
+    """A handle that begins with a dash is given after --, as is a user."""
+    sign_in("-ab" + A, "-ann")
+    sign_in("-b" + A, "-ann")
+    sign_in("--all", "ann")
+
+    assert operate("revoke", "--yes", "--", "-ann", "-ab").out == "Ended 1 session.\n"
+    assert operate("revoke", "ann", "--yes", "--", "--all").out == "Ended 1 session.\n"
+    assert left(table) == ["-b" + A]
 
 
 @pytest.mark.usefixtures("sessions")
@@ -106,6 +118,7 @@ def test_everyone(operate: Operate, table: Connection) -> None:
         pytest.param(["--all"], "write `pgsession revoke USER HANDLE`", id="all of nobody"),
         pytest.param(["", "--all"], "USER must not be empty", id="empty user"),
         pytest.param(["ann", "-x"], "write -- before it", id="dash"),
+        pytest.param(["ann", "-hx"], "write -- before it", id="no help"),
     ],
 )
 def test_usage(operate: Operate, table: Connection, arguments: list[str], said: str) -> None:
@@ -160,7 +173,6 @@ def test_interrupted(surroundings: dict[str, str], table: Connection) -> None:
             _, said = process.communicate()
 
     assert process.returncode == 130
-    assert (
-        said == "Error: Interrupted. 3 sessions had ended by then; run it again for the others.\n"
-    )
+    ended = "At least [03] sessions had ended; run it again for the others."  # as far as it knows
+    assert re.fullmatch(f"Error: Interrupted. {ended}\n", said)
     assert left(table) == [C]

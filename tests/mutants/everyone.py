@@ -34,17 +34,6 @@ EVERYONE: Final = (
         ),
     ),
     Mutant(
-        "the end of all sessions waits for rows that are held",
-        (
-            Edit(
-                "postgres/statements/clearing.py",
-                "      FOR UPDATE SKIP LOCKED\n",
-                "      FOR UPDATE\n",
-            ),
-        ),
-        ("tests/postgres/test_clearance.py::test_held[plain]",),
-    ),
-    Mutant(
         "what a command shows is interpreted by the terminal",
         (Edit("cli/output.py", 'return "".join(map(_visible, text))', "return text"),),
         (

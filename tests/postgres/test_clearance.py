@@ -16,7 +16,7 @@ __all__ = ["fill", "partitioned"]  # fixtures
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> int:
     """Batches of ten rows."""
-    monkeypatch.setattr(clearance, "_ROWS", 10)
+    monkeypatch.setattr(clearance, "ROWS", 10)
     return 10
 
 

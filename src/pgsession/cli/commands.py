@@ -117,7 +117,7 @@ def check(database_url: str, *, schema: str | None, table: str, wait: float, as_
             pass
     found = run(examine(database_url, schema=schema, table=table, environment=os.environ))
     if as_json:
-        print_json({"findings": found})
+        print_json({"findings": [_document(finding) for finding in found]})
     else:
         _show(found)
     if wrong := [finding for finding in found if finding.verdict is Verdict.WRONG]:
@@ -182,3 +182,12 @@ def _show(found: Sequence[Finding]) -> None:
         click.echo(f"{finding.verdict.value:7}  {finding.subject:{width}}  {finding.text}")
         if finding.remedy:
             click.echo(f"{'':7}  {'':{width}}  {finding.remedy}")
+
+
+def _document(finding: Finding) -> dict[str, str]:
+    return {
+        "subject": finding.subject,
+        "verdict": finding.verdict.value,
+        "text": finding.text,
+        "remedy": finding.remedy,
+    }

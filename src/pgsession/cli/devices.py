@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from pgsession.cli import options
-from pgsession.cli.exits import Command, run
+from pgsession.cli.exits import NO_SHORT_HELP, Command, run
 from pgsession.cli.output import (
     NOTHING,
     count_of,
@@ -43,7 +43,7 @@ _HEADINGS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Session:
+class ListedSession:
     """One session, as ``--json`` prints it."""
 
     handle: str
@@ -59,14 +59,19 @@ class _Session:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listing:
+class Listing:
     """The document that ``--json`` prints."""
 
     user_id: str
-    sessions: list[_Session]
+    sessions: list[ListedSession]
 
 
-@click.command("devices", cls=Command, short_help="List the living sessions of a user.")
+@click.command(
+    "devices",
+    cls=Command,
+    context_settings=NO_SHORT_HELP,
+    short_help="List the living sessions of a user.",
+)
 @click.argument("user", callback=options.check_user)
 @options.database_url
 @options.schema
@@ -89,7 +94,7 @@ def devices(  # noqa: PLR0917 - click passes them by name
     settings = options.settings_of(database_url, schema, table, wait=wait)
     found = run(devices_of(settings, user))
     if as_json:
-        print_json(_Listing(user, [_as_session(device) for device in found]))
+        print_json(Listing(user, [_as_listed(device) for device in found]))
     elif is_terminal():
         _print_for_people(user, found)
     else:
@@ -154,8 +159,8 @@ def _plain(device: Device) -> Sequence[str]:
     )
 
 
-def _as_session(device: Device) -> _Session:
-    return _Session(
+def _as_listed(device: Device) -> ListedSession:
+    return ListedSession(
         handle=device.handle,
         signed_in_at=device.authenticated_at,
         created_at=device.created_at,

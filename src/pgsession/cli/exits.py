@@ -26,6 +26,9 @@ USAGE: Final = 2
 NOT_REACHABLE: Final = 3
 INTERRUPTED: Final = 130
 
+#: The settings of a command that takes a HANDLE, which may begin with ``-h``.
+NO_SHORT_HELP: Final[dict[str, list[str]]] = {"help_option_names": ["--help"]}
+
 #: Where a command leaves a function that tells what it has done so far.
 _DONE: Final = "pgsession.cli.done"
 

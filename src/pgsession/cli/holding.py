@@ -13,6 +13,8 @@ from pgsession.postgres.table_name import catalog_cursor
 
 #: From this age in seconds on, a transaction is old.
 OLD: Final = 300.0
+#: How many are read at most.
+MOST: Final = 5
 
 # A role that may not see what others do gets NULL for all but the transaction and its owner.
 # A transaction of another database holds back nothing here; a standby or its slot does.
@@ -59,7 +61,7 @@ FROM (
     WHERE xmin IS NOT NULL
 ) AS holders
 ORDER BY transactions DESC NULLS LAST, age_seconds DESC NULLS LAST
-LIMIT 5
+LIMIT %s
 """
 
 _SEES_OTHERS: Final[LiteralString] = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
@@ -81,9 +83,9 @@ class Holder:
 
 
 async def read_holders(connection: Connection) -> list[Holder]:
-    """Return what holds VACUUM back in this database, the oldest first; five at most."""
+    """Return what holds VACUUM back in this database, the oldest first; `MOST` at most."""
     async with catalog_cursor(connection, class_row(Holder)) as cursor:
-        await cursor.execute(_HOLDERS)
+        await cursor.execute(_HOLDERS, (MOST,))
         return await cursor.fetchall()
 
 

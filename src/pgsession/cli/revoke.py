@@ -11,7 +11,7 @@ import click
 
 from pgsession.cli import options
 from pgsession.cli.devices import devices_of
-from pgsession.cli.exits import Command, note_done, run, wrong
+from pgsession.cli.exits import NO_SHORT_HELP, Command, note_done, run, wrong
 from pgsession.cli.output import count_of, print_json, shown
 from pgsession.cli.statistics import estimate
 from pgsession.core.users import Device
@@ -19,7 +19,7 @@ from pgsession.settings import SessionSettings
 
 
 @dataclass(frozen=True, slots=True)
-class _Revoked:
+class Revoked:
     """The document that ``--json`` prints."""
 
     #: How many living sessions have ended.
@@ -29,7 +29,12 @@ class _Revoked:
     seconds: float
 
 
-@click.command("revoke", cls=Command, short_help="End sessions of a user, or of everybody.")
+@click.command(
+    "revoke",
+    cls=Command,
+    context_settings=NO_SHORT_HELP,
+    short_help="End sessions of a user, or of everybody.",
+)
 @click.argument("user", required=False, callback=options.check_user)
 @click.argument("handles", nargs=-1, metavar="[HANDLE]...")
 @click.option("--all", "is_for_all", is_flag=True, help="End all sessions of USER.")
@@ -78,7 +83,7 @@ def revoke(
     else:
         ended, ended_before = _end_some(settings, user, handles, is_sure=is_sure)
     if as_json:
-        print_json(_Revoked(ended, ended_before, round(time.monotonic() - begin, 3)))
+        print_json(Revoked(ended, ended_before, round(time.monotonic() - begin, 3)))
         return
     click.echo(f"Ended {count_of(ended)}.")
     if ended_before:

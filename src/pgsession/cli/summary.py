@@ -16,11 +16,11 @@ _NEGLECTED: Final = timedelta(days=1)
 
 #: The fill factor leaves a third of each page free. From this share on, and from this size on,
 #: free space is worth a remark.
-_MUCH: Final = 0.6
-_LARGE: Final = 64 * 1024 * 1024
+MUCH: Final = 0.6
+LARGE: Final = 64 * 1024 * 1024
 
 #: Something that has held VACUUM back for so many seconds is worth a remark.
-_LONG: Final = 3600.0
+LONG: Final = 3600.0
 
 _NOT_VISIBLE: Final = "not visible"
 
@@ -101,7 +101,7 @@ def _stored(found: Statistics) -> Iterator[Line]:
     if found.free_share is None:
         return
     yield Line("size", "free in the rows' pages", f"about {found.free_share:.0%}")
-    if found.free_share > _MUCH and sizes.rows_bytes > _LARGE:
+    if found.free_share > MUCH and sizes.rows_bytes > LARGE:
         remedy = (
             "new sessions fill the free space. VACUUM FULL (it locks the table) or pg_repack (it "
             "does not) gives it back to the disk"
@@ -124,7 +124,7 @@ def _held(holders: list[Holder], *, sees_others: bool) -> Iterator[Line]:
     if not holders:
         yield Line("held back by", "nothing", "no transaction, slot or standby")
     oldest = max((it.age_seconds for it in holders if it.age_seconds is not None), default=0.0)
-    if oldest > _LONG:
+    if oldest > LONG:
         remedy = "VACUUM cannot remove rows that died since: end the oldest of these"
         yield Line("held back by", "remark", remedy, is_remark=True)
     if not sees_others:

@@ -12,7 +12,7 @@ from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.statements.clearing import Clearing
 
 #: Rows in a batch.
-_ROWS: Final = 500
+ROWS: Final = 500
 
 #: Seconds until rows that other transactions hold are tried again.
 _RETRY_EVERY: Final = 0.1
@@ -47,7 +47,7 @@ class Clearance:
         Raises `SessionBusyError` if other transactions hold some rows for too long.
         """
         after = ""
-        while found := await self._runner.run(self._clearing.next, after, _ROWS):
+        while found := await self._runner.run(self._clearing.next, after, ROWS):
             after = max(found)
             self._held |= await self._end(found)
         deadline = time.monotonic() + self._patience
@@ -65,8 +65,8 @@ class Clearance:
         """Try all rows that were held once more, and return those that are still held."""
         handles = sorted(self._held)
         held: dict[str, bool] = {}
-        for place in range(0, len(handles), _ROWS):
-            batch = handles[place : place + _ROWS]
+        for place in range(0, len(handles), ROWS):
+            batch = handles[place : place + ROWS]
             held |= await self._end({handle: self._held[handle] for handle in batch})
         return held
 

@@ -1,0 +1,82 @@
+"""docs/command-line.md names the commands, keys, numbers and exit codes that there are."""
+
+import re
+from dataclasses import fields
+from typing import Any, Final
+
+import click
+import pytest
+
+from pgsession.cli import (
+    commands,
+    counting,
+    devices,
+    exits,
+    holding,
+    revoke,
+    statistics,
+    storage,
+    summary,
+)
+from pgsession.postgres import clearance
+from tests.project.documents import Document
+
+PAGE: Final = Document("docs/command-line.md").text
+
+#: The row of each document, and the dataclass that it is printed from.
+DOCUMENTS: Final[dict[str, list[Any]]] = {
+    "| `devices` |": [devices.Listing, devices.ListedSession],
+    "| `revoke` |": [revoke.Revoked],
+    "| `stats` |": [statistics.Statistics],
+    "| `stats`, `counts` |": [counting.Counts],
+    "| `stats`, `top` |": [counting.TopUser],
+    "| `stats`, `sizes` |": [storage.Sizes],
+    "| `stats`, `indexes` |": [storage.Index],
+    "| `stats`, `activity` |": [storage.Activity],
+    "| `stats`, `holders` |": [holding.Holder],
+}
+
+
+@pytest.mark.parametrize("row", DOCUMENTS)
+def test_keys(row: str) -> None:
+    """The page lists the keys of each JSON document, in order."""
+    [line] = [it for it in PAGE.splitlines() if it.startswith(row) and "](" not in it]
+    named = re.findall(r"`(\w+)`", line.removeprefix(row).split("; all is")[0])
+    named = [it for it in dict.fromkeys(named) if it != "null"]
+
+    assert named == [each.name for kind in DOCUMENTS[row] for each in fields(kind)]
+
+
+def test_commands() -> None:
+    """The page names every command, and its examples use options that exist."""
+    group = commands.command
+    assert set(re.findall(r"^\| \[?`(\w+)`\]?(?:\(\S+\))? \| \w+s ", PAGE, re.MULTILINE)) == {
+        *group.commands
+    }
+    for name, rest in re.findall(r"pgsession (\w+)([^\n|`]*)", PAGE):
+        command = group.commands.get(name)
+        if command is None:
+            continue
+        options = {it for each in command.params for it in each.opts} | {"--"}
+        assert set(re.findall(r"(?<!\S)--[a-z]*", rest)) <= options, rest
+
+
+def test_exit_codes() -> None:
+    """The page has the exit codes, and so has the help."""
+    codes = {0, exits.WRONG, exits.USAGE, exits.NOT_REACHABLE, exits.INTERRUPTED}
+    assert {int(it) for it in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)} == codes
+    assert commands.command.help is not None
+    assert {int(it) for it in re.findall(r"\b\d+\b", commands.command.help)} == codes
+
+
+def test_numbers() -> None:
+    """The page has the sizes and limits of the code."""
+    timeout = next(it for it in commands.stats.params if it.name == "timeout")
+    assert isinstance(timeout, click.Option)
+    assert f"at most {clearance.ROWS} rows at a time" in PAGE
+    assert f"its first {devices.SHORT} characters" in PAGE
+    assert f"`--timeout` seconds ({timeout.default})" in PAGE
+    assert f"Past {summary.MUCH:.0%}".replace("%", " %") in PAGE
+    assert f"of {summary.LARGE // 1024**2} MB or more" in PAGE
+    assert summary.LONG == 3600
+    assert holding.MOST == 5
