@@ -348,7 +348,7 @@ async def test_sqlalchemy_with_keywords(accounts: psycopg.Connection) -> None:
 
 async def test_listing_by_sql(accounts: psycopg.Connection) -> None:
     """The statements for psql list the sessions of one user, and end one of them."""
-    everyone, of_ann, listing, one, *_ = Document("docs/operations.md").statements[3:]
+    everyone, of_ann, listing, one = Document("docs/ending-sessions.md").statements
     async with PostgresStore(accounts.info.dsn) as store:
         for user_id in ("ann", "ann", "bob"):
             await store.login(None, Login(user_id, label="work"), Changes())
