@@ -22,7 +22,7 @@ from pgsession.postgres.schema import migrate
 #: Durable, as in production; small, because many of them run.
 _OPTIONS = (
     "-c listen_addresses=127.0.0.1 -c max_connections=40 -c shared_buffers=16MB "
-    "-c wal_level=replica -c max_wal_senders=4 -c hot_standby=on"
+    "-c wal_level=logical -c max_wal_senders=4 -c hot_standby=on"
 )
 
 _KILL = """
@@ -40,6 +40,7 @@ class Server:
     port: int
     #: The folder of its programs; None: those of the embedded server.
     binaries: Path | None = None
+    dbname: str = "postgres"
 
     @property
     def data(self) -> Path:
@@ -49,7 +50,7 @@ class Server:
     def conninfo(self, **keywords: str | int) -> str:
         """Return a conninfo for TCP."""
         where: dict[str, str | int] = {"host": "127.0.0.1", "port": self.port}
-        who = {"user": "postgres", "dbname": "postgres", "sslmode": "disable"}
+        who = {"user": "postgres", "dbname": self.dbname, "sslmode": "disable"}
         return make_conninfo("", **{**where, **who, **keywords})
 
     def start(self) -> None:
