@@ -211,8 +211,8 @@ def test_monitoring(roles: Roles) -> None:
 
     done = roles.command("monitor", "check")
     assert done.returncode == 1
-    assert re.findall(r"^wrong +(.+)", done.stdout, re.MULTILINE) == [
-        "privileges   this role lacks SELECT, INSERT, UPDATE, DELETE"
+    assert re.findall(r"^wrong +(\w+) +(.+)", done.stdout, re.MULTILINE) == [
+        ("privileges", "this role lacks SELECT, INSERT, UPDATE, DELETE")
     ]
     with pytest.raises(InsufficientPrivilege):
         roles.execute("SELECT session_data FROM web.session", "monitor")
