@@ -53,12 +53,13 @@ async def test_calls(
     """Calls of all kinds at once use `pool_size` connections, and no more."""
     async with store:
         keys = [await store.generate() for _ in range(40)]
+        empty = [await store.generate() for _ in range(40)]
         with table.transaction():  # so that all that can be opened is
             table.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
             calls = [
                 *(asyncio.create_task(store.get(key)) for key in keys),
                 *(asyncio.create_task(store.set(key, {"a": 1})) for key in keys),
-                *(asyncio.create_task(store.clear(key, only_if_empty=True)) for key in keys),
+                *(asyncio.create_task(store.clear(key, only_if_empty=True)) for key in empty),
                 *(asyncio.create_task(store.check()) for _ in keys),
                 asyncio.create_task(store.login_states(keys)),
             ]
