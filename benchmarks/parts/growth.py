@@ -58,7 +58,7 @@ async def _sizes(places: Places, options: Options, stack: AsyncExitStack) -> lis
         stack.enter_context(schema(places.postgres, name))
         there = places.in_schema(name)
         await grow(there.postgres, rows, json.dumps(VALUE))
-        store = await stack.enter_async_context(PostgresStore(there.postgres))
+        store = await stack.enter_async_context(PostgresStore(there.postgres, telemetry=False))
 
         def choose(_: int, rows: int = rows) -> str:
             return key(int(random.random() * rows))
@@ -78,7 +78,7 @@ async def _warm(store: PostgresStore, choose: Choose, *, seconds: float) -> None
 
 
 async def _values(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:
-    store = await stack.enter_async_context(PostgresStore(places.postgres))
+    store = await stack.enter_async_context(PostgresStore(places.postgres, telemetry=False))
     trials: list[Trial] = []
     for size in BYTES:
         keys = [new_key() for _ in range(min(options.sessions, 20_000_000 // size, 1000))]
@@ -126,7 +126,9 @@ async def _pools(places: Places, options: Options, stack: AsyncExitStack) -> lis
     trials: list[Trial] = []
     for size in POOLS:
         sized = replace(places, pool_size=size)
-        store = await stack.enter_async_context(PostgresStore(places.postgres, pool_size=size))
+        store = await stack.enter_async_context(
+            PostgresStore(places.postgres, pool_size=size, telemetry=False)
+        )
         pool = await stack.enter_async_context(sized.pool())
         choose = _cycle(keys)
         trials += _both(store, f"pgsession, {size} connections", "pools", choose, loads=(64,))

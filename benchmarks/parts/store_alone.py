@@ -53,7 +53,7 @@ class Subject:
 async def measure(places: Places, options: Options) -> Part:
     """Measure every call of every store."""
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(PostgresStore(places.pool()))
+        store = await stack.enter_async_context(PostgresStore(places.pool(), telemetry=False))
         pool = await stack.enter_async_context(places.pool())
         subjects = {
             "ours": stores(store),

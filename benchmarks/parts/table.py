@@ -38,7 +38,7 @@ async def measure(places: Places, options: Options) -> Part:
         await grow(there.postgres, options.rows, json.dumps(VALUE))
         before = await _ask(there, SIZES)
         start = time.perf_counter()
-        async with PostgresStore(there.postgres) as store:
+        async with PostgresStore(there.postgres, telemetry=False) as store:
             for number in range(options.renewals):
                 await _visit(store, options.rows, number)
         seconds = time.perf_counter() - start

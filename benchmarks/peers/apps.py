@@ -178,8 +178,8 @@ def bound(places: Places) -> Starlette:
 
 def _store(places: Places) -> PostgresStore:
     if places.counting:
-        return PostgresStore(places.pool())
-    return PostgresStore(places.postgres, pool_size=places.pool_size)
+        return PostgresStore(places.pool(), telemetry=False)
+    return PostgresStore(places.postgres, pool_size=places.pool_size, telemetry=False)
 
 
 def _pgsession(

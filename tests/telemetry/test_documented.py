@@ -43,7 +43,8 @@ async def keys(
             yield keys
 
 
-async def test_everything(reported: Reported, keys: list[str], closed_port: int) -> None:
+@pytest.mark.usefixtures("keys")
+async def test_everything(reported: Reported, closed_port: int) -> None:
     """Each documented metric, attribute and value is reported, and no other is."""
     told, wanted = reported.metrics(), documented.metrics()
     assert {

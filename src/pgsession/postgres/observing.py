@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Final, TypeVar
 
+from pgsession.core.hidden import hidden
 from pgsession.core.observer import Place, StatementObserver
 from pgsession.postgres.connections.conninfo import ADDRESS, address_in
 from pgsession.postgres.connections.own_pool import PoolSettings
@@ -39,8 +40,9 @@ def place_of(source: PoolSettings | DriverPool, table: TableName) -> Place:
     if isinstance(source, PoolSettings):
         known = address_in(source.conninfo)
     else:
-        given = source.conninfo if isinstance(source.conninfo, str) else ""
-        known, pool = address_in(given), source.name
+        conninfo = hidden(source.conninfo)
+        known = address_in(conninfo) if isinstance(conninfo, str) else {}
+        pool = source.name
         if isinstance(source.kwargs, dict):
             known |= {name: str(it) for name, it in source.kwargs.items() if name in ADDRESS}
     port = known.get("port", _PORT)

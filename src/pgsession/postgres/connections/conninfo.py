@@ -88,8 +88,9 @@ def complete_conninfo(
 
 def address_in(conninfo: str) -> dict[str, str]:
     """Return what a conninfo or libpq's environment says of `ADDRESS`, and nothing else."""
+    conninfo = hidden(conninfo)
     try:
-        given = _parsed(hidden(conninfo), {})
+        given = _parsed(conninfo, {})
     except SettingsError:
         return {}  # of a pool of the application's, which finds out for itself
     known = HiddenDict({**_ambient(given), **given})
