@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from pgsession.asgi.denial import send_denial
 from pgsession.asgi.stores import check_store, offered_store
+from pgsession.core.logs import Pace, event
 from pgsession.core.store import Store
 from pgsession.errors import SessionError, SettingsError, StoreUnavailableError
 
@@ -97,6 +98,9 @@ class Readiness(Probe):
             raise SettingsError("once must be True or False.")
         self._store = store
         self._once = once
+        self._pace = Pace()
+        #: Whether the log says that it is not ready.
+        self._is_told = False
         #: The last answer, and when it was given, by the clock of its event loop.
         self._is_ready: bool | None = None
         self._answered_at = -math.inf
@@ -123,12 +127,18 @@ class Readiness(Probe):
         try:
             await self._check(store)
         except SessionError as error:
-            if self._is_ready is not False:
-                _LOGGER.warning("Readiness: not ready, and answers 503: %s", error)
+            if self._is_ready is not False and self._pace.count():
+                self._is_told = True
+                _LOGGER.warning(
+                    "Readiness: not ready, and answers 503: %s",
+                    error,
+                    extra=event("not_ready", error=error),
+                )
             self._is_ready = False
         else:
-            if self._is_ready is False:
-                _LOGGER.info("Readiness: ready again.")
+            if self._is_told:
+                self._is_told = False
+                _LOGGER.info("Readiness: ready again.", extra=event("ready_again"))
             self._is_ready = True
         self._loop, self._answered_at = loop, loop.time()
 

@@ -31,6 +31,7 @@ Event: TypeAlias = Literal[
     "started_without_database",
     "migration_note",
     "pooler_found",
+    "telemetry_unusable",
     # the database fails
     "store_unavailable",
     "store_still_unavailable",
@@ -45,6 +46,8 @@ Event: TypeAlias = Literal[
     "sweep_failed",
     "unavailable_response_failed",
     "preparing_stopped",
+    "not_ready",
+    "ready_again",
     # work in the background
     "sweep_done",
     # something is wrong with the table, the application or pgsession
@@ -52,6 +55,7 @@ Event: TypeAlias = Literal[
     "object_unfit",
     "old_session_unreadable",
     "batch_failed",
+    "telemetry_failed",
     "websocket_not_closed",
     "new_device_hook_failed",
     "new_device_hook_cancelled",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from pgsession.core.logs import event
 from pgsession.core.observer import Observer
 from pgsession.errors import SettingsError
 
@@ -62,6 +63,7 @@ def find_observer(choice: TelemetryChoice) -> Observer | None:
                 "OpenTelemetry cannot be used, so there is no telemetry: install 'pgsession[otel]' "
                 "for a version that can, or set telemetry to False.",
                 exc_info=error,
+                extra=event("telemetry_unusable"),
             )
             return None
         raise SettingsError(

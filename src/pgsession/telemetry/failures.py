@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from pgsession.core.logs import event
 from pgsession.errors import SessionError
 
 _LOGGER = logging.getLogger("pgsession")
@@ -25,6 +26,7 @@ class Failures:
             _LOGGER.error(
                 "OpenTelemetry has failed, and its data are incomplete. No request fails for that.",
                 exc_info=error,
+                extra=event("telemetry_failed"),
             )
 
 
