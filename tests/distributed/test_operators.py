@@ -9,7 +9,7 @@ from psycopg import Connection
 from pgsession import PostgresStore
 from tests.cli.conftest import Operate, SignIn, operate, sign_in, surroundings
 from tests.contract import test_everyone
-from tests.postgres.test_clearance import Fill, count, fill
+from tests.postgres.sweeping.test_sweeping import Fill, count, fill
 
 __all__ = ["fill", "operate", "sign_in", "surroundings", "test_everyone"]
 

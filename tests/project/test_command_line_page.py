@@ -71,7 +71,7 @@ def test_exit_codes() -> None:
 
 def test_numbers() -> None:
     """The page has the sizes and limits of the code."""
-    timeout = next(it for it in commands.stats.params if it.name == "timeout")
+    timeout = next(it for it in commands.command.commands["stats"].params if it.name == "timeout")
     assert isinstance(timeout, click.Option)
     assert f"at most {clearance.ROWS} rows at a time" in PAGE
     assert f"its first {devices.SHORT} characters" in PAGE

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import click
 
@@ -19,6 +19,15 @@ from pgsession.postgres.connections.startup import connect
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.table_name import DEFAULT_TABLE
 from pgsession.settings import SessionSettings
+
+_FC = TypeVar("_FC", bound=Callable[..., object] | click.Command)
+
+
+class Option(Protocol):
+    """What gives a command an option."""
+
+    def __call__(self, function: _FC, /) -> _FC: ...
+
 
 #: Prints a line while a command goes on.
 report: Final = partial(click.echo, err=True)
@@ -40,7 +49,7 @@ def check_user(
         raise click.UsageError(str(error)) from error
 
 
-database_url = click.option(
+database_url: Option = click.option(
     "--database-url",
     envvar="SESSION_DATABASE_URL",
     show_envvar=True,
@@ -49,14 +58,14 @@ database_url = click.option(
     help="URL or conninfo. Prefer the variable: other users can read a command line.",
 )
 
-schema = click.option(
+schema: Option = click.option(
     "--schema",
     envvar="SESSION_SCHEMA",
     show_envvar=True,
     help="The schema of the table.  [default: as the search_path says]",
 )
 
-table = click.option(
+table: Option = click.option(
     "--table",
     envvar="SESSION_TABLE",
     show_envvar=True,
@@ -65,7 +74,7 @@ table = click.option(
     help="The name of the table.",
 )
 
-wait = click.option(
+wait: Option = click.option(
     "--wait",
     type=click.FloatRange(min=0, max=86_400),
     default=0,
@@ -74,7 +83,7 @@ wait = click.option(
     help="If the database cannot be reached, try again for so long.",
 )
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+as_json: Option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def settings_of(
@@ -108,12 +117,14 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int, str], None] | None]
     if not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(
-        length=1, label=label, file=sys.stderr, item_show_func=lambda said: said
-    ) as bar:
+    with click.progressbar(length=1, label=label, file=sys.stderr, item_show_func=_as_it_is) as bar:
 
         def show(done: int, total: int, said: str) -> None:
             bar.length = max(total, done, 1)
             bar.update(done - bar.pos, said)
 
         yield show
+
+
+def _as_it_is(said: str | None) -> str | None:
+    return said
