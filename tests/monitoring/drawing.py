@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import chain
-from math import ceil, floor, inf, isfinite, log10
+from math import inf
 from typing import Final
+
+from tests.monitoring.scale import as_text, ticks
 
 WIDTH: Final = 960
 COLUMN: Final = WIDTH / 24
@@ -200,21 +202,3 @@ def _legend(lines: Sequence[Series], width: int) -> list[tuple[int, int, str]]:
         names.append((x, row, line.name))
         x += wide
     return names
-
-
-def ticks(most: float) -> list[float]:
-    """Return round values from 0 to above the largest one."""
-    if not isfinite(most) or most <= 0:
-        return [0.0, 1.0]
-    size = 10.0 ** floor(log10(most))
-    step = next(size * part for part in (0.25, 0.5, 1, 2, 5) if size * part * 4 >= most)
-    return [step * number for number in range(ceil(most / step) + 1)]
-
-
-def as_text(value: float, unit: str) -> str:
-    """Return a value with its unit, as short as Grafana shows it."""
-    if unit == "s" and 0 < value < 1:
-        return f"{value * 1000:.3g} ms"
-    suffix = {"s": " s", "ops": "/s", "reqps": "/s", "percentunit": " %"}.get(unit, "")
-    shown = value * 100 if unit == "percentunit" else value
-    return f"{shown:.0f}{suffix}" if shown >= 100 else f"{shown:.3g}{suffix}"

@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/dashboards/, of three and a half minutes in which everything happens:
+"""Makes the pictures in docs/dashboards/, of some three minutes in which everything happens:
 
 python -m tests.monitoring.pictures
 """

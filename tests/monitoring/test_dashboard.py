@@ -1,14 +1,17 @@
 """The dashboard and the alerts of the example, in a real Prometheus."""
 
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.applications import SECRET
 from tests.monitoring.dashboard import Query, queries
 from tests.monitoring.prometheus import PROMTOOL, REASON, Prometheus
 from tests.monitoring.scene import EXAMPLE
+from tests.programs import Visitor, served
 
 #: Panels that show 0 while all is well: nothing of this is played.
 QUIET = {"Open streams"}
@@ -57,6 +60,19 @@ def test_alert(seen: Prometheus, alert: str) -> None:
 def test_workers(seen: Prometheus, counted: str, number: int) -> None:
     """The counters of the two workers add up to what the visitors did."""
     assert seen.value(f"max_over_time(sum({counted})[2m:500ms])") == number
+
+
+def test_no_port(database_url: str, migrated_schema: str) -> None:
+    """A worker that finds no port for its metrics serves without them."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        variables = {
+            "METRICS_PORTS": str(taken.getsockname()[1]),
+            "SESSION_DATABASE_URL": database_url,
+            "SESSION_SCHEMA": migrated_schema,
+            "SESSION_SECRET_KEY": SECRET,
+        }
+        with served(EXAMPLE / "app.py", **variables) as address:
+            assert Visitor(address).get("/visit").json() == {"visits": 1}
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason=REASON)

@@ -52,6 +52,7 @@ FRAGMENTS = {
     "docs/alembic.md",
     "docs/concurrency.md",
     "docs/csrf.md",
+    "docs/dashboards.md",
     "docs/device-binding.md",
     "docs/failures.md",
     "docs/frameworks.md",  # tests/neighbours runs these
