@@ -188,6 +188,7 @@ async def revoke(store: PostgresStore, telemetry: Telemetry) -> None:
     [device] = await store.devices(USER)
     assert await store.revoke(USER, device.handle)
     await visit(clients[0], "login")
+    assert [each.user_id for each in await store.signed_in()] == [USER]
     assert await store.revoke_all(USER) == 1
     for client in clients:
         await client.aclose()

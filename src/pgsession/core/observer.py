@@ -164,4 +164,5 @@ STATEMENTS: Final[Mapping[str, str]] = {
     "revoke": "DELETE",
     "adopt": "INSERT",
     "login_states": "SELECT",
+    "signed_in": "SELECT",
 }
