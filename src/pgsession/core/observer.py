@@ -160,7 +160,6 @@ STATEMENTS: Final[Mapping[str, str]] = {
     "logout": "DELETE",
     "is_retired": "SELECT",
     "devices": "SELECT",
-    "signed_in": "SELECT",
     "revoke": "DELETE",
     "adopt": "INSERT",
     "login_states": "SELECT",
