@@ -20,6 +20,9 @@ from pgsession.errors import ProofMissingError, SessionNotFoundError, StoreUnava
 #: The outcomes of a load that say that a cookie was rejected.
 _REJECTED: Final = frozenset({"replaced", "proof_missing"})
 
+#: The values of `pgsession.change`. The name of an Enum's member is slow to get.
+_NAMES: Final = {change: change.name.lower() for change in Change}
+
 #: What the status of a response of the device binding means: to a registration, and to a refresh.
 _REGISTERED: Final = {200: "registered", 400: "rejected", 503: "unavailable"}
 _REFRESHED: Final = {200: "proved", 403: "challenged", 404: "unknown", 503: "unavailable"}
@@ -71,7 +74,7 @@ class ObservedExchange(Exchange):
         if change is Change.NOTHING:
             await super()._execute(decision, store, extend=extend)
             return
-        name, operation = change.name.lower(), self._observer.begin_save()
+        name, operation = _NAMES[change], self._observer.begin_save()
         try:
             await super()._execute(decision, store, extend=extend)
         except BaseException as error:
