@@ -1,6 +1,6 @@
 """A Prometheus that has seen the example work, and has seen it fail."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,7 +14,7 @@ PACE = Pace(scrape="500ms", window="4s")
 
 SETTINGS = {
     "SESSION_POOL_SIZE": "1",
-    "SESSION_TIMEOUT": "1",
+    "SESSION_TIMEOUT": "0.7",
     "SESSION_SWEEP_EVERY": "1s",
     "SESSION_ROTATE_EVERY": "15m",
 }
@@ -31,11 +31,11 @@ def seen(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         visit(play)
         await_scrapes(prometheus)
         visit(play)
-        break_all(play)
+        break_all(play, prometheus)
         await_scrapes(prometheus)
         example.close()
         assert eventually(lambda: prometheus.value("sum(up)") == 0)
-        assert eventually(lambda: bool(prometheus.query('ALERTS{alertname="SessionWorkerDown"}')))
+        assert eventually(lambda: prometheus.is_firing("SessionWorkerDown"))
         yield prometheus
 
 
@@ -45,7 +45,7 @@ def visit(play: Play) -> None:
         play.stay("visit", "read", "login", "visit", "logout")
 
 
-def break_all(play: Play) -> None:
+def break_all(play: Play, prometheus: Prometheus) -> None:
     """Do what the dashboard shows besides, and break all that an alert is for."""
     play.stay("login")
     play.stay("login", "revoke")
@@ -57,9 +57,21 @@ def break_all(play: Play) -> None:
     assert eventually(lambda: play.expired() == 0)
     guests = [play.stay("visit") for _ in range(3)]
     with play.outage():
-        assert set(play.at_once("read", guests)) == {503}
+        fail_until(prometheus, lambda: play.at_once("read", guests), "SessionsUnavailable")
+    guests += [play.guest(), play.guest()]
     with play.locked():
-        assert set(play.at_once("visit", [*guests, play.guest(), play.guest()])) == {503}
+        alerts = ("SessionPoolExhausted", "SessionWaitsLong")
+        fail_until(prometheus, lambda: play.at_once("visit", guests), *alerts)
+
+
+def fail_until(prometheus: Prometheus, send: Callable[[], list[int]], *alerts: str) -> None:
+    """Send requests, all of which get a 503, until these alerts fire."""
+
+    def fire() -> bool:
+        assert set(send()) == {503}
+        return all(map(prometheus.is_firing, alerts))
+
+    assert eventually(fire)
 
 
 def await_scrapes(prometheus: Prometheus) -> None:

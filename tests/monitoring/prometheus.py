@@ -44,6 +44,10 @@ class Prometheus:
         assert len(result) <= 1, result
         return float(result[0]["value"][1]) if result else 0.0
 
+    def is_firing(self, alert: str) -> bool:
+        """Return whether an alert fires at this moment."""
+        return bool(self.query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}'))
+
     def _get(self, endpoint: str, **parameters: str) -> Result:
         response = httpx.post(f"http://{self.address}/api/v1/{endpoint}", data=parameters)
         answer = response.json()
