@@ -463,7 +463,7 @@ async def test_hanging(browse: Visit, database_url: str, migrated_schema: str) -
             await asyncio.Event().wait()
             return None
 
-    async with PostgresStore(database_url, schema=migrated_schema, timeout=0.1) as store:
+    async with PostgresStore(database_url, schema=migrated_schema, timeout=1.0) as store:
         response = await browse(store, "a", predecessor=Hanging(until=UNTIL)).get("/read")
 
     assert response.status_code == 503

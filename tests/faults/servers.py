@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from pgsession.errors import StoreUnavailableError
 from pgsession.postgres import embedded
 from pgsession.postgres.schema import migrate
 
@@ -61,7 +62,11 @@ class Server:
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it: "immediate" is a crash, "fast" ends connections, "smart" waits for them."""
-        self.control("stop", "-w", "-m", mode)
+        try:
+            self.control("stop", "-w", "-m", mode)
+        except StoreUnavailableError:  # it may have ended meanwhile
+            if (self.data / "postmaster.pid").exists():
+                raise
 
     def promote(self) -> None:
         """Promote a standby to primary."""

@@ -77,10 +77,10 @@ async def test_behind_pgbouncer(server: Server, tmp_path: Path) -> None:
     with bouncer(server, tmp_path / "bouncer", prepared=False) as conninfo:
         async with PostgresStore(conninfo) as store:
             policy = policy_of(store, DEFAULT_WATCH_EVERY)
-            key = await store.login(None, Login("ann"), Changes())
+            key = await store.login(None, Login("dan"), Changes())
             stream = await request(policy, key)
             future = stream.wait_for_end()
-            assert await store.revoke_all("ann") == 1
+            assert await store.revoke_all("dan") == 1
             async with asyncio.timeout(LIMIT):
                 await future
             stream.end_streams()

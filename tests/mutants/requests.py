@@ -66,9 +66,11 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/binding.py",
-                '_LOGGER.info("A session ended while a request that changed it was in flight.")\n'
+                'extra=event("session_ended_meanwhile"),\n'
+                "                    )\n"
                 "                    return None\n",
-                '_LOGGER.info("A session ended while a request that changed it was in flight.")\n'
+                'extra=event("session_ended_meanwhile"),\n'
+                "                    )\n"
                 "                    return self._set_cookie()\n",
             ),
         ),
