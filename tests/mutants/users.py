@@ -231,8 +231,8 @@ USERS: Final = (
         (
             Edit(
                 "postgres/batching.py",
-                "signed_in=self._reading("signed_in", table.overview.signed_in, size=1, lanes=1),",
-                "signed_in=self._reading("signed_in", table.overview.signed_in, size=1),",
+                "table.overview.signed_in, size=1, lanes=1",
+                "table.overview.signed_in, size=1",
             ),
         ),
         ("tests/postgres/test_overview.py::test_one_at_a_time",),
