@@ -69,7 +69,7 @@ def test_starts_on_a_fresh_folder(data: Path) -> None:
 
 def test_keeps_data(data: Path) -> None:
     """Committed data is there when the server starts on the same folder again."""
-    with embedded_server(data) as conninfo, psycopg.connect(conninfo) as connection:
+    with embedded_server(str(data)) as conninfo, psycopg.connect(conninfo) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     with embedded_server(data) as conninfo, psycopg.connect(conninfo) as connection:
         assert connection.execute("SELECT number FROM kept").fetchall() == [(7,)]

@@ -28,7 +28,7 @@ SOCKET_NAME = ".s.PGSQL.5432"
 
 
 @contextmanager
-def embedded_server(data: Path) -> Iterator[str]:
+def embedded_server(data: Path | str) -> Iterator[str]:
     """Run a PostgreSQL on the folder `data` for the time of the block, and yield its URL.
 
     psycopg takes the URL, and so do SQLAlchemy and pydantic's `PostgresDsn`: the server's socket
@@ -48,7 +48,7 @@ def embedded_server(data: Path) -> Iterator[str]:
     `StoreUnavailableError` if it does not start.
     """
     binaries = _binaries()
-    data = data.expanduser().resolve()
+    data = Path(data).expanduser().resolve()
     data.mkdir(parents=True, exist_ok=True)
     cluster = data / "18"
     users = os.open(data, os.O_RDONLY)  # every process that uses the server shares its lock
