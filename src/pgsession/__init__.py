@@ -52,6 +52,7 @@ from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.settings import SessionSettings
 from pgsession.telemetry.choice import Telemetry
+from pgsession.version import __version__
 
 __all__ = [
     "Adopted",
@@ -113,6 +114,3 @@ __all__ = [
     "repost",
     "take_flashes",
 ]
-
-#: The version of this package.
-__version__ = "0.1.0"

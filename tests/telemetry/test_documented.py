@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Metric, Sum
 from opentelemetry.trace import StatusCode
 
+from pgsession import __version__
 from tests.applications import SECRET
 from tests.hostile.overhearing import Ear
 from tests.hostile.secret import VALUE
@@ -58,6 +59,18 @@ async def test_everything(reported: Reported, closed_port: int) -> None:
     values = documented.values()
     for name in _FEW:
         assert reported_values(reported, name) == values[name], name
+
+
+async def test_scope(reported: Reported, keys: list[str]) -> None:
+    """All metrics and spans have the scope pgsession, with the version of the package."""
+    assert keys
+    data = reported.reader.get_metrics_data()
+    assert data is not None
+    scopes = [it.scope for each in data.resource_metrics for it in each.scope_metrics]
+    spans = [it.instrumentation_scope for it in reported.spans() if it.name != "request"]
+
+    named = {(it.name, it.version) for it in (*scopes, *spans) if it is not None}
+    assert named == {("pgsession", __version__)}
 
 
 async def test_secrets(reported: Reported, keys: list[str]) -> None:

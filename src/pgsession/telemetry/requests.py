@@ -20,6 +20,7 @@ from pgsession.telemetry.instruments import RequestInstruments
 from pgsession.telemetry.living import Living
 from pgsession.telemetry.stores import Stores, StoreTelemetry
 from pgsession.telemetry.timing import Timed, TimedKind
+from pgsession.version import __version__
 
 _NAME = "pgsession"
 
@@ -41,8 +42,8 @@ class RequestTelemetry:
         meter_provider: MeterProvider | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
-        meter = (meter_provider or get_meter_provider()).get_meter(_NAME)
-        tracer = (tracer_provider or get_tracer_provider()).get_tracer(_NAME)
+        meter = (meter_provider or get_meter_provider()).get_meter(_NAME, __version__)
+        tracer = (tracer_provider or get_tracer_provider()).get_tracer(_NAME, __version__)
         self._failures = failures = Failures()
         self._watched: Living[Watched, None] = Living()
         self._instruments = made = RequestInstruments(meter, self._count_watched)
