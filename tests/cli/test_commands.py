@@ -145,7 +145,17 @@ def test_json(operate: Operate, sign_in: SignIn) -> None:
     assert checked.code == 0
     found = {it["subject"]: it for it in checked.document["findings"]}
     assert found["table"]["verdict"] == "ok"
-    assert {*found["table"]} >= {"subject", "verdict", "text", "remedy"}
+    assert found["table"]["code"] == "table"
+    assert all({*it} == {*found["table"]} for it in found.values())
+
+
+def test_codes(operate: Operate) -> None:
+    """With --json each finding has its code of docs/check.md."""
+    found = operate("check", "--json", "--table", "other").document["findings"]
+
+    codes = {it["code"]: it["verdict"] for it in found}
+    assert codes["secret.missing"] == "warning"
+    assert codes["table.unfit"] == "wrong"
 
 
 def test_json_error(operate: Operate) -> None:

@@ -18,6 +18,7 @@ from pgsession.cli import (
     storage,
     summary,
 )
+from pgsession.cli.findings import Finding, Verdict
 from pgsession.postgres import clearance
 from tests.project.documents import Document
 
@@ -45,6 +46,15 @@ def test_keys(row: str) -> None:
     named = [it for it in dict.fromkeys(named) if it != "null"]
 
     assert named == [each.name for kind in DOCUMENTS[row] for each in fields(kind)]
+
+
+def test_keys_of_check() -> None:
+    """The page lists the keys of each finding, in order."""
+    [line] = [it for it in PAGE.splitlines() if it.startswith("| `check` | `findings`")]
+    finding = commands.document_of(Finding("server", Verdict.OK, "…"))
+
+    named = re.findall(r"`(\w+)`", line.partition("of each")[2])
+    assert [it for it in named if it not in {each.value for each in Verdict}] == [*finding]
 
 
 def test_commands() -> None:

@@ -117,7 +117,7 @@ def check(database_url: str, *, schema: str | None, table: str, wait: float, as_
             pass
     found = run(examine(database_url, schema=schema, table=table, environment=os.environ))
     if as_json:
-        print_json({"findings": [_document(finding) for finding in found]})
+        print_json({"findings": [document_of(finding) for finding in found]})
     else:
         _show(found)
     if wrong := [finding for finding in found if finding.verdict is Verdict.WRONG]:
@@ -184,8 +184,10 @@ def _show(found: Sequence[Finding]) -> None:
             click.echo(f"{'':7}  {'':{width}}  {finding.remedy}")
 
 
-def _document(finding: Finding) -> dict[str, str]:
+def document_of(finding: Finding) -> dict[str, str]:
+    """Return a finding as ``check --json`` prints it."""
     return {
+        "code": finding.code,
         "subject": finding.subject,
         "verdict": finding.verdict.value,
         "text": finding.text,
