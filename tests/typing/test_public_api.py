@@ -28,6 +28,7 @@ from starsessions import InMemoryStore, JsonSerializer
 from pgsession import (
     Changes,
     CookieSettings,
+    Device,
     Entry,
     Flash,
     InvalidPeriodError,
@@ -43,10 +44,12 @@ from pgsession import (
     SessionNotFoundError,
     Sessions,
     SessionSettings,
+    SignedInUser,
     Store,
     StoreUnavailableError,
     Swept,
     UnsupportedTypeError,
+    UserStore,
     Written,
     flashes,
     repost,
@@ -100,6 +103,25 @@ async def test_memory_store() -> None:
     await use(store)
 
     assert store.default_period == timedelta(minutes=1)
+
+
+async def who(store: PostgresStore | MemoryStore) -> list[SignedInUser]:
+    """Ask who is signed in, and list and end the sessions of a user, as docs/testing.md says."""
+    users = assert_type(
+        await store.signed_in(by="seen", most=10, skip=0, among=["ann"]), list[SignedInUser]
+    )
+    own: UserStore = store
+    assert_type(await own.devices("ann"), list[Device])
+    assert_type(await own.revoke_all("ann"), int)
+    return users
+
+
+async def test_signed_in() -> None:
+    """A store that the middleware gets can be asked who is signed in, with either class."""
+    store: PostgresStore | MemoryStore = MemoryStore()
+    SessionMiddleware(Starlette(), store, SECRET)
+
+    assert await who(store) == []
 
 
 async def sweep(store: PostgresStore) -> None:
