@@ -105,6 +105,24 @@ def test_admin(demo: Path) -> None:
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
+def test_log_of_admin(demo: Path) -> None:
+    """The demo prints which administrator has ended how many sessions of whom."""
+    with start(demo) as (process, address):
+        register(Visitor(address))
+        admin = Visitor(address)
+        password = (demo.parents[1] / ".demo" / "admin-password").read_text()
+        enter(admin, "/sign-in", "admin", password)
+        user = re.search(r'href="(/users/[0-9a-f]+)">ann<', admin.get("/users").text)
+        assert user is not None
+        token = re.search(r'name="token" value="([^"]+)"', admin.get(user[1]).text)
+        assert token is not None
+        admin.post(f"{user[1]}/end-all", token=token[1])
+        assert end(process, signal.SIGINT) == 0
+        assert process.stdout is not None
+        line = rf" INFO \w+ has signed 1 devices of {user[1].removeprefix('/users/')} out\.\n"
+        assert len(re.findall(line, process.stdout.read())) == 1
+
+
 def test_open_page(demo: Path) -> None:
     """Ctrl-C stops the demo while a page with its WebSocket is open."""
     with start(demo) as (process, address):
