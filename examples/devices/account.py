@@ -1,5 +1,6 @@
 """Changing the password, and deleting the account after a step-up."""
 
+import re
 from datetime import timedelta
 
 from starlette.endpoints import HTTPEndpoint
@@ -8,7 +9,7 @@ from starlette.responses import Response
 
 from pgsession import get_session
 
-from .accounts import NotSignedInError, account_of, accounts_of
+from .accounts import ID, NotSignedInError, account_of, accounts_of
 from .forms import accept_form
 from .pages import redirect, show
 from .passwords import LONGEST, SHORTEST, is_password
@@ -17,8 +18,8 @@ from .signing import is_acceptable
 #: How long ago the user may have given the password before something dangerous.
 FRESH = timedelta(minutes=10)
 
-#: Where the step-up leads to. An address in the form could lead to another site.
-AFTER = {"users": "/users", "delete-account": "/delete-account"}
+#: Where the step-up may lead to. Another address in the form could lead to another site.
+AFTER = re.compile(f"users(/{ID.pattern})?|delete-account")
 
 
 class ChangePassword(HTTPEndpoint):
@@ -60,7 +61,7 @@ class Confirm(HTTPEndpoint):
             context = {"error": "The password is wrong.", "after": after}
             return show(request, "confirm.html", account=account, status=401, **context)
         session.confirm()
-        return redirect(AFTER.get(after, "/delete-account"))
+        return redirect(f"/{after}" if AFTER.fullmatch(after) else "/delete-account")
 
 
 class DeleteAccount(HTTPEndpoint):

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from pgsession import SignedInUser, get_session
 
 from .account import FRESH
-from .accounts import Account, Accounts, account_of, accounts_of
+from .accounts import ID, Account, Accounts, account_of, accounts_of
 from .agents import describe
 from .forms import accept_form
 from .pages import redirect, show
@@ -151,7 +151,9 @@ def number_of(request: Request) -> int:
     return int(given) if NUMBER.fullmatch(given) else 1
 
 
-def show_confirm(_: Request, error: Exception) -> Response:
-    """Lead an administrator to the step-up."""
+def show_confirm(request: Request, error: Exception) -> Response:
+    """Lead an administrator to the step-up, and from there to the page that has the button."""
     assert isinstance(error, NotConfirmedError)
-    return redirect("/confirm?after=users")
+    user_id = request.path_params.get("id", "")
+    page = f"users/{user_id}" if ID.fullmatch(user_id) else "users"
+    return redirect(f"/confirm?after={page}")

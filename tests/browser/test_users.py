@@ -18,6 +18,16 @@ from tests.browser.members import (
 from tests.browser.window import Browser, opened
 from tests.programs import eventually
 
+#: Whether each tab is inside the screen, and whether nothing is to be scrolled sideways.
+INSIDE = """
+return [...document.querySelectorAll("nav a")].map(
+    it => it.getBoundingClientRect().left >= 0 && it.getBoundingClientRect().right <= innerWidth)
+"""
+FITS = """
+return [document.documentElement, document.querySelector("nav")].every(
+    it => it.scrollWidth <= it.clientWidth)
+"""
+
 LATER = "UPDATE session SET login_on = login_on - interval '11 minutes'"
 
 
@@ -51,6 +61,23 @@ def test_ends_another(
     assert browser.text(".notice") == "The device is signed out."
     assert eventually(lambda: badge(other) == "You were signed out")
     assert is_watched(browser)
+
+
+def test_tabs_on_a_phone(driver: str, tmp_path: Path, devices: str) -> None:
+    """All tabs of an administrator are on the screen of a small phone."""
+    with opened(driver, tmp_path) as browser:
+        sign_in(browser, devices, "admin")
+        for width in (360, 320):
+            browser.emulate(
+                "setDeviceMetricsOverride",
+                width=width,
+                height=700,
+                deviceScaleFactor=1,
+                mobile=True,
+            )
+            browser.open(f"{devices}/users")
+            assert browser.run(INSIDE) == [True] * 4
+            assert browser.run(FITS) is True
 
 
 def test_ends_own(browser: Browser, devices: str) -> None:

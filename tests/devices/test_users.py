@@ -213,11 +213,50 @@ def test_step_up(admin: TestClient, other: TestClient, database: Database) -> No
     assert is_signed_in(other)
     page = post(admin, "/confirm", "/confirm", password=ADMIN_PASSWORD, after="users")
     assert page.url.path == "/users"
+    assert is_signed_in(other)
     post(admin, path, f"{path}/end", handle=handle)
     assert not is_signed_in(other)
 
 
-@pytest.mark.parametrize("after", ["//elsewhere.example", "https://elsewhere.example", "<"])
+@pytest.mark.parametrize("form", ["end", "end-all"])
+def test_after_step_up(admin: TestClient, other: TestClient, database: Database, form: str) -> None:
+    """After the step-up the administrator is at the page that has the button, and no session has
+    ended; a wrong password does not lose the page.
+    """
+    path = page_of(admin, "ann")
+    later(database)
+    page = post(admin, "/", f"{path}/{form}")
+    for password in ("guessed", ADMIN_PASSWORD):
+        assert re.search(r'href="/users" aria-current', page.text)
+        after = re.search(r'name="after" value="([^"]*)"', page.text)
+        assert after is not None
+        page = post(admin, "/confirm", "/confirm", password=password, after=after[1])
+
+    assert (page.url.path, page.status_code) == (path, 200)
+    assert is_signed_in(other)
+
+
+@pytest.mark.usefixtures("admin")
+@pytest.mark.parametrize("user", ["%00", "elsewhere.example", "%F0%9F"])
+def test_odd_address(admin: TestClient, database: Database, user: str) -> None:
+    """From an address that names no account the step-up leads to the list."""
+    later(database)
+
+    page = admin.get(f"/users/{user}")
+    assert [it.headers["location"] for it in page.history] == ["/confirm?after=users"]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "//elsewhere.example",
+        "https://elsewhere.example",
+        "users//elsewhere.example",
+        f"users/{'f' * 32}/end",
+        f"users/{'f' * 32}\n",
+        "<",
+    ],
+)
 def test_elsewhere(admin: TestClient, after: str) -> None:
     """The step-up leads to no other site."""
     page = post(admin, "/confirm", "/confirm", password=ADMIN_PASSWORD, after=after)
