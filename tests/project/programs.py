@@ -17,6 +17,7 @@ SOME: Final = {
     "docs/outside-requests.md": {0},
     "docs/streams.md": {1},
     "docs/switching-over.md": {0},
+    "docs/telemetry.md": {1},
     "docs/users.md": {0, 1, 5},
 }
 

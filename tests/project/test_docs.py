@@ -3,12 +3,14 @@
 import ast
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from signal import SIGINT
 from subprocess import PIPE, STDOUT, run
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +37,7 @@ from pgsession import (
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.postgres.schema import migrate
-from tests.programs import STRICTLY, environment, eventually
+from tests.programs import ADDRESS, STRICTLY, Visitor, environment, eventually, running
 from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
@@ -44,6 +46,7 @@ USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/u
 (HOSTS,) = Document("docs/several-hosts.md").programs
 (TYPED_CONTENT,) = Document("docs/typed-content.md").programs
 FLASH, FLASH_STARLETTE = Document("docs/flash.md").programs
+TELEMETRY = Document("docs/telemetry.md").programs[1]
 OUTSIDE = Document("docs/outside-requests.md").programs[0]
 STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
 
@@ -457,6 +460,21 @@ def test_testing(tmp_path: Path, variables: dict[str, str]) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "11 passed" in done.stdout
+
+
+def test_telemetry(program: Program, variables: dict[str, str]) -> None:
+    """The program writes the metrics and spans of two requests to the console."""
+    app = program(TELEMETRY)
+    command = [sys.executable, "-m", "uvicorn", "--port=0", f"--app-dir={app.parent}", "app:app"]
+    with running(command, said=ADDRESS, **variables) as (process, address):
+        visitor = Visitor(address)
+        assert [visitor.get().text for _ in range(2)] == ["1", "2"]
+        process.send_signal(SIGINT)
+        assert process.stdout is not None
+        told = process.stdout.read()
+
+    names = {"pgsession.load", "pgsession.save", "INSERT session", "GET /", "pgsession.batch.size"}
+    assert set(re.findall(r'"name": "(.*?)"', told)) >= names
 
 
 def test_embedded(program: Program) -> None:
