@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
@@ -11,12 +10,12 @@ from typing import Any, Final, TypeVar
 from starlette.config import Config
 
 from pgsession.core.hidden import Hidden, HiddenDict, hidden
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.period import parse_period
 from pgsession.core.secret_keys import is_placeholder
 from pgsession.errors import SettingsError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 _T = TypeVar("_T")
 

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from pgsession import StoreUnavailableError
-from pgsession.core.logs import INTERVAL, Event, Pace, event, log_migration
+from pgsession.core.logs import INTERVAL, Event, Pace, event, log_migration, own_logger
 from pgsession.postgres.schema import migrate
 
 
@@ -69,3 +69,31 @@ def test_migration(caplog: pytest.LogCaptureFixture) -> None:
     assert record.levelname == "WARNING"
     assert record.message == "try 2 of 3 follows, at 50% of the time"
     assert signature(migrate).parameters["report"].default is log_migration
+
+
+class Raising(logging.Handler):
+    """A handler that raises."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise ConnectionError(record.getMessage())
+
+
+def test_raising_handler(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a handler of the application raises is printed, and not raised where the line is."""
+    logger, handler = logging.getLogger("pgsession"), Raising()
+    logger.addHandler(handler)
+    try:
+        log_migration("A line.")
+    finally:
+        logger.removeHandler(handler)
+
+    assert "ConnectionError: A line." in capsys.readouterr().err
+
+
+def test_caller(caplog: pytest.LogCaptureFixture) -> None:
+    """A record names the place of the line, not that of the logger."""
+    own_logger().warning("A line.", extra=event("migration_note"))
+
+    (record,) = caplog.records
+    assert record.funcName == "test_caller"
+    assert record.name == "pgsession"

@@ -35,14 +35,44 @@ LOGS: Final = (
         (
             Edit(
                 "postgres/connections/connection_log.py",
-                "    return not any(isinstance(",
-                "    return True or any(isinstance(",
+                "    if record.levelno != logging.WARNING or ",
+                "    if True or ",
             ),
         ),
         (
             "tests/postgres/connections/test_connection_log.py::test_not_reached",
             "tests/postgres/connections/test_connection_log.py::test_closed",
         ),
+    ),
+    Mutant(
+        "log: what a handler raises is raised where a line is logged",
+        (Edit("core/logs.py", "    except Exception:  # noqa", "    except SystemError:  # noqa"),),
+        (
+            "tests/core/test_logs.py::test_raising_handler",
+            "tests/postgres/connections/test_connection_log.py::test_raising",
+        ),
+    ),
+    Mutant(
+        "log: the lines of psycopg's own tasks can lose a connection",
+        (
+            Edit(
+                "postgres/connections/connection_log.py",
+                "    return _IS_OURS.get() or any(",
+                "    return any(",
+            ),
+        ),
+        ("tests/postgres/connections/test_connection_log.py::test_raising",),
+    ),
+    Mutant(
+        "connections: one whose observer raises is lost",
+        (
+            Edit(
+                "postgres/connections/observed_pool.py",
+                "            self.release(connection)\n            raise\n",
+                "            raise\n",
+            ),
+        ),
+        ("tests/postgres/connections/test_observed_pool.py::test_raising",),
     ),
     Mutant(
         "log: the application's pools are silent",

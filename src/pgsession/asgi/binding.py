@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -18,7 +17,7 @@ from pgsession.core.content import is_empty
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.session import Session, attached
 from pgsession.core.store import Entry
 from pgsession.core.users import Device, as_user_store, in_listing_order
@@ -30,7 +29,7 @@ _AT_ONCE: Final = 0.05
 #: How often the changes after a response are saved, if more are made meanwhile.
 _LATE_SAVES: Final = 3
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 class Binding(Streams):

@@ -10,9 +10,9 @@ from starlette.types import Scope
 
 from pgsession.asgi.caching import Headers
 from pgsession.core.cookie import Cookie
-from pgsession.core.logs import Event, event
+from pgsession.core.logs import Event, event, own_logger
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: Hosts to which browsers send a Secure cookie over plain HTTP.
 _LOCAL: Final = re.compile(rb"(?:.*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\]")

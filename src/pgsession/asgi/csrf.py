@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -13,11 +12,11 @@ from starlette.types import Scope, Send
 
 from pgsession.asgi.denial import send_denial
 from pgsession.asgi.exclusion import matcher
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.origins import SAFE_METHODS, Rejection, checked_origins, judge
 from pgsession.settings import SessionSettings
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: The shortest time between two log lines, in seconds.
 _INTERVAL: Final = 10.0

@@ -18,7 +18,7 @@ from pgsession.asgi.unavailable import OutageLog, send_unavailable
 from pgsession.core.bound import Bound, BoundDevice, as_binding_store
 from pgsession.core.cookie import Cookie, FoundCookie
 from pgsession.core.keys import digest, key_digest
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Store
 from pgsession.dbsc import headers as fields
 from pgsession.dbsc.bound_cookie import BoundCookie
@@ -37,7 +37,7 @@ _OLD: Final = timedelta(minutes=3)
 #: Seconds after which the endpoints answer 503: browsers hold requests for 20 seconds.
 _LONGEST: Final = 15.0
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 _REGISTER: Final = "/register"
 _REFRESH: Final = "/refresh"

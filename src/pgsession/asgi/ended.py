@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, ClassVar, NoReturn
 
 from pgsession.asgi.reference import Reference
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.session import Session
 from pgsession.core.tracked import state_of
 from pgsession.core.undecoded import UndecodedMembers, undecoded_class
 from pgsession.errors import RequestEndedError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 class EndedSession(Session):

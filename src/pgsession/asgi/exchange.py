@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
@@ -23,14 +22,14 @@ from pgsession.core.content_session import put_back
 from pgsession.core.current import current
 from pgsession.core.hidden import Hidden
 from pgsession.core.login import NO_SIGNING
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.session import Session
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import set_state
 from pgsession.core.users import NewDevice
 from pgsession.errors import StoreUnavailableError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: The messages that start a response and can carry headers.
 _STARTS: Final = frozenset(

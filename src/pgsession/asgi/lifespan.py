@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Store
 from pgsession.errors import SessionError, StoreRejectedError, StoreUnavailableError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: After these messages the server may end the process, so the store is closed before.
 _FINAL: Final = frozenset(

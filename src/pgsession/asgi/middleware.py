@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -29,7 +28,7 @@ from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.current import current
 from pgsession.core.hidden import hidden
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.core.store import Store
@@ -38,7 +37,7 @@ from pgsession.errors import SettingsError
 from pgsession.request_settings import Exclude, OnUnavailable
 from pgsession.settings import SecretKey, SessionSettings
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: The defaults of `secret_key` and the keywords of `SessionMiddleware`, without `settings`.
 _DEFAULTS: Final = (None, None, "default", "/", "lax", True, None, False, (), "refuse", None)

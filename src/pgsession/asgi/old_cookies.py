@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from pgsession.core.cookie import Cookie
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import Hidden
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.predecessor import OldSession, Predecessor, shape_of
 from pgsession.core.store import Store
 from pgsession.errors import InvalidValueError, StoreUnavailableError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 _AnswerT = TypeVar("_AnswerT")
 

@@ -14,9 +14,9 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import Scope
 
 from pgsession.asgi.neighbours import OwnMiddleware
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 _REMEDY: Final = (
     "Add SessionMiddleware after it (add_middleware and @app.middleware put each new one around "

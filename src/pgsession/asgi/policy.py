@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -18,7 +17,7 @@ from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.asgi.unavailable_response import OwnResponse
 from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import Observer
 from pgsession.core.origins import checked_origins
 from pgsession.core.period import as_period
@@ -29,7 +28,7 @@ from pgsession.core.users import NewDevice
 from pgsession.settings import DEFAULT_WATCH_EVERY, SessionSettings
 from pgsession.telemetry.choice import find_observer
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: Chromium refreshes in advance what ends within two minutes.
 _BRIEF: Final = timedelta(minutes=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from abc import ABC, abstractmethod
 from typing import Final, Protocol, runtime_checkable
@@ -14,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from pgsession.asgi.denial import send_denial
 from pgsession.asgi.stores import check_store, offered_store
-from pgsession.core.logs import Pace, event
+from pgsession.core.logs import Pace, event, own_logger
 from pgsession.core.store import Store
 from pgsession.errors import SessionError, SettingsError, StoreUnavailableError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: Seconds for which an answer is given again, so that strangers cannot make the database work.
 _FRESH: Final = 0.5

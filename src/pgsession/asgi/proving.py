@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from datetime import timedelta
@@ -14,13 +13,13 @@ from pgsession.core.bound import Bound, as_binding_store
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.keys import digest
 from pgsession.core.login import SignedIn
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Entry, Store
 from pgsession.core.users import LoginState
 from pgsession.dbsc.headers import read_skipped
 from pgsession.errors import StoreUnavailableError, UnknownUserError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 class ProvedRow(SigningRow):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
 from typing import Final
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: The shortest time between two log lines, in seconds.
 _INTERVAL: Final = 10.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,11 +13,11 @@ from pgsession.asgi.row_cookie import RowCookie
 from pgsession.core.content import UNCHANGED, Wishes, is_empty
 from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_due
 from pgsession.core.login import NO_SIGNING
-from pgsession.core.logs import Event, event
+from pgsession.core.logs import Event, event, own_logger
 from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: What to do about a session, as of the moment of the decision: the change, the differences
 #: from what was loaded, and `Session.wishes`.

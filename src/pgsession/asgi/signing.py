@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
@@ -15,12 +14,12 @@ from pgsession.core.current import CurrentRequest
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.login import Client, printable
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Changes, Store, Written
 from pgsession.core.users import NewDevice, as_user_store, keeps_users
 from pgsession.errors import SessionNotFoundError, UnknownUserError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 class SigningRow(SessionRow):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.interruption import Interruption
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 
 
 class Close(NamedTuple):
@@ -30,7 +29,7 @@ PROOF_ENDED: Final = Close(4408, "The proof of the device has ended. Connect aga
 #: After these the WebSocket is closed, or was never accepted.
 _ENDS: Final = frozenset({"websocket.close", "websocket.http.response.start"})
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 class SocketClosedError(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -11,11 +10,11 @@ from typing import Final, NoReturn
 from starlette.types import Scope, Send
 
 from pgsession.asgi.denial import send_denial
-from pgsession.core.logs import INTERVAL, Pace, event
+from pgsession.core.logs import INTERVAL, Pace, event, own_logger
 from pgsession.core.session import Session
 from pgsession.errors import SessionBusyError, StoreUnavailableError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 _BODY: Final = b"Service Unavailable"
 _HEADERS: Final = ((b"retry-after", b"5"),)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable, Collection
@@ -15,11 +14,11 @@ from starlette.types import ASGIApp, Message, Scope, Send
 
 from pgsession.asgi.denial import can_answer
 from pgsession.asgi.unavailable import send_unavailable
-from pgsession.core.logs import INTERVAL, event
+from pgsession.core.logs import INTERVAL, event, own_logger
 from pgsession.errors import StoreUnavailableError
 from pgsession.request_settings import UnavailableResponse
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: So many seconds may pass until the response starts. Visitors have waited for the store already.
 LONGEST: Final = 1.0

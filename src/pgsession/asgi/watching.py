@@ -16,7 +16,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Store
 from pgsession.core.users import LoginState, as_user_store
 from pgsession.errors import StoreClosedError, StoreUnavailableError
@@ -26,7 +26,7 @@ SLICE: Final = 1000
 
 _NOT_TOLD: Final = "Open streams are not told of ended sessions now: %s"
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 #: Before a waiter is registered.

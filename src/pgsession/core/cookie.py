@@ -21,7 +21,6 @@ The older text ``selector.signature`` stays valid.
 from __future__ import annotations
 
 import hmac
-import logging
 import math
 import re
 import time
@@ -38,10 +37,10 @@ from pgsession.core.cookie_attributes import (
     has_prefix,
 )
 from pgsession.core.hidden import Hidden, HiddenBytes
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.secret_keys import CookieSigner, check_secrets, signers
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: A cookie's lifetime: a `timedelta`, None (until the browser closes), or the store's default.
 MaxAge: TypeAlias = timedelta | Literal["default"] | None

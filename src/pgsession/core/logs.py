@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import re
+import sys
 import time
-from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
-
-_LOGGER = logging.getLogger("pgsession")
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Literal, TypeAlias
 
 #: The shortest time between two lines about the same thing, in seconds.
 INTERVAL: Final = 10.0
@@ -111,6 +112,40 @@ def event(
     numbers = {"count": count, "requests": requests, "rows": rows, "seconds": seconds}
     fields |= {f"pgsession_{key}": number for key, number in numbers.items() if number is not None}
     return fields
+
+
+class OwnLogger(logging.LoggerAdapter[logging.Logger]):
+    """The logger ``pgsession``, whose methods never raise.
+
+    Lines are logged where connections and callers are at stake, and handlers and filters are the
+    application's.
+    """
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:  # noqa: ANN401 - logging's
+        """Log as `logging.Logger.log` does. What a handler or a filter raises is printed."""
+        if self.isEnabledFor(level):
+            kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+            with printing_failures():
+                self.logger.log(level, msg, *args, **kwargs)
+
+
+@contextmanager
+def printing_failures() -> Iterator[None]:
+    """Print what the block raises to stderr, as handlers do with their own failures."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever the application's handler or filter raises
+        if logging.raiseExceptions and sys.stderr is not None:
+            with suppress(OSError, ValueError):  # it is closed
+                traceback.print_exc()
+
+
+_LOGGER: Final = OwnLogger(logging.getLogger("pgsession"), {})
+
+
+def own_logger() -> OwnLogger:
+    """Return the logger ``pgsession``."""
+    return _LOGGER
 
 
 def log_migration(text: str) -> None:

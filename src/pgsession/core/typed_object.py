@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pgsession.core.before import Before, can_be_stored, texts_of
 from pgsession.core.codec import Codec, MisfitError
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.models import Reports
 from pgsession.core.parts import copy_parts, is_alike
 from pgsession.core.value import JSON
 from pgsession.errors import SessionError, UnsupportedTypeError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 _REPORTS: Final = Reports()
 

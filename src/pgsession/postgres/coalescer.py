@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import StatementObserver
 from pgsession.errors import (
     SessionBusyError,
@@ -33,7 +32,7 @@ from pgsession.postgres.observing import observed
 #: Seconds between two attempts to make the calls that wait for locked rows.
 _RETRY_EVERY: Final = 0.05
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 CallT = TypeVar("CallT")
 AnswerT = TypeVar("AnswerT")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
@@ -13,12 +12,12 @@ import msgspec
 from pgsession.core.keys import KeyDigest
 from pgsession.core.large import read_value
 from pgsession.core.login import Login, SignedIn
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Entry
 from pgsession.core.value import decode_members, encode_text
 from pgsession.errors import InvalidValueError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: An edit that removes more members than this is not a common one.
 MANY_REMOVED: Final = 100

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from psycopg import AsyncRawCursor
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
@@ -17,7 +16,7 @@ from pgsession.postgres.statements.text import Wording
 from pgsession.postgres.table_name import TableName, find
 from pgsession.postgres.validation import validate
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 class Tables:

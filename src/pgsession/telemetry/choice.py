@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import Observer
 from pgsession.errors import SettingsError
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:  # the package may be missing
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.errors import SessionError
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 
 class Failures:

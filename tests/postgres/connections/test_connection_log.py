@@ -1,6 +1,7 @@
 """The log of the connections: our lines replace the warnings of psycopg's pool, for our pools."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -38,6 +39,48 @@ def theirs(port: int) -> AsyncConnectionPool:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.name for record in caplog.records if record.levelno == logging.WARNING]
+
+
+class Raising(logging.Handler):
+    """A handler that raises for every line, and counts them by their loggers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.names.add(record.name)
+        raise ConnectionError("The collector is away.")
+
+
+@pytest.fixture
+def raising() -> Iterator[Raising]:
+    """Add a handler that raises to the loggers of this package and of psycopg's pool."""
+    handler, loggers = Raising(), [logging.getLogger(it) for it in ("pgsession", "psycopg.pool")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+    yield handler
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+async def test_raising(database_url: str, migrated_schema: str, raising: Raising) -> None:
+    """A handler that raises for every line loses no connection, however many are closed."""
+    conninfo = make_conninfo(database_url, application_name=migrated_schema)
+    settings = PoolSettings(conninfo=conninfo, size=1, timeout=10, prepared=True)
+    pool = Pool(settings, check=accept, inspect=accept, on_open=lambda: None, timeout=10)
+    for _ in range(4):
+        connection = await pool.acquire()
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        pool.release(connection)
+    pool.release(await pool.acquire())
+    await pool.close()
+
+    assert raising.names == {"pgsession", "psycopg.pool"}
 
 
 async def test_not_reached(closed_port: int, caplog: pytest.LogCaptureFixture) -> None:

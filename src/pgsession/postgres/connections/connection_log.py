@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
-from pgsession.core.logs import Pace, event
+from pgsession.core.logs import Pace, event, own_logger, printing_failures
 from pgsession.errors import StoreUnavailableError
 from pgsession.postgres.connections.connection import OwnConnection
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: The logger of psycopg's pools: those made here, and those of the application.
 _DRIVER: Final = logging.getLogger("psycopg.pool")
+
+
+#: True in the tasks of the pools that are made here: some of their records have no argument.
+_IS_OURS: Final[ContextVar[bool]] = ContextVar("pgsession pool", default=False)
 
 
 class OwnName(str):
@@ -56,17 +62,39 @@ class ConnectionLog:
             )
 
 
+@contextmanager
+def naming_tasks() -> Iterator[None]:
+    """Mark the tasks that the block makes as those of a pool that was made here."""
+    token = _IS_OURS.set(True)
+    try:
+        yield
+    finally:
+        _IS_OURS.reset(token)
+
+
 def limit_driver_log() -> None:
     """Leave the warnings of pools made here out of the logger ``psycopg.pool``.
 
     At level DEBUG it keeps them. What the application's own pools log is left alone.
     """
-    _DRIVER.addFilter(_is_wanted)  # adding it again has no effect
+    _DRIVER.addFilter(_passes)  # adding it again has no effect
 
 
-def _is_wanted(record: logging.LogRecord) -> bool:
-    """Tell whether a record of ``psycopg.pool`` is to be logged."""
-    if record.levelno != logging.WARNING or _DRIVER.isEnabledFor(logging.DEBUG):
+def _passes(record: logging.LogRecord) -> bool:
+    """Tell whether the logger ``psycopg.pool`` handles a record.
+
+    One of our pools is handled here: psycopg logs while it holds a connection, and loses it if a
+    handler raises.
+    """
+    if not _is_ours(record):
         return True
+    if record.levelno != logging.WARNING or _DRIVER.isEnabledFor(logging.DEBUG):
+        with printing_failures():
+            _DRIVER.callHandlers(record)
+    return False
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell whether a record is that of a pool that was made here."""
     arguments = record.args if isinstance(record.args, tuple) else ()
-    return not any(isinstance(each, OwnName | OwnConnection) for each in arguments)
+    return _IS_OURS.get() or any(isinstance(each, OwnName | OwnConnection) for each in arguments)

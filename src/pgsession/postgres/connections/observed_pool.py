@@ -48,14 +48,18 @@ class ObservedPool(Pool):
                 observer.note_timeout()
             raise
         now = self._used_since[connection] = monotonic()
-        observer.note_wait(now - begin)
+        try:
+            observer.note_wait(now - begin)
+        except BaseException:  # no observer should raise; the connection must not be lost
+            self.release(connection)
+            raise
         return connection
 
     def release(self, connection: Connection) -> None:
-        since = self._used_since.pop(connection, None)
-        if since is not None:
-            self._observer.note_use(monotonic() - since)
+        since, now = self._used_since.pop(connection, None), monotonic()
         super().release(connection)
+        if since is not None:
+            self._observer.note_use(now - since)
 
     def usage(self) -> Usage | None:
         """Return the connections now; None while it is not open. It may be another thread's."""

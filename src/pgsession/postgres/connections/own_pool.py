@@ -24,6 +24,7 @@ from pgsession.postgres.connections.connection_log import (
     ConnectionLog,
     OwnName,
     limit_driver_log,
+    naming_tasks,
 )
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import unreachable
@@ -184,7 +185,8 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
 
     async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: FBT001, FBT002 - psycopg's
         """Open it, and begin to look for idle connections that are old."""
-        await super().open(wait, timeout)
+        with naming_tasks():
+            await super().open(wait, timeout)
         self._look_later()
 
     async def close(self, timeout: float = 5.0) -> None:

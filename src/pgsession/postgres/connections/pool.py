@@ -273,11 +273,11 @@ class Pool:
         except psycopg.Error:
             connection.pgconn.finish()
         finally:
-            own = self._pool
-            if connection.closed and isinstance(own, OwnPool):
-                own.note_closed()
-            if self._pool is not None:
-                await self._pool.putconn(connection)
+            pool, is_closed = self._pool, connection.closed
+            if pool is not None:
+                await pool.putconn(connection)
+            if is_closed and isinstance(pool, OwnPool):
+                pool.note_closed()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do the pool's work in a task of its own: interrupted, it would lose a connection."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from datetime import timedelta
 from typing import Final
 
-from pgsession.core.logs import event
+from pgsession.core.logs import event, own_logger
 from pgsession.errors import SessionError, StoreClosedError
 from pgsession.postgres.sweeping.sweep import Swept
 
-_LOGGER = logging.getLogger("pgsession")
+_LOGGER = own_logger()
 
 #: How often a store sweeps by default.
 DEFAULT_SWEEP_EVERY: Final = timedelta(minutes=10)
