@@ -17,6 +17,17 @@ TELEMETRY: Final = (
         ("tests/telemetry/test_faults.py::test_raising",),
     ),
     Mutant(
+        "a current span that raises breaks no request",
+        (
+            Edit(
+                "telemetry/timing.py",
+                "span if span.is_recording() else None\n    except Exception",
+                "span if span.is_recording() else None\n    except ZeroDivisionError",
+            ),
+        ),
+        ("tests/telemetry/test_faults.py::test_broken_span",),
+    ),
+    Mutant(
         "no attribute holds a key",
         (
             Edit(

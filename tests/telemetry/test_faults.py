@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.trace import use_span
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, use_span
 
 from pgsession import MemoryStore, PostgresStore, Telemetry
 from pgsession.core.observer import Usage
@@ -155,3 +155,31 @@ async def test_memory(reported: Reported) -> None:
 def test_no_op() -> None:
     """Providers that do nothing are fine."""
     assert find_observer(Telemetry(meter_provider=NoOpMeterProvider())) is not None
+
+
+class _BrokenSpan(NonRecordingSpan):
+    """The span of a provider that fails whatever it is asked."""
+
+    def is_recording(self) -> bool:
+        raise LookupError
+
+    def get_span_context(self) -> SpanContext:
+        raise LookupError
+
+
+async def test_broken_span(
+    database_url: str, migrated_schema: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A current span that raises when it is asked whether it is recorded breaks no request."""
+    span = _BrokenSpan(INVALID_SPAN_CONTEXT)
+    telemetry = Telemetry(tracer_provider=TracerProvider())
+    async with PostgresStore(database_url, schema=migrated_schema, telemetry=telemetry) as store:
+        client = browser(site(store, telemetry, touch_after=0))
+        with use_span(span, record_exception=False, set_status_on_exception=False):
+            await visit(client, "login", "look", "take", "merge", "lock")
+        await client.aclose()
+
+    logged = [it for it in caplog.records if it.levelno >= logging.WARNING]
+    assert [vars(it)["pgsession_event"] for it in logged if it.name == "pgsession"] == [
+        "telemetry_failed"
+    ]

@@ -148,7 +148,7 @@ class StatementTelemetry:
         self._failed: dict[str, Mapping[str, str | int]] = {}
 
     def origin(self) -> object | None:
-        return recorded_span()
+        return recorded_span(self.stores.failures)
 
     def begin(self, origins: Sequence[object | None], waited: float | None) -> Operation:
         try:

@@ -28,7 +28,7 @@ class Timed:
     def __init__(self, kind: TimedKind) -> None:
         self._kind = kind
         self._span: Span | None = None
-        if get_current_span().is_recording():
+        if recorded_span(kind.failures) is not None:
             self._begin_span(kind)
         self._start = perf_counter()
 
@@ -50,7 +50,10 @@ class Timed:
         except Exception as failure:  # noqa: BLE001 - as above
             kind.failures.note(failure)
         if self._span is not None:
-            detach(self._token)
+            try:
+                detach(self._token)
+            except Exception as failure:  # noqa: BLE001 - as above
+                kind.failures.note(failure)
             end_span(self._span, attributes, kind.failures, error)
 
 
@@ -95,10 +98,14 @@ def end_span(
         failures.note(failure)
 
 
-def recorded_span() -> Span | None:
+def recorded_span(failures: Failures) -> Span | None:
     """Return the span that is current and recorded; None if there is none."""
-    span = get_current_span()
-    return span if span.is_recording() else None
+    try:
+        span = get_current_span()
+        return span if span.is_recording() else None
+    except Exception as error:  # noqa: BLE001 - as above
+        failures.note(error)
+        return None
 
 
 def within(span: Span) -> Context:
