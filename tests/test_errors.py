@@ -1,6 +1,7 @@
 """The errors form the tree that the docstring of their module shows."""
 
 import builtins
+import copy
 import inspect
 import re
 
@@ -59,6 +60,15 @@ def test_error(error: type[Exception]) -> None:
     assert inspect.getdoc(error)
     assert getattr(pgsession, error.__name__) is error
     assert error.__name__ in pgsession.__all__
+
+
+@pytest.mark.parametrize("error", DEFINED, ids=lambda error: error.__name__)
+def test_printable(error: type[Exception]) -> None:
+    """What a terminal or a log would interpret is escaped in every message, also in a copy."""
+    raised = error("FATAL: \x1b[2J\r\nforged \x9b31m \u202e 'C:\\é'")
+
+    for each in (raised, copy.copy(raised)):
+        assert str(each) == r"FATAL: \x1b[2J\r\nforged \x9b31m \u202e 'C:\é'"
 
 
 @pytest.mark.parametrize("error", DEFINED, ids=lambda error: error.__name__)

@@ -25,12 +25,18 @@
         └── StoreRejectedError     PermissionError  PostgreSQL rejects the connection
 
 No message holds a key, a cookie, a secret or a part of a value. A message may
-hold the path to a part, such as ``session["cart"][3]``.
+hold the path to a part, such as ``session["cart"][3]``. Each is one line, and all its characters
+are printable: a server's text and its names are escaped.
 """
+
+from pgsession.printable import printable
 
 
 class SessionError(Exception):
     """The base class of all errors that pgsession raises on purpose."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(printable(it) if isinstance(it, str) else it for it in arguments))
 
 
 class SettingsError(SessionError, ValueError):

@@ -75,6 +75,11 @@ LOGS: Final = (
         ("tests/postgres/connections/test_observed_pool.py::test_raising",),
     ),
     Mutant(
+        "errors: a server's text is passed on with its escape sequences",
+        (Edit("printable.py", "text if text.isprintable()", "text if text.isprintable"),),
+        ("tests/test_errors.py::test_printable",),
+    ),
+    Mutant(
         "log: the application's pools are silent",
         (
             Edit(

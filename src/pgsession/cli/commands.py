@@ -21,6 +21,7 @@ from pgsession.postgres.attempts import LOCK_TIMEOUT, TRIES
 from pgsession.postgres.connections.startup import connect
 from pgsession.postgres.schema import migrate
 from pgsession.postgres.sweeping.sweep import Swept
+from pgsession.printable import printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -179,9 +180,11 @@ def secret() -> None:
 def _show(found: Sequence[Finding]) -> None:
     width = max(len(finding.subject) for finding in found)
     for finding in found:
-        click.echo(f"{finding.verdict.value:7}  {finding.subject:{width}}  {finding.text}")
+        click.echo(
+            f"{finding.verdict.value:7}  {finding.subject:{width}}  {printable(finding.text)}"
+        )
         if finding.remedy:
-            click.echo(f"{'':7}  {'':{width}}  {finding.remedy}")
+            click.echo(f"{'':7}  {'':{width}}  {printable(finding.remedy)}")
 
 
 def document_of(finding: Finding) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pgsession.errors import (
     StoreRejectedError,
     StoreUnavailableError,
 )
+from pgsession.printable import printable
 
 _T = TypeVar("_T")
 
@@ -96,5 +97,5 @@ def _fail(text: str, code: int, *, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": text, "exit_code": code}), err=True)
     else:
-        click.echo(f"Error: {shown(text)}", err=True)
+        click.echo(f"Error: {printable(text)}", err=True)
     sys.exit(code)

@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pgsession.printable import printable
+
 #: What stands where there is nothing, so that columns can be counted.
 NOTHING: Final = "-"
 
@@ -40,13 +42,7 @@ def shown(text: str | None) -> str:
     """
     if text is None:
         return NOTHING
-    return "".join(map(_visible, text))
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() and character != "\\":
-        return character
-    return character.encode("unicode_escape").decode("ascii")
+    return printable(text.replace("\\", r"\\"))
 
 
 def print_json(document: object) -> None:

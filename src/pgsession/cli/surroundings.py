@@ -10,6 +10,7 @@ from pgsession.cli.findings import Finding, Verdict
 from pgsession.cli.holding import Holder
 from pgsession.cli.inspection import Sample
 from pgsession.cli.limits import Connections
+from pgsession.printable import printable
 
 #: A table of fewer pages (32 MB) is swept in a moment, however much of it is free.
 _MANY_PAGES: Final = 4096
@@ -116,16 +117,16 @@ def check_space(sample: Sample, name: str) -> Finding:
 def _described(holder: Holder) -> str:
     name = _quoted(holder.name) if holder.pid is None else str(holder.pid)
     age = None if holder.age_seconds is None else f"{holder.age_seconds / 60:.0f} minutes old"
-    known = (_printable(each) for each in (holder.application_name, holder.state, age) if each)
-    return f"{holder.kind} {_printable(name)} ({', '.join(known)})"
+    known = (printable(each) for each in (holder.application_name, holder.state, age) if each)
+    return f"{holder.kind} {printable(name)} ({', '.join(known)})"
 
 
 def _ending(holder: Holder) -> str:
     match holder.kind:
         case "prepared transaction":
-            return f"ROLLBACK PREPARED {_printable(_quoted(holder.name))};"
+            return f"ROLLBACK PREPARED {printable(_quoted(holder.name))};"
         case "replication slot":
-            name = _printable(_quoted(holder.name))
+            name = printable(_quoted(holder.name))
             return f"SELECT pg_drop_replication_slot({name}); if its standby is gone."
     return f"SELECT pg_terminate_backend({holder.pid});"
 
@@ -133,10 +134,6 @@ def _ending(holder: Holder) -> str:
 def _quoted(name: str | None) -> str:
     """Return a name as a literal of SQL."""
     return "'" + (name or "").replace("'", "''") + "'"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _megabytes(size: float) -> str:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal, TypeAlias
 
+from pgsession.printable import printable
+
 #: The shortest time between two lines about the same thing, in seconds.
 INTERVAL: Final = 10.0
 
@@ -105,7 +107,7 @@ def event(
     """
     fields: dict[str, str | float] = {"pgsession_event": name}
     if error is not None:
-        reason = str(error)
+        reason = printable(str(error))
         fields |= {"pgsession_error": type(error).__name__, "pgsession_reason": reason}
         if state := _SQLSTATE.search(reason):
             fields["pgsession_sqlstate"] = state[1]
