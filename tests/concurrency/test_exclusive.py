@@ -160,6 +160,23 @@ async def test_busy(make_store: Callable[..., PostgresStore], asking: int) -> No
         assert await held.get(key) is not None
 
 
+async def test_locked_row(
+    make_store: Callable[..., PostgresStore],
+    witness: Witness,
+    cookie: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A row that another transaction holds is a busy session of one visitor, in the log too."""
+    store = make_store(timeout=0.5)
+
+    async with witness.holding_row(key_in(cookie)):
+        answer = await visit(application(store, counting), cookie)
+
+    assert answer.status == 503
+    events = [vars(it)["pgsession_event"] for it in caplog.records if it.name == "pgsession"]
+    assert events == ["session_busy"]
+
+
 async def test_refused_request(store: PostgresStore, cookie: str) -> None:
     """A request that does not get the lock in time gets 503, and its cookie is unchanged."""
 

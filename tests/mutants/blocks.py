@@ -6,6 +6,42 @@ from tests.mutants.mutant import Edit, Mutant
 
 BLOCKS: Final = (
     Mutant(
+        "exclusive: a row that another transaction holds is an outage",
+        (
+            Edit(
+                "postgres/connections/locks.py",
+                "lock_timeout = {row};\nSET LOCAL statement",
+                "lock_timeout = 0;\nSET LOCAL statement",
+            ),
+        ),
+        (
+            "tests/postgres/test_locked_rows.py::test_times_out_in_a_block",
+            "tests/concurrency/test_exclusive.py::test_locked_row",
+        ),
+    ),
+    Mutant(
+        "exclusive: after a wait for the lock, a held row is an outage",
+        (
+            Edit(
+                "postgres/connections/locks.py",
+                'SET LOCAL lock_timeout = {row};\n""")\n\n#: The part',
+                '""")\n\n#: The part',
+            ),
+        ),
+        ("tests/postgres/test_locked_rows.py::test_times_out_after_a_wait",),
+    ),
+    Mutant(
+        "exclusive: the limit for rows is that for the lock",
+        (
+            Edit(
+                "postgres/connections/locks.py",
+                "SET LOCAL lock_timeout = 0;\nSELECT",
+                "SET LOCAL lock_timeout = 50;\nSELECT",
+            ),
+        ),
+        ("tests/concurrency/test_blocks.py::test_waits_of_the_role",),
+    ),
+    Mutant(
         "a block that raised puts back what it took",
         (
             Edit(

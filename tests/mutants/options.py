@@ -6,6 +6,28 @@ from tests.mutants.mutant import Edit, Mutant
 
 OPTIONS: Final = (
     Mutant(
+        "a database URL may have an @ where a part of a password may be",
+        (
+            Edit(
+                "postgres/connections/conninfo.py",
+                "        if _has_stray_at(conninfo):\n",
+                "        if False:\n",
+            ),
+        ),
+        ("tests/postgres/connections/test_connections.py::test_wrong_conninfo",),
+    ),
+    Mutant(
+        "the address of a pool is told though its password may be torn",
+        (
+            Edit(
+                "postgres/connections/conninfo.py",
+                "        _reject_torn_password(given)\n",
+                "",
+            ),
+        ),
+        ("tests/postgres/connections/test_connections.py::test_wrong_conninfo",),
+    ),
+    Mutant(
         "a name that is none of a cookie counts as the first",
         (
             Edit(

@@ -10,9 +10,23 @@ from psycopg import Connection, connect
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession import Changes, Login, PostgresStore, SessionNotFoundError, StoreBusyError
+from pgsession import (
+    Changes,
+    Login,
+    PostgresStore,
+    SessionBusyError,
+    SessionNotFoundError,
+    StoreBusyError,
+)
 from pgsession.core.keys import digest
+from pgsession.postgres.connections.locks import lock_number
 from tests.concurrency.witness import eventually
+
+#: Whether somebody waits for an advisory lock.
+WAITING = """
+SELECT FROM pg_locks
+WHERE locktype = 'advisory' AND NOT granted AND objid = (%s & 4294967295)::oid
+"""
 
 Operation: TypeAlias = Callable[[PostgresStore, str], Awaitable[object]]
 
@@ -132,6 +146,51 @@ async def test_times_out(brief: PostgresStore, holder: Holder, write: Operation)
     entry = await brief.get(key)
     assert entry is not None
     assert entry.value == {"n": 1}
+
+
+@pytest.mark.parametrize("name", ["merge", "login", "logout", "clear"])
+async def test_times_out_in_a_block(brief: PostgresStore, holder: Holder, name: str) -> None:
+    """In an `exclusive` block, a row that stays held is a busy session, and no outage."""
+    key = await brief.generate({"n": 1})
+    holder.hold(key)
+
+    async def write() -> None:
+        async with brief.exclusive(key) as held:
+            assert isinstance(held, PostgresStore)
+            await WRITES[name](held, key)
+
+    with pytest.raises(SessionBusyError, match="Another transaction held") as caught:
+        await write()
+
+    assert type(caught.value) is SessionBusyError
+    holder.release()
+    entry = await brief.get(key)
+    assert entry is not None
+    assert entry.value == {"n": 1}
+
+
+async def test_times_out_after_a_wait(
+    brief: PostgresStore, table: Connection, holder: Holder, make_holder: Callable[[], Holder]
+) -> None:
+    """So it is in a block that has waited for the lock of its session before."""
+    key, other = await brief.generate({"n": 1}), make_holder()
+    number = lock_number(digest(key))
+    other.execute("SELECT pg_advisory_xact_lock(%s)", number)
+    holder.hold(key)
+
+    async def merge() -> None:
+        async with brief.exclusive(key, timeout=20) as held:
+            await held.merge(key, Changes(set={"m": 1}))
+
+    async def is_waiting() -> bool:
+        return table.execute(WAITING, (number,)).fetchone() is not None
+
+    waiting = asyncio.create_task(merge())
+    await eventually(is_waiting)
+    other.release()
+
+    with pytest.raises(SessionBusyError, match="Another transaction held"):
+        await waiting
 
 
 @pytest.mark.parametrize("count", [1, 2, 20])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
@@ -20,6 +21,7 @@ from pgsession.postgres.connections.failures import (
     LockedRowError,
     NodeLostError,
     StatementCanceledError,
+    public,
 )
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
@@ -317,9 +319,10 @@ async def _edit_alone(connection: Dedicated, editing: Editing, edit: Edit) -> Ed
     async def run(work: _Work[Any, Any], calls: Sequence[Any]) -> Sequence[Any]:
         return await connection.run(work, calls)
 
-    [answer] = await make_edits([edit], editing, run)
-    if isinstance(answer, SessionError):
-        raise answer
+    with _saying_busy():
+        [answer] = await make_edits([edit], editing, run)
+        if isinstance(answer, SessionError):
+            raise answer
     if isinstance(answer, Locked):
         raise SessionBusyError("The session is being changed by others. Try again.")
     return answer
@@ -332,5 +335,18 @@ async def _call_observed(
 
 
 async def _call_alone(connection: Dedicated, work: _Work[Any, Any], call: object) -> Any:  # noqa: ANN401 - the answer of any statement
-    [answer] = await connection.run(work, [call])
+    with _saying_busy():
+        [answer] = await connection.run(work, [call])
     return answer
+
+
+@contextmanager
+def _saying_busy() -> Iterator[None]:
+    """Raise the public error where another transaction holds a row of a block's statement."""
+    try:
+        yield
+    except LockedRowError as error:
+        busy = public(error)
+    else:
+        return
+    raise busy

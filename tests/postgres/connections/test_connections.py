@@ -172,6 +172,13 @@ async def test_ended_connections(
         pytest.param("postgresql://ann:oh@s3cret@127.0.0.1/app", {}, id="bare @ in the password"),
         pytest.param("postgresql://ann:oh/s3cret@127.0.0.1/app", {}, id="bare / in the password"),
         pytest.param("postgresql://:s3cret/@127.0.0.1/app", {}, id="no user, bare /"),
+        pytest.param("postgresql://ann:oh@s3cret/x@127.0.0.1/app", {}, id="bare @ before bare /"),
+        pytest.param("postgresql://ann:oh@s3cret:5/x@127.0.0.1/app", {}, id="@, : and / in it"),
+        pytest.param("postgresql://ann:oh@s3cret?x@127.0.0.1/app", {}, id="bare @ before bare ?"),
+        pytest.param("postgresql://ann:oh@s3cret#x@127.0.0.1/app", {}, id="bare @ before bare #"),
+        pytest.param(
+            "postgresql+psycopg://ann:oh@s3cret/x?user=y@127.0.0.1/app", {}, id="@, / and ? in it"
+        ),
         pytest.param("host=127.0.0.1 password=s3cret port=x", {}, id="bad port"),
         pytest.param("host=127.0.0.1 password=s3cret connect_timeout=x", {}, id="bad timeout"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pgsession import SettingsError
-from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
+from pgsession.postgres.connections.conninfo import address_in, as_url, complete_conninfo
 
 PRIVATE = "hunter2"
 
@@ -72,6 +72,23 @@ def test_conninfo_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert given["application_name"] == "ours"
     assert given["client_encoding"] == "UTF8"
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "name", "expected"),
+    [
+        pytest.param("postgresql://ann:a%40b%2Fc@one/app", "password", "a@b/c", id="escaped"),
+        pytest.param("postgresql://ann:a?b@one/app", "password", "a?b", id="bare ?"),
+        pytest.param("postgresql://ann@one/a%40b", "dbname", "a@b", id="database"),
+        pytest.param("postgresql:///app?host=@socket", "host", "@socket", id="abstract socket"),
+        pytest.param("postgresql://one/app?user=ann@corp", "user", "ann@corp", id="user behind ?"),
+        pytest.param("host=one password=a@b/c@d", "password", "a@b/c@d", id="keywords"),
+        pytest.param("host=one dbname=a@b", "dbname", "a@b", id="database as a keyword"),
+    ],
+)
+def test_at_sign(conninfo: str, name: str, expected: str) -> None:
+    """An @ that is part of no password, or escaped, is what libpq takes it for."""
+    assert completed(conninfo)[name] == expected
 
 
 @pytest.mark.parametrize("text", ["[torn", "[web\nhost=one", "\xff"])
@@ -176,3 +193,11 @@ def test_timeout_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "abc")
     with pytest.raises(SettingsError, match="PGCONNECT_TIMEOUT"):
         completed()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:a@b/c@one/app", "postgresql://ann:a@b@one/app", "mysql://one"]
+)
+def test_no_address(url: str) -> None:
+    """Nothing is told of the address in the URL of a pool whose password may be torn."""
+    assert address_in(url) == {}

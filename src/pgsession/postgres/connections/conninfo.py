@@ -32,6 +32,11 @@ _URL: Final = re.compile(r"(postgres(?:ql)?)(?:\+(\w+))?://")
 #: The parameters that say where a database is.
 ADDRESS: Final = ("host", "hostaddr", "port", "dbname")
 
+_TORN: Final = (
+    "The host or the port in the database URL is wrong; in a password write @ as %40 and / as %2F. "
+    "In the name of a database too, write @ as %40."
+)
+
 _DRIVERS: Final = {None, "psycopg", "psycopg_async"}
 
 
@@ -75,7 +80,6 @@ def complete_conninfo(
     """
     conninfo, keywords = Hidden(conninfo.strip()), HiddenDict(keywords)
     given = _parsed(conninfo, keywords)
-    reject_torn_password(given)
     ambient = HiddenDict(_ambient(given))
     if not str({**ambient, **given}.get("connect_timeout", 0)).strip().lstrip("-").isdecimal():
         raise SettingsError("connect_timeout (PGCONNECT_TIMEOUT) is a whole number of seconds.")
@@ -97,7 +101,7 @@ def address_in(conninfo: str) -> dict[str, str]:
     return {name: str(known[name]) for name in ADDRESS if known.get(name)}
 
 
-def reject_torn_password(parameters: Mapping[str, str | int | None]) -> None:
+def _reject_torn_password(parameters: Mapping[str, str | int | None]) -> None:
     """Raise `SettingsError` for a URL whose password has an unescaped @ or /.
 
     libpq takes the rest of such a password for the host or the port, and quotes
@@ -105,15 +109,25 @@ def reject_torn_password(parameters: Mapping[str, str | int | None]) -> None:
     """
     host, port = str(parameters.get("host") or ""), str(parameters.get("port") or "0")
     if "@" in host[1:] or not port.replace(",", "0").isdecimal():
-        raise SettingsError(
-            "The host or the port in the database URL is wrong; "
-            "in a password write @ as %40 and / as %2F."
-        )
+        raise SettingsError(_TORN)
     if "://" in str(parameters.get("dbname")):  # the server's messages quote it
         raise SettingsError("dbname is the name of a database: give a URL in its own place.")
 
 
+def _has_stray_at(url: str) -> bool:
+    """Tell whether a URL has an @ that may be part of a password, behind what libpq takes for it.
+
+    Without a user before the host, there may be one in the parameters, as in ``?host=@socket``.
+    """
+    _, _, body = url.partition("://")
+    user, at, rest = body.partition("@")
+    if at and "/" not in user:
+        return "@" in rest
+    return "@" in body.partition("?")[0]
+
+
 def _parsed(conninfo: str, keywords: Mapping[str, str | int]) -> HiddenDict:
+    """Return the parameters. Raises `SettingsError`, also for a password that is not whole."""
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     if unknown := keywords.keys() - known:
         raise SettingsError(
@@ -125,10 +139,15 @@ def _parsed(conninfo: str, keywords: Mapping[str, str | int]) -> HiddenDict:
                 f"The database URL names the driver {url[2]}; write it as postgresql://…"
             )
         conninfo = Hidden(f"{url[1]}://{conninfo[url.end() :]}")
+        if _has_stray_at(conninfo):
+            raise SettingsError(_TORN)
     try:
-        return HiddenDict(conninfo_to_dict(conninfo, **keywords))
+        given = HiddenDict(conninfo_to_dict(conninfo, **keywords))
     except psycopg.ProgrammingError:
         pass
+    else:
+        _reject_torn_password(given)
+        return given
     # Not while the driver's error is handled: it quotes the conninfo.
     if url and (unknown := _unknown_parameters(conninfo, known)):
         raise SettingsError(

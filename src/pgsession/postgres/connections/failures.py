@@ -240,8 +240,13 @@ def translated(error: psycopg.Error) -> SessionError:
     return kind(reason)
 
 
+def public(error: SessionError) -> SessionError:
+    """Return the error that the application gets: `LockedRowError` is none of its."""
+    return SessionBusyError(str(error)) if isinstance(error, LockedRowError) else error
+
+
 def _wrong(state: str, error: psycopg.Error) -> SessionError:
-    told = f"(SQLSTATE {state}, {type(error).__name__})"
+    named = f"(SQLSTATE {state}, {type(error).__name__})"
     if state == _NO_PRIVILEGE:
         return SchemaError(
             "This role may not use the session table: grant it USAGE on the schema, and SELECT, "
@@ -249,7 +254,7 @@ def _wrong(state: str, error: psycopg.Error) -> SessionError:
         )
     if state in _SCHEMA:
         return SchemaError(
-            f"The session table is not as it should be {told}; run `pgsession migrate`."
+            f"The session table is not as it should be {named}; run `pgsession migrate`."
         )
     kind = RefusedValueError if state in _VALUE else SessionError
-    return kind(f"The database refused a statement {told}.")
+    return kind(f"The database refused a statement {named}.")

@@ -31,7 +31,7 @@ from pgsession.errors import (
 )
 from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.connections.deadline import GRACE, Deadline
-from pgsession.postgres.connections.failures import translated
+from pgsession.postgres.connections.failures import public, translated
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Pool
 
@@ -52,11 +52,12 @@ _LONGEST: Final = 2**31 - 1
 
 # Under a stricter isolation level the transaction would not see what was committed while it
 # waited. The times are those of the block, whatever the role says: if this process hangs, the
-# server ends the transaction soon after the block's limit. One message costs one round trip.
+# server ends the transaction soon after the block's limit. A row that another transaction holds is
+# told from a server that does not answer. One message costs one round trip.
 _TRY: Final = sql.SQL("""
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET LOCAL idle_in_transaction_session_timeout = {idle};
-SET LOCAL lock_timeout = 0;
+SET LOCAL lock_timeout = {row};
 SET LOCAL statement_timeout = 0;{newer}
 SELECT pg_catalog.pg_try_advisory_xact_lock({number});
 """)
@@ -66,7 +67,14 @@ _NEWER: Final = sql.SQL("""
 SET LOCAL transaction_timeout = 0;""")
 _NEWER_FROM: Final = 170_000
 
-_WAIT: Final = sql.SQL("SELECT pg_catalog.pg_advisory_xact_lock({})")
+_WAIT: Final = sql.SQL("""
+SET LOCAL lock_timeout = 0;
+SELECT pg_catalog.pg_advisory_xact_lock({number});
+SET LOCAL lock_timeout = {row};
+""")
+
+#: The part of the timeout for which a statement of a block waits for a row.
+_ROW: Final = 0.9
 
 #: The identities of the `Locks` in whose blocks the caller is.
 _WITHIN: Final[ContextVar[tuple[int, ...]]] = ContextVar("pgsession exclusive", default=())
@@ -108,6 +116,7 @@ class Locks:
         self._timeout = timeout
         self._limit = limit
         self._idle = sql.Literal(min(_LONGEST, round((limit + timeout) * 1000)))
+        self._row = sql.Literal(min(_LONGEST, max(1, round(_ROW * timeout * 1000))))
         sizes = [max(1, pool.size // 2), max(1, pool.size // 4)] if is_shared else _LEVELS * [_MOST]
         self._slots = [asyncio.Semaphore(size) for size in sizes]
         # The queue of a lock exists as long as a caller of this process holds it or waits in it.
@@ -166,13 +175,13 @@ class Locks:
         cursor, literal = cursor_of(connection), sql.Literal(number)
         is_newer = connection.info.server_version >= _NEWER_FROM
         newer = _NEWER if is_newer else sql.SQL("")
-        statement = _TRY.format(number=literal, idle=self._idle, newer=newer)
+        statement = _TRY.format(number=literal, idle=self._idle, row=self._row, newer=newer)
         await cursor.execute(statement, prepare=False)
         while cursor.nextset():
             pass
         if await cursor.fetchone() != (True,):
             progress.wait()
-            await cursor.execute(_WAIT.format(literal), prepare=False)
+            await cursor.execute(_WAIT.format(number=literal, row=self._row), prepare=False)
         return connection
 
 
@@ -218,7 +227,7 @@ class _Progress(Deadline):
         if self._is_overdue:
             return HeldTooLongError()
         if isinstance(error, psycopg.Error):
-            return translated(error)
+            return public(translated(error))
         if self.stage in {_Stage.QUEUEING, _Stage.WAITING}:
             return SessionBusyError("The session's lock was not free in time. Try again.")
         return StoreUnavailableError("The database did not answer in time. Try again.")
