@@ -1,8 +1,10 @@
 """Endpoints for probes: alive while the process is, ready while sessions can be served."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -10,12 +12,14 @@ from httpx import ASGITransport, AsyncClient
 from psycopg import Connection
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
 
 from pgsession import (
+    Entry,
     Liveness,
     MemoryStore,
     PostgresStore,
@@ -27,6 +31,8 @@ from pgsession import (
     StoreUnavailableError,
 )
 from pgsession.asgi import probes
+from pgsession.asgi.stores import offer_store
+from pgsession.core.logs import INTERVAL, Pace
 from tests.applications import SECRET
 
 
@@ -38,6 +44,11 @@ class Failing(MemoryStore):
         self.is_away = False
         self.is_open = False
         self.checks = 0
+        self.gets = 0
+
+    async def get(self, key: str) -> Entry | None:
+        self.gets += 1
+        return await super().get(key)
 
     async def open(self) -> bool:
         if not self.is_open:
@@ -51,8 +62,10 @@ class Failing(MemoryStore):
             raise StoreUnavailableError("PostgreSQL cannot be reached: db.internal said no.")
 
 
-class Unchecked:
-    """A store of another library, which has no `check`."""
+class Slotted:
+    """A store of another library, which has no `check`, and no room for weak references."""
+
+    __slots__ = ("_store",)
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,6 +74,10 @@ class Unchecked:
         if name == "check":
             raise AttributeError(name)
         return getattr(self._store, name)
+
+
+class Unchecked(Slotted):
+    """A store of another library, which has no `check`."""
 
 
 def middleware(store: Store, *exclude: str, bare: bool = False) -> list[Middleware]:
@@ -138,26 +155,22 @@ PLACES = [
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_places(place: Callable[[Store], ASGIApp]) -> None:
-    """Wherever the endpoint stands it finds the store, loads no session and sets no cookie."""
+    """Wherever the endpoint stands it finds the store, and its answers are for nobody else."""
     store = Failing()
-    key = await store.generate({"a": 1})
     async with client_of(place(store)) as client:
         for method in ("GET", "HEAD"):
-            for cookie in ("", f"__Host-session={key}"):
-                store.is_away = False
-                ready = await client.request(
-                    method, "/ready", headers={"Cookie": cookie}, follow_redirects=True
-                )
-                store.is_away = True
-                away = await client.request(method, "/ready", follow_redirects=True)
+            store.is_away = False
+            ready = await client.request(method, "/ready", follow_redirects=True)
+            store.is_away = True
+            away = await client.request(method, "/ready", follow_redirects=True)
 
-                assert (ready.status_code, away.status_code) == (200, 503)
-                for response in (ready, away):
-                    assert response.headers["cache-control"] == "no-store"
-                    assert "set-cookie" not in response.headers
-                    assert "vary" not in response.headers
-                if method == "GET":
-                    assert (ready.text, away.text) == ("ready", "not ready")
+            assert (ready.status_code, away.status_code) == (200, 503)
+            for response in (ready, away):
+                assert response.headers["cache-control"] == "no-store"
+                assert "set-cookie" not in response.headers
+                assert "vary" not in response.headers
+            if method == "GET":
+                assert (ready.text, away.text) == ("ready", "not ready")
 
 
 async def test_no_store() -> None:
@@ -263,6 +276,115 @@ async def test_log(caplog: pytest.LogCaptureFixture) -> None:
     assert last == "Readiness: ready again."
 
 
+async def test_log_of_a_second_outage(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An outage that begins within ten seconds after the line of another has its own line later."""
+    now = 0.0
+    monkeypatch.setattr(probes, "Pace", partial(Pace, lambda: now))
+    caplog.set_level(logging.INFO, "pgsession")
+    store = Failing()
+    async with client_of(inside(store)) as client:
+        for store.is_away in (True, False, True):
+            await client.get("/ready")
+        assert [vars(it)["pgsession_event"] for it in caplog.records] == [
+            "not_ready",
+            "ready_again",
+        ]
+        now += INTERVAL
+        for store.is_away in (True, True, False):
+            await client.get("/ready")
+
+    assert [vars(it)["pgsession_event"] for it in caplog.records] == [
+        "not_ready",
+        "ready_again",
+    ] * 2
+
+
+async def test_two_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One endpoint in two applications answers for the store of each."""
+    monkeypatch.setattr(probes, "_FRESH", 60.0)
+    readiness = Readiness()
+
+    async def ask(store: Failing) -> list[int]:
+        routes = [Route("/ready", readiness)]
+        async with client_of(Starlette(routes=routes, middleware=middleware(store))) as client:
+            return [(await client.get("/ready")).status_code for _ in range(2)]
+
+    stores = [Failing(), Failing()]
+    stores[1].is_away = True
+    answers = [await ask(each) for each in (*stores, *stores)]
+
+    assert answers == [[200, 200], [503, 503]] * 2
+    assert [each.checks for each in stores] == [1, 1]
+
+
+async def test_forgotten() -> None:
+    """What an endpoint knows of a store keeps it not alive, and ends with it."""
+    readiness = Readiness()
+    scope = {"type": "http", "method": "GET", "path": "/ready", "headers": []}
+    offer_store(scope, Failing())
+    await readiness.answer(Request(scope))
+    scope.clear()
+    gc.collect()
+
+    assert readiness._known == {}  # noqa: SLF001 - to see what it holds
+
+
+async def test_slotted_store() -> None:
+    """A store that nothing can refer to weakly is asked too."""
+    store: Store = Slotted(MemoryStore())  # type: ignore[assignment] # all but `check`
+
+    async with client_of(inside(store)) as client:
+        assert [(await client.get("/ready")).status_code for _ in range(2)] == [200, 200]
+
+
+def endpoints(store: Store, *exclude: str) -> ASGIApp:
+    routes = [
+        Route("/alive", Liveness()),
+        Route("/ready", Readiness()),
+        Route("/once", Readiness(once=True)),
+    ]
+    return Starlette(routes=routes, middleware=middleware(store, *exclude))
+
+
+ENDPOINTS = ("/alive", "/ready", "/once")
+
+
+async def cookie_of(store: Store) -> dict[str, str]:
+    """Return the headers of a browser with a session in a store."""
+    key = await store.generate({"a": 1})
+    cookie = SessionSettings(secret_key=SECRET).make_cookie().write(key, None)
+    return {"Cookie": cookie.decode().partition(";")[0]}
+
+
+async def test_cookie_excluded(caplog: pytest.LogCaptureFixture) -> None:
+    """On excluded paths a probe with a session's cookie loads no session and gets no cookie."""
+    store = Failing()
+    headers = await cookie_of(store)
+    async with client_of(endpoints(store, *ENDPOINTS)) as client:
+        answers = [await client.get(path, headers=headers) for path in ENDPOINTS]
+
+    assert [each.status_code for each in answers] == [200, 200, 200]
+    assert not any("set-cookie" in each.headers for each in answers)
+    assert store.gets == 0
+    assert caplog.records == []
+
+
+async def test_cookie_not_excluded(caplog: pytest.LogCaptureFixture) -> None:
+    """Elsewhere its session is loaded, which each endpoint says once."""
+    store = Failing()
+    headers = await cookie_of(store)
+    async with client_of(endpoints(store)) as client:
+        for path in ENDPOINTS * 2:
+            assert (await client.get(path, headers=headers)).status_code == 200
+
+    assert store.gets > 0
+    events = [vars(each)["pgsession_event"] for each in caplog.records]
+    assert events == ["probe_not_excluded"] * 3
+    assert "`exclude`" in caplog.text
+
+
 async def test_alive() -> None:
     """The process is alive, whatever its store says, and no store is asked."""
     store = Failing()
@@ -308,11 +430,13 @@ async def test_cancelled() -> None:
         async def check(self) -> None:
             await asyncio.Event().wait()
 
-    readiness = Readiness(Slow())
+    store = Slow()
+    readiness = Readiness(store)
     app = Starlette(routes=[Route("/ready", readiness)])
     async with client_of(app) as client:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await client.get("/ready")
 
-    assert readiness._is_ready is None  # noqa: SLF001 - what it will say is not known
+    [(_, judge)] = readiness._known.values()  # noqa: SLF001 - what it will say is not known
+    assert judge._is_ready is None  # noqa: SLF001 - as above

@@ -43,6 +43,22 @@ PROBES: Final = (
         ("tests/asgi/test_probes.py::test_fresh",),
     ),
     Mutant(
+        "an outage soon after another is never told",
+        (
+            Edit(
+                "asgi/probes.py",
+                "if not self._is_told and self._pace.count():",
+                "if self._is_ready is not False and self._pace.count():",
+            ),
+        ),
+        ("tests/asgi/test_probes.py::test_log_of_a_second_outage",),
+    ),
+    Mutant(
+        "an endpoint in two applications answers for one store",
+        (Edit("asgi/probes.py", "number, known = id(store),", "number, known = 0,"),),
+        ("tests/asgi/test_probes.py::test_two_stores",),
+    ),
+    Mutant(
         "idle connections never grow too old",
         (
             Edit(

@@ -72,6 +72,7 @@ Event: TypeAlias = Literal[
     "cookie_other_domain",
     "cookie_name_shared",
     "binding_path_shared",
+    "probe_not_excluded",
     # what clients do
     "request_rejected",
     "replaced_cookie_used",
