@@ -15,7 +15,7 @@ RARE = [
     ("pgsession.requests.unavailable", [None]),
     ("pgsession.sessions.revoked", ["all", "max_sessions", "one"]),
     ("pgsession.sweep.rows", [None]),
-    ("db.client.connection.timeouts", [None]),
+    ("db.client.connection.timeouts", ["in_use", "not_made"]),
 ]
 
 

@@ -1,8 +1,11 @@
 """Nothing that OpenTelemetry does breaks a request, and nothing is kept alive for it."""
 
+import asyncio
 import gc
 import logging
 import os
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from weakref import ref
 
@@ -13,10 +16,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, use_span
 
-from pgsession import MemoryStore, PostgresStore, Telemetry
-from pgsession.core.observer import Usage
+from pgsession import LoginState, MemoryStore, PostgresStore, Telemetry
+from pgsession.asgi.watching import Waiter, Watching
 from pgsession.telemetry.choice import find_observer
-from pgsession.telemetry.living import Living
 from tests.telemetry.life import browser, site, visit
 from tests.telemetry.reported import Reported
 
@@ -109,34 +111,56 @@ async def test_not_kept(reported: Reported, database_url: str, migrated_schema: 
     assert kept() is None
 
 
-class _Pool:
-    def usage(self) -> Usage:
-        return Usage(1, 0, 1, 0)
-
-
-@pytest.fixture
-def living() -> Living[_Pool, str]:
-    return Living()
-
-
-def test_forked(living: Living[_Pool, str]) -> None:
-    """What was opened before a fork is not counted in the child, and what the child opens is."""
-    before = _Pool()
-    living.add(before, "before")
+def in_child(answer: Callable[[], object]) -> str:
+    """Return the text of what a function returns in a child of this process."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        after, told = _Pool(), [about for _, about in living.now()]
-        living.add(after, "after")
-        told += [about for _, about in living.now()]
-        os.write(writing, " ".join(told).encode())
-        os._exit(0)
+        try:
+            os.write(writing, str(answer()).encode())
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
-
-    assert os.read(reading, 100) == b"after"
-    assert [about for _, about in living.now()] == ["before"]
-    os.close(reading)
     os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as told:
+        return told.read()
+
+
+async def test_forked_connections(
+    reported: Reported, database_url: str, migrated_schema: str
+) -> None:
+    """Connections that were opened before a fork are the parent's, and are not counted twice."""
+    settings: dict[str, Any] = {"schema": migrated_schema, "telemetry": reported.telemetry}
+    async with PostgresStore(database_url, **settings):
+        assert in_child(lambda: sum(count for _, count in reported.points(COUNT))) == "0"
+        assert sum(count for _, count in reported.points(COUNT)) == 1
+
+
+def test_forked_streams(reported: Reported) -> None:
+    """A middleware that was made before a fork is observed after it: each process has its own
+    streams.
+    """
+    watching = Watching(MemoryStore(), timedelta(minutes=1))
+    observer = find_observer(reported.telemetry)
+    assert observer is not None
+    observer.watch(watching)
+
+    async def wait(*handles: str) -> None:
+        for handle in handles:
+            watching.here().add(Waiter(print), handle, LoginState(0))
+
+    def watched() -> list[float]:
+        return [count for _, count in reported.points("pgsession.streams.watched")]
+
+    def waiting_in_child() -> list[float]:
+        before = watched()
+        asyncio.run(wait("second", "third"))
+        return [*before, *watched()]
+
+    asyncio.run(wait("first"))
+
+    assert in_child(waiting_in_child) == "[0, 2]"
+    assert watched() == [1]
 
 
 async def test_memory(reported: Reported) -> None:

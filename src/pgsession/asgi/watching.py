@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import Context
@@ -223,20 +224,26 @@ def _goes_on(before: LoginState, now: LoginState | None) -> bool:
 class Watching:
     """The watchers of one middleware: one for each event loop that has had a stream.
 
-    Test clients use several event loops, in threads of their own.
+    Test clients use several event loops, in threads of their own. A fork leaves the streams, and
+    their watchers, to the parent.
     """
 
     def __init__(self, store: Store, every: timedelta) -> None:
         self._store = store
         self._every = every.total_seconds()
+        self._process = os.getpid()
         self._watchers: dict[asyncio.AbstractEventLoop, Watcher] = {}
 
     def __len__(self) -> int:
-        """Return how many sessions are watched, in all event loops. Threads may ask."""
+        """Return how many sessions this process watches, in all event loops. Threads may ask."""
+        if self._process != os.getpid():
+            return 0
         return sum(map(len, list(self._watchers.values())))
 
     def here(self) -> Watcher:
         """Return the watcher of the running event loop."""
+        if self._process != os.getpid():
+            self._process, self._watchers = os.getpid(), {}
         loop = asyncio.get_running_loop()
         watcher = self._watchers.get(loop)
         if watcher is None:

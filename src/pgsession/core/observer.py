@@ -20,7 +20,7 @@ class Operation(Protocol):
 
 
 class Watched(Protocol):
-    """Something that knows how many sessions it watches."""
+    """Something that knows how many sessions it watches in this process."""
 
     def __len__(self) -> int: ...
 
@@ -82,6 +82,7 @@ class Usage:
     """The connections of a pool now."""
 
     idle: int
+    #: How many somebody has acquired. Those that are being made are neither idle nor used.
     used: int
     #: How many there are at most.
     most: int
@@ -93,7 +94,10 @@ class UsedPool(Protocol):
     """A pool that knows its connections."""
 
     def usage(self) -> Usage | None:
-        """Return the connections now; None while it is not open. It may be another thread's."""
+        """Return the connections now; None while it is not open, and in a process forked since.
+
+        It may be another thread's.
+        """
         ...
 
 
@@ -122,7 +126,9 @@ class PoolObserver(Protocol):
 
     def note_use(self, seconds: float) -> None: ...
 
-    def note_timeout(self) -> None: ...
+    def note_timeout(self, reason: str) -> None:
+        """Count a caller that got no connection in time, for one of `REFUSALS`."""
+        ...
 
 
 class StoreObserver(Protocol):
@@ -144,6 +150,9 @@ class StoreObserver(Protocol):
         """Record a sweep."""
         ...
 
+
+#: Why a caller gets no connection: all are in use, or the pool cannot make those that are missing.
+REFUSALS: Final = ("in_use", "not_made")
 
 #: The command of each kind of statement.
 STATEMENTS: Final[Mapping[str, str]] = {

@@ -11,6 +11,7 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
 from pgsession.core.observer import (
+    REFUSALS,
     STATEMENTS,
     Operation,
     Place,
@@ -216,7 +217,8 @@ class PoolTelemetry:
         self._made = stores.of_pools
         self._failures = stores.failures
         self._attributes = attributes
-        self._count_timeouts(0)  # as in `RequestTelemetry`: begin at 0
+        for reason in REFUSALS:
+            self._count_timeouts(0, reason)  # as in `RequestTelemetry`: begin at 0
 
     def note_made(self, seconds: float) -> None:
         self._record(self._made.create_time, seconds)
@@ -227,12 +229,12 @@ class PoolTelemetry:
     def note_use(self, seconds: float) -> None:
         self._record(self._made.use_time, seconds)
 
-    def note_timeout(self) -> None:
-        self._count_timeouts(1)
+    def note_timeout(self, reason: str) -> None:
+        self._count_timeouts(1, reason)
 
-    def _count_timeouts(self, count: int) -> None:
+    def _count_timeouts(self, count: int, reason: str) -> None:
         try:
-            self._made.timeouts.add(count, self._attributes)
+            self._made.timeouts.add(count, {**self._attributes, "pgsession.reason": reason})
         except Exception as error:  # noqa: BLE001 - as above
             self._failures.note(error)
 

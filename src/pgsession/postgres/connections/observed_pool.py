@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
@@ -11,7 +12,7 @@ from psycopg_pool import PoolTimeout
 
 from pgsession.core.observer import StoreObserver, Usage
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.connections.own_pool import PoolSettings
+from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
 from pgsession.postgres.connections.pool import Check, DriverPool, Pool
 
 #: The part of the timeout after which a caller that gives up has waited in vain.
@@ -31,6 +32,7 @@ class ObservedPool(Pool):
         on_open: Callable[[], None],
         timeout: float,
     ) -> None:
+        self._process = os.getpid()
         self._observer = observed = observer.of_pool(self)
         if isinstance(source, PoolSettings):
             source = replace(source, on_made=observed.note_made)
@@ -45,7 +47,7 @@ class ObservedPool(Pool):
         except BaseException as error:
             # The caller's own time limit may end its wait before psycopg's pool does.
             if isinstance(error, PoolTimeout) or monotonic() - begin >= _NEARLY * self._timeout:
-                observer.note_timeout()
+                observer.note_timeout(self._refusal())
             raise
         now = self._used_since[connection] = monotonic()
         try:
@@ -62,10 +64,22 @@ class ObservedPool(Pool):
             self._observer.note_use(now - since)
 
     def usage(self) -> Usage | None:
-        """Return the connections now; None while it is not open. It may be another thread's."""
+        """Return the connections now; None while it is not open, and in a process forked since.
+
+        It may be another thread's.
+        """
         pool = self._pool
-        if pool is None or self._is_closed:
+        if pool is None or self._is_closed or self._process != os.getpid():
             return None
         stats = pool.get_stats()
-        size, idle = stats["pool_size"], stats["pool_available"] + len(self._ready)
-        return Usage(idle, max(0, size - idle), stats["pool_max"], stats["requests_waiting"])
+        most, idle = stats["pool_max"], stats["pool_available"] + len(self._ready)
+        if isinstance(pool, OwnPool):
+            # psycopg counts connections that are being made, and callers that have given up, too.
+            return Usage(idle, len(self._used_since), most, self._waiting)
+        return Usage(idle, max(0, stats["pool_size"] - idle), most, stats["requests_waiting"])
+
+    def _refusal(self) -> str:
+        """Return why a caller has got no connection, as one of `REFUSALS`."""
+        usage = self.usage()
+        is_full = usage is not None and usage.used >= usage.most
+        return "in_use" if is_full else "not_made"
