@@ -50,6 +50,39 @@ TELEMETRY: Final = (
         ("tests/telemetry/test_faults.py::test_not_kept",),
     ),
     Mutant(
+        "connections that are being made are in use",
+        (
+            Edit(
+                "postgres/connections/observed_pool.py",
+                "Usage(idle, len(self._used_since),",
+                'Usage(idle, stats["pool_size"] - idle,',
+            ),
+        ),
+        ("tests/telemetry/test_pools.py::test_not_made",),
+    ),
+    Mutant(
+        "a request is counted before it is answered",
+        (
+            Edit(
+                "asgi/observed.py",
+                "            self._send = self._counting_miss(self._send, error)\n",
+                "            self._count_miss(error)\n",
+            ),
+        ),
+        ("tests/telemetry/test_answers.py::test_answer",),
+    ),
+    Mutant(
+        "the streams of the parent are counted in its children too",
+        (
+            Edit(
+                "asgi/watching.py",
+                "if self._process != os.getpid():\n            return 0",
+                "if False:\n            return 0",
+            ),
+        ),
+        ("tests/telemetry/test_faults.py::test_forked_streams",),
+    ),
+    Mutant(
         "a statement is in the trace of the request that it serves",
         (
             Edit("telemetry/stores.py", "            within(first),\n", "            Context(),\n"),

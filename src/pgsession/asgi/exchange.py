@@ -32,7 +32,7 @@ from pgsession.errors import StoreUnavailableError
 _LOGGER = own_logger()
 
 #: The messages that start a response and can carry headers.
-_STARTS: Final = frozenset(
+STARTS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
 
@@ -110,7 +110,7 @@ class Exchange(LoadedRequest):
 
         Return the server's own awaitable if there is nothing to commit.
         """
-        if self.started or message["type"] not in _STARTS:
+        if self.started or message["type"] not in STARTS:
             if self._unused_start is not None and message["type"] == _BODY:
                 self._check_late_use(self._unused_start)
             if self._spared and message.get("more_body"):

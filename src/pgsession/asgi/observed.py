@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.types import Message, Scope, Send
 
-from pgsession.asgi.exchange import Exchange
+from pgsession.asgi.exchange import STARTS, Exchange
 from pgsession.asgi.outside import Outside
 from pgsession.asgi.reference import Reference
 from pgsession.asgi.row import Decision
@@ -38,8 +38,10 @@ class ObservedExchange(Exchange):
 
     #: The cookie has a number that is too old.
     _has_old_number: bool = False
-    #: The failure of the store for which this request was counted.
+    #: The failure of the store for which this request does not get its session.
     _missed: StoreUnavailableError | None = None
+    #: What it gets instead was counted.
+    _is_miss_counted: bool = False
 
     async def look_up(self, cookies: Sequence[FoundCookie]) -> bool:
         observer, is_loaded = self._observer, False
@@ -92,11 +94,34 @@ class ObservedExchange(Exchange):
         operation.end("take")
         return taken
 
+    def end_streams(self) -> None:
+        super().end_streams()
+        if self._missed is not None:
+            self._count_miss(self._missed)
+
     def _report(self, error: StoreUnavailableError) -> None:
-        if self._missed is None:
-            self._missed = error
-            self._observer.miss("503" if self._is_replaced else "anonymous", error)
+        if self._is_replaced:
+            self._count_miss(error)
+        elif self._missed is None:  # the application may still get a 503, if it needs a session
+            self._send = self._counting_miss(self._send, error)
+        self._missed = self._missed or error
         super()._report(error)
+
+    def _counting_miss(self, send: Send, error: StoreUnavailableError) -> Send:
+        """Return a `send` that counts the anonymous page when its response starts."""
+
+        async def counting(message: Message) -> None:
+            if message["type"] in STARTS:
+                self._count_miss(error)
+            await send(message)
+
+        return counting
+
+    def _count_miss(self, error: StoreUnavailableError) -> None:
+        """Count what the request gets, once: when that is known."""
+        if not self._is_miss_counted:
+            self._is_miss_counted = True
+            self._observer.miss("503" if self._is_replaced else "anonymous", error)
 
     @property
     def _observer(self) -> Observer:
