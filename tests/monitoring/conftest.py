@@ -50,7 +50,7 @@ def break_all(play: Play, prometheus: Prometheus) -> None:
     play.stay("login")
     play.stay("login", "revoke")
     play.steal()
-    for _ in range(10):
+    for _ in range(40):
         play.forge()
     play.stay("visit")
     play.expire()

@@ -52,7 +52,7 @@ def test_alert(seen: Prometheus, alert: str) -> None:
     ("counted", "number"),
     [
         ('pgsession_save_duration_seconds_count{pgsession_change="logout"}', 12),
-        ('pgsession_cookies_rejected_total{pgsession_reason="signature"}', 10),
+        ('pgsession_cookies_rejected_total{pgsession_reason="signature"}', 40),
         ('pgsession_cookies_rejected_total{pgsession_reason="replaced"}', 1),
     ],
     ids=["logouts", "forged", "replaced"],
