@@ -13,6 +13,7 @@ from psycopg.rows import class_row, scalar_row
 from pgsession.core.adoption import MARKER
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.statement import Statement
+from pgsession.postgres.statements.reading import past
 from pgsession.postgres.statements.text import IS_BOUND, Wording
 from pgsession.postgres.table_name import catalog_cursor
 
@@ -26,7 +27,6 @@ WHERE {living}
   AND {is_session}
 """
 
-# An application may set any date, also 'infinity', which Python has not.
 _COUNTS: Final = """
 SELECT
     count(*) FILTER (WHERE is_living) AS living,
@@ -43,8 +43,8 @@ FROM (
     SELECT
         s.user_id,
         s.login_actor,
-        greatest(s.created_on, '1970-01-01 00:00:00+00') AS created_on,
-        greatest({end}, '1970-01-01 00:00:00+00') AS ends_on,
+        {created} AS created_on,
+        {ended} AS ends_on,
         {is_bound} AS is_bound,
         ({living}) AND {is_session} AS is_living,
         {is_session} AS is_session
@@ -53,7 +53,7 @@ FROM (
 """
 
 _TOP: Final = """
-SELECT s.user_id, count(*) AS sessions, least(max(s.seen_on), now()) AS last_seen_at
+SELECT s.user_id, count(*) AS sessions, {seen} AS last_seen_at
 FROM {table} AS s
 WHERE {living}
   AND {is_session}
@@ -118,7 +118,7 @@ async def read_top(
         async with catalog_cursor(connection, class_row(TopUser)) as cursor:
             await cursor.execute(_LIMITED, (f"{timeout:.3f}s",))
             await cursor.execute(
-                wording.write(_TOP, is_session=_IS_SESSION, marker=MARKER),
+                _written(wording, _TOP),
                 {"most": most},
                 prepare=False,
             )
@@ -152,7 +152,9 @@ SELECT set_config('statement_timeout', %s, true), set_config('TimeZone', 'UTC', 
 def _written(wording: Wording, statement: str) -> Statement:
     return wording.write(
         statement,
-        end=wording.end("s"),
+        created=past("s.created_on"),
+        ended=past(wording.end("s")),
+        seen=past("max(s.seen_on)"),
         is_bound=IS_BOUND,
         is_session=_IS_SESSION,
         marker=MARKER,

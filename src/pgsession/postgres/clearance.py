@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pgsession.errors import SessionBusyError
+from pgsession.errors import SchemaError, SessionBusyError, SessionError
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.statements.clearing import Clearing
 
@@ -16,6 +16,14 @@ ROWS: Final = 500
 
 #: Seconds until rows that other transactions hold are tried again.
 _RETRY_EVERY: Final = 0.1
+
+
+class RowsHeldError(SessionBusyError):
+    """Other transactions hold the rows of some sessions. The message says how many have ended."""
+
+
+class RowsKeptError(SchemaError):
+    """Something else keeps the rows of some sessions. The message says how many have ended."""
 
 
 class Clearance:
@@ -42,9 +50,10 @@ class Clearance:
         self._held: dict[str, bool] = {}
 
     async def run(self) -> int:
-        """Return how many living sessions have ended.
+        """Return how many living sessions have ended here.
 
-        Raises `SessionBusyError` if other transactions hold some rows for too long.
+        Raises `RowsHeldError` if other transactions hold some rows for too long, and
+        `RowsKeptError` if something else keeps them.
         """
         after = ""
         while found := await self._runner.run(self._clearing.next, after, ROWS):
@@ -53,13 +62,23 @@ class Clearance:
         deadline = time.monotonic() + self._patience
         while self._held:
             if time.monotonic() > deadline:
-                raise SessionBusyError(
-                    f"{self._ended} sessions have ended. Other transactions hold the rows of "
-                    f"{len(self._held)} more: end those transactions, and run it again."
-                )
+                raise await self._failure()
             await asyncio.sleep(_RETRY_EVERY)
             self._held = await self._end_held()
         return self._ended
+
+    async def _failure(self) -> SessionError:
+        """Return the error for what is left. The first of the rows stands for the others."""
+        told, left = f"{self._ended} sessions have ended.", len(self._held)
+        if await self._runner.run(self._clearing.keeps, min(self._held)):
+            return RowsKeptError(
+                f"{told} A trigger, a rule or row security keeps the rows of {left} more: drop it, "
+                "and run it again."
+            )
+        return RowsHeldError(
+            f"{told} Other transactions hold the rows of {left} more: end those transactions, and "
+            "run it again."
+        )
 
     async def _end_held(self) -> dict[str, bool]:
         """Try all rows that were held once more, and return those that are still held."""
@@ -73,8 +92,8 @@ class Clearance:
     async def _end(self, found: dict[str, bool]) -> dict[str, bool]:
         """End one batch, and return what is left of it."""
         begin = time.monotonic()
-        left = await self._runner.run(self._clearing.remove, sorted(found))
-        self._ended += sum(is_alive for handle, is_alive in found.items() if handle not in left)
+        gone, left = await self._runner.run(self._clearing.remove, sorted(found))
+        self._ended += sum(found[handle] for handle in gone)
         if self._progress is not None:
             self._progress(self._ended)
         await asyncio.sleep(time.monotonic() - begin)

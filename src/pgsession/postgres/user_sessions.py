@@ -135,7 +135,7 @@ class UserSessions(Limits):
         revocation = Revocation(checked_user_id(user_id), handle)
         if not is_text(handle):
             return False
-        await self._calls().revoke(revocation)
+        await self.end_sessions(revocation)
         self._count_revoked(revocation, "one")
         return revocation.ended > 0
 
@@ -157,14 +157,18 @@ class UserSessions(Limits):
         handle = handle_to_keep(keep)
         revocation = Revocation(checked_user_id(user_id), handle, is_for_all=True)
         if connection is None:
-            await self._calls().revoke(revocation)
+            await self.end_sessions(revocation)
         else:
             await self._revoke_within(connection, revocation)
         self._count_revoked(revocation, "all")
         return revocation.ended
 
+    async def end_sessions(self, revocation: Revocation) -> None:
+        """Carry out a revocation. It notes what has ended, also if this is interrupted."""
+        await self._calls().revoke(revocation)
+
     async def revoke_everyone(self, *, progress: Callable[[int], object] | None = None) -> int:
-        """End all sessions, those of visitors too. Return how many ended.
+        """End all sessions, those of visitors too. Return how many it has ended.
 
         It works in batches of some milliseconds, with a pause of the same length after
         each, and calls `progress` after each with the number that have ended so far.
@@ -175,8 +179,8 @@ class UserSessions(Limits):
         that have not come yet can still be taken over: remove the predecessor for that.
 
         Raises `SessionBusyError` if other transactions hold some rows for longer than
-        an `exclusive` block may, once all others are gone, and `SessionError` within
-        such a block.
+        an `exclusive` block may, once all others are gone, `SchemaError` if a trigger
+        keeps some, and `SessionError` within such a block.
         """
         patience, table = self._patience(), self._batched_table()
         clearance = Clearance(self._runner(), table.clearing, patience=patience, progress=progress)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from psycopg.errors import LockNotAvailable
+from psycopg.rows import TupleRow
 
 from pgsession.core.adoption import MARKER
 from pgsession.postgres.connections.connection import Connection
@@ -41,12 +43,21 @@ WHERE {given}
       ORDER BY s.session_key
       FOR UPDATE SKIP LOCKED
   ))
+RETURNING s.session_key::pg_catalog.text
 """
 
 # Citus can neither skip nor lock rows of several nodes.
 _DELETE_DISTRIBUTED: Final = """
 DELETE FROM {table} AS s
 WHERE {given}
+RETURNING s.session_key::pg_catalog.text
+"""
+
+_FREE: Final = """
+SELECT s.session_key::pg_catalog.text
+FROM {table} AS s
+WHERE {given}
+FOR UPDATE SKIP LOCKED
 """
 
 _LEFT: Final = """
@@ -67,6 +78,7 @@ class Clearing(Statements):
         self._next = wording.write(_NEXT, marker=MARKER)
         self._delete = wording.write(delete, given=_GIVEN, patiently=brief)
         self._delete_one = wording.write(delete, given=_GIVEN_ONE, patiently=brief)
+        self._free = wording.write(_FREE, given=_GIVEN_ONE)
         self._left = wording.write(_LEFT, given=_GIVEN)
 
     async def next(self, connection: Connection, after: str, most: int) -> dict[str, bool]:
@@ -74,18 +86,36 @@ class Clearing(Statements):
         rows = await self._rows(connection, self._next, {"after": after, "most": most})
         return {_text(handle): is_alive for handle, is_alive in rows}
 
-    async def remove(self, connection: Connection, handles: Sequence[str]) -> set[str]:
-        """Remove sessions; return those that are left, as other transactions hold their rows."""
+    async def remove(
+        self, connection: Connection, handles: Sequence[str]
+    ) -> tuple[set[str], set[str]]:
+        """Remove sessions; return those that it has removed, and those that are left.
+
+        Another transaction may have removed some. Others hold the rows of those that are left.
+        """
+        gone: set[str] = set()
         try:
-            await self._remove(connection, self._delete, handles, is_apart=self._is_distributed)
+            gone = await self._remove(
+                connection, self._delete, handles, is_apart=self._is_distributed
+            )
         except LockNotAvailable:  # one row keeps the others of its statement
             for handle in handles:
-                try:
-                    await self._remove(connection, self._delete_one, [handle])
-                except LockNotAvailable:
-                    continue
-        rows = await self._rows(connection, self._left, _given(handles))
-        return {_text(handle) for (handle,) in rows}
+                with suppress(LockNotAvailable):
+                    gone |= await self._remove(connection, self._delete_one, [handle])
+        return gone, _texts(await self._rows(connection, self._left, _given(handles)))
+
+    async def keeps(self, connection: Connection, handle: str) -> bool:
+        """Tell whether the row of a session stays though no transaction holds it."""
+        if self._is_distributed:  # where it cannot be asked
+            return False
+        try:
+            async with connection.transaction():
+                is_free = await self._rows(connection, self._free, _given([handle]))
+                return bool(is_free) and not await self._remove(
+                    connection, self._delete_one, [handle]
+                )
+        except LockNotAvailable:
+            return False
 
     async def _remove(
         self,
@@ -94,18 +124,23 @@ class Clearing(Statements):
         handles: Sequence[str],
         *,
         is_apart: bool = False,
-    ) -> None:
-        await self._locking(
+    ) -> set[str]:
+        cursor = await self._locking(
             connection,
             statement,
             _given(handles),
             skipping=not self._is_distributed,
             committed_apart=is_apart,
         )
+        return _texts(await cursor.fetchall())
 
 
 def _given(handles: Iterable[str]) -> dict[str, str]:
     return {"handles": ",".join(handles)}
+
+
+def _texts(rows: Iterable[TupleRow]) -> set[str]:
+    return {_text(handle) for (handle,) in rows}
 
 
 def _text(handle: str | bytes) -> str:

@@ -11,7 +11,7 @@ from pgsession.core.login import Client, moment
 from pgsession.core.period import MAX_PERIOD
 from pgsession.core.users import Device, LoginState
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.statements.reading import SINCE, microseconds
+from pgsession.postgres.statements.reading import SINCE, microseconds, past
 from pgsession.postgres.statements.text import IS_BOUND, OF_USER, Statements, Wording
 
 _DEVICES: Final = """
@@ -57,11 +57,11 @@ class Listing(Statements):
         self._devices = wording.write(
             _DEVICES,
             of_user=OF_USER,
-            created=microseconds("s.created_on"),
-            seen=microseconds("s.seen_on"),
+            created=microseconds(past("s.created_on")),
+            seen=microseconds(past("s.seen_on")),
             expires=microseconds(_EXPIRES.replace("{end}", wording.end("s"))),
             farthest=str(MAX_PERIOD.total_seconds()),
-            since=microseconds(SINCE),
+            since=microseconds(past(SINCE)),
             is_bound=IS_BOUND,
         )
         self._login_states = wording.write(_LOGIN_STATES, is_bound=IS_BOUND)

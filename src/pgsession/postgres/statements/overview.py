@@ -8,7 +8,7 @@ from typing import Final
 from pgsession.core.login import moment
 from pgsession.core.overview import Asked, Order, SignedInUser
 from pgsession.postgres.connections.connection import Connection
-from pgsession.postgres.statements.reading import SINCE, microseconds
+from pgsession.postgres.statements.reading import SINCE, microseconds, past
 from pgsession.postgres.statements.text import Statements, Wording
 
 # The rows that say what was taken over have no user. No index has the dates, so the whole table is
@@ -30,12 +30,6 @@ OFFSET %(skip)s::pg_catalog.int8
 
 _ALL: Final = "s.user_id IS NOT NULL"
 _AMONG: Final = "s.user_id OPERATOR(pg_catalog.=) ANY (%(among)s::pg_catalog.text[])"
-
-# Applications may set any date, also 'infinity'.
-_LAST: Final = """greatest(
-        least(pg_catalog.max({moment}), pg_catalog.now()),
-        '1970-01-01 00:00:00+00'::timestamp with time zone
-    )"""
 
 _MOST: Final = "pg_catalog.count(*) DESC"
 _LATEST: Final = "pg_catalog.max(s.seen_on) DESC"
@@ -85,4 +79,4 @@ def _user(user_id: str, sessions: int, seen: int, since: int) -> SignedInUser:
 
 
 def _last(column: str) -> str:
-    return microseconds(_LAST.replace("{moment}", column))
+    return microseconds(past(f"pg_catalog.max({column})"))

@@ -68,6 +68,12 @@ _USER: Final = """CASE WHEN s.user_id IS NOT NULL THEN pg_catalog.jsonb_build_ar
         END
     )::pg_catalog.text END"""
 
+# Neither Python nor a subtraction has 'infinity', and Python ends with the year 9999.
+_PAST: Final = """least(
+            greatest({moment}, '1970-01-01 00:00:00+00'::timestamp with time zone),
+            pg_catalog.now()
+        )"""
+
 #: When the user of a row has last proved who they are. Applications may set user_id themselves.
 SINCE: Final = "coalesce(s.login_on, s.created_on)"
 
@@ -90,7 +96,7 @@ class Reading(Statements):
             if wording.max_inactivity is None
             else _age("s.seen_on"),
             shown_for=_if_shown(_age("s.shown_on")),
-            user=_USER.replace("{since}", microseconds(SINCE)).replace("{for}", _age(SINCE)),
+            user=_USER.replace("{since}", microseconds(past(SINCE))).replace("{for}", _age(SINCE)),
             is_bound=IS_BOUND,
             has_device=HAS_DEVICE,
             farthest=str(MAX_PERIOD.total_seconds()),
@@ -131,11 +137,19 @@ _row: Final = partial(tuple.__new__, Row)
 
 
 def _age(moment: str) -> str:
-    return microseconds(f"pg_catalog.now() OPERATOR(pg_catalog.-) {moment}")
+    return microseconds(f"pg_catalog.now() OPERATOR(pg_catalog.-) {past(moment)}")
 
 
 def _if_shown(expression: str) -> str:
     return f"CASE WHEN s.shown_on IS NOT NULL THEN {expression} END"
+
+
+def past(moment: str) -> str:
+    """Return the expression for a moment that is over: between 1970 and now, as near as can be.
+
+    Applications may set any date.
+    """
+    return _PAST.replace("{moment}", moment)
 
 
 def microseconds(interval: str) -> str:

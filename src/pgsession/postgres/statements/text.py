@@ -26,6 +26,7 @@ import msgspec
 from psycopg import AsyncCursor, sql
 from psycopg.rows import TupleRow
 
+from pgsession.core.period import MAX_PERIOD
 from pgsession.core.value import DEFAULT_VALUE_LIMIT, encode_text
 from pgsession.errors import SchemaError
 from pgsession.postgres.connections.canceling import canceling_after
@@ -69,7 +70,11 @@ _SHIFTED: Final = """(
       {moment} OPERATOR(pg_catalog.{sign}) pg_catalog.make_interval(secs => {seconds})
   )"""
 
-_LATER: Final = "{row}.{column} OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})"
+# Applications may set dates so late that there is none after them.
+_LATER: Final = """least(
+        {row}.{column},
+        pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {farthest})
+    ) OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +122,10 @@ class Wording:
 
     def end(self, row: str) -> str:
         """Return the expression for the moment at which a session ends if nothing extends it."""
-        ends = [f"{row}.expire_date"]
+        ends, farthest = [f"{row}.expire_date"], _literal(MAX_PERIOD.total_seconds())
         for column, limit in self._limits():
-            ends.append(_LATER.format(row=row, column=column, seconds=_literal(limit)))
+            later = _LATER.replace("{seconds}", _literal(limit)).replace("{column}", column)
+            ends.append(later.replace("{row}", row).replace("{farthest}", farthest))
         return f"least({', '.join(ends)})" if len(ends) > 1 else ends[0]
 
     def _limits(self) -> Iterable[tuple[str, float]]:
