@@ -4,12 +4,17 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import psycopg
 import pytest
 from psycopg import Connection
+from psycopg.conninfo import make_conninfo
 
+from pgsession import SessionSettings
 from tests.cli.conftest import Operate, SignIn, Terminal
 from tests.programs import environment, eventually
 
@@ -24,6 +29,24 @@ def left(table: Connection) -> list[str]:
     """Return the handles that are left."""
     found = table.execute("SELECT session_key FROM session ORDER BY session_key").fetchall()
     return [handle for (handle,) in found]
+
+
+@contextmanager
+def holding(table: Connection, handle: str) -> Iterator[None]:
+    """Hold the row of a session."""
+    options = table.info.get_parameters()["options"]
+    with psycopg.connect(table.info.dsn, options=options) as holder:
+        holder.execute("SELECT FROM session WHERE session_key = %s FOR UPDATE", (handle,))
+        yield
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands wait half a second for the database."""
+    make = SessionSettings.from_env
+    monkeypatch.setattr(
+        SessionSettings, "from_env", lambda given: replace(make(given), timeout=0.5)
+    )
 
 
 @pytest.fixture
@@ -69,19 +92,83 @@ def test_dash(operate: Operate, table: Connection, sign_in: SignIn) -> None:
 @pytest.mark.parametrize(
     ("handles", "said"),
     [
-        pytest.param([A, "a"], "2 sessions of this user have a handle that begins", id="both"),
-        pytest.param([A, C], f"has the handle {C}", id="another's"),
-        pytest.param([A, "visitor"], "has the handle visitor", id="visitor's"),
-        pytest.param([A, "\x1b[31m"], r"has the handle \x1b[31m", id="escape"),
+        pytest.param([C], f"has the handle {C}", id="another's"),
+        pytest.param(["visitor"], "has the handle visitor", id="visitor's"),
+        pytest.param(["\x1b[31m"], r"has the handle \x1b[31m", id="escape"),
+        pytest.param([A, "x", "a"], "2 sessions of this user have a handle", id="both"),
     ],
 )
 def test_not_found(operate: Operate, table: Connection, handles: list[str], said: str) -> None:
-    """If one handle is not found, or means several sessions, nothing ends; the exit code is 1."""
+    """If no handle is found, or one means several sessions, nothing ends; the exit code is 1."""
     done = operate("revoke", "ann", *handles, "--yes")
 
     assert (done.code, done.out) == (1, "")
     assert said in done.err
     assert "Nothing was ended" in done.err
+    assert len(left(table)) == 4
+
+
+@pytest.mark.usefixtures("sessions")
+def test_some_not_found(operate: Operate, table: Connection) -> None:
+    """A handle that is not found keeps no other from ending, and the exit code is 1."""
+    done = operate("revoke", "ann", C, A, "x", "--yes")
+
+    assert (done.code, done.out) == (1, "")
+    assert f"Ended 1 session. No living session of this user has the handle {C} or x." in done.err
+    assert left(table) == [B, C, "visitor"]
+
+
+@pytest.mark.usefixtures("sessions", "impatient")
+@pytest.mark.parametrize("arguments", [[A, B], ["--all"]], ids=["handles", "all"])
+def test_held(operate: Operate, table: Connection, arguments: list[str]) -> None:
+    """A row that is held keeps no other from ending; the error says how many have ended."""
+    with holding(table, B):
+        done = operate("revoke", "ann", *arguments, "--yes")
+
+    assert (done.code, done.out) == (1, "")
+    assert "Another transaction held the session" in done.err
+    assert re.search(r"\b1 session( had ended|\.)", done.err)
+    assert left(table) == [B, C, "visitor"]
+    assert operate("revoke", "ann", B, "--yes").code == 0
+
+
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_all_interrupted(
+    surroundings: dict[str, str], table: Connection, number: int, code: int, word: str
+) -> None:
+    """--all that is ended from outside ends at once, and says what has ended."""
+    command = [sys.executable, "-m", "pgsession", "revoke", "ann", "--all", "--yes"]
+    with (
+        holding(table, B),
+        subprocess.Popen(
+            command, env=environment(surroundings), stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert eventually(lambda: left(table) == [B, C, "visitor"])
+        process.send_signal(number)
+        _, said = process.communicate()
+
+    assert (process.returncode, said) == (
+        code,
+        f"Error: {word}. At least 1 session had ended by then.\n",
+    )
+
+
+@pytest.mark.usefixtures("sessions")
+def test_read_only(operate: Operate, surroundings: dict[str, str], table: Connection) -> None:
+    """A setting that makes the role read-only does not pass by itself: the exit code is 1."""
+    url = make_conninfo(
+        surroundings["SESSION_DATABASE_URL"], options="-c default_transaction_read_only=on"
+    )
+    for command in (["revoke", "ann", "--all", "--yes"], ["devices", "ann"], ["sweep"]):
+        done = operate(*command, SESSION_DATABASE_URL=url)
+        assert (done.code, done.out) == (1, "")
+        assert "default_transaction_read_only" in done.err
     assert len(left(table)) == 4
 
 

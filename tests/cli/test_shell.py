@@ -60,3 +60,46 @@ def test_head(path: str, surroundings: dict[str, str], table: Connection) -> Non
 
     assert done.stdout.startswith("HANDLE ")
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        pytest.param(">/dev/full", "Error: The output cannot be written: ", id="full"),
+        pytest.param(">&-", "Error: stdout is closed. Nothing was done. ", id="closed"),
+    ],
+)
+def test_no_output(
+    path: str, surroundings: dict[str, str], table: Connection, output: str, said: str
+) -> None:
+    """If the output cannot be written, one line says so, and the exit code is 1."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"pgsession devices ann {output}"],
+        check=False,
+        env=environment({**surroundings, "PATH": path}),
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+def test_encoding(path: str, surroundings: dict[str, str], table: Connection) -> None:
+    """What the encoding of the output lacks is printed as an escape."""
+    table.execute(
+        "INSERT INTO session (session_key, expire_date, user_id, login_label) "
+        "VALUES ('a', now() + interval '1 hour', 'ann', 'gr\u00fcn \u20ac')"
+    )
+    variables = {**surroundings, "PATH": path, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        ["pgsession", "devices", "ann"],
+        check=True,
+        env=environment(variables),
+        capture_output=True,
+        encoding="latin-1",
+    )
+
+    assert r"grün \u20ac" in done.stdout.encode("latin-1").decode("latin-1")

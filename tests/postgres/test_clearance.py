@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from pgsession import PostgresStore, SessionBusyError, SessionError
+from pgsession import PostgresStore, SchemaError, SessionBusyError, SessionError
 from pgsession.postgres import clearance
 from tests.postgres.sweeping.test_sweeping import Fill, count, fill, partitioned
 
@@ -87,6 +87,31 @@ async def test_held_too_long(
             said = f"^{30 - rows} sessions have ended. .* the rows of {rows} more"
             with pytest.raises(SessionBusyError, match=said):
                 await store.revoke_everyone()
+
+
+async def test_kept(database_url: str, migrated_schema: str, table: Connection, fill: Fill) -> None:
+    """Rows that a trigger keeps are told from rows that other transactions hold."""
+    fill(3, seconds=60)
+    async with PostgresStore(database_url, schema=migrated_schema, exclusive_limit=0.1) as store:
+        table.execute(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+        )
+        table.execute(
+            "CREATE TRIGGER keep BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+        with pytest.raises(SchemaError, match="^0 sessions have ended. A trigger, .* of 3 more"):
+            await store.revoke_everyone()
+
+
+async def test_two_at_once(
+    postgres: PostgresStore, database_url: str, migrated_schema: str, fill: Fill, batches: int
+) -> None:
+    """Each of two that run at once counts what it has ended itself."""
+    fill(10 * batches, seconds=60)
+    async with PostgresStore(database_url, schema=migrated_schema) as other:
+        ended = await asyncio.gather(postgres.revoke_everyone(), other.revoke_everyone())
+
+    assert sum(ended) == 10 * batches
 
 
 async def test_in_block(postgres: PostgresStore) -> None:

@@ -52,14 +52,33 @@ def waiting(table: Connection) -> list[bool]:
     return [counts for (counts,) in table.execute(query).fetchall()]
 
 
-@pytest.mark.parametrize("date", ["infinity", "-infinity", "4000-01-01 BC"])
-async def test_odd_dates(postgres: PostgresStore, table: Connection, date: str) -> None:
+@pytest.mark.parametrize("column", ["login_on", "created_on"])
+@pytest.mark.parametrize(
+    "date", ["infinity", "-infinity", "4000-01-01 BC", "20000-01-01", "294276-12-31"]
+)
+async def test_odd_dates(
+    database_url: str, postgres: PostgresStore, table: Connection, date: str, column: str
+) -> None:
     """Dates that Python does not have are told as the nearest that can be: 1970, or now."""
-    await postgres.login(None, Login("ann"), Changes())
-    table.execute("UPDATE session SET login_on = %s, seen_on = %s", (date, date))
+    key = await postgres.login(None, Login("ann"), Changes())
+    table.execute(
+        f"UPDATE session SET login_on = NULL, shown_on = '{date}', seen_on = '{date}', "
+        f"{column} = '{date}', expire_date = 'infinity'".encode()
+    )
 
     (user,) = await postgres.signed_in()
+    (device,) = await postgres.devices("ann")
+    entry = await postgres.get(key)
 
-    nearest = datetime.now(UTC) if date == "infinity" else datetime(1970, 1, 1, tzinfo=UTC)
-    for moment in (user.last_seen_at, user.authenticated_at):
+    assert entry is not None
+    assert entry.user is not None
+    is_late = not date.startswith("-") and not date.endswith("BC")
+    nearest = datetime.now(UTC) if is_late else datetime(1970, 1, 1, tzinfo=UTC)
+    for moment in (
+        user.last_seen_at,
+        user.authenticated_at,
+        device.last_seen_at,
+        device.authenticated_at,
+        entry.user.authenticated_at,
+    ):
         assert moment == pytest.approx(nearest, abs=timedelta(seconds=20))

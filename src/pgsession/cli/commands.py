@@ -11,7 +11,7 @@ import click
 from pgsession.cli import options
 from pgsession.cli.check import examine
 from pgsession.cli.devices import devices
-from pgsession.cli.exits import NOT_REACHABLE, WRONG, Command, note_done, run
+from pgsession.cli.exits import NOT_REACHABLE, WRONG, Command, Commands, note_done, run
 from pgsession.cli.findings import Finding, Verdict
 from pgsession.cli.output import count_of, print_json
 from pgsession.cli.revoke import revoke
@@ -24,13 +24,13 @@ from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.printable import printable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pgsession")
 def command() -> None:
     """Server-side sessions in PostgreSQL.
 
     Exit codes: 0 done, 1 something is wrong, 2 wrong usage, 3 the database
-    cannot be reached now, 130 interrupted.
+    cannot be reached now, 130 interrupted, 143 terminated.
     """
 
 
@@ -80,7 +80,10 @@ def apply(
     after the last try. Exits 3 if the database cannot be reached. Exits 0 on
     a newer database if this version may run on it, and 1 if not.
     """
-    note_done(lambda: "Each migration is applied as a whole or not at all: run it again.")
+    note_done(
+        lambda: "Each migration is applied as a whole or not at all: run it again.",
+        before_errors=False,
+    )
     applied = migrate(
         database_url,
         schema=schema,
@@ -143,12 +146,17 @@ def sweep(database_url: str, *, schema: str | None, table: str, wait: float, as_
     """
     settings = options.settings_of(database_url, schema, table, wait=wait)
     so_far = Swept()
-    note_done(lambda: f"At least {count_of(so_far.rows, 'expired session')} had been removed.")
+
+    def tell() -> str:
+        return f"At least {count_of(so_far.rows, 'expired session')} had been removed."
+
+    note_done(tell, before_errors=False)
     with options.progress_bar("Sweeping") as show:
 
         def progress(swept: Swept) -> None:
             nonlocal so_far
             so_far = swept
+            note_done(tell)
             if show is not None:
                 show(swept.pages, swept.total, f"{swept.rows} removed")
 

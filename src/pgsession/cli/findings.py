@@ -92,6 +92,7 @@ def check_server(server: Server) -> Iterator[Finding]:
             Verdict.WRONG,
             "a standby",
             "Connect to the primary: name all hosts, with target_session_attrs=read-write.",
+            may_pass=True,
             name="standby",
         )
     elif server.is_read_only:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -106,9 +107,17 @@ def settings_of(
     )
 
 
-def store_of(settings: SessionSettings) -> PostgresStore:
-    """Return the store of these settings, which is to be closed."""
-    return settings.make_store()
+@asynccontextmanager
+async def store_of(settings: SessionSettings) -> AsyncIterator[PostgresStore]:
+    """Yield the store of these settings, open. If the command is interrupted, so are its calls."""
+    async with settings.make_store() as store:
+        try:
+            yield store
+        except asyncio.CancelledError:
+            # Else closing the store would wait for their answers.
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            raise
 
 
 @contextmanager

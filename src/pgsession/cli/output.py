@@ -5,12 +5,13 @@ Texts from the database are anybody's: what a terminal would interpret is shown 
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Final
+from typing import Final, TextIO
 
 import click
 import msgspec
@@ -33,6 +34,12 @@ _UNITS: Final = (("s", 1), ("min", 60), ("h", 3600), ("days", 86_400))
 def is_terminal() -> bool:
     """Tell whether a person reads the output."""
     return sys.stdout.isatty()
+
+
+def escape_unprintable(output: TextIO) -> None:
+    """Let an output print as escapes what its encoding lacks."""
+    if isinstance(output, io.TextIOWrapper):
+        output.reconfigure(errors="backslashreplace")
 
 
 def shown(text: str | None) -> str:

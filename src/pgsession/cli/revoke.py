@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import click
 
 from pgsession.cli import options
 from pgsession.cli.devices import devices_of
-from pgsession.cli.exits import NO_SHORT_HELP, Command, note_done, run, wrong
+from pgsession.cli.exits import NO_SHORT_HELP, WRONG, Command, code_of, note_done, run, wrong
 from pgsession.cli.output import count_of, print_json, shown
 from pgsession.cli.statistics import estimate
 from pgsession.core.users import Device
+from pgsession.errors import SessionError
+from pgsession.postgres.clearance import RowsHeldError, RowsKeptError
+from pgsession.postgres.revocation import Revocation
 from pgsession.settings import SessionSettings
+
+#: How many of the sessions that were named are ended at once. Those that are held wait together.
+_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,8 @@ def revoke(
     """End sessions of USER: those with a HANDLE, or --all. Or end --everyone.
 
     `pgsession devices USER` lists the handles. The beginning of one is enough if
-    no other session of the user begins alike. If one is not found, nothing ends
-    and the exit code is 1.
+    no other session of the user begins alike; if one does, nothing ends. If one is
+    not found, the others end all the same. Either way the exit code is 1.
 
     Asks first, on a terminal. Requests in flight and open streams end with their
     sessions.
@@ -76,6 +84,7 @@ def revoke(
     _check_usage(user, handles, is_for_all=is_for_all, everyone=everyone)
     if not (is_sure or sys.stdin.isatty()):
         raise click.UsageError("There is no terminal to ask on: add --yes to end the sessions.")
+    note_done(lambda: "Nothing was ended.")
     settings = options.settings_of(database_url, schema, table, wait=wait)
     begin = time.monotonic()
     if user is None:
@@ -123,54 +132,92 @@ def _end_some(
         if not found:
             return 0, 0
         _confirm(f"End {count_of(len(found))} of user {shown(user)}?", is_sure=is_sure)
-        return run(_end_all(settings, user)), 0
-    wanted = list(dict.fromkeys(_resolve(found, given) for given in handles))
-    _confirm(f"End {count_of(len(wanted))} of user {shown(user)}?", is_sure=is_sure)
-    ended = run(_end_each(settings, user, wanted))
-    return ended, len(wanted) - ended
+        everything = Revocation(user)
+        run(_end(settings, [everything]))
+        return everything.ended, 0
+    wanted, missing = _resolve(found, handles)
+    if not wanted:
+        raise wrong(f"{_not_found(missing)} Nothing was ended. See `pgsession devices USER`.")
+    told = f" ({len(missing)} not found)" if missing else ""
+    _confirm(f"End {count_of(len(wanted))} of user {shown(user)}{told}?", is_sure=is_sure)
+    return _end_named(settings, [Revocation(user, handle) for handle in wanted], missing)
 
 
-def _resolve(found: Sequence[Device], given: str) -> str:
-    """Return the one handle that is meant."""
-    meant = [device.handle for device in found if device.handle.startswith(given)]
-    if given in meant:
-        return given
-    match meant:
-        case [handle]:
-            return handle
-        case []:
-            raise wrong(
-                f"No living session of this user has the handle {given}. Nothing was ended. See "
-                "`pgsession devices USER`."
-            )
-        case _:
+def _end_named(
+    settings: SessionSettings, named: Sequence[Revocation], missing: Sequence[str]
+) -> tuple[int, int]:
+    """End sessions, as many as can be; say what has ended if that is not all that was wanted."""
+    failed = run(_end(settings, named))
+    ended = _ended(named)
+    if failed or missing:
+        told = [f"Ended {count_of(ended)}."]
+        told += [f"Not {handles}: {error}" for handles, error in _by_text(failed).items()]
+        if missing:
+            told.append(f"{_not_found(missing)} See `pgsession devices USER`.")
+        code = code_of(*failed.values()) if failed and not missing else WRONG
+        raise wrong(" ".join(told), code)
+    return ended, len(named) - ended
+
+
+def _resolve(found: Sequence[Device], handles: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the handles that are meant, and those that no session has."""
+    wanted: dict[str, None] = {}
+    missing: dict[str, None] = {}
+    for given in handles:
+        meant = [device.handle for device in found if device.handle.startswith(given)]
+        if given not in meant and len(meant) > 1:
             raise wrong(
                 f"{len(meant)} sessions of this user have a handle that begins with {given}. "
                 "Nothing was ended. Write more of it."
             )
+        if meant:
+            wanted[given if given in meant else meant[0]] = None
+        else:
+            missing[given] = None
+    return list(wanted), list(missing)
+
+
+def _not_found(missing: Sequence[str]) -> str:
+    return f"No living session of this user has the handle {' or '.join(missing)}."
+
+
+def _by_text(failed: Mapping[str, SessionError]) -> dict[str, str]:
+    """Return the handles of each error together."""
+    texts: dict[str, list[str]] = {}
+    for handle, error in failed.items():
+        texts.setdefault(str(error), []).append(handle)
+    return {", ".join(handles): text for text, handles in texts.items()}
 
 
 def _confirm(question: str, *, is_sure: bool) -> None:
     """Ask, unless the user is sure. Exits 1 if the answer is no."""
-    if is_sure:
-        return
-    note_done(lambda: "Nothing was ended.")
-    if not click.confirm(question, err=True):
+    if not is_sure and not click.confirm(question, err=True):
         raise wrong("Nothing was ended.")
 
 
-async def _end_all(settings: SessionSettings, user: str) -> int:
+async def _end(
+    settings: SessionSettings, revocations: Sequence[Revocation]
+) -> dict[str, SessionError]:
+    """Carry them out, and return the errors of those with a handle, each with its handle."""
+    failed: dict[str, SessionError] = {}
+
+    async def end(revocation: Revocation) -> None:
+        try:
+            await store.end_sessions(revocation)
+        except SessionError as error:
+            if revocation.handle is None:
+                raise
+            failed[revocation.handle] = error
+
     async with options.store_of(settings) as store:
-        return await store.revoke_all(user)
+        note_done(lambda: f"At least {count_of(_ended(revocations))} had ended by then.")
+        for place in range(0, len(revocations), _AT_ONCE):
+            await asyncio.gather(*map(end, revocations[place : place + _AT_ONCE]))
+    return failed
 
 
-async def _end_each(settings: SessionSettings, user: str, handles: Sequence[str]) -> int:
-    ended = 0
-    note_done(lambda: f"At least {count_of(ended)} had ended by then.")
-    async with options.store_of(settings) as store:
-        for handle in handles:
-            ended += await store.revoke(user, handle)
-    return ended
+def _ended(revocations: Iterable[Revocation]) -> int:
+    return sum(revocation.ended for revocation in revocations)
 
 
 def _end_everyone(settings: SessionSettings, *, is_sure: bool) -> int:
@@ -180,19 +227,30 @@ def _end_everyone(settings: SessionSettings, *, is_sure: bool) -> int:
         total, is_exact = run(estimate(settings))
         about = "all" if is_exact else "about"
         _confirm(f"End {about} {count_of(total)}, those of visitors too?", is_sure=is_sure)
-    ended = 0
-    note_done(lambda: f"At least {count_of(ended)} had ended; run it again for the others.")
     with options.progress_bar("Ending sessions") as show:
 
         def progress(so_far: int) -> None:
-            nonlocal ended
-            ended = so_far
             if show is not None:
                 show(so_far, total, f"{so_far} ended")
 
         return run(_clear(settings, progress))
 
 
-async def _clear(settings: SessionSettings, progress: Callable[[int], object]) -> int:
+async def _clear(settings: SessionSettings, show: Callable[[int], None]) -> int:
+    ended = 0
+
+    def progress(so_far: int) -> None:
+        nonlocal ended
+        ended = so_far
+        show(so_far)
+
+    def tell() -> str:
+        return f"At least {count_of(ended)} had ended; run it again for the others."
+
     async with options.store_of(settings) as store:
-        return await store.revoke_everyone(progress=progress)
+        note_done(tell)
+        try:
+            return await store.revoke_everyone(progress=progress)
+        except (RowsHeldError, RowsKeptError):
+            note_done(tell, before_errors=False)
+            raise

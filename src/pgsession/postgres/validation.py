@@ -134,6 +134,10 @@ class Obstacles:
     rules: list[str] = field(default_factory=list)
 
 
+class ReadOnlyError(StoreUnavailableError):
+    """A setting makes the database, or this role, read-only. It does not pass by itself."""
+
+
 async def validate(connection: Connection, table: TableName) -> None:
     """Raise `SchemaError` unless this role can keep sessions in the table, with all guarantees.
 
@@ -145,12 +149,17 @@ async def validate(connection: Connection, table: TableName) -> None:
         raise SchemaError(
             f"This role lacks privileges: GRANT {', '.join(obstacles.lacking)} ON {table} to it."
         )
-    if obstacles.is_read_only and not obstacles.is_standby:
-        raise StoreUnavailableError(
+    reject_writing(is_read_only=obstacles.is_read_only, is_standby=obstacles.is_standby)
+
+
+def reject_writing(*, is_read_only: bool, is_standby: bool) -> None:
+    """Raise `ReadOnlyError` if a setting, and else `StoreUnavailableError` if it is a standby."""
+    if is_read_only and not is_standby:
+        raise ReadOnlyError(
             "The database takes no writes: it is read-only, as default_transaction_read_only is on "
             "for the server, the database, this role or in the connection's options. Reset it."
         )
-    if obstacles.is_read_only:
+    if is_read_only:
         raise StoreUnavailableError(
             "The database takes no writes: it is a standby. Name the primary, or every host and "
             "target_session_attrs=read-write."

@@ -14,11 +14,11 @@ from typing import Final, LiteralString
 from psycopg import AsyncCursor, errors, sql
 from psycopg.rows import TupleRow, tuple_row
 
-from pgsession.errors import SchemaError, StoreUnavailableError
+from pgsession.errors import SchemaError
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.distribution import is_distributed
 from pgsession.postgres.table_name import TableName, catalog_cursor, find
-from pgsession.postgres.validation import validate_columns
+from pgsession.postgres.validation import reject_writing, validate_columns
 
 #: The first half of a sweep's lock number: the bytes "pgss". The table's oid is the second.
 _LOCKS: Final = int.from_bytes(b"pgss")
@@ -34,7 +34,8 @@ SELECT
         WHEN c.relkind = 'r' AND a.amname = 'heap'
         THEN pg_relation_size(c.oid) / current_setting('block_size')::int8
     END,
-    current_setting('transaction_read_only')::boolean
+    current_setting('transaction_read_only')::boolean,
+    pg_is_in_recovery()
 FROM pg_class AS c
 LEFT JOIN pg_am AS a ON a.oid = c.relam
 WHERE c.oid = %s::int8::oid
@@ -174,11 +175,8 @@ class Expired:
         await validate_columns(connection, self._name, found)
         async with catalog_cursor(connection, tuple_row) as cursor:
             await cursor.execute(_FIND, (found.oid,), prepare=False)
-            [(pages, is_read_only)] = await cursor.fetchall()
-        if is_read_only:
-            raise StoreUnavailableError(
-                "The database is a standby, or read-only: nothing can be swept there."
-            )
+            [(pages, is_read_only, is_standby)] = await cursor.fetchall()
+        reject_writing(is_read_only=is_read_only, is_standby=is_standby)
         # The local table of a distributed one may still hold older rows.
         self._is_distributed = await is_distributed(connection, found)
         return None if pages is None or self._is_distributed else int(pages)
