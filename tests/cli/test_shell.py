@@ -70,9 +70,7 @@ def test_head(path: str, surroundings: dict[str, str], table: Connection) -> Non
         pytest.param(">&-", "Error: stdout is closed. Nothing was done. ", id="closed"),
     ],
 )
-def test_no_output(
-    path: str, surroundings: dict[str, str], table: Connection, output: str, said: str
-) -> None:
+def test_no_output(path: str, surroundings: dict[str, str], output: str, said: str) -> None:
     """If the output cannot be written, one line says so, and the exit code is 1."""
     done = subprocess.run(
         ["/bin/sh", "-c", f"pgsession devices ann {output}"],
@@ -95,7 +93,7 @@ def test_encoding(path: str, surroundings: dict[str, str], table: Connection) ->
     )
     variables = {**surroundings, "PATH": path, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run(
-        ["pgsession", "devices", "ann"],
+        ["/usr/bin/env", "pgsession", "devices", "ann"],
         check=True,
         env=environment(variables),
         capture_output=True,

@@ -260,3 +260,21 @@ def test_no_table(operate: Operate) -> None:
 
     assert done.code == 1
     assert "run `pgsession migrate`" in done.err
+
+
+@pytest.mark.parametrize("date", ["infinity", "-infinity", "20000-01-01", "294276-12-31"])
+def test_odd_dates(operate: Operate, table: Connection, date: str) -> None:
+    """Dates that Python does not have do not keep it from counting."""
+    table.execute(
+        "INSERT INTO session (session_key, expire_date, user_id, created_on, seen_on) "
+        "VALUES ('a', now() + interval '1 day', 'ann', %(date)s, %(date)s), "
+        "('b', now() - interval '1 day', NULL, %(date)s, %(date)s)",
+        {"date": date},
+    )
+
+    done = operate("stats", "--json", SESSION_MAX_LIFETIME="36500d")
+
+    assert done.code == 0
+    assert [user["user_id"] for user in done.document["top"]] == (
+        [] if date == "-infinity" else ["ann"]
+    )

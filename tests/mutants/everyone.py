@@ -34,6 +34,50 @@ EVERYONE: Final = (
         ),
     ),
     Mutant(
+        "the end of all sessions counts what another has ended",
+        (
+            Edit(
+                "postgres/clearance.py",
+                "sum(found[handle] for handle in gone)",
+                "sum(found[handle] for handle in found.keys() - left)",
+            ),
+        ),
+        ("tests/postgres/test_clearance.py::test_two_at_once",),
+    ),
+    Mutant(
+        "a command that SIGTERM ends does not say what it has done",
+        (Edit("cli/termination.py", "signal.signal(signal.SIGTERM, self._end)", "pass"),),
+        ("tests/cli/test_revoke.py::test_all_interrupted[SIGTERM]",),
+    ),
+    Mutant(
+        "a command that ends all sessions of a user does not say what it has done",
+        (
+            Edit(
+                "cli/revoke.py",
+                'note_done(lambda: f"At least {count_of(_ended(revocations))} had ended by then.")',
+                "pass",
+            ),
+        ),
+        (
+            "tests/cli/test_revoke.py::test_held[all]",
+            "tests/cli/test_revoke.py::test_all_interrupted[SIGINT]",
+        ),
+    ),
+    Mutant(
+        "one odd date keeps sessions from being read",
+        (
+            Edit(
+                "postgres/statements/reading.py",
+                'return _PAST.replace("{moment}", moment)',
+                "return moment",
+            ),
+        ),
+        (
+            "tests/postgres/test_overview.py::test_odd_dates",
+            "tests/cli/test_stats.py::test_odd_dates",
+        ),
+    ),
+    Mutant(
         "what a command shows is interpreted by the terminal",
         (Edit("cli/output.py", 'return "".join(map(_visible, text))', "return text"),),
         (

@@ -99,7 +99,7 @@ async def test_kept(database_url: str, migrated_schema: str, table: Connection, 
         table.execute(
             "CREATE TRIGGER keep BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION keep()"
         )
-        with pytest.raises(SchemaError, match="^0 sessions have ended. A trigger, .* of 3 more"):
+        with pytest.raises(SchemaError, match=r"^0 sessions have ended\. A trigger, .* of 3 more"):
             await store.revoke_everyone()
 
 

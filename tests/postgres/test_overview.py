@@ -52,18 +52,23 @@ def waiting(table: Connection) -> list[bool]:
     return [counts for (counts,) in table.execute(query).fetchall()]
 
 
-@pytest.mark.parametrize("column", ["login_on", "created_on"])
 @pytest.mark.parametrize(
     "date", ["infinity", "-infinity", "4000-01-01 BC", "20000-01-01", "294276-12-31"]
 )
+@pytest.mark.parametrize("has_login", [True, False], ids=["login", "no login"])
 async def test_odd_dates(
-    database_url: str, postgres: PostgresStore, table: Connection, date: str, column: str
+    postgres: PostgresStore, table: Connection, date: str, has_login: bool
 ) -> None:
     """Dates that Python does not have are told as the nearest that can be: 1970, or now."""
     key = await postgres.login(None, Login("ann"), Changes())
     table.execute(
-        f"UPDATE session SET login_on = NULL, shown_on = '{date}', seen_on = '{date}', "
-        f"{column} = '{date}', expire_date = 'infinity'".encode()
+        """
+        UPDATE session
+        SET login_on = CASE WHEN %(has_login)s THEN %(date)s::timestamptz END,
+            created_on = %(date)s, seen_on = %(date)s, shown_on = %(date)s,
+            expire_date = 'infinity'
+        """,
+        {"date": date, "has_login": has_login},
     )
 
     (user,) = await postgres.signed_in()
@@ -71,7 +76,7 @@ async def test_odd_dates(
     entry = await postgres.get(key)
 
     assert entry is not None
-    assert entry.user is not None
+    assert entry.signed_in is not None
     is_late = not date.startswith("-") and not date.endswith("BC")
     nearest = datetime.now(UTC) if is_late else datetime(1970, 1, 1, tzinfo=UTC)
     for moment in (
@@ -79,6 +84,21 @@ async def test_odd_dates(
         user.authenticated_at,
         device.last_seen_at,
         device.authenticated_at,
-        entry.user.authenticated_at,
+        entry.signed_in.authenticated_at,
     ):
         assert moment == pytest.approx(nearest, abs=timedelta(seconds=20))
+
+
+async def test_late_dates(database_url: str, migrated_schema: str, table: Connection) -> None:
+    """The limits of a store hold for the latest dates too."""
+    limit = timedelta(days=30000)
+    async with PostgresStore(
+        database_url, schema=migrated_schema, max_lifetime=limit, max_inactivity=limit
+    ) as store:
+        key = await store.login(None, Login("ann"), Changes())
+        table.execute("UPDATE session SET created_on = '294276-12-31', seen_on = 'infinity'")
+
+        (device,) = await store.devices("ann")
+
+        assert device.expires_at > datetime.now(UTC)
+        assert await store.get(key) is not None
