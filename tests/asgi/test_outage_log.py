@@ -7,7 +7,13 @@ from collections.abc import Callable
 import pytest
 from httpx import AsyncClient
 
-from pgsession import MemoryStore, Session, SessionBusyError, StoreUnavailableError
+from pgsession import (
+    MemoryStore,
+    SchemaError,
+    Session,
+    SessionBusyError,
+    StoreUnavailableError,
+)
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.core.logs import INTERVAL
 from pgsession.postgres.connections.connection_log import ConnectionLog
@@ -92,6 +98,7 @@ def test_a_minute(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         outage_log.record(ERROR)
         outage_log.record(SessionBusyError("busy"))
         outage_log.record_lost_changes(ERROR)
+        outage_log.record_unfit(SchemaError("no table"))
         pause.begin(ERROR)
         connections.record_failure(ERROR)
         connections.record_closed()
@@ -103,6 +110,7 @@ def test_a_minute(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         "store_still_unavailable": 5,
         "session_busy": 6,
         "late_changes_lost": 6,
+        "table_unfit": 6,
         "extension_paused": 6,
         "connection_failed": 6,
         "connection_closed": 6,

@@ -31,6 +31,28 @@ LOGS: Final = (
         ("tests/core/test_logs.py::test_pace", "tests/asgi/test_outage_log.py::test_a_minute"),
     ),
     Mutant(
+        "log: a request that fails because of a privilege is not logged",
+        (
+            Edit(
+                "asgi/failing.py",
+                "            if isinstance(each, SchemaError):\n",
+                "            if False:\n",
+            ),
+        ),
+        ("tests/asgi/test_unfit.py::test_privilege",),
+    ),
+    Mutant(
+        "log: a table that is missing when a session is loaded is not logged",
+        (
+            Edit(
+                "asgi/loading.py",
+                "            self.report_unfit(error)\n            raise\n        else:\n",
+                "            raise\n        else:\n",
+            ),
+        ),
+        ("tests/asgi/test_unfit.py::test_table",),
+    ),
+    Mutant(
         "log: psycopg's pool warns of each attempt to connect",
         (
             Edit(

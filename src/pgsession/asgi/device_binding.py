@@ -25,7 +25,7 @@ from pgsession.dbsc.bound_cookie import BoundCookie
 from pgsession.dbsc.instructions import write
 from pgsession.dbsc.proofs import ProofError, read_refresh, read_registration
 from pgsession.dbsc.tokens import Tokens
-from pgsession.errors import StoreUnavailableError
+from pgsession.errors import SchemaError, StoreUnavailableError
 
 #: A challenge is good for so long after the proof has ended: browsers use a signature again, and
 #: repeat requests that got no answer.
@@ -137,6 +137,9 @@ class DeviceBinding:
         except StoreUnavailableError as error:  # some are a TimeoutError too
             self.outage_log.record(error)
             await send_unavailable(scope, send)
+        except SchemaError as error:
+            self.outage_log.record_unfit(error)
+            raise
         except TimeoutError:
             late = StoreUnavailableError("The database did not answer in time. Try again.")
             self.outage_log.record(late)

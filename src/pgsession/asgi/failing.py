@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from pgsession.asgi.binding import Binding
 from pgsession.asgi.unavailable import send_unavailable
-from pgsession.errors import StoreUnavailableError
+from pgsession.errors import SchemaError, StoreUnavailableError
 
 
 class ResponseReplacedError(OSError):
@@ -31,7 +31,7 @@ class FailingRequest(Binding):
 
     #: A 503 was sent in place of the application's response.
     _is_replaced: bool = False
-    #: The outage log has counted this request.
+    #: The outage log has counted this request, under one reason.
     _is_reported: bool = False
     #: The last failure of the store in an operation of this request.
     _failure: StoreUnavailableError | None = None
@@ -73,10 +73,16 @@ class FailingRequest(Binding):
         except StoreUnavailableError as error:
             self._failure = error
             raise
+        except SchemaError as error:
+            self.report_unfit(error)
+            raise
 
     async def answer_error(self, error: Exception) -> bool:
         """Send a 503 if the request failed because of the store. Return whether it was answered."""
         errors = list(_leaves(error))
+        for each in errors:
+            if isinstance(each, SchemaError):
+                self.report_unfit(each)
         if self._is_replaced:
             return all(isinstance(each, UNAVAILABLE_ERRORS) for each in errors)
         match errors[0]:
@@ -102,6 +108,12 @@ class FailingRequest(Binding):
             return
         self._is_reported = True
         self._policy.outage_log.record(error)
+
+    def report_unfit(self, error: SchemaError) -> None:
+        """Count this request among those that fail because of the table or the role, once."""
+        if not self._is_reported:
+            self._is_reported = True
+            self._policy.outage_log.record_unfit(error)
 
 
 def has_left(error: Exception) -> bool:

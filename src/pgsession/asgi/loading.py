@@ -12,7 +12,7 @@ from pgsession.asgi.unavailable import UnavailableSession
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.session import attached
 from pgsession.core.store import Entry
-from pgsession.errors import StoreUnavailableError
+from pgsession.errors import SchemaError, StoreUnavailableError
 
 #: So many of a request's cookies are looked up one after another, if each is too old.
 _MOST_TRIES: Final = 4
@@ -41,6 +41,9 @@ class LoadedRequest(FailingRequest):
         except StoreUnavailableError as error:
             self._found = found
             return await self._serve_unavailable(error)
+        except SchemaError as error:
+            self.report_unfit(error)
+            raise
         else:
             if outage_log.in_outage:
                 outage_log.record_answer()
@@ -69,6 +72,9 @@ class LoadedRequest(FailingRequest):
                 self.begin_with_old(found, entry, others)
         except StoreUnavailableError as error:
             return await self._serve_unavailable(error)
+        except SchemaError as error:
+            self.report_unfit(error)
+            raise
         return True
 
     async def _serve_unavailable(self, error: StoreUnavailableError) -> bool:

@@ -33,7 +33,7 @@ from pgsession.core.period import Period
 from pgsession.core.session import Session
 from pgsession.core.store import Store
 from pgsession.core.tracked import state_of
-from pgsession.errors import SettingsError
+from pgsession.errors import SchemaError, SettingsError
 from pgsession.request_settings import Exclude, OnUnavailable
 from pgsession.settings import SecretKey, SessionSettings
 
@@ -165,7 +165,7 @@ class SessionMiddleware(OwnMiddleware):
                 await self.app(scope, receive, exchange.send)
             if not exchange.is_finished():
                 await exchange.finish()
-        except (*UNAVAILABLE_ERRORS, WebSocketDisconnect, ExceptionGroup) as error:
+        except (*UNAVAILABLE_ERRORS, SchemaError, WebSocketDisconnect, ExceptionGroup) as error:
             if has_left(error):
                 await exchange.finish()
                 raise

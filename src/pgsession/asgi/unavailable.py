@@ -12,7 +12,7 @@ from starlette.types import Scope, Send
 from pgsession.asgi.denial import send_denial
 from pgsession.core.logs import INTERVAL, Pace, event, own_logger
 from pgsession.core.session import Session
-from pgsession.errors import SessionBusyError, StoreUnavailableError
+from pgsession.errors import SchemaError, SessionBusyError, StoreUnavailableError
 
 _LOGGER = own_logger()
 
@@ -104,7 +104,7 @@ class OutageLog:
         self.in_outage: bool = False
         self._affected = 0
         self._began = self._last_failure = self._last_line = 0.0
-        self._busy, self._lost = Pace(clock), Pace(clock)
+        self._busy, self._lost, self._unfit = Pace(clock), Pace(clock), Pace(clock)
 
     def record(self, error: StoreUnavailableError) -> None:
         """Count a request that did not get its session for this reason."""
@@ -148,6 +148,17 @@ class OutageLog:
                 error,
                 count,
                 extra=event("session_busy", error=error, requests=count),
+            )
+
+    def record_unfit(self, error: SchemaError) -> None:
+        """Log that a request failed because of the table or the role, if a line is due."""
+        if count := self._unfit.count():
+            _LOGGER.error(
+                "Requests fail until somebody mends the table or the role's privileges: %s "
+                "(Requests since the last line: %d.)",
+                error,
+                count,
+                extra=event("table_unfit", error=error, requests=count),
             )
 
     def record_lost_changes(self, error: StoreUnavailableError) -> None:

@@ -42,6 +42,7 @@ Event: TypeAlias = Literal[
     "connection_failed",
     "connection_closed",
     "session_busy",
+    "table_unfit",
     "extension_paused",
     "late_changes_lost",
     "streams_untold",

@@ -124,6 +124,9 @@ _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
 
 _NO_PRIVILEGE: Final = "42501"
 
+#: What PostgreSQL says then in English: the kind and the name, and not the privilege.
+_DENIED: Final = re.compile(r"permission denied for ((?:table|schema|view|function) .+)")
+
 #: SQLSTATEs of a foreign key, and of text that a computed column cannot turn into its type.
 _VALUE: Final = frozenset({"23503", "22P02", "22003", "22007", "22008"})
 
@@ -248,9 +251,10 @@ def public(error: SessionError) -> SessionError:
 def _wrong(state: str, error: psycopg.Error) -> SessionError:
     named = f"(SQLSTATE {state}, {type(error).__name__})"
     if state == _NO_PRIVILEGE:
+        denied = _DENIED.fullmatch(error.diag.message_primary or "")
         return SchemaError(
-            "This role may not use the session table: grant it USAGE on the schema, and SELECT, "
-            "INSERT, UPDATE and DELETE on the table (SQLSTATE 42501)."
+            f"This role lacks a privilege on the {denied[1] if denied else 'session table'} "
+            "(SQLSTATE 42501): `pgsession check` names it, with the GRANT for a role that serves."
         )
     if state in _SCHEMA:
         return SchemaError(
