@@ -7,10 +7,13 @@ pgsession migrate
 uvicorn --app-dir examples/monitoring --workers 2 app:app
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import set_meter_provider
@@ -30,18 +33,32 @@ settings = SessionSettings.from_env()
 store = settings.make_store()
 
 
+async def take_port() -> tuple[WSGIServer, Thread]:
+    """Answer Prometheus in a thread, on the first port that no other worker has.
+
+    In a deployment the workers from before have them all: wait until one of them has ended.
+    """
+    is_told = False
+    while True:
+        for port in PORTS:
+            with suppress(OSError):
+                return start_http_server(port, addr="127.0.0.1")
+        if not is_told:
+            is_told = True
+            text = "No port is free: this worker has no metrics until another worker ends."
+            logging.getLogger("uvicorn.error").warning(text)
+        await asyncio.sleep(1)
+
+
 @asynccontextmanager
 async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-    """Answer Prometheus in a thread, on the first port that no other worker has."""
-    for port in PORTS:
-        with suppress(OSError):
-            server, thread = start_http_server(port, addr="127.0.0.1")
-            break
-    else:
-        logging.getLogger("uvicorn.error").error("No port is left: this worker has no metrics.")
-        yield
-        return
+    """Take a port beside the start, so that requests are served meanwhile; give it back."""
+    taking = asyncio.create_task(take_port())
     yield
+    if not taking.done():
+        taking.cancel()
+        return
+    server, thread = taking.result()
     server.shutdown()
     server.server_close()
     thread.join()

@@ -5,13 +5,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.applications import SECRET
 from tests.monitoring.dashboard import Query, queries
 from tests.monitoring.prometheus import PROMTOOL, REASON, Prometheus
 from tests.monitoring.scene import EXAMPLE
-from tests.programs import Visitor, served
+from tests.programs import Visitor, eventually, served
 
 #: Panels that show 0 while all is well: nothing of this is played.
 QUIET = {"Open streams"}
@@ -63,16 +64,27 @@ def test_workers(seen: Prometheus, counted: str, number: int) -> None:
 
 
 def test_no_port(database_url: str, migrated_schema: str) -> None:
-    """A worker that finds no port for its metrics serves without them."""
+    """A worker that finds no port serves without metrics, and has them once a port is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
         variables = {
-            "METRICS_PORTS": str(taken.getsockname()[1]),
+            "METRICS_PORTS": str(port),
             "SESSION_DATABASE_URL": database_url,
             "SESSION_SCHEMA": migrated_schema,
             "SESSION_SECRET_KEY": SECRET,
         }
         with served(EXAMPLE / "app.py", **variables) as address:
             assert Visitor(address).get("/visit").json() == {"visits": 1}
+            taken.close()
+            assert eventually(lambda: "pgsession_sessions_revoked" in metrics_at(port))
+
+
+def metrics_at(port: int) -> str:
+    """Return the metrics of a worker, or nothing if none has this port."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    except httpx.ConnectError:
+        return ""
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason=REASON)
