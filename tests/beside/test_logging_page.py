@@ -13,7 +13,7 @@ from tests.project.documents import Document
 
 PAGE = Document("docs/logging.md")
 STDLIB, JSON, STRUCTLOG, CORRELATION = PAGE.programs
-(UVICORN,) = re.findall(r"^```json\n(.*?)^```$", PAGE.text, re.DOTALL | re.MULTILINE)
+UVICORN, UVICORN_JSON = re.findall(r"^```json\n(.*?)^```$", PAGE.text, re.DOTALL | re.MULTILINE)
 
 #: Logs the beginning and the end of an outage.
 OUTAGE = """
@@ -86,12 +86,28 @@ def test_uvicorn(tmp_path: Path) -> None:
     """The file for uvicorn prints both lines, with their levels, and uvicorn's own too."""
     file = tmp_path / "logging.json"
     file.write_text(UVICORN)
-    begin = f"import uvicorn, logging\nuvicorn.Config('app:app', log_config={str(file)!r})\n"
-    own, begun, over = said_by(f"{begin}logging.getLogger('uvicorn.error').info('up'){OUTAGE}")
+    own, begun, over = said_by_uvicorn(file)
 
     assert own.endswith(" INFO uvicorn.error: up")
     assert " ERROR pgsession: The store is unavailable" in begun
     assert " INFO pgsession: The store is available again" in over
+
+
+def test_uvicorn_json(tmp_path: Path) -> None:
+    """The file for JSON makes each line an object, uvicorn's own too, with the fields."""
+    file = tmp_path / "logging.json"
+    file.write_text(UVICORN_JSON)
+    own, begun, over = map(json.loads, said_by_uvicorn(file))
+
+    assert (own["name"], own["levelname"], own["message"]) == ("uvicorn.error", "INFO", "up")
+    assert (begun["name"], begun["pgsession_event"]) == ("pgsession", "store_unavailable")
+    assert over["pgsession_requests"] == 1
+
+
+def said_by_uvicorn(file: Path) -> list[str]:
+    """Return the lines of an outage, behind one of uvicorn, which has this file."""
+    begin = f"import uvicorn, logging\nuvicorn.Config('app:app', log_config={str(file)!r})\n"
+    return said_by(f"{begin}logging.getLogger('uvicorn.error').info('up'){OUTAGE}")
 
 
 @pytest.mark.parametrize(

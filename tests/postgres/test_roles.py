@@ -27,7 +27,9 @@ from tests.project.documents import Document
 SECRET = "a secret of more than thirty-two bytes"
 
 #: The SQL blocks of the page, in order.
-MADE, SERVING, SWEEPING, ERASING, MONITORING, *_ = Document("docs/database-roles.md").statements
+MADE, SERVING, WATCHING, SWEEPING, ERASING, MONITORING, *_ = Document(
+    "docs/database-roles.md"
+).statements
 
 #: Its names of roles, and of the schema.
 NAMES = re.compile(r"\b(session_owner|web|sweeper|monitor)\b")
@@ -168,6 +170,18 @@ def test_migrating(roles: Roles) -> None:
     assert done.returncode == 1
     named = Document("docs/database-roles.md").text.split("Error: The migration ")[1]
     assert NAMES.sub(rf"{roles.prefix}\1", named.splitlines()[0]) in done.stderr
+
+
+def test_watching(roles: Roles) -> None:
+    """The transactions of other roles are not visible to `web` before the grant of the page."""
+    with psycopg.connect(roles.conninfo("session_owner")) as other:
+        other.execute("SELECT 1")
+        before = roles.command("web", "check").stdout
+        roles.execute(WATCHING)
+        after = roles.command("web", "check").stdout
+
+    assert "those of other roles are not visible: GRANT pg_read_all_stats shows them" in before
+    assert "those of other roles are not visible" not in after
 
 
 async def test_each_privilege(roles: Roles) -> None:
