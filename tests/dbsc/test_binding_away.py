@@ -9,6 +9,7 @@ from psycopg import Connection
 from pgsession import (
     MemoryStore,
     PostgresStore,
+    SchemaError,
     SessionMiddleware,
     StoreUnavailableError,
 )
@@ -113,6 +114,20 @@ async def test_held_row(postgres: PostgresStore, table: Connection) -> None:
     await browser.visit("/look")
     browser.cookies.delete(BOUND)
     assert (await browser.visit("/look")).json()["missing"]
+
+
+async def test_table_gone(
+    postgres: PostgresStore, table: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refresh that fails because the table is gone is one ERROR line."""
+    browser = await signed_in(site(postgres))
+    table.execute("DROP TABLE session")
+
+    for _ in range(2):
+        with pytest.raises(SchemaError):
+            await browser.refresh()
+
+    assert caplog.text.count("Requests fail until somebody mends the table") == 1
 
 
 async def test_database_away(caplog: pytest.LogCaptureFixture) -> None:
