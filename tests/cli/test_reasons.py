@@ -88,12 +88,12 @@ async def checked(url: str, **environment: str) -> dict[str, Finding]:
             {"user": "pw", "password": "wrong"},
             "password",
             False,
-            "ALTER ROLE \"pw\" PASSWORD '…' VALID UNTIL 'infinity';",
+            "ALTER ROLE pw PASSWORD '…' VALID UNTIL 'infinity';",
             id="password",
         ),
         pytest.param({"user": "pw"}, "no-password", False, "PGPASSWORD", id="no password"),
         pytest.param(
-            {"user": "ghost"}, "role-missing", False, 'CREATE ROLE "ghost" LOGIN', id="no role"
+            {"user": "ghost"}, "role-missing", False, "CREATE ROLE ghost LOGIN", id="no role"
         ),
         pytest.param(
             {"user": 'No "Login'}, "role-login", False, 'ALTER ROLE "No ""Login" LOGIN;', id="login"
@@ -102,31 +102,31 @@ async def checked(url: str, **environment: str) -> dict[str, Finding]:
             {"dbname": "nix"},
             "database-missing",
             False,
-            "CREATE DATABASE \"nix\" ENCODING 'UTF8'",
+            "CREATE DATABASE nix ENCODING 'UTF8'",
             id="no database",
         ),
         pytest.param(
             {"dbname": "closed"},
             "database-closed",
             False,
-            'ALTER DATABASE "closed" ALLOW_CONNECTIONS true;',
+            "ALTER DATABASE closed ALLOW_CONNECTIONS true;",
             id="closed",
         ),
         pytest.param(
             {"user": "one", "dbname": "guarded"},
             "connect",
             False,
-            'GRANT CONNECT ON DATABASE "guarded"',
+            "GRANT CONNECT ON DATABASE guarded",
             id="no connect",
         ),
         pytest.param(
-            {"user": "few"}, "role-limit", True, 'ALTER ROLE "few" CONNECTION LIMIT', id="role full"
+            {"user": "few"}, "role-limit", True, "ALTER ROLE few CONNECTION LIMIT", id="role full"
         ),
         pytest.param(
             {"user": "one", "dbname": "small"},
             "database-limit",
             True,
-            'ALTER DATABASE "small" CONNECTION LIMIT',
+            "ALTER DATABASE small CONNECTION LIMIT",
             id="database full",
         ),
         pytest.param({"options": "-c nix=1"}, "options", False, "PGOPTIONS", id="option"),
@@ -244,8 +244,40 @@ async def test_limits_of_role(server: Server) -> None:
     assert "statement_timeout is 2 s, lock_timeout is 0.3 s" in found["time-limits"].text
     assert found["time-limits"].verdict is Verdict.WARNING
     for statement in re.findall(r"ALTER ROLE .*?;", found["time-limits"].remedy):
-        server.execute(statement.replace("CURRENT_USER", "slow"))
+        server.execute(statement)
     assert await checked(server.conninfo(user="slow")) == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "statement"),
+    [
+        ("ROLE one", "ALTER ROLE one SET lock_timeout = '10s';"),
+        ("ROLE one IN DATABASE postgres", "ALTER ROLE one IN DATABASE postgres SET lock_timeout"),
+        ("DATABASE postgres", "ALTER ROLE one SET lock_timeout = '10s';"),
+    ],
+)
+async def test_place_of_limit(server: Server, place: str, statement: str) -> None:
+    """The statement that is printed gives time, wherever the limit is set."""
+    server.execute(f"ALTER {place} SET lock_timeout = '300ms'")
+    try:
+        remedy = (await checked(server.conninfo(user="one")))["time-limits"].remedy
+
+        assert statement in remedy
+        for each in re.findall(r"ALTER .*?;", remedy):
+            server.execute(each)
+        assert await checked(server.conninfo(user="one")) == {}
+    finally:
+        for where in ("ROLE one", "ROLE one IN DATABASE postgres", "DATABASE postgres"):
+            server.execute(f"ALTER {where} RESET lock_timeout")
+
+
+async def test_limit_of_connection(server: Server) -> None:
+    """A limit in the database URL, which no statement changes, is corrected there."""
+    url = server.conninfo(user="one", options="-c lock_timeout=300ms")
+    finding = (await checked(url))["time-limits"]
+
+    assert "options of the database URL" in finding.remedy
+    assert "ALTER" not in finding.remedy
 
 
 async def test_canceled(server: Server) -> None:

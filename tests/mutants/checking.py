@@ -14,9 +14,9 @@ CHECKING: Final = (
         "a name in a remedy is not quoted",
         (
             Edit(
-                "postgres/connections/reasons.py",
-                "    doubled = name.replace('\"', '\"\"')\n",
-                "    doubled = name\n",
+                "postgres/quoting.py",
+                "        return sql.Identifier(name).as_string()\n",
+                "        return name\n",
             ),
         ),
         ("tests/cli/test_reasons.py::test_rejected",),

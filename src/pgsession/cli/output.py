@@ -21,10 +21,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pgsession.printable import printable
+from pgsession.core.shown import NOTHING, shown
 
-#: What stands where there is nothing, so that columns can be counted.
-NOTHING: Final = "-"
+__all__ = ["NOTHING", "shown"]
 
 _KILO: Final = 1024
 
@@ -40,16 +39,6 @@ def escape_unprintable(output: TextIO) -> None:
     """Let an output print as escapes what its encoding lacks."""
     if isinstance(output, io.TextIOWrapper):
         output.reconfigure(errors="backslashreplace")
-
-
-def shown(text: str | None) -> str:
-    r"""Return a text with all that is not plainly visible escaped, as ``\x1b`` or ``\u202e``.
-
-    So are line ends, marks that change the direction of text, and the backslash.
-    """
-    if text is None:
-        return NOTHING
-    return printable(text.replace("\\", r"\\"))
 
 
 def print_json(document: object) -> None:

@@ -13,27 +13,13 @@ from psycopg.rows import AsyncRowFactory, tuple_row
 
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.quoting import RESERVED, identifier
 
 #: The name of the table unless another one is set.
 DEFAULT_TABLE: Final = "session"
 
 # It needs no quotes in the migrations, and leaves room for the names of indexes.
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,49}")
-
-#: The keywords that PostgreSQL 18 accepts as no table's name, unless they are quoted.
-_RESERVED: Final = frozenset(
-    """
-    all analyse analyze and any array as asc asymmetric authorization binary both case cast check
-    collate collation column concurrently constraint create cross current_catalog current_date
-    current_role current_schema current_time current_timestamp current_user default deferrable desc
-    distinct do else end except false fetch for foreign freeze from full grant group having ilike in
-    initially inner intersect into is isnull join lateral leading left like limit localtime
-    localtimestamp natural not notnull null offset on only or order outer overlaps placing primary
-    references returning right select session_user similar some symmetric system_user table
-    tablesample then to trailing true union unique user using variadic verbose when where window
-    with
-    """.split()  # noqa: SIM905 - the list takes a line for each of the 101 words
-)
 
 _RowT = TypeVar("_RowT")
 
@@ -74,11 +60,12 @@ class TableName:
             raise SettingsError(
                 "table must be a name of at most 50 lower-case letters, digits and underscores."
             )
-        if self.name in _RESERVED:
+        if self.name in RESERVED:
             raise SettingsError(f"table must not be {self.name}, which is a keyword of SQL.")
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.name}" if self.schema else self.name
+        """As SQL, to be printed: in messages it also stands in statements."""
+        return identifier(self.schema, self.name) if self.schema else identifier(self.name)
 
     @property
     def identifier(self) -> sql.Identifier:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from pgsession.postgres.quoting import identifier
+
 _HBA: Final = "as a superuser add a line for it to pg_hba.conf, then SELECT pg_reload_conf();"
 _FREE: Final = "wait for connections to end, or make pool_size smaller or start fewer processes"
 _CREDENTIALS: Final = (
@@ -39,12 +41,7 @@ class Reason:
         """Return what to do about an error with this text."""
         found = self.pattern.search(text)
         groups = found.groups() if found else ()
-        return self.remedy.format(*(_quoted(group) for group in groups))
-
-
-def _quoted(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
+        return self.remedy.format(*(identifier(group) for group in groups))
 
 
 def _reason(name: str, pattern: str, remedy: str, *, may_pass: bool = False) -> Reason:
