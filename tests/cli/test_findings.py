@@ -14,8 +14,11 @@ from pgsession.cli.findings import (
     check_sample,
     check_schemas,
     check_server,
+    check_vacuum,
 )
+from pgsession.cli.indexes import Index, check_indexes
 from pgsession.cli.inspection import Relation, Sample, Server
+from pgsession.cli.places import Place
 from pgsession.postgres.record import Record
 
 SERVER = Server(
@@ -30,17 +33,24 @@ SERVER = Server(
 )
 PARAMETERS = {"autovacuum_vacuum_scale_factor": "0.05", "vacuum_truncate": "false"}
 RELATION = Relation(
-    name="web.session",
+    schema="web",
+    table="session",
     has_pages=True,
     is_unlogged=False,
     options=PARAMETERS | {"fillfactor": "70"},
     toast_options=PARAMETERS,
-    brin=[],
-    others=[],
-    of_value=[],
-    finds_users=True,
     bare=[],
 )
+INDEX = Index(
+    schema="web",
+    name="i",
+    method="btree",
+    constraint=None,
+    is_partitioned=False,
+    finds_users=True,
+    columns=["user_id"],
+)
+DURABILITY = Place("synchronous_commit", "default", "ann", "app")
 
 
 def verdicts(findings: list[Finding]) -> dict[str, str]:
@@ -68,50 +78,63 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
 )
 def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
     """The verdict on a server depends on its version, writes, encoding, clock and durability."""
-    assert verdicts(list(check_server(replace(SERVER, **change)))) == told
+    assert verdicts(list(check_server(replace(SERVER, **change), DURABILITY))) == told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({}, {}, id="in order"),
+        pytest.param({"is_unlogged": True}, {"storage": "wrong"}, id="unlogged"),
+        pytest.param({"options": PARAMETERS | {"fillfactor": "90"}}, {}, id="room"),
+        pytest.param(
+            {"options": PARAMETERS | {"fillfactor": "91"}},
+            {"fill factor": "wrong"},
+            id="little room",
+        ),
+        pytest.param({"options": {}, "has_pages": False}, {}, id="partitioned"),
+        pytest.param({"toast_options": {}}, {"storage parameters": "warning"}, id="toast"),
+        pytest.param({"bare": ["seen_on"]}, {"defaults": "wrong"}, id="no default"),
+    ],
+)
+def test_relation(change: dict[str, Any], told: dict[str, str]) -> None:
+    """The verdict on a table depends on its storage and its defaults."""
+    assert verdicts(list(check_relation(replace(RELATION, **change)))) == told
 
 
 @pytest.mark.parametrize(
     ("change", "version", "told"),
     [
         pytest.param({}, 140_000, {}, id="in order"),
-        pytest.param({"is_unlogged": True}, 180_000, {"storage": "wrong"}, id="unlogged"),
-        pytest.param({"options": PARAMETERS | {"fillfactor": "90"}}, 180_000, {}, id="room"),
-        pytest.param(
-            {"options": PARAMETERS | {"fillfactor": "91"}},
-            180_000,
-            {"fill factor": "wrong"},
-            id="little room",
-        ),
-        pytest.param({"options": {}, "has_pages": False}, 180_000, {}, id="partitioned"),
-        pytest.param({"toast_options": {}}, 180_000, {"storage parameters": "warning"}, id="toast"),
-        pytest.param({"bare": ["seen_on"]}, 180_000, {"defaults": "wrong"}, id="no default"),
-        pytest.param({"of_value": ["i"]}, 180_000, {"indexes": "warning"}, id="of the value"),
+        pytest.param({"columns": ["session_data"]}, 180_000, {"indexes": "warning"}, id="value"),
         pytest.param({"finds_users": False}, 180_000, {"indexes": "warning"}, id="no users"),
-        pytest.param({"others": ["i"]}, 180_000, {"indexes": "wrong"}, id="B-tree"),
-        pytest.param({"brin": ["i"]}, 160_000, {}, id="BRIN"),
-        pytest.param({"brin": ["i"]}, 150_000, {"indexes": "wrong"}, id="BRIN before 16"),
+        pytest.param({"columns": ["seen_on"]}, 180_000, {"indexes": "wrong"}, id="B-tree"),
+        pytest.param({"columns": ["seen_on"], "method": "brin"}, 160_000, {}, id="BRIN"),
         pytest.param(
-            {"options": RELATION.options | {"autovacuum_enabled": "off"}},
-            180_000,
-            {"autovacuum": "wrong"},
-            id="no vacuum",
+            {"columns": ["seen_on"], "method": "brin"},
+            150_000,
+            {"indexes": "wrong"},
+            id="BRIN before 16",
         ),
     ],
 )
-def test_relation(change: dict[str, Any], version: int, told: dict[str, str]) -> None:
-    """The verdict on a table depends on its storage, its defaults and its indexes."""
-    server = replace(SERVER, version=version)
+def test_indexes(change: dict[str, Any], version: int, told: dict[str, str]) -> None:
+    """The verdict on an index depends on its columns, its method and the server."""
+    finding = check_indexes([replace(INDEX, **change)], RELATION, version=version)
 
-    assert verdicts(list(check_relation(replace(RELATION, **change), server))) == told
+    assert verdicts([finding]) == told
 
 
-def test_server_without_autovacuum() -> None:
-    """A server without autovacuum is wrong, whatever the table's settings are."""
-    findings = list(check_relation(RELATION, replace(SERVER, has_autovacuum=False)))
+def test_autovacuum() -> None:
+    """Without autovacuum on the server or the table something is wrong; the remedy says where."""
+    off = replace(RELATION, options={"autovacuum_enabled": "off"})
+    on_server = check_vacuum(off, replace(SERVER, has_autovacuum=False))
+    on_table = check_vacuum(off, SERVER)
 
-    assert verdicts(findings) == {"autovacuum": "wrong"}
-    assert "postgresql.conf" in findings[-1].remedy
+    assert verdicts([check_vacuum(RELATION, SERVER)]) == {}
+    assert verdicts([on_server]) == verdicts([on_table]) == {"autovacuum": "wrong"}
+    assert "postgresql.conf" in on_server.remedy
+    assert on_table.remedy == "ALTER TABLE web.session RESET (autovacuum_enabled);"
 
 
 @pytest.mark.parametrize(
@@ -177,9 +200,12 @@ def test_link() -> None:
 
 
 def test_schemas() -> None:
-    """A schema in which every role may create is a warning that names the remedy."""
-    found = check_schemas(["public"])
+    """A schema in which every role may create is a warning that names the remedy, quoted."""
+    found = check_schemas(["public", 'a" from public; drop table session; --'])
 
     assert found.verdict is Verdict.WARNING
-    assert 'REVOKE CREATE ON SCHEMA "public" FROM PUBLIC;' in found.remedy
+    assert found.remedy.startswith(
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC; "
+        'REVOKE CREATE ON SCHEMA "a"" from public; drop table session; --" FROM PUBLIC; '
+    )
     assert check_schemas([]).verdict is Verdict.OK

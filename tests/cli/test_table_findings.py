@@ -133,6 +133,21 @@ async def test_in_another_schema(database_url: str) -> None:
         pytest.param(
             "CREATE INDEX ON session ((session_data ->> 'a'))", "indexes.value", id="value"
         ),
+        pytest.param(
+            "CREATE INDEX ON session (user_id) WHERE seen_on IS NULL",
+            "indexes.renewals",
+            id="predicate",
+        ),
+        pytest.param(
+            "ALTER TABLE session ADD UNIQUE (expire_date, session_key)",
+            "indexes.renewals",
+            id="UNIQUE",
+        ),
+        pytest.param(
+            "ALTER TABLE session ADD EXCLUDE USING btree (expire_date WITH =)",
+            "indexes.renewals",
+            id="EXCLUDE",
+        ),
         pytest.param("DROP INDEX session_user_id_idx", "indexes.users", id="users"),
         pytest.param("ALTER TABLE session SET UNLOGGED", "storage", id="unlogged"),
         pytest.param(
@@ -171,6 +186,28 @@ async def test_copied(database_url: str, table: Connection, migrated_schema: str
         for finding in (await checked(url, migrated_schema)).values():
             for statement in statements_of(finding.remedy):
                 table.execute(statement.encode())
+
+    assert await checked(url, migrated_schema) == {}
+
+
+async def test_partitioned(database_url: str, table: Connection, migrated_schema: str) -> None:
+    """The statements about the indexes of a partitioned table work on one."""
+    for statement in (
+        "ALTER TABLE session RENAME TO old",
+        "CREATE TABLE session (LIKE old INCLUDING DEFAULTS) PARTITION BY HASH (session_key)",
+        "ALTER TABLE session ADD PRIMARY KEY (session_key)",
+        "CREATE TABLE part PARTITION OF session FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+        "DROP TABLE old",
+        "CREATE INDEX ON session (expire_date)",
+    ):
+        table.execute(statement.encode())
+    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+
+    for code in ("indexes.renewals", "indexes.users"):
+        found = await checked(url, migrated_schema)
+        assert set(found) == {code}
+        for statement in statements_of(found[code].remedy):
+            table.execute(statement.encode())
 
     assert await checked(url, migrated_schema) == {}
 
@@ -257,6 +294,9 @@ def test_space(sample: Sample, verdict: Verdict) -> None:
         ('"We ""b""", web', ['We "b"', "web"]),
         ('"a,b"', ["a,b"]),
         ("", []),
+        ('WEB , "WEB",\u00c4b', ["web", "WEB", "\u00c4b"]),
+        ('"' + "\u00e4" * 40 + '"', ["\u00e4" * 31]),
+        ('"", web', ["", "web"]),
     ],
 )
 def test_schemas_of(path: str, schemas: list[str]) -> None:

@@ -6,14 +6,17 @@ table from all other ways.
 
 from __future__ import annotations
 
-import csv
+import re
 from dataclasses import dataclass
 from typing import Final
 
-from psycopg.rows import class_row, scalar_row, tuple_row
+from psycopg.rows import class_row, tuple_row
 
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.statement import Statement
+from pgsession.postgres.quoting import identifier
 from pgsession.postgres.table_name import TableName, catalog_cursor
+from pgsession.postgres.trust import trust
 
 _PATH: Final = """
 SELECT
@@ -24,9 +27,9 @@ SELECT
 # The search_path skips a schema that the role may not use.
 _ACCESS: Final = """
 SELECT
-    quote_ident(n.nspname) AS schema,
-    format('%%I.%%I', n.nspname, c.relname) AS name,
-    quote_ident(current_user) AS role,
+    n.nspname::text AS schema,
+    c.relname::text AS table,
+    current_user::text AS role,
     has_schema_privilege(n.oid, 'USAGE') AS may_enter,
     ARRAY(
         SELECT wanted
@@ -34,7 +37,7 @@ SELECT
         WHERE NOT has_table_privilege(c.oid, wanted)
     ) AS lacking,
     (
-        SELECT format('%%I.%%I', n.nspname, r.relname)
+        SELECT r.relname::text
         FROM pg_class AS r
         WHERE r.relnamespace = n.oid
           AND r.relname = %(record)s
@@ -52,24 +55,40 @@ ORDER BY
 LIMIT 1
 """
 
-_ELSEWHERE: Final = """
-SELECT n.nspname::text
+# The schemas of the system, and those of temporary tables, have reserved names.
+_ELSEWHERE: Final = f"""
+SELECT
+    n.nspname::text AS schema,
+    EXISTS (SELECT FROM {trust(is_named=False)}) AS is_trusted
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'expire_date'
-WHERE c.relname = %s
+WHERE c.relname = %(name)s
   AND c.relkind IN ('r', 'p')
-ORDER BY 1
+  AND c.relpersistence <> 't'
+  AND NOT starts_with(n.nspname::text, 'pg_')
+ORDER BY
+    is_trusted DESC,
+    EXISTS (
+        SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = %(record)s
+    ) DESC,
+    n.nspname
 LIMIT 5
-"""
+"""  # noqa: S608 - of constants
+
+#: A name in a search_path, with or without quotes.
+_IN_PATH: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
+
+#: How many bytes of a name PostgreSQL keeps.
+_LONGEST: Final = 63
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What this role may do with the table. All names are quoted, for a statement."""
+    """What this role may do with the table."""
 
     schema: str
-    name: str
+    table: str
     role: str
     #: True if the role has USAGE on the schema.
     may_enter: bool
@@ -81,14 +100,25 @@ class Access:
     @property
     def grants(self) -> list[str]:
         """The statements that give the role what it lacks."""
-        grants = []
+        grants, role = [], identifier(self.role)
         if not self.may_enter:
-            grants.append(f"GRANT USAGE ON SCHEMA {self.schema} TO {self.role};")
+            grants.append(f"GRANT USAGE ON SCHEMA {identifier(self.schema)} TO {role};")
         if self.lacking:
-            grants.append(f"GRANT {', '.join(self.lacking)} ON {self.name} TO {self.role};")
+            name = identifier(self.schema, self.table)
+            grants.append(f"GRANT {', '.join(self.lacking)} ON {name} TO {role};")
         if grants and self.record:
-            grants.append(f"GRANT SELECT ON {self.record} TO {self.role};")
+            name = identifier(self.schema, self.record)
+            grants.append(f"GRANT SELECT ON {name} TO {role};")
         return grants
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A schema that has a table of this name."""
+
+    schema: str
+    #: True if both belong to roles that this role trusts.
+    is_trusted: bool
 
 
 async def read_access(connection: Connection, *, table: TableName) -> Access | None:
@@ -103,14 +133,30 @@ async def read_access(connection: Connection, *, table: TableName) -> Access | N
         return await cursor.fetchone()
 
 
-async def read_elsewhere(connection: Connection, *, table: TableName) -> list[str]:
-    """Return the schemas that have a table of this name with the columns of sessions."""
-    async with catalog_cursor(connection, scalar_row) as cursor:
-        await cursor.execute(_ELSEWHERE, (table.name,))
+async def read_elsewhere(connection: Connection, *, table: TableName) -> list[Elsewhere]:
+    """Return the schemas that have a table of this name with the columns of sessions.
+
+    Those whose owner is trusted come first, then those with a record of migrations.
+    """
+    async with catalog_cursor(connection, class_row(Elsewhere)) as cursor:
+        await cursor.execute(
+            Statement(_ELSEWHERE.encode()), {"name": table.name, "record": table.record}
+        )
         return await cursor.fetchall()
 
 
 def schemas_of(path: str, role: str) -> list[str]:
-    """Return the names in a search_path."""
-    names = next(csv.reader([path], skipinitialspace=True), [])
-    return [role if name == "$user" else name for name in map(str.strip, names)]
+    """Return the names in a search_path: those without quotes in lower case, as PostgreSQL does."""
+    names = (
+        quoted.replace('""', '"') if bare is None else _folded(bare)
+        for quoted, bare in (found.groups() for found in _IN_PATH.finditer(path))
+    )
+    return [role if name == "$user" else _cut(name) for name in names]
+
+
+def _folded(name: str) -> str:
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:_LONGEST].decode(errors="ignore")

@@ -18,8 +18,10 @@ from pgsession.cli.findings import (
     check_sample,
     check_schemas,
     check_server,
+    check_vacuum,
 )
 from pgsession.cli.holding import old_holders, read_holders, read_sees_others
+from pgsession.cli.indexes import check_indexes, read_indexes
 from pgsession.cli.inspection import (
     Server,
     read_open_schemas,
@@ -30,6 +32,7 @@ from pgsession.cli.inspection import (
     read_server,
 )
 from pgsession.cli.limits import read_connections, read_times
+from pgsession.cli.places import read_places
 from pgsession.cli.surroundings import (
     check_access,
     check_connections,
@@ -51,6 +54,7 @@ from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.failures import StatementCanceledError, explained
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
+from pgsession.postgres.quoting import regclass
 from pgsession.postgres.schema import migrations
 from pgsession.postgres.table_name import TableName, find
 from pgsession.postgres.validation import validate_table
@@ -106,13 +110,15 @@ async def _examine(
     connection: Dedicated, table: TableName, settings: SessionSettings | None
 ) -> AsyncIterator[Iterable[Finding]]:
     timeout = DEFAULT_TIMEOUT if settings is None else settings.timeout
-    times = check_times(await connection.run(read_times), timeout=timeout)
+    times = await connection.run(read_times)
     server = await connection.run(read_server)
-    yield check_server(server)
+    places = await connection.run(partial(read_places, names=[*times, "synchronous_commit"]))
+    yield check_server(server, places["synchronous_commit"])
     pooled = await connection.run(is_pooled)
     prepares = settings is not None and settings.prepared is True
     is_mixed_up = pooled and prepares and not await connection.run(keeps_statements_apart)
-    yield [check_link(is_pooled=pooled, is_mixed_up=is_mixed_up), times]
+    yield [check_link(is_pooled=pooled, is_mixed_up=is_mixed_up)]
+    yield [check_times(times, places, timeout=timeout)]
     if settings is not None:
         connections = None if pooled else await connection.run(read_connections)
         yield [check_connections(connections, pool_size=settings.pool_size)]
@@ -121,7 +127,7 @@ async def _examine(
     if access is None:
         elsewhere = await connection.run(partial(read_elsewhere, table=table))
         if elsewhere:
-            yield [check_elsewhere(str(table), elsewhere)]
+            yield [check_elsewhere(table, elsewhere)]
             return
     elif not access.may_enter:
         yield [check_access(access)]
@@ -147,10 +153,13 @@ async def _examine_table(
         return
     yield [check_access(access)]
     relation = await connection.run(partial(read_relation, found=found))
-    yield check_relation(relation, server)
+    yield check_relation(relation)
+    indexes = await connection.run(partial(read_indexes, found=found))
+    yield [check_indexes(indexes, relation, version=server.version)]
+    yield [check_vacuum(relation, server)]
     remains = await connection.run(partial(read_remains, found=found))
     if remains is not None:
-        yield [check_distribution(relation.name, has_remains=remains)]
+        yield [check_distribution(regclass(relation.schema, relation.table), has_remains=remains)]
     sees_others = await connection.run(read_sees_others)
     holders = old_holders(await connection.run(read_holders))
     yield [check_holders(holders, sees_others=sees_others)]

@@ -8,14 +8,13 @@ from enum import Enum
 from typing import Final
 
 from pgsession.cli.inspection import Relation, Sample, Server
+from pgsession.cli.places import Place
 from pgsession.core.cookie import Cookie
+from pgsession.postgres.quoting import identifier
 from pgsession.postgres.record import Record
 
 #: The oldest version with TID range scans, as its `server_version_num`.
 _OLDEST: Final = 140_000
-
-#: From this version on, a BRIN index does not prevent HOT updates.
-_BRIN_IS_HOT: Final = 160_000
 
 #: The fill factor that the migration sets, and the largest one that leaves enough free space.
 _FILL_FACTOR: Final = 70
@@ -79,8 +78,8 @@ def check_cookie(cookie: Cookie) -> Finding:
     return Finding("cookie", Verdict.OK, text)
 
 
-def check_server(server: Server) -> Iterator[Finding]:
-    """Check the server."""
+def check_server(server: Server, durability: Place) -> Iterator[Finding]:
+    """Check the server. `durability` is where synchronous_commit is set."""
     if server.version < _OLDEST:
         remedy = "Upgrade it to 14 or later."
         yield Finding("server", Verdict.WRONG, f"PostgreSQL {server.version_text}", remedy)
@@ -121,7 +120,7 @@ def check_server(server: Server) -> Iterator[Finding]:
             "durability",
             Verdict.WARNING,
             "synchronous_commit is off: a crash may undo a logout",
-            "Set it on for the role: ALTER ROLE … SET synchronous_commit = on.",
+            durability.set("on"),
         )
     else:
         yield Finding(
@@ -154,8 +153,8 @@ def check_schemas(names: list[str]) -> Finding:
     return Finding(
         "search_path",
         Verdict.WARNING,
-        f"every role may create functions in {', '.join(names)} (CVE-2018-1058)",
-        " ".join(f'REVOKE CREATE ON SCHEMA "{name}" FROM PUBLIC;' for name in names)
+        f"every role may create functions in {', '.join(map(identifier, names))} (CVE-2018-1058)",
+        " ".join(f"REVOKE CREATE ON SCHEMA {identifier(name)} FROM PUBLIC;" for name in names)
         + " pgsession calls none of them, but other programs may.",
     )
 
@@ -179,8 +178,8 @@ def check_record(record: Record | None, known: Collection[str]) -> Finding:
     return Finding("table", Verdict.OK, f"as this version needs it, {max(known)}")
 
 
-def check_relation(relation: Relation, server: Server) -> Iterator[Finding]:
-    """Check the properties of the table."""
+def check_relation(relation: Relation) -> Iterator[Finding]:
+    """Check the properties of the table, besides its indexes and autovacuum."""
     if relation.is_unlogged:
         remedy = f"ALTER TABLE {relation.name} SET LOGGED;"
         yield Finding("storage", Verdict.WRONG, "unlogged: a crash empties the table", remedy)
@@ -189,36 +188,6 @@ def check_relation(relation: Relation, server: Server) -> Iterator[Finding]:
     if relation.has_pages:
         yield _check_fill_factor(relation)
         yield _check_storage(relation)
-    yield _check_indexes(relation, server)
-    yield _check_vacuum(relation, server)
-
-
-def _check_indexes(relation: Relation, server: Server) -> Finding:
-    harmful = relation.others + (relation.brin if server.version < _BRIN_IS_HOT else [])
-    if harmful:
-        return Finding(
-            "indexes",
-            Verdict.WRONG,
-            f"{', '.join(harmful)} on a column that renewals change: such an update cannot be HOT",
-            " ".join(f"DROP INDEX CONCURRENTLY {name};" for name in harmful),
-            name="renewals",
-        )
-    if relation.of_value:
-        return Finding(
-            "indexes",
-            Verdict.WARNING,
-            f"{', '.join(relation.of_value)} on session_data: a change of a value cannot be HOT",
-            " ".join(f"DROP INDEX CONCURRENTLY {name};" for name in relation.of_value)
-            + " Keep it only if your queries need it.",
-            name="value",
-        )
-    if not relation.finds_users:
-        remedy = (
-            f"CREATE INDEX CONCURRENTLY ON {relation.name} (user_id) WHERE user_id IS NOT NULL;"
-        )
-        text = "none on user_id: each list of a user's sessions reads the whole table"
-        return Finding("indexes", Verdict.WARNING, text, remedy, name="users")
-    return Finding("indexes", Verdict.OK, "none that prevents HOT updates")
 
 
 def _check_defaults(relation: Relation) -> Finding:
@@ -259,14 +228,17 @@ def _check_storage(relation: Relation) -> Finding:
     )
 
 
-def check_distribution(name: str, *, has_remains: bool) -> Finding:
-    """Tell that Citus distributes the table; `has_remains` if this node has its old rows too."""
+def check_distribution(table: str, *, has_remains: bool) -> Finding:
+    """Tell that Citus distributes the table; `has_remains` if this node has its old rows too.
+
+    `table` is what `regclass` returns.
+    """
     if has_remains:
         return Finding(
             "distribution",
             Verdict.WARNING,
             "by Citus; the rows from before are still on the coordinator",
-            f"SELECT truncate_local_data_after_distributing_table('{name}');",
+            f"SELECT truncate_local_data_after_distributing_table({table});",
         )
     return Finding("distribution", Verdict.OK, "by Citus")
 
@@ -309,7 +281,8 @@ def _check_fill_factor(relation: Relation) -> Finding:
     )
 
 
-def _check_vacuum(relation: Relation, server: Server) -> Finding:
+def check_vacuum(relation: Relation, server: Server) -> Finding:
+    """Check that autovacuum works on the table."""
     if not server.has_autovacuum:
         remedy = "Set autovacuum = on in postgresql.conf: without it, the table only grows."
         return Finding("autovacuum", Verdict.WRONG, "off on this server", remedy, name="server")

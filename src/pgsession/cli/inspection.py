@@ -11,6 +11,7 @@ from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.distribution import is_distributed
+from pgsession.postgres.quoting import identifier
 from pgsession.postgres.record import Record, read_query
 from pgsession.postgres.table_name import Found, TableName, catalog_cursor, find
 
@@ -26,10 +27,10 @@ SELECT
     (extract(epoch FROM clock_timestamp()) * 1000)::int8 - %s::int8 AS ahead
 """
 
-# pg_depend also lists an index that uses the column only in an expression or its predicate.
 _RELATION: Final[LiteralString] = """
 SELECT
-    c.oid::regclass::text AS name,
+    n.nspname::text AS schema,
+    c.relname::text AS table,
     c.relkind = 'r' AS has_pages,
     c.relpersistence = 'u' AS is_unlogged,
     (SELECT coalesce(jsonb_object_agg(option_name, option_value), '{}')
@@ -37,15 +38,6 @@ SELECT
     (SELECT coalesce(jsonb_object_agg(option_name, option_value), '{}')
      FROM pg_class AS t, pg_options_to_table(t.reloptions)
      WHERE t.oid = c.reltoastrelid) AS toast_options,
-    coalesce(i.brin, '{}') AS brin,
-    coalesce(i.others, '{}') AS others,
-    coalesce(i.of_value, '{}') AS of_value,
-    EXISTS (
-        SELECT
-        FROM pg_index AS x
-        JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = x.indkey[0]
-        WHERE x.indrelid = c.oid AND a.attname = 'user_id' AND x.indisvalid
-    ) AS finds_users,
     ARRAY(
         SELECT a.attname::text
         FROM pg_attribute AS a
@@ -55,26 +47,7 @@ SELECT
         ORDER BY a.attnum
     ) AS bare
 FROM pg_class AS c
-CROSS JOIN LATERAL (
-    SELECT
-        array_agg(DISTINCT x.oid::regclass::text)
-            FILTER (WHERE m.amname = 'brin' AND a.attname <> 'session_data') AS brin,
-        array_agg(DISTINCT x.oid::regclass::text)
-            FILTER (WHERE m.amname <> 'brin' AND a.attname <> 'session_data') AS others,
-        array_agg(DISTINCT x.oid::regclass::text)
-            FILTER (WHERE m.amname <> 'brin' AND a.attname = 'session_data') AS of_value
-    FROM pg_attribute AS a
-    JOIN pg_depend AS d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
-    JOIN pg_class AS x ON x.oid = d.objid AND x.relkind IN ('i', 'I')
-    JOIN pg_am AS m ON m.oid = x.relam
-    WHERE a.attrelid = c.oid
-      AND a.attname IN (
-          'expire_date', 'seen_on', 'verifier', 'renewed_on', 'key_number', 'shown_on',
-          'size_bound', 'session_data'
-      )
-      AND d.classid = 'pg_class'::regclass
-      AND d.refclassid = 'pg_class'::regclass
-) AS i
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = %s::int8::oid
 """
 
@@ -146,8 +119,8 @@ class Server:
 class Relation:
     """The properties of the table, without its columns."""
 
-    #: The quoted name, for a statement.
-    name: str
+    schema: str
+    table: str
     #: False for a partitioned table: its partitions have their own storage settings.
     has_pages: bool
     #: True if a crash empties it.
@@ -155,15 +128,13 @@ class Relation:
     #: The storage parameters that are set, of the table and of its TOAST table.
     options: dict[str, str]
     toast_options: dict[str, str]
-    #: The indexes on columns that a renewal changes: BRIN indexes and others.
-    brin: list[str]
-    others: list[str]
-    #: The indexes on the value.
-    of_value: list[str]
-    #: False if no index finds the sessions of a user.
-    finds_users: bool
     #: The columns that lack the default, or take NULL, against the migrations.
     bare: list[str]
+
+    @property
+    def name(self) -> str:
+        """The name as SQL, to be printed."""
+        return identifier(self.schema, self.table)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import click
 
 from pgsession.cli.check import with_secret
+from pgsession.cli.output import shown
 from pgsession.core.hidden import Hidden
 from pgsession.core.login import checked_user_id
 from pgsession.postgres.connections.startup import connect
@@ -30,8 +30,9 @@ class Option(Protocol):
     def __call__(self, function: _FC, /) -> _FC: ...
 
 
-#: Prints a line while a command goes on.
-report: Final = partial(click.echo, err=True)
+def report(text: str) -> None:
+    """Print a line while a command goes on."""
+    click.echo(shown(text), err=True)
 
 
 def _hide(_context: click.Context, _parameter: click.Parameter, given: str) -> Hidden:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pgsession.cli.access import Access
+from pgsession.cli.access import Access, Elsewhere
 from pgsession.cli.findings import Finding, Verdict
 from pgsession.cli.holding import Holder
 from pgsession.cli.inspection import Sample
 from pgsession.cli.limits import Connections
-from pgsession.printable import printable
+from pgsession.cli.places import Place
+from pgsession.core.shown import shown
+from pgsession.postgres.quoting import identifier, literal
+from pgsession.postgres.table_name import TableName
 
 #: A table of fewer pages (32 MB) is swept in a moment, however much of it is free.
 _MANY_PAGES: Final = 4096
@@ -26,8 +31,10 @@ _PAGE: Final = 8192
 _PER_MILLION: Final = 15
 
 
-def check_times(times: dict[str, float], *, timeout: float) -> Finding:
-    """Check the time limits against the `timeout` of the application."""
+def check_times(
+    times: Mapping[str, float], places: Mapping[str, Place], *, timeout: float
+) -> Finding:
+    """Check the time limits, which come from these places, against the application's `timeout`."""
     short = {name: limit for name, limit in times.items() if limit < timeout}
     if not short:
         return Finding("time limits", Verdict.OK, f"none shorter than timeout, {timeout:g} s")
@@ -36,7 +43,7 @@ def check_times(times: dict[str, float], *, timeout: float) -> Finding:
         "time limits",
         Verdict.WARNING,
         f"{told}, shorter than timeout, {timeout:g} s: slow statements fail early, with 503",
-        " ".join(f"ALTER ROLE CURRENT_USER SET {name} = '{2 * timeout:g}s';" for name in short)
+        " ".join(places[name].set(f"{math.ceil(2 * timeout)}s") for name in short)
         + " Or make SESSION_TIMEOUT shorter.",
     )
 
@@ -70,13 +77,27 @@ def check_access(access: Access) -> Finding:
     )
 
 
-def check_elsewhere(name: str, schemas: Sequence[str]) -> Finding:
-    """Tell that the table is not where it was looked for, but in other `schemas`."""
+def check_elsewhere(table: TableName, found: Sequence[Elsewhere]) -> Finding:
+    """Tell that the table is not where it was looked for, but in other schemas.
+
+    Anybody who may create a schema can have such a table: only one that belongs to a role that
+    this role trusts anyway is advised.
+    """
+    names = ", ".join(identifier(each.schema) for each in found)
+    trusted = [
+        each.schema for each in found if each.is_trusted and shown(each.schema) == each.schema
+    ]
+    if trusted:
+        remedy = f"or, if the sessions are there, set SESSION_SCHEMA={shlex.quote(trusted[0])}"
+    else:
+        remedy = (
+            "or set SESSION_SCHEMA if one of them is yours: this role does not trust their owners"
+        )
     return Finding(
         "table",
         Verdict.WRONG,
-        f"There is no table {name}; tables of this name are in {', '.join(schemas)}",
-        f"Set SESSION_SCHEMA, for example SESSION_SCHEMA={schemas[0]}, or run `pgsession migrate`.",
+        f"There is no table {table}; tables of this name are in {names}",
+        f"Run `pgsession migrate`, {remedy}",
         name="elsewhere",
     )
 
@@ -115,25 +136,25 @@ def check_space(sample: Sample, name: str) -> Finding:
 
 
 def _described(holder: Holder) -> str:
-    name = _quoted(holder.name) if holder.pid is None else str(holder.pid)
+    name = literal(holder.name or "") if holder.pid is None else str(holder.pid)
     age = None if holder.age_seconds is None else f"{holder.age_seconds / 60:.0f} minutes old"
-    known = (printable(each) for each in (holder.application_name, holder.state, age) if each)
-    return f"{holder.kind} {printable(name)} ({', '.join(known)})"
+    known = (shown(each) for each in (holder.application_name, holder.state, age) if each)
+    return f"{holder.kind} {name} ({', '.join(known)})"
 
 
 def _ending(holder: Holder) -> str:
     match holder.kind:
         case "prepared transaction":
-            return f"ROLLBACK PREPARED {printable(_quoted(holder.name))};"
+            return f"ROLLBACK PREPARED {literal(holder.name or '')};"
         case "replication slot":
-            name = printable(_quoted(holder.name))
+            name = literal(holder.name or "")
             return f"SELECT pg_drop_replication_slot({name}); if its standby is gone."
+        case "standby":
+            return (
+                f"End the query on the standby of process {holder.pid}, or set "
+                "hot_standby_feedback = off there."
+            )
     return f"SELECT pg_terminate_backend({holder.pid});"
-
-
-def _quoted(name: str | None) -> str:
-    """Return a name as a literal of SQL."""
-    return "'" + (name or "").replace("'", "''") + "'"
 
 
 def _megabytes(size: float) -> str:

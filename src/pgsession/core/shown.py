@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pgsession.printable import printable
+
 #: What stands where there is nothing, so that columns can be counted.
 NOTHING = "-"
 

@@ -96,8 +96,8 @@ class Queryable(Protocol):
 
 def recheck(table: TableName) -> bytes:
     """Return statements that make the record, and fail unless both tables are to be trusted."""
-    trust = _trust(is_named=bool(table.schema))
-    return _RECHECK.format(record=table.record, table=table.name, trust=trust).encode()
+    trusted = trust(is_named=bool(table.schema))
+    return _RECHECK.format(record=table.record, table=table.name, trust=trusted).encode()
 
 
 def trusted_columns(connection: Queryable, table: TableName, name: str) -> list[str]:
@@ -109,7 +109,7 @@ def trusted_columns(connection: Queryable, table: TableName, name: str) -> list[
     if not found:
         return []
     [(oid, schema)] = found
-    find_columns = _FIND_COLUMNS.format(trust=_trust(is_named=bool(table.schema)))
+    find_columns = _FIND_COLUMNS.format(trust=trust(is_named=bool(table.schema)))
     columns = connection.execute(Statement(find_columns.encode()), (oid,)).fetchall()
     _, is_table, owner, is_trusted = columns[0]
     if not is_table:
@@ -124,5 +124,9 @@ def trusted_columns(connection: Queryable, table: TableName, name: str) -> list[
     return [column for column, *_ in columns]
 
 
-def _trust(*, is_named: bool) -> str:
+def trust(*, is_named: bool) -> str:
+    """Return what stands behind ``FROM``: it has a row if the table ``c`` is to be trusted.
+
+    `is_named`: its schema was asked for by name.
+    """
     return _TRUST.format(is_named="true" if is_named else "false")
