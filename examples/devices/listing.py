@@ -6,16 +6,23 @@ from starlette.responses import Response
 from pgsession import get_session
 
 from .accounts import account_of, accounts_of
+from .agents import learn
 from .forms import accept_form
 from .pages import redirect
 from .pages import show as show_page
 
+#: Devices on one page, at most.
+DEVICES = 100
+
 
 async def show(request: Request) -> Response:
-    """List the devices of the user, this one first."""
+    """List the devices of the user, this one first, then those used last."""
     session = get_session(request)
     account = await account_of(request)
-    return show_page(request, "devices.html", account=account, devices=await session.devices())
+    found = await session.devices()
+    devices, more = found[:DEVICES], len(found[DEVICES:])
+    await learn(device.agent for device in devices)
+    return show_page(request, "devices.html", account=account, devices=devices, more=more)
 
 
 async def end(request: Request) -> Response:

@@ -15,14 +15,15 @@ from pgsession import SignedInUser, get_session
 
 from .account import FRESH
 from .accounts import ID, Account, Accounts, account_of, accounts_of
-from .agents import describe
+from .agents import describe, learn
 from .forms import accept_form
+from .listing import DEVICES
 from .pages import redirect, show
 
 LOGGER = logging.getLogger(__name__)
 
-#: Users on one page, accounts that a search finds, and devices of one user, at most.
-SIZE, FOUND, DEVICES = 20, 1000, 100
+#: Users on one page, accounts that a search finds, and devices of a user whose browsers are named.
+SIZE, FOUND, NAMED = 20, 1000, 5
 
 #: The number of a page.
 NUMBER = re.compile("[1-9][0-9]{0,2}")
@@ -40,16 +41,18 @@ class Seen:
     name: str
     sessions: int
     last_seen_at: datetime
+    #: Of the devices used last.
     kinds: Sequence[str]
+    has_more_devices: bool
 
 
 async def show_all(request: Request) -> Response:
     """List the users who are signed in, those seen last first, or those of some names."""
     admin, accounts = await admin_of(request), accounts_of(request)
-    name, number = request.query_params.get("name", "").strip(), number_of(request)
-    among = await accounts.find(name, most=FOUND) if name.isprintable() and name else None
+    name, number = request.query_params.get("name", "").strip(" "), number_of(request)
+    among = await named(accounts, name)
     found = await accounts.store.signed_in(
-        by="seen", most=SIZE + 1, skip=(number - 1) * SIZE, among=among
+        by="seen", most=SIZE + 1, skip=(number - 1) * SIZE, among=among and among[:FOUND]
     )
     users, is_more = await seen(accounts, found[:SIZE]), len(found) > SIZE
     return show(
@@ -60,20 +63,31 @@ async def show_all(request: Request) -> Response:
         name=name,
         number=number,
         is_more=is_more,
+        first=FOUND if among is not None and len(among) > FOUND else None,
     )
+
+
+async def named(accounts: Accounts, name: str) -> list[str] | None:
+    """Return the ids that a search finds, one more than `FOUND` at most; None without a name."""
+    if not name:
+        return None
+    # No account has another name, and PostgreSQL takes no NUL.
+    return await accounts.find(name, most=FOUND + 1) if name.isprintable() else []
 
 
 async def seen(accounts: Accounts, users: Sequence[SignedInUser]) -> list[Seen]:
     """Return rows of the table, with the names of the users and of their browsers."""
     names = await accounts.names([it.user_id for it in users])
     devices = await asyncio.gather(*(accounts.store.devices(it.user_id) for it in users))
+    await learn(device.agent for own in devices for device in own[:NAMED])
     return [
         Seen(
             user.user_id,
             names.get(user.user_id, "A deleted account"),
             user.sessions,
             user.last_seen_at,
-            sorted({describe(device.agent) for device in own}),
+            sorted({describe(device.agent) for device in own[:NAMED]}),
+            len(own) > NAMED,
         )
         for user, own in zip(users, devices, strict=True)
     ]
@@ -86,6 +100,7 @@ async def show_one(request: Request) -> Response:
     found = await accounts_of(request).store.devices(user.id)
     devices = [replace(it, is_current=it.handle == current) for it in found[:DEVICES]]
     more = len(found) - len(devices)
+    await learn(device.agent for device in devices)
     return show(request, "user.html", account=admin, user=user, devices=devices, more=more)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
+from examples.devices import listing
 from examples.devices.agents import describe, is_handheld
 from tests.devices.visiting import (
     FIREFOX,
@@ -86,3 +87,15 @@ def test_agents(agent: str | None, words: str, *, handheld: bool) -> None:
     """A user agent is shown as its browser and its system."""
     assert describe(agent) == words
     assert is_handheld(agent) is handheld
+
+
+def test_many(visitor: TestClient, other: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list has so many devices, this one first, and says how many there are more."""
+    monkeypatch.setattr(listing, "DEVICES", 1)
+    register(visitor)
+    sign_in(other)
+    page = visitor.get("/").text
+
+    assert "And on 1 more" in page
+    assert page.count('<li class="current">') == page.count('id="device-') == 1
+    assert "Sign out everywhere else" in page

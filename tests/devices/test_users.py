@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from examples.devices import users
+from examples.devices import agents, users
 from examples.devices.site import make_app
 from pgsession import SessionSettings
 from tests.devices.conftest import Database
@@ -87,10 +87,38 @@ def test_search(admin: TestClient) -> None:
     post(gone, "/", "/sign-out")
 
     assert listed(admin.get("/users?name=AN")) == ["Anton", "ann"]
-    for name in ("%", "n", "nobody"):
+    for name in ("%", "n", "nobody", "\0", "an\0", "\t", "\x1f"):
         assert listed(admin.get("/users", params={"name": name})) == []
-    for name in ("", " ", "\0"):
+    for name in ("", " "):
         assert listed(admin.get("/users", params={"name": name})) == ["Anton", "ann", "admin"]
+
+
+@pytest.mark.usefixtures("other")
+def test_search_of_many(admin: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that finds too many accounts says so, and lists the first."""
+    register(beside(admin), "anna")
+    hint = "More than 1 accounts"
+    assert hint not in admin.get("/users?name=an").text
+    monkeypatch.setattr(users, "FOUND", 1)
+    page = admin.get("/users?name=an")
+
+    assert listed(page) == ["ann"]
+    assert hint in page.text
+    assert hint not in admin.get("/users?name=anna").text
+
+
+@pytest.mark.usefixtures("other")
+def test_many_browsers(admin: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list names the browsers of the devices used last only, and each text is parsed once."""
+    monkeypatch.setattr(users, "NAMED", 1)
+    sign_in(beside(admin))
+    row = admin.get("/users").text.partition('">ann<')[2].partition("</p>")[0]
+    assert row.endswith(" and more")
+
+    parsed = agents.parse.cache_info().misses
+    admin.get("/users")
+    admin.get(page_of(admin, "ann"))
+    assert agents.parse.cache_info().misses == parsed
 
 
 @pytest.mark.usefixtures("other")
