@@ -79,6 +79,14 @@ async def test_advised(
     assert shlex.split(advice)[-1] == f"SESSION_SCHEMA={trusted}"
 
 
+async def test_semicolon(database_url: str, name: str) -> None:
+    """A semicolon in the name of a schema does not end what the check says."""
+    finding = (await checked(database_url, "a; b", name))["table.unfit"]
+
+    assert finding.text == f'There is no table "a; b".{name}'
+    assert finding.remedy == "Run `pgsession migrate`."
+
+
 def test_forged_line(
     operate: Operate, other: Connection, schema_connection: Connection, database_url: str, name: str
 ) -> None:

@@ -37,4 +37,36 @@ CHECKING: Final = (
         (Edit("cli/findings.py", '("toast.", relation.toast_options)', '("", relation.options)'),),
         ("tests/cli/test_table_findings.py::test_brought_back",),
     ),
+    Mutant(
+        "the check advises the table of any role",
+        (Edit("cli/surroundings.py", "if each.is_trusted and", "if"),),
+        ("tests/cli/test_names_of_others.py::test_advised",),
+    ),
+    Mutant(
+        "the check advises a temporary table",
+        (
+            Edit("cli/access.py", "  AND c.relpersistence <> 't'\n", ""),
+            Edit("cli/access.py", "  AND NOT starts_with(n.nspname::text, 'pg_')\n", ""),
+        ),
+        ("tests/cli/test_names_of_others.py::test_temporary",),
+    ),
+    Mutant(
+        "a printed name keeps its control characters",
+        (Edit("postgres/quoting.py", "    if shown(name) == name:\n", "    if True:\n"),),
+        ("tests/postgres/test_quoting.py::test_identifier",),
+    ),
+    Mutant(
+        "the line of a wait is printed raw",
+        (
+            Edit(
+                "cli/options.py", "click.echo(shown(text), err=True)", "click.echo(text, err=True)"
+            ),
+        ),
+        ("tests/cli/test_names_of_others.py::test_forged_error",),
+    ),
+    Mutant(
+        "the index of a constraint is not looked at",
+        (Edit("cli/indexes.py", "a.attnum = ANY (x.indkey)", "false"),),
+        ("tests/cli/test_table_findings.py::test_brought_back",),
+    ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import Final
@@ -65,6 +66,9 @@ _SECRET_KEY: Final = "SESSION_SECRET_KEY"  # noqa: S105 - its name
 #: Replaces a secret that is not in the environment, so that the other settings can be checked.
 _PLACEHOLDER: Final = "placeholder" * 3
 
+#: All before the first semicolon that is not in a quoted name.
+_CAUSE: Final = re.compile(r'((?:"[^"]*"|[^"])*?); ', re.DOTALL)
+
 
 async def examine(
     url: str, *, schema: str | None, table: str, environment: Mapping[str, str]
@@ -78,16 +82,23 @@ async def examine(
             async for findings in _examine(connection, name, settings):
                 found += findings
     except SchemaError as error:
-        text, _, remedy = str(error).partition("; ")
-        remedy = remedy[:1].upper() + remedy[1:]
+        text, remedy = _parted(error)
         found.append(Finding("table", Verdict.WRONG, text, remedy, name="unfit"))
     except StoreUnavailableError as error:
         found.append(_unavailable(error))
     except SessionError as error:
-        text, _, remedy = str(error).partition("; ")
-        remedy = remedy[:1].upper() + remedy[1:]
+        text, remedy = _parted(error)
         found.append(Finding("database", Verdict.WRONG, text, remedy, name="settings"))
     return found
+
+
+def _parted(error: SessionError) -> tuple[str, str]:
+    """Return what an error says and what to do, which stands behind a semicolon."""
+    text = str(error)
+    found = _CAUSE.match(text)
+    cause = text.partition("; ")[0] if found is None else found[1]
+    remedy = text[len(cause) + 2 :]
+    return cause, remedy[:1].upper() + remedy[1:]
 
 
 def _unavailable(error: StoreUnavailableError) -> Finding:
