@@ -76,6 +76,18 @@ async def test_locks(settings: PoolSettings) -> None:
     assert source.lifetime == settings.lifetime
 
 
+@pytest.mark.parametrize("lifetime", [1, 20, 3600])
+async def test_within(settings: PoolSettings, lifetime: float) -> None:
+    """What may pass before a connection is replaced fits into its lifetime, also a short one."""
+    pool = lock_pool(replace(settings, lifetime=lifetime))
+    source, kept = pool._source, pool._kept  # noqa: SLF001 - how long it is kept ready
+    assert isinstance(source, PoolSettings)
+    own = OwnPool(source)
+
+    assert own.max_lifetime + own._looking_every + kept < lifetime  # noqa: SLF001 - as above
+    assert 0 < kept <= 1
+
+
 async def test_under_load(database_url: str, migrated_schema: str, table: Connection) -> None:
     """Connections in use are replaced too, and no call fails meanwhile."""
     url = make_conninfo(database_url, application_name=migrated_schema)

@@ -69,9 +69,11 @@ DEFAULT_LIFETIME: Final = timedelta(hours=1)
 _SHORTEST_LIFETIME: Final = timedelta(seconds=1)
 
 #: psycopg's pool replaces a connection that is released after this part of the lifetime. Those that
-#: are idle are looked at as often as the second part says, so all are replaced within the lifetime.
-_OLD: Final = 0.9
+#: are idle are looked at as often as the second part says, and a `Pool` keeps none ready for longer
+#: than the third part, so all are replaced within the lifetime.
+_OLD: Final = 0.75
 _LOOKING: Final = 0.05
+KEPT: Final = 0.05
 
 #: Seconds to wait for a connection that was idle just before.
 _BRIEFLY: Final = 0.01

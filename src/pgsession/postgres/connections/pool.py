@@ -24,14 +24,14 @@ from pgsession.postgres.connections.connection import (
 )
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import translated, unreachable
-from pgsession.postgres.connections.own_pool import OwnPool, PoolSettings
+from pgsession.postgres.connections.own_pool import KEPT, OwnPool, PoolSettings
 
 DriverPool: TypeAlias = AsyncConnectionPool[Any]
 Check: TypeAlias = Callable[[Connection], Awaitable[None]]
 
-#: Seconds for which a released connection is kept ready, before it goes back to psycopg's pool,
-#: which replaces old ones and closes idle ones.
-_KEPT: Final = 1.0
+#: Seconds at most for which a released connection is kept ready, before it goes back to psycopg's
+#: pool, which replaces old ones and closes idle ones.
+_LONGEST: Final = 1.0
 
 #: Seconds at least between two replacements of all connections.
 _REPLACING: Final = 1.0
@@ -75,6 +75,10 @@ class Pool:
         self._is_ours = isinstance(source, PoolSettings)
         self._is_closed = False
         self._ready: list[Connection] = []
+        #: Seconds for which one of them is kept there, since it was taken from psycopg's pool.
+        self._kept = 0.0
+        if isinstance(source, PoolSettings):
+            self._kept = min(_LONGEST, KEPT * source.lifetime)
         #: When each connection that is not in psycopg's pool was taken from there.
         self._taken_at: dict[Connection, float] = {}
         #: How many callers wait at psycopg's pool.
@@ -160,13 +164,13 @@ class Pool:
             isinstance(self._source, PoolSettings)
             and not self._waiting
             and not self._is_closed
-            and self._taken_at.get(connection, -math.inf) + _KEPT > time.monotonic()
+            and self._taken_at.get(connection, -math.inf) + self._kept > time.monotonic()
             and connection.pgconn.transaction_status == TransactionStatus.IDLE
         ):
             self._ready.append(connection)
             if self._returning is None:
                 loop = asyncio.get_running_loop()
-                self._returning = loop.call_later(_KEPT, self._return_ready)
+                self._returning = loop.call_later(self._kept, self._return_ready)
         else:
             self._begin(self._put_back(connection))
 
