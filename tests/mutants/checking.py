@@ -6,6 +6,17 @@ from tests.mutants.mutant import Edit, Mutant
 
 CHECKING: Final = (
     Mutant(
+        "readiness: a privilege on one column is enough",
+        (
+            Edit(
+                "postgres/validation.py",
+                "NOT pg_catalog.has_column_privilege(c.oid, a.attnum, w.privilege)",
+                "NOT pg_catalog.has_any_column_privilege(c.oid, w.privilege)",
+            ),
+        ),
+        ("tests/postgres/test_checking.py::test_no_privilege",),
+    ),
+    Mutant(
         "the printed grants leave the schema out",
         (Edit("cli/access.py", "if not self.may_enter:", "if False:"),),
         ("tests/cli/test_table_findings.py::test_grants",),

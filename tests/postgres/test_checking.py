@@ -17,6 +17,7 @@ from pgsession import (
     StoreRejectedError,
     StoreUnavailableError,
 )
+from pgsession.postgres.validation import COLUMNS
 
 WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'session'::regclass"
 
@@ -90,6 +91,17 @@ async def test_no_privilege(database_url: str, migrated_schema: str, table: Conn
                 await store.check()
 
             table.execute(f"GRANT UPDATE, DELETE ON session TO {role}".encode())
+            await store.check()
+
+            table.execute(f"REVOKE INSERT, UPDATE ON session FROM {role}".encode())
+            few = f"GRANT INSERT (session_key), UPDATE (session_key) ON session TO {role}"
+            table.execute(few.encode())
+            with pytest.raises(SchemaError, match=r"GRANT INSERT, UPDATE ON .*session"):
+                await store.check()
+
+            names = ", ".join(COLUMNS)
+            all_columns = f"GRANT INSERT ({names}), UPDATE ({names}) ON session TO {role}"
+            table.execute(all_columns.encode())
             await store.check()
     finally:
         table.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg.rows import class_row, tuple_row
 
@@ -17,6 +17,7 @@ from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.quoting import identifier
 from pgsession.postgres.table_name import TableName, catalog_cursor
 from pgsession.postgres.trust import trust
+from pgsession.postgres.validation import LACKING, WANTED
 
 _PATH: Final = """
 SELECT
@@ -25,17 +26,13 @@ SELECT
 """
 
 # The search_path skips a schema that the role may not use.
-_ACCESS: Final = """
+_ACCESS: Final[LiteralString] = f"""
 SELECT
     n.nspname::text AS schema,
     c.relname::text AS table,
     current_user::text AS role,
     has_schema_privilege(n.oid, 'USAGE') AS may_enter,
-    ARRAY(
-        SELECT wanted
-        FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
-        WHERE NOT has_table_privilege(c.oid, wanted)
-    ) AS lacking,
+    {LACKING} AS lacking,
     (
         SELECT r.relname::text
         FROM pg_class AS r
@@ -53,7 +50,7 @@ ORDER BY
     has_schema_privilege(n.oid, 'USAGE') DESC,
     array_position(%(schemas)s::name[], n.nspname)
 LIMIT 1
-"""
+"""  # noqa: S608 - of constants
 
 # The schemas of the system, and those of temporary tables, have reserved names.
 _ELSEWHERE: Final = f"""
@@ -127,7 +124,7 @@ async def read_access(connection: Connection, *, table: TableName) -> Access | N
         await cursor.execute(_PATH)
         [(path, role)] = await cursor.fetchall()
     schemas = [table.schema] if table.schema else schemas_of(path, role)
-    wanted = {"name": table.name, "record": table.record, "schemas": schemas}
+    wanted = {"name": table.name, "record": table.record, "schemas": schemas, **WANTED}
     async with catalog_cursor(connection, class_row(Access)) as cursor:
         await cursor.execute(_ACCESS, wanted)
         return await cursor.fetchone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg import sql
 from psycopg.errors import ReadOnlySqlTransaction
@@ -14,7 +14,7 @@ from pgsession.postgres.connections.connection import Connection, cursor_of
 from pgsession.postgres.connections.failures import NodeLostError
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.table_name import TableName
-from pgsession.postgres.validation import COLUMNS
+from pgsession.postgres.validation import COLUMNS, LACKING, WANTED
 
 # No row has this key. A column or the table that is missing fails, as it does for a request.
 _READ: Final = sql.SQL("""
@@ -24,16 +24,12 @@ WHERE s.session_key OPERATOR(pg_catalog.=) ''::pg_catalog.text
 """)
 
 # A name that is not found gives NULL; then the statement above has failed.
-_WRITE: Final = """
+_WRITE: Final[LiteralString] = f"""
 SELECT
     pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool,
-    pg_catalog.array_remove(ARRAY[
-        CASE WHEN NOT pg_catalog.has_any_column_privilege(t.oid, 'INSERT') THEN 'INSERT' END,
-        CASE WHEN NOT pg_catalog.has_any_column_privilege(t.oid, 'UPDATE') THEN 'UPDATE' END,
-        CASE WHEN NOT pg_catalog.has_table_privilege(t.oid, 'DELETE') THEN 'DELETE' END
-    ], NULL)
-FROM (SELECT pg_catalog.to_regclass(%s)::pg_catalog.oid AS oid) AS t
-"""
+    {LACKING}
+FROM (SELECT pg_catalog.to_regclass(%(name)s)::pg_catalog.oid AS oid) AS c
+"""  # noqa: S608 - of constants
 
 
 class Checking:
@@ -76,7 +72,7 @@ class Checking:
         cursor = cursor_of(connection)
         await cursor.execute(self._read, prepare=False)
         name = self._name.identifier.as_string(connection)
-        await cursor.execute(_WRITE, (name,), prepare=False)
+        await cursor.execute(_WRITE, {**WANTED, "name": name}, prepare=False)
         [(is_read_only, lacking)] = await cursor.fetchall()
         if is_read_only:
             # What a write of a request raises: the connection is dropped, and another one tried.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg.rows import class_row
 
@@ -65,19 +65,57 @@ WHERE a.attrelid = %s::int8::oid
 ORDER BY a.attnum
 """
 
-# Privileges on some columns are enough. A trigger counts if it runs for each row before a change,
-# as it can skip the row. It may be one of a partition.
-_OBSTACLES: Final = """
+#: Those that an INSERT for a new session or a login names. An UPDATE changes all but the key.
+_INSERTED: Final = (
+    "session_key",
+    "session_data",
+    "expire_date",
+    "period",
+    "size_bound",
+    "user_id",
+    "login_stamp",
+    "login_label",
+    "login_actor",
+    "login_client",
+    "login_on",
+    "login_number",
+)
+
+#: The parameters of `LACKING`.
+WANTED: Final = {
+    "selected": list(COLUMNS),
+    "inserted": list(_INSERTED),
+    "updated": [name for name in COLUMNS if name != "session_key"],
+}
+
+#: The privileges that this role lacks on the table `c`. Those on the columns are enough.
+LACKING: Final[LiteralString] = """ARRAY(
+        SELECT w.privilege
+        FROM (VALUES
+            ('SELECT', %(selected)s::pg_catalog.text[]),
+            ('INSERT', %(inserted)s::pg_catalog.text[]),
+            ('UPDATE', %(updated)s::pg_catalog.text[])
+        ) AS w (privilege, columns)
+        WHERE EXISTS (
+            SELECT
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
+              AND a.attname::pg_catalog.text OPERATOR(pg_catalog.=) ANY (w.columns)
+              AND NOT pg_catalog.has_column_privilege(c.oid, a.attnum, w.privilege)
+        )
+        UNION ALL
+        SELECT 'DELETE'
+        WHERE NOT pg_catalog.has_table_privilege(c.oid, 'DELETE')
+    )"""
+
+# A trigger counts if it runs for each row before a change, as it can skip the row. It may be one
+# of a partition.
+_OBSTACLES: Final[LiteralString] = f"""
 SELECT
     current_setting('transaction_read_only')::boolean AS is_read_only,
     pg_is_in_recovery() AS is_standby,
     c.relkind IN ('r', 'p') AS is_table,
-    array_remove(ARRAY[
-        CASE WHEN NOT has_any_column_privilege(c.oid, 'SELECT') THEN 'SELECT' END,
-        CASE WHEN NOT has_any_column_privilege(c.oid, 'INSERT') THEN 'INSERT' END,
-        CASE WHEN NOT has_any_column_privilege(c.oid, 'UPDATE') THEN 'UPDATE' END,
-        CASE WHEN NOT has_table_privilege(c.oid, 'DELETE') THEN 'DELETE' END
-    ], NULL) AS lacking,
+    {LACKING} AS lacking,
     row_security_active(c.oid) AS has_row_security,
     ARRAY(
         WITH RECURSIVE family (member) AS (
@@ -104,8 +142,8 @@ SELECT
         ORDER BY 1
     ) AS rules
 FROM pg_class AS c
-WHERE c.oid = %s::int8::oid
-"""
+WHERE c.oid = %(oid)s::int8::oid
+"""  # noqa: S608 - of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +214,7 @@ async def validate_table(connection: Connection, table: TableName) -> Obstacles:
     if found is None:
         raise SchemaError(f"There is no table {table}; run `pgsession migrate`.")
     async with catalog_cursor(connection, class_row(Obstacles)) as cursor:
-        await cursor.execute(_OBSTACLES, (found.oid,), prepare=False)
+        await cursor.execute(_OBSTACLES, {**WANTED, "oid": found.oid}, prepare=False)
         [obstacles] = await cursor.fetchall()
     await validate_columns(connection, table, found, is_table=obstacles.is_table)
     check_obstacles(obstacles, table=table)
