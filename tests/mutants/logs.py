@@ -98,7 +98,7 @@ LOGS: Final = (
     ),
     Mutant(
         "errors: a server's text is passed on with its escape sequences",
-        (Edit("printable.py", "text if text.isprintable()", "text if text.isprintable"),),
+        (Edit("printable.py", "if text.isprintable() and", "if text.isprintable and"),),
         ("tests/test_errors.py::test_printable",),
     ),
     Mutant(
