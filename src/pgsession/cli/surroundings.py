@@ -91,7 +91,7 @@ def check_elsewhere(table: TableName, found: Sequence[Elsewhere]) -> Finding:
         remedy = f"or, if the sessions are there, set SESSION_SCHEMA={shlex.quote(trusted[0])}"
     else:
         remedy = (
-            "or set SESSION_SCHEMA if one of them is yours: this role does not trust their owners"
+            "or set SESSION_SCHEMA if you know that one of them is yours: anybody can make such"
         )
     return Finding(
         "table",
