@@ -1,16 +1,22 @@
 """Run programs as their users do: in their own processes, which end with the test."""
 
+import multiprocessing
 import os
 import re
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Final
 
 import httpx
+
+from tests import prepared
 
 ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:\d+")
 TIMEOUT: Final = 30.0
@@ -34,18 +40,17 @@ def running(
     It gets no SESSION_* variables except the given ones. Its coverage is not measured: that takes
     as long as its start, and other tests run the same lines.
     """
-    unmeasured = environment(variables)
-    unmeasured.pop("COVERAGE_PROCESS_CONFIG", None)
     with subprocess.Popen(
         command,
-        env=unmeasured,
+        env=_unmeasured(variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
         try:
-            yield process, _awaited(process, said)
+            assert process.stdout is not None
+            yield process, _awaited(process.stdout, said)
         finally:
             process.terminate()
             try:
@@ -56,11 +61,65 @@ def running(
 
 
 @contextmanager
+def uvicorn(arguments: Sequence[str], *, said: re.Pattern[str], **variables: str) -> Iterator[str]:
+    """Run `python -m uvicorn`; yield its output that matches `said`; stop it as `running` does.
+
+    Its process is forked from one that has made the imports: they take more than half a second of
+    processor time, and a hundred tests have a server of their own. It starts no others, as with
+    `--workers`.
+    """
+    context = _forking()
+    output, said_to = context.Pipe(duplex=False)
+    process = context.Process(
+        target=prepared.serve, args=(said_to, arguments, _unmeasured(variables))
+    )
+    process.start()
+    said_to.close()
+    with output, os.fdopen(os.dup(output.fileno()), encoding="utf-8") as lines:
+        try:
+            yield _awaited(lines, said)
+        finally:
+            process.terminate()
+            process.join(TIMEOUT)
+            ended = not process.is_alive()
+            process.kill()
+            rest = lines.read()
+    assert ended
+    assert "Traceback" not in rest, rest
+
+
+def pgsession(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pgsession` to its end, in a process that is forked as those of `uvicorn`."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder)
+        given = (said, arguments, _unmeasured(variables))
+        process = _forking().Process(target=prepared.command, args=given)
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        output, errors = ((said / name).read_text("utf-8") for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(arguments, process.exitcode, output, errors)
+
+
+@cache
+def _forking() -> ForkServerContext:
+    """Start the process that forks the others; it ends with this one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*prepared.IMPORTS, prepared.__name__])
+    measured = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    try:
+        forkserver.ensure_running()
+    finally:
+        if measured is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = measured
+    return context
+
+
+@contextmanager
 def served(file: Path, **variables: str) -> Iterator[str]:
     """Serve the `app` of a file with uvicorn and yield its address."""
-    command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--port", "0"]
-    command += ["--app-dir", str(file.parent), f"{file.stem}:app"]
-    with running(command, said=ADDRESS, **variables) as (_, address):
+    arguments = ["--no-access-log", "--port", "0", "--app-dir", str(file.parent)]
+    with uvicorn([*arguments, f"{file.stem}:app"], said=ADDRESS, **variables) as address:
         yield address
 
 
@@ -68,6 +127,13 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment, with the SESSION_* variables of `variables` only."""
     ours = {name: text for name, text in os.environ.items() if not name.startswith("SESSION_")}
     return {**ours, **variables}
+
+
+def _unmeasured(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return that environment for a process whose coverage is not measured."""
+    result = environment(variables)
+    result.pop("COVERAGE_PROCESS_CONFIG", None)
+    return result
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
@@ -121,10 +187,9 @@ class Visitor:
             self.cookies[name] = content
 
 
-def _awaited(process: subprocess.Popen[str], said: re.Pattern[str]) -> str:
-    assert process.stdout is not None
+def _awaited(lines: Iterable[str], said: re.Pattern[str]) -> str:
     output = ""
-    for line in process.stdout:
+    for line in lines:
         output += line
         if match := said.search(line):
             return match[0]

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.programs import running
+from tests.programs import running, uvicorn
 
 #: The site under test and a sibling: the same site, because both are below shop.test.
 SHOP: Final = "app.shop.test"
@@ -104,10 +104,14 @@ def module_served_at(
     **variables: str,
 ) -> Iterator[str]:
     """Serve the `app` of a module in a folder, as `served_at` does."""
-    command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--port", "0"]
-    command += ["--ssl-certfile", str(certificate.file)]
+    arguments = ["--no-access-log", "--port", "0", "--ssl-certfile", str(certificate.file)]
     # Chromium opens connections in advance, and closes an unused one only after 30 seconds or more.
-    command += ["--timeout-graceful-shutdown", "0"]
-    command += [*options, "--app-dir", str(folder), f"{module}:app"]
-    with running(command, said=_ADDRESS, **variables) as (_, port):
-        yield f"https://{host}:{port}"
+    arguments += ["--timeout-graceful-shutdown", "0"]
+    arguments += [*options, "--app-dir", str(folder), f"{module}:app"]
+    if "--workers" in options:
+        command = [sys.executable, "-m", "uvicorn", *arguments]
+        with running(command, said=_ADDRESS, **variables) as (_, port):
+            yield f"https://{host}:{port}"
+    else:
+        with uvicorn(arguments, said=_ADDRESS, **variables) as port:
+            yield f"https://{host}:{port}"

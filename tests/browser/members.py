@@ -1,7 +1,6 @@
 """What users do on the pages of examples/devices, in a browser or with an HTTP client."""
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 import httpx
 
 from tests.browser.window import Browser
-from tests.programs import ADDRESS, Visitor, eventually, running
+from tests.programs import ADDRESS, Visitor, eventually, uvicorn
 
 ROOT: Final = Path(__file__).parents[2]
 PASSWORD: Final = "correct horse"
@@ -19,10 +18,10 @@ PASSWORD: Final = "correct horse"
 @contextmanager
 def devices_served(**variables: str) -> Iterator[str]:
     """Serve examples/devices, and yield its address."""
-    command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--port", "0"]
-    command += ["--timeout-graceful-shutdown", "0"]  # browsers keep connections open
-    command += ["--app-dir", str(ROOT), "examples.devices.app:app"]
-    with running(command, said=ADDRESS, **variables) as (_, address):
+    arguments = ["--no-access-log", "--port", "0"]
+    arguments += ["--timeout-graceful-shutdown", "0"]  # browsers keep connections open
+    arguments += ["--app-dir", str(ROOT), "examples.devices.app:app"]
+    with uvicorn(arguments, said=ADDRESS, **variables) as address:
         yield address
 
 

@@ -12,7 +12,7 @@ import pytest
 from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
 
-from tests.programs import environment
+from tests.programs import environment, pgsession
 
 SECRET = "a secret of more than thirty-two bytes"
 
@@ -39,13 +39,7 @@ def command(variables: dict[str, str]) -> Command:
     """Runs a command on the table; keyword arguments are added to its environment."""
 
     def run(name: str, **further: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "pgsession", name],
-            check=False,
-            env=environment({**variables, **further}),
-            capture_output=True,
-            text=True,
-        )
+        return pgsession(name, **{**variables, **further})
 
     return run
 

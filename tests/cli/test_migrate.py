@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgsession.postgres.schema import migrations
 from tests.migrating import SEED, TIMEOUT, backends, contents, recorded, search, start, wait_until
-from tests.programs import environment
+from tests.programs import environment, pgsession
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -42,13 +42,7 @@ def command(database_url: str, schema: str) -> Command:
             "SESSION_SCHEMA": schema,
             "SESSION_SECRET_KEY": "s" * 20 + "x" * 20,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "pgsession", *arguments],
-            check=False,
-            env=environment(variables),
-            capture_output=True,
-            text=True,
-        )
+        return pgsession(*arguments, **variables)
 
     return run
 

@@ -2,7 +2,6 @@
 
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pgsession.core.login import Login
 from pgsession.postgres import embedded
 from pgsession.postgres.schema import migrate
 from tests.faults.servers import Server
-from tests.programs import environment
+from tests.programs import pgsession
 
 OPTIONS = """
 SELECT c.reloptions, t.reloptions
@@ -53,13 +52,7 @@ def run(program: str, *arguments: str | Path) -> None:
 def check(server: Server) -> None:
     """Assert that `pgsession check` finds nothing wrong."""
     variables = {"SESSION_DATABASE_URL": server.conninfo(), "SESSION_SECRET_KEY": "s" * 32}
-    done = subprocess.run(
-        [sys.executable, "-m", "pgsession", "check"],
-        check=False,
-        capture_output=True,
-        env=environment(variables),
-        text=True,
-    )
+    done = pgsession("check", **variables)
     assert done.returncode == 0, done.stdout
 
 

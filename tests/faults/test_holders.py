@@ -1,8 +1,6 @@
 """`pgsession stats` names what keeps VACUUM from removing dead rows, and works on a standby."""
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +10,15 @@ import psycopg
 import pytest
 
 from tests.faults.servers import Server, new_server, new_standby
-from tests.programs import environment
+from tests.programs import pgsession
 
 FEEDBACK = "SELECT count(*) = 1 FROM pg_replication_slots WHERE xmin IS NOT NULL"
 
 
 def stats(server: Server) -> dict[str, Any]:
     """Return what `pgsession stats` says of a server."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pgsession", "stats", "--json"],
-        check=True,
-        capture_output=True,
-        env=environment({"SESSION_DATABASE_URL": server.conninfo()}),
-        text=True,
-    )
+    done = pgsession("stats", "--json", SESSION_DATABASE_URL=server.conninfo())
+    assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
 

@@ -6,8 +6,6 @@ import logging
 import random
 import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -26,7 +24,7 @@ from tests.faults.conftest import Report
 from tests.faults.proxy import proxied
 from tests.faults.servers import Server
 from tests.faults.site import HEALING, Writers, opened_site
-from tests.programs import environment
+from tests.programs import pgsession
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer here: install Debian's")
 
@@ -191,13 +189,7 @@ def test_check(plain: str, server: Server) -> None:
             "SESSION_SECRET_KEY": "s" * 32,
             "SESSION_PREPARED": prepared,
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "pgsession", "check"],
-            check=False,
-            capture_output=True,
-            env=environment(variables),
-            text=True,
-        )
+        done = pgsession("check", **variables)
         assert re.search(rf"^{told}", done.stdout, re.MULTILINE)
 
 
@@ -208,13 +200,8 @@ async def test_operators(plain: str, server: Server) -> None:
         variables = {"SESSION_DATABASE_URL": plain}
 
         def run(*arguments: str) -> Any:
-            done = subprocess.run(
-                [sys.executable, "-m", "pgsession", *arguments, "--json"],
-                check=True,
-                capture_output=True,
-                env=environment(variables),
-                text=True,
-            )
+            done = pgsession(*arguments, "--json", **variables)
+            assert done.returncode == 0, done.stderr
             return json.loads(done.stdout)
 
         listed = run("devices", "operated")["sessions"]

@@ -3,7 +3,6 @@
 import re
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +20,7 @@ from pgsession.core.keys import key_digest
 from pgsession.core.login import Login
 from pgsession.core.predecessor import Derivation
 from pgsession.postgres.schema import migrate
-from tests.programs import environment
+from tests.programs import pgsession
 from tests.project.documents import Document
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -75,13 +74,7 @@ class Roles:
             "SESSION_SECRET_KEY": SECRET,
             **more,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "pgsession", name],
-            check=False,
-            capture_output=True,
-            env=environment(variables),
-            text=True,
-        )
+        return pgsession(name, **variables)
 
     def drop(self) -> None:
         """Drop all of them, and what they own."""

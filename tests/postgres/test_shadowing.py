@@ -7,8 +7,6 @@ that does not name the schema calls it, with the rights of the application.
 
 import asyncio
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from pgsession.core.keys import digest
 from pgsession.core.store import Written
 from pgsession.errors import ValueTooLargeError
 from pgsession.postgres.schema import migrate
-from tests.programs import environment
+from tests.programs import pgsession
 
 ROOT = Path(__file__).parents[2]
 
@@ -231,13 +229,7 @@ async def past_the_limit(store: PostgresStore) -> None:
 def command(name: str, url: str, schema: str | None) -> None:
     """Run `pgsession NAME`, which must succeed."""
     variables = {"SESSION_DATABASE_URL": url, "SESSION_SECRET_KEY": "s" * 32}
-    done = subprocess.run(
-        [sys.executable, "-m", "pgsession", name],
-        check=False,
-        capture_output=True,
-        env=environment(variables | ({} if schema is None else {"SESSION_SCHEMA": schema})),
-        text=True,
-    )
+    done = pgsession(name, **variables, **({} if schema is None else {"SESSION_SCHEMA": schema}))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

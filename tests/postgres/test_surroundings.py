@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -22,7 +21,7 @@ from pgsession import (
     StoreUnavailableError,
 )
 from pgsession.postgres.schema import migrate
-from tests.programs import environment
+from tests.programs import pgsession
 
 TEXT = {"text": "ü€😀"}
 WEEK = timedelta(days=7)
@@ -61,13 +60,7 @@ def command(name: str, url: str, schema: str, **variables: str) -> subprocess.Co
         "SESSION_SECRET_KEY": "s" * 32,
         **variables,
     }
-    return subprocess.run(
-        [sys.executable, "-m", "pgsession", name],
-        check=False,
-        capture_output=True,
-        env=environment(given),
-        text=True,
-    )
+    return pgsession(name, **given)
 
 
 @pytest.mark.parametrize(

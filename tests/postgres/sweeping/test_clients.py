@@ -1,8 +1,5 @@
 """What was recorded of clients is erased once `record_client` is off."""
 
-import subprocess
-import sys
-
 import pytest
 from psycopg import Connection, connect
 from psycopg.conninfo import make_conninfo
@@ -10,7 +7,7 @@ from psycopg.conninfo import make_conninfo
 from pgsession import Changes, PostgresStore
 from pgsession.core.login import Client, Login
 from pgsession.postgres.schema import migrations
-from tests.programs import environment
+from tests.programs import pgsession
 
 CLIENT = Client("192.0.2.7", "Firefox")
 
@@ -98,13 +95,7 @@ def test_before_the_migration(database_url: str, schema: str, more: dict[str, st
 
     variables = {"SESSION_DATABASE_URL": database_url, "SESSION_SCHEMA": schema}
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pgsession", "sweep"],
-        env=environment({**variables, **more}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = pgsession("sweep", **{**variables, **more})
 
     assert done.returncode == 1
     assert "is of an older version; run `pgsession migrate`" in done.stderr
