@@ -3,6 +3,7 @@
 import gc
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,18 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def untraced() -> Iterator[None]:
+    """Measures no coverage of a module whose tests run the same lines thousands of times.
+
+    That takes most of their time, and other tests run these lines too.
+    """
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """For tests of migrations: the table of an older application, and `pgsession migrate` on it."""
 
-import os
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from pgsession.postgres.schema import Migration, migrations
+from tests.programs import environment
 
 SEED: Final = b"""
 CREATE TABLE session (
@@ -52,11 +52,12 @@ def start(database_url: str, schema: str, *options: str) -> subprocess.Popen[str
     """Run `pgsession migrate` in another process; its application name is the schema's name."""
     return subprocess.Popen(
         [sys.executable, "-m", "pgsession", "migrate", *options],
-        env={
-            **os.environ,
-            "SESSION_DATABASE_URL": make_conninfo(database_url, application_name=schema),
-            "SESSION_SCHEMA": schema,
-        },
+        env=environment(
+            {
+                "SESSION_DATABASE_URL": make_conninfo(database_url, application_name=schema),
+                "SESSION_SCHEMA": schema,
+            }
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

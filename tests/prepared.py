@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from coverage import process_startup
+
 #: The imports of these programs, which are made once.
 IMPORTS = (
     "fastapi",
@@ -43,7 +45,13 @@ def command(said: Path, arguments: Sequence[str], environment: Mapping[str, str]
 
     from pgsession.__main__ import main  # noqa: PLC0415 - as above
 
-    main()
+    measuring = process_startup() if "COVERAGE_PROCESS_CONFIG" in environment else None
+    try:
+        main()
+    finally:
+        if measuring is not None:  # a forked process runs nothing at its exit
+            measuring.stop()
+            measuring.save()
 
 
 def _become(program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -37,12 +37,11 @@ def running(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a program; yield it and its output that matches `said`; stop it, if needed by force.
 
-    It gets no SESSION_* variables except the given ones. Its coverage is not measured: that takes
-    as long as its start, and other tests run the same lines.
+    It gets no SESSION_* variables except the given ones.
     """
     with subprocess.Popen(
         command,
-        env=_unmeasured(variables),
+        env=unmeasured(variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -71,7 +70,7 @@ def uvicorn(arguments: Sequence[str], *, said: re.Pattern[str], **variables: str
     context = _forking()
     output, said_to = context.Pipe(duplex=False)
     process = context.Process(
-        target=prepared.serve, args=(said_to, arguments, _unmeasured(variables))
+        target=prepared.serve, args=(said_to, arguments, unmeasured(variables))
     )
     process.start()
     said_to.close()
@@ -92,7 +91,7 @@ def pgsession(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
     """Run `python -m pgsession` to its end, in a process that is forked as those of `uvicorn`."""
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder)
-        given = (said, arguments, _unmeasured(variables))
+        given = (said, arguments, environment(variables))
         process = _forking().Process(target=prepared.command, args=given)
         process.start()
         process.join()
@@ -129,8 +128,11 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {**ours, **variables}
 
 
-def _unmeasured(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return that environment for a process whose coverage is not measured."""
+def unmeasured(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return that environment for a process whose coverage is not measured.
+
+    That takes as long as its start. Other tests run the same lines in their own process.
+    """
     result = environment(variables)
     result.pop("COVERAGE_PROCESS_CONFIG", None)
     return result

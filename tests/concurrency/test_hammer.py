@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import unmeasured
+
 HAMMER = Path(__file__).with_name("hammer.py")
 
 
@@ -52,6 +54,7 @@ def hammer(database_url: str, *options: str) -> str:
         [sys.executable, HAMMER, "--database-url", database_url, *scale, *options],
         check=False,
         capture_output=True,
+        env=unmeasured({}),
         text=True,
         timeout=120,
     )

@@ -15,6 +15,8 @@ from pgsession.core.rotation import Rotation, Verdict
 from pgsession.memory import rows, store, users
 from tests.concurrency.web import DAY, HOUR, MINUTE, Browser, Cookie, Site, Web
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 _T = TypeVar("_T")
 
 HONEST = 300

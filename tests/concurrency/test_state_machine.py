@@ -46,6 +46,8 @@ from tests.concurrency.model import Holder, Living, Model
 from tests.concurrency.visits import key_in
 from tests.concurrency.worlds import PostgresWorld, World
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 _T = TypeVar("_T")
 
 EXAMPLES: Final = int(os.environ.get("STATE_MACHINE_EXAMPLES", "30"))

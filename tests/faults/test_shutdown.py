@@ -16,7 +16,7 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from tests.faults.site import SECRET
-from tests.programs import ADDRESS, TIMEOUT, environment
+from tests.programs import ADDRESS, TIMEOUT, unmeasured
 from tests.project.documents import Document
 
 (STOPPING,) = Document("docs/shutdown.md").programs
@@ -70,9 +70,9 @@ def serving(folder: Path, program: str, *, limit: float, **variables: str) -> It
     command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--port", "0"]
     command += ["--timeout-graceful-shutdown", str(round(limit)), "--workers", "2"]
     command += ["--app-dir", str(folder), "stopping:app"]
-    unmeasured = environment(variables)
-    unmeasured.pop("COVERAGE_PROCESS_CONFIG", None)
-    with Popen(command, env=unmeasured, stdout=PIPE, stderr=STDOUT, text=True) as process:
+    with Popen(
+        command, env=unmeasured(variables), stdout=PIPE, stderr=STDOUT, text=True
+    ) as process:
         try:
             yield Server(process)
         finally:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
@@ -35,6 +36,8 @@ from tests.hostile.values import (
     tower,
 )
 from tests.pages import value_of
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 Converse = Callable[..., Awaitable[list[Message]]]
 

@@ -15,6 +15,7 @@ import pytest
 
 from pgsession.errors import SettingsError, StoreUnavailableError
 from pgsession.postgres.embedded import embedded_server
+from tests.programs import unmeasured
 
 HOLD = textwrap.dedent("""
     import sys
@@ -37,6 +38,7 @@ def hold(data: Path) -> subprocess.Popen[str]:
     """Start another process that uses the server until its standard input closes."""
     return subprocess.Popen(
         [sys.executable, "-c", HOLD, str(data)],
+        env=unmeasured({}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

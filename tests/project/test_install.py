@@ -12,6 +12,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.programs import unmeasured
+
 SCRIPT = Path(__file__).parents[2] / "requirements" / "install.py"
 
 
@@ -61,7 +63,7 @@ def install(
         [sys.executable, SCRIPT, environment, lock],
         check=False,
         capture_output=True,
-        env={**os.environ, **pip, **variables},
+        env=unmeasured({**pip, **variables}),
         text=True,
     )
 

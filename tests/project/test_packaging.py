@@ -8,6 +8,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.programs import unmeasured
+
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = {path.name for path in (ROOT / "migrations").glob("*.sql")}
 
@@ -42,7 +44,7 @@ def run(*arguments: str, **variables: str) -> str:
     result = subprocess.run(
         [sys.executable, *arguments],
         check=False,
-        env=variables or None,
+        env=variables or unmeasured({}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
