@@ -51,6 +51,7 @@ INDEX = Index(
     columns=["user_id"],
 )
 DURABILITY = Place("synchronous_commit", "default", "ann", "app")
+READ_ONLY = Place("default_transaction_read_only", "user", "ann", "app")
 
 
 def verdicts(findings: list[Finding]) -> dict[str, str]:
@@ -78,7 +79,7 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
 )
 def test_server(change: dict[str, Any], told: dict[str, str]) -> None:
     """The verdict on a server depends on its version, writes, encoding, clock and durability."""
-    assert verdicts(list(check_server(replace(SERVER, **change), DURABILITY))) == told
+    assert verdicts(list(check_server(replace(SERVER, **change), DURABILITY, READ_ONLY))) == told
 
 
 @pytest.mark.parametrize(

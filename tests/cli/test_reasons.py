@@ -35,18 +35,17 @@ ROLES = (
     "ALTER ROLE slow SET lock_timeout = '300ms'",
     "CREATE ROLE canceled LOGIN",
     "ALTER ROLE canceled SET statement_timeout = '1ms'",
-    "CREATE ROLE reader LOGIN",
-    "ALTER ROLE reader SET default_transaction_read_only = on",
+    "CREATE ROLE writer LOGIN",
     "CREATE DATABASE guarded",
     "REVOKE CONNECT ON DATABASE guarded FROM public",
     "CREATE DATABASE small CONNECTION LIMIT 0",
     "CREATE DATABASE closed ALLOW_CONNECTIONS false",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON session TO slow, canceled, reader, one",
-    "GRANT SELECT ON session_migration TO slow, canceled, reader, one",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON session TO slow, canceled, writer, one",
+    "GRANT SELECT ON session_migration TO slow, canceled, writer, one",
 )
 
 HBA = """
-host all postgres,one,few,slow,canceled,reader,ghost,"No ""Login" 127.0.0.1/32 trust
+host all postgres,one,few,slow,canceled,writer,ghost,"No ""Login" 127.0.0.1/32 trust
 host replication postgres 127.0.0.1/32 trust
 host all pw 127.0.0.1/32 scram-sha-256
 host all banned 127.0.0.1/32 reject
@@ -289,12 +288,41 @@ async def test_canceled(server: Server) -> None:
     assert all("statement_timeout" in each.remedy for each in found.values())
 
 
-async def test_read_only_role(server: Server) -> None:
-    """A role that only reads by default is told how to reset that."""
-    finding = (await checked(server.conninfo(user="reader")))["primary.read-only"]
+@pytest.mark.parametrize(
+    ("where", "statement"),
+    [
+        ("for the role", "ALTER ROLE writer SET"),
+        ("for the role in this database", "ALTER ROLE writer IN DATABASE postgres SET"),
+        ("for the database", "ALTER DATABASE postgres SET"),
+        ("for all roles", "ALTER ROLE ALL SET"),
+        ("for the server", "ALTER SYSTEM SET"),
+    ],
+)
+async def test_read_only(server: Server, where: str, statement: str) -> None:
+    """The place where transactions are made read-only is told, with statements that reset it."""
+    url = server.conninfo(user="writer")
+    server.execute(f"{statement} default_transaction_read_only = on")
+    server.execute("SELECT pg_reload_conf()")
+    if "writer" not in statement:
+        server.wait_until("SELECT current_setting('default_transaction_read_only') = 'on'")
 
-    assert "RESET default_transaction_read_only" in finding.remedy
+    finding = (await checked(url))["primary.read-only"]
+    with psycopg.connect(server.conninfo(), autocommit=True) as session:
+        for each in re.findall(r"(?:SET|ALTER|SELECT) [^:]*?;", finding.remedy):
+            session.execute(each)
+    server.wait_until("SELECT current_setting('default_transaction_read_only') = 'off'")
+
+    assert finding.text.endswith(f"is on {where}")
     assert not finding.may_pass
+    assert await checked(url) == {}
+    server.execute("ALTER SYSTEM RESET default_transaction_read_only")
+
+
+async def test_read_only_connection(server: Server) -> None:
+    """If the options of the connection make it read-only, they are what to correct."""
+    url = server.conninfo(user="writer", options="-c default_transaction_read_only=on")
+
+    assert "options of the database URL" in (await checked(url))["primary.read-only"].remedy
 
 
 async def test_few_connections(server: Server) -> None:
@@ -336,10 +364,14 @@ async def test_pooler(server: Server, tmp_path: Path) -> None:
             ]
             assert finding.may_pass is may_pass
             assert "PgBouncer" in finding.remedy
+        with_options = psycopg.conninfo.make_conninfo(url, options="-c search_path=web")
+        remedy = (await checked(with_options))["database.pooler-options"].remedy
         environment = {"SESSION_SECRET_KEY": SECRET_KEY}
         found = await examine(url, schema=None, table="session", environment=environment)
     [connections] = [each for each in found if each.subject == "connections"]
     assert connections.text.startswith("not visible")
+    assert "SESSION_SCHEMA" in remedy
+    assert "with ignore_startup_parameters it would have no effect" in remedy
 
 
 @pytest.mark.parametrize(
@@ -354,6 +386,8 @@ async def test_pooler(server: Server, tmp_path: Path) -> None:
             "pooler-server",
             True,
         ),
+        ("FATAL:  transaction blocks not allowed in statement pooling mode", "pooler-mode", False),
+        ("FATAL:  idle transaction timeout", "pooler-limit", True),
         ('FATAL:  database "app" is disabled', "pooler-disabled", True),
         ("FATAL:  login rejected", "pooler-hba", False),
         ("FATAL:  SSL required", "ssl-required", False),

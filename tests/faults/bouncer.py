@@ -64,14 +64,17 @@ def bouncer(
     prepared: bool,
     program: str | Path | None = PROGRAM,
     mode: str = "transaction",
+    more: str = "",
 ) -> Iterator[str]:
-    """Run a PgBouncer in front of a server; yield its conninfo."""
+    """Run a PgBouncer in front of a server; yield its conninfo.
+
+    `more` is added to its configuration.
+    """
     assert program is not None
     prepared_folder(folder)
     port = free_port()
-    more = ""
     if version(program) >= MEASURED:
-        more = f"max_prepared_statements = {100 if prepared else 0}"
+        more += f"\nmax_prepared_statements = {100 if prepared else 0}"
     configuration = folder / "pgbouncer.ini"
     (folder / "users").write_text('"postgres" ""')
     configuration.write_text(

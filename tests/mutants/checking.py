@@ -33,6 +33,39 @@ CHECKING: Final = (
         ("tests/cli/test_reasons.py::test_rejected",),
     ),
     Mutant(
+        "a pooler's own words are kept back",
+        (
+            Edit(
+                "postgres/connections/failures.py",
+                "    if is_of_pooler(error):\n        return unreachable(error)\n",
+                "",
+            ),
+        ),
+        ("tests/faults/test_pooled_outage.py::test_first_client",),
+    ),
+    Mutant(
+        "any error with the SQLSTATE of PgBouncer's is taken for one of its own",
+        (
+            Edit(
+                "postgres/connections/failures.py",
+                ' and error.diag.severity == "FATAL"',
+                "",
+            ),
+        ),
+        ("tests/faults/test_pooled_outage.py::test_text_of_function",),
+    ),
+    Mutant(
+        "a pooler that accepts connections without a server is no failure of the pool",
+        (
+            Edit(
+                "postgres/connections/own_pool.py",
+                "            self._note_failure(error)\n            raise\n",
+                "            raise\n",
+            ),
+        ),
+        ("tests/faults/test_pooled_outage.py::test_down",),
+    ),
+    Mutant(
         "a rejection by one host counts although another may answer later",
         (
             Edit(

@@ -63,6 +63,9 @@ from pgsession.settings import SessionSettings
 
 _SECRET_KEY: Final = "SESSION_SECRET_KEY"  # noqa: S105 - its name
 
+#: What is looked at in the server's settings, beside the time limits.
+_SETTINGS: Final = ("synchronous_commit", "default_transaction_read_only")
+
 #: Replaces a secret that is not in the environment, so that the other settings can be checked.
 _PLACEHOLDER: Final = "placeholder" * 3
 
@@ -123,8 +126,8 @@ async def _examine(
     timeout = DEFAULT_TIMEOUT if settings is None else settings.timeout
     times = await connection.run(read_times)
     server = await connection.run(read_server)
-    places = await connection.run(partial(read_places, names=[*times, "synchronous_commit"]))
-    yield check_server(server, places["synchronous_commit"])
+    places = await connection.run(partial(read_places, names=[*times, *_SETTINGS]))
+    yield check_server(server, *(places[name] for name in _SETTINGS))
     pooled = await connection.run(is_pooled)
     prepares = settings is not None and settings.prepared is True
     is_mixed_up = pooled and prepares and not await connection.run(keeps_statements_apart)

@@ -9,6 +9,7 @@ from typing import Final
 
 from pgsession.cli.inspection import Relation, Sample, Server
 from pgsession.cli.places import Place
+from pgsession.cli.read_only import explain_read_only
 from pgsession.core.cookie import Cookie
 from pgsession.postgres.quoting import identifier
 from pgsession.postgres.record import Record
@@ -78,8 +79,11 @@ def check_cookie(cookie: Cookie) -> Finding:
     return Finding("cookie", Verdict.OK, text)
 
 
-def check_server(server: Server, durability: Place) -> Iterator[Finding]:
-    """Check the server. `durability` is where synchronous_commit is set."""
+def check_server(server: Server, durability: Place, read_only: Place) -> Iterator[Finding]:
+    """Check the server.
+
+    `durability` is where synchronous_commit is set, and `read_only` default_transaction_read_only.
+    """
     if server.version < _OLDEST:
         remedy = "Upgrade it to 14 or later."
         yield Finding("server", Verdict.WRONG, f"PostgreSQL {server.version_text}", remedy)
@@ -95,14 +99,8 @@ def check_server(server: Server, durability: Place) -> Iterator[Finding]:
             name="standby",
         )
     elif server.is_read_only:
-        yield Finding(
-            "primary",
-            Verdict.WRONG,
-            "read-only: default_transaction_read_only is on",
-            "ALTER ROLE … RESET default_transaction_read_only; or for the database or the server, "
-            "or take it out of the options.",
-            name="read-only",
-        )
+        text, remedy = explain_read_only(read_only)
+        yield Finding("primary", Verdict.WRONG, text, remedy, name="read-only")
     else:
         yield Finding("primary", Verdict.OK, "takes writes")
     if server.encoding == "UTF8":

@@ -195,7 +195,8 @@ def reject_writing(*, is_read_only: bool, is_standby: bool) -> None:
     if is_read_only and not is_standby:
         raise ReadOnlyError(
             "The database takes no writes: it is read-only, as default_transaction_read_only is on "
-            "for the server, the database, this role or in the connection's options. Reset it."
+            "for the server, the database, this role or in the connection's options. Reset "
+            "it where `pgsession check` says that it is set."
         )
     if is_read_only:
         raise StoreUnavailableError(

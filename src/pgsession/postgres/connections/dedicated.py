@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 import psycopg
 from psycopg import AsyncConnection
@@ -15,7 +15,16 @@ from pgsession.core.store import BLOCK_IS_OVER
 from pgsession.errors import SessionError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection, closing
 from pgsession.postgres.connections.deadline import Deadline
-from pgsession.postgres.connections.failures import Verdict, judge, translated, unreachable
+from pgsession.postgres.connections.failures import (
+    Verdict,
+    explained,
+    judge,
+    translated,
+    unreachable,
+)
+
+#: Seconds that the server may take to answer the second time.
+_BRIEFLY: Final = 1.0
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -90,14 +99,46 @@ async def dedicated(conninfo: str, *, purpose: str, timeout: float) -> AsyncIter
     """
     name = f"{conninfo_to_dict(conninfo).get('application_name', 'pgsession')} {purpose}"
     try:
-        connection = await AsyncConnection.connect(
-            conninfo, autocommit=True, prepare_threshold=None, application_name=name
-        )
+        connection = await _connect(conninfo, name)
     except psycopg.OperationalError as error:
-        failure = unreachable(error)
+        failure: SessionError = unreachable(error)
     else:
         async with closing(connection):
-            yield Dedicated(connection, timeout=timeout)
-        return
+            work = Dedicated(connection, timeout=timeout)
+            try:
+                await work.run(_ask)
+            except StoreUnavailableError as error:
+                failure = error
+            else:
+                yield work
+                return
+        failure = await _reason(conninfo, name) or failure
     # Not caused by the driver's error, which holds the conninfo, password and all.
     raise failure
+
+
+async def _connect(conninfo: str, name: str) -> Connection:
+    return await AsyncConnection.connect(
+        conninfo, autocommit=True, prepare_threshold=None, application_name=name
+    )
+
+
+async def _ask(connection: Connection) -> None:
+    """Ask the server for nothing: a pooler accepts a connection before it has one to the server."""
+    await connection.execute("SELECT")
+
+
+async def _reason(conninfo: str, name: str) -> SessionError | None:
+    """Return why the server does not answer, if a pooler says so on a second connection.
+
+    PgBouncer keeps the first client waiting that needs a server, and rejects others as soon as
+    it has failed to connect.
+    """
+    try:
+        async with closing(await _connect(conninfo, name)) as connection:
+            await Dedicated(connection, timeout=_BRIEFLY).run(_ask)
+    except psycopg.OperationalError as error:
+        return unreachable(error)
+    except StoreUnavailableError as error:
+        return error if explained(error) else None
+    return None

@@ -94,7 +94,8 @@ _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
         StoreUnavailableError,
         (
             "The database takes no writes now: it is a standby, or read-only (SQLSTATE 25006). "
-            "Name the primary, or reset default_transaction_read_only."
+            "Name the primary, or reset default_transaction_read_only where `pgsession check` says "
+            "that it is set."
         ),
     ),
     "55P03": (
@@ -137,6 +138,12 @@ _SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42804", "42883", "22001"
 #: How each error of connecting begins.
 _UNREACHABLE: Final = "PostgreSQL cannot be reached: "
 
+#: How each error of a pooler begins that comes after it has accepted the connection.
+_OF_POOLER: Final = "The pooler has ended the connection: "
+
+#: PgBouncer's SQLSTATE for each of its own errors.
+_PROTOCOL: Final = "08P01"
+
 #: The hints of libpq, in whose place our remedy stands.
 _HINT: Final = re.compile(r" Is the server running .*?\?| This probably means .* request\.")
 
@@ -177,17 +184,30 @@ class Retries:
         return 0.0 if self._is_second else None
 
 
-def unreachable(error: psycopg.OperationalError) -> StoreUnavailableError:
+def unreachable(error: psycopg.Error) -> StoreUnavailableError:
     """Return our error for one of connecting, with libpq's reason and what to do about it.
 
     It is `StoreRejectedError` if every host that was tried rejects the connection
     for a reason that does not pass by itself. Reasons are told apart by their
-    English text, as there is no SQLSTATE.
+    English text, as there is no SQLSTATE. A pooler's own errors are among them, though they
+    may come with the first statement: it accepts a connection before it has one to the server.
     """
     text = _HINT.sub("", " ".join(str(error).split())).rstrip(".")
-    reason, attempt = _decisive(text)
+    head = _UNREACHABLE
+    if is_of_pooler(error):
+        head, text = _OF_POOLER, f"{error.diag.severity}: {text}"
+    reason, attempt = _decisive(head + text)
     kind = StoreUnavailableError if reason.may_pass else StoreRejectedError
-    return kind(f"{_UNREACHABLE}{text}; {reason.remedy_for(attempt)}")
+    return kind(f"{head}{text}; {reason.remedy_for(attempt)}")
+
+
+def is_of_pooler(error: psycopg.Error) -> bool:
+    """Tell whether a statement's error is a pooler's own. Its text holds no values.
+
+    PgBouncer ends the connection with each of its errors, and PostgreSQL only with those of its
+    own about the protocol: a statement's function can raise this SQLSTATE, but not FATAL.
+    """
+    return error.sqlstate == _PROTOCOL and error.diag.severity == "FATAL"
 
 
 def explained(error: StoreUnavailableError) -> tuple[str, str, str] | None:
@@ -196,7 +216,7 @@ def explained(error: StoreUnavailableError) -> tuple[str, str, str] | None:
     None for any other error.
     """
     text, _, remedy = str(error).rpartition("; ")
-    if not text.startswith(_UNREACHABLE):
+    if not text.startswith((_UNREACHABLE, _OF_POOLER)):
         return None
     return text, remedy, _decisive(text)[0].name
 
@@ -215,7 +235,10 @@ def _decisive(text: str) -> tuple[Reason, str]:
 
 
 def translated(error: psycopg.Error) -> SessionError:
-    """Return our error for the driver's. The text is our own: the driver's quotes parameters."""
+    """Return our error for the driver's. The text is our own: the driver's quotes parameters.
+
+    Only a pooler's own text is passed on, as it holds none.
+    """
     match error:
         case PoolTimeout() | TooManyRequests():
             return StoreBusyError("No connection to the database was free in time. Try again.")
@@ -235,6 +258,8 @@ def translated(error: psycopg.Error) -> SessionError:
         )
     if verdict is Verdict.WRONG:
         return _wrong(state, error)
+    if is_of_pooler(error):
+        return unreachable(error)
     if verdict is Verdict.NODE_LOST:
         return NodeLostError(f"A node of the database cannot be reached (SQLSTATE {state}).")
     kind, reason = _REASONS.get(

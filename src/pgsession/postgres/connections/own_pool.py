@@ -120,6 +120,8 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
     def __init__(self, settings: PoolSettings) -> None:
         #: Every connection that was made here and is in use somewhere.
         self.made: WeakSet[OwnConnection] = WeakSet()
+        #: Those that the server has answered, except if all were replaced since.
+        self._answered: WeakSet[OwnConnection] = WeakSet()
         self._prepared = settings.prepared
         self._limit = settings.timeout
         self._on_made = settings.on_made
@@ -191,6 +193,11 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             await super().open(wait, timeout)
         self._look_later()
 
+    async def drain(self) -> None:
+        """Replace all connections. One that a caller still waits on says nothing of the server."""
+        self._answered.clear()
+        await super().drain()
+
     async def close(self, timeout: float = 5.0) -> None:
         """Close it, and stop retrying."""
         if self._looking is not None:
@@ -231,8 +238,6 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self.made.add(connection)
         if self._on_made is not None:
             self._on_made(connection.made_in)
-        self._pause = _SHORTEST
-        self._failure = None
         try:
             with ending_if_cancelled(), Deadline(self._limit):
                 if not await is_pooled(connection):  # a pooler would pass the settings on to others
@@ -245,8 +250,15 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
             failure = OperationalError("the server did not answer a new connection in time")
             self._note_failure(failure)
             raise failure from None
+        except OperationalError as error:  # a pooler's, which has accepted the connection
+            connection.pgconn.finish()
+            self._note_failure(error)
+            raise
         if self._prepared is False:
             connection.prepare_threshold = None
+        self._answered.add(connection)
+        self._pause = _SHORTEST
+        self._failure = None
 
     async def _retry_later(self, _pool: AsyncConnectionPool[Any]) -> None:
         """Plan the next attempt: psycopg's pool has just given one up."""
@@ -260,7 +272,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._log.record_failure(self._failure)
 
     def _is_connected(self) -> bool:
-        return any(not connection.closed for connection in self.made)
+        return any(not connection.closed for connection in self._answered)
 
     def _plan_retry(self) -> None:
         if self._timer is None and not self.closed:

@@ -198,7 +198,9 @@ REASONS: Final = (
     _reason(
         "pooler-options",
         r"FATAL: +unsupported startup parameter: (\w+)",
-        "set ignore_startup_parameters = {0} in PgBouncer, or take it out of the URL",
+        "take it out of the database URL (PGOPTIONS): PgBouncer passes no such parameter on, and "
+        "with ignore_startup_parameters it would have no effect. For a search_path set "
+        "SESSION_SCHEMA, for the rest ALTER ROLE … SET",
     ),
     _reason(
         "pooler-full",
@@ -218,8 +220,21 @@ REASONS: Final = (
         "pooler-server",
         "server_login_retry|pgbouncer cannot connect to server"
         r"|client_login_timeout|server (?:conn crashed|login failed)",
-        "PgBouncer does not reach PostgreSQL: see its log, and start the server or correct "
-        "[databases]",
+        "PgBouncer does not reach PostgreSQL, or is rejected there, and its log says why: start "
+        "the server, correct [databases], put the role's new password into auth_file, or free "
+        "connections of the server",
+        may_pass=True,
+    ),
+    _reason(
+        "pooler-mode",
+        "transaction blocks not allowed in statement pooling mode",
+        "set pool_mode = transaction in PgBouncer, then run RELOAD on its console",
+    ),
+    _reason(
+        "pooler-limit",
+        "FATAL: +(?:idle transaction timeout|query timeout|client_idle_timeout)",
+        "raise this limit in PgBouncer: idle_transaction_timeout above exclusive_limit, and "
+        "query_timeout above timeout",
         may_pass=True,
     ),
     _reason(
@@ -309,6 +324,12 @@ REASONS: Final = (
         "timeout expired|timed out|did not answer|No route to host|unreachable",
         "check the host, the port, the firewall and whether the server is overloaded or its "
         "pooler is paused",
+        may_pass=True,
+    ),
+    _reason(
+        "pooler-other",
+        "^The pooler has ended the connection",
+        "try again, and see the log of PgBouncer",
         may_pass=True,
     ),
 )
