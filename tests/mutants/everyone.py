@@ -79,7 +79,7 @@ EVERYONE: Final = (
     ),
     Mutant(
         "what a command shows is interpreted by the terminal",
-        (Edit("core/shown.py", "printable(text.replace(\"\\\\\", r\"\\\\\"))", "text"),),
+        (Edit("core/shown.py", 'printable(text.replace("\\\\", r"\\\\"))', "text"),),
         (
             "tests/cli/test_output.py::test_shown[escape]",
             "tests/cli/test_devices.py::test_hostile",
