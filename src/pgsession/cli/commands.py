@@ -156,7 +156,8 @@ def sweep(database_url: str, *, schema: str | None, table: str, wait: float, as_
         def progress(swept: Swept) -> None:
             nonlocal so_far
             so_far = swept
-            note_done(tell)
+            if swept.rows:
+                note_done(tell)
             if show is not None:
                 show(swept.pages, swept.total, f"{swept.rows} removed")
 
