@@ -36,6 +36,7 @@ WITHOUT: Final = {
     "test_expired_behind_table_lock": "Citus takes no time in a change but that of its start",
     "test_failed_commit": "Citus takes no trigger on a distributed table",
     "test_logout_after_failed_commit": "Citus takes no trigger on a distributed table",
+    "test_locked_row": "Citus does not pass a block's lock_timeout on to its nodes",
     "test_reload_beside_renewal": "Citus takes no trigger on a distributed table",
 }
 
