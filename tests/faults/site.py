@@ -111,17 +111,18 @@ async def opened_site(
         yield Site(store, observations)
     finally:
         await store.close()
-    assert tasks_left() == []
+    left = tasks_left()
+    assert left == [], left
 
 
 def tasks_left() -> list[str]:
-    """Return the names of the tasks that run code of a store or its pool."""
+    """Return the names and functions of the tasks that run code of a store or its pool."""
     frames = {
         task.get_name(): getattr(task.get_coro(), "cr_frame", None) for task in asyncio.all_tasks()
     }
     ours = ("pgsession", "psycopg")
     return [
-        name
+        f"{name}: {frame.f_code.co_qualname}"
         for name, frame in frames.items()
         if frame is not None and frame.f_globals["__name__"].startswith(ours)
     ]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
+from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader, Metric
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -27,6 +27,8 @@ class Reported:
             meter_provider=self.meter_provider, tracer_provider=self.tracer_provider
         )
         self.tracer = self.tracer_provider.get_tracer("test")
+        #: Older SDKs report what a gauge was set to only once.
+        self._gauges: dict[str, Metric] = {}
 
     def metrics(self) -> dict[str, Metric]:
         """Return all metrics so far."""
@@ -36,7 +38,11 @@ class Reported:
             if data is None
             else [it for each in data.resource_metrics for it in each.scope_metrics]
         )
-        return {metric.name: metric for scope in scopes for metric in scope.metrics}
+        found = {metric.name: metric for scope in scopes for metric in scope.metrics}
+        for name, metric in found.items():
+            if isinstance(metric.data, Gauge) and metric.data.data_points:
+                self._gauges[name] = metric
+        return found | self._gauges
 
     def counts(self, name: str, attribute: str) -> dict[str, float]:
         """Return the sums of a counter, or the counts of a histogram, by an attribute."""
