@@ -100,15 +100,6 @@ CHECKING: Final = (
         ("tests/postgres/test_quoting.py::test_identifier",),
     ),
     Mutant(
-        "the line of a wait is printed raw",
-        (
-            Edit(
-                "cli/options.py", "click.echo(shown(text), err=True)", "click.echo(text, err=True)"
-            ),
-        ),
-        ("tests/cli/test_names_of_others.py::test_forged_error",),
-    ),
-    Mutant(
         "the index of a constraint is not looked at",
         (Edit("cli/indexes.py", "a.attnum = ANY (x.indkey)", "false"),),
         ("tests/cli/test_table_findings.py::test_brought_back",),

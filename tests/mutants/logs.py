@@ -98,7 +98,7 @@ LOGS: Final = (
     ),
     Mutant(
         "errors: a server's text is passed on with its escape sequences",
-        (Edit("printable.py", "if text.isprintable() and", "if text.isprintable and"),),
+        (Edit("printable.py", 'return "".join(map(_visible, text))', "return text"),),
         ("tests/test_errors.py::test_printable",),
     ),
     Mutant(

@@ -164,7 +164,10 @@ class UserSessions(Limits):
         return revocation.ended
 
     async def end_sessions(self, revocation: Revocation) -> None:
-        """Carry out a revocation. It notes what has ended, also if this is interrupted."""
+        """Carry out a revocation, for the methods above and the command line.
+
+        It notes what has ended, also if this is interrupted.
+        """
         await self._calls().revoke(revocation)
 
     async def revoke_everyone(self, *, progress: Callable[[int], object] | None = None) -> int:
