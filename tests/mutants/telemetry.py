@@ -58,7 +58,7 @@ TELEMETRY: Final = (
                 'Usage(idle, stats["pool_size"] - idle,',
             ),
         ),
-        ("tests/telemetry/test_pools.py::test_not_made",),
+        ("tests/faults/test_pool_telemetry.py::test_not_made",),
     ),
     Mutant(
         "a request is counted before it is answered",

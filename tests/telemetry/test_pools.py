@@ -1,20 +1,18 @@
 """What is told of the connections of a pool, and of callers that get none."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from psycopg import OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from pgsession.core.observer import Place, Usage
-from pgsession.postgres.connections.connection import Connection, OwnConnection
+from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.observed_pool import ObservedPool
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.telemetry.choice import find_observer
 from tests.telemetry.reported import Reported
 
-TIMEOUT = 0.1
+TIMEOUT = 0.5
 
 
 async def accept(_connection: Connection) -> None:
@@ -79,29 +77,6 @@ async def test_in_use(pool: ObservedPool, reported: Reported) -> None:
 
     assert refusals(reported) == {"in_use": 1, "not_made": 0}
     assert pool.usage() == Usage(2, 0, 2, 0)
-
-
-async def test_not_made(
-    pool: ObservedPool, reported: Reported, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A connection that cannot be made is not in use, and whoever waits for it is told apart."""
-    thawed = asyncio.Event()
-
-    async def hang(*_: object, **__: object) -> OwnConnection:
-        await thawed.wait()
-        raise OperationalError("frozen")
-
-    connection = await pool.acquire()
-    monkeypatch.setattr(OwnConnection, "connect", hang)
-    with pytest.raises(PoolTimeout):
-        await pool.acquire()
-    usage = pool.usage()
-    thawed.set()
-    pool.release(connection)
-
-    assert usage is not None
-    assert (usage.used, usage.idle) == (1, 0)
-    assert refusals(reported) == {"in_use": 0, "not_made": 1}
 
 
 async def test_shared(
