@@ -14,7 +14,7 @@ PACE = Pace(scrape="500ms", window="4s")
 
 SETTINGS = {
     "SESSION_POOL_SIZE": "1",
-    "SESSION_TIMEOUT": "0.7",
+    "SESSION_TIMEOUT": "1.2",
     "SESSION_SWEEP_EVERY": "1s",
     "SESSION_ROTATE_EVERY": "15m",
 }
@@ -65,11 +65,11 @@ def break_all(play: Play, prometheus: Prometheus) -> None:
 
 
 def fail_until(prometheus: Prometheus, send: Callable[[], list[int]], *alerts: str) -> None:
-    """Send requests, all of which get a 503, until these alerts fire."""
+    """Send requests, all of which get a 503, until each of these alerts has fired."""
 
     def fire() -> bool:
         assert set(send()) == {503}
-        return all(map(prometheus.is_firing, alerts))
+        return all(map(prometheus.has_fired, alerts))
 
     assert eventually(fire)
 

@@ -48,6 +48,11 @@ class Prometheus:
         """Return whether an alert fires at this moment."""
         return bool(self.query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}'))
 
+    def has_fired(self, alert: str) -> bool:
+        """Return whether an alert has fired at any moment of the last two minutes."""
+        fired = f'count_over_time(ALERTS{{alertname="{alert}", alertstate="firing"}}[2m])'
+        return bool(self.query(fired))
+
     def _get(self, endpoint: str, **parameters: str) -> Result:
         response = httpx.post(f"http://{self.address}/api/v1/{endpoint}", data=parameters)
         answer = response.json()
