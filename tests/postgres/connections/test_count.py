@@ -36,6 +36,13 @@ def count(connection: Connection, name: str) -> dict[str, int]:
     return {label.removeprefix(name).strip(): number for label, number in rows}
 
 
+async def until(connection: Connection, name: str, wanted: dict[str, int]) -> None:
+    """Wait for these numbers of connections."""
+    async with asyncio.timeout(10):
+        while count(connection, name) != wanted:  # noqa: ASYNC110 - elsewhere
+            await asyncio.sleep(0.01)
+
+
 async def test_opened(
     store: PostgresStore, schema_connection: Connection, migrated_schema: str
 ) -> None:
@@ -44,9 +51,7 @@ async def test_opened(
         await store.check()
         assert count(schema_connection, migrated_schema) == {"": 1}
 
-    async with asyncio.timeout(10):  # a process of the server ends a moment later
-        while count(schema_connection, migrated_schema):  # noqa: ASYNC110 - elsewhere
-            await asyncio.sleep(0.01)
+    await until(schema_connection, migrated_schema, {})  # the server's process ends a moment later
 
 
 async def test_calls(
@@ -65,9 +70,7 @@ async def test_calls(
                 *(asyncio.create_task(store.check()) for _ in keys),
                 asyncio.create_task(store.login_states(keys)),
             ]
-            async with asyncio.timeout(10):
-                while count(schema_connection, migrated_schema) != {"": POOL_SIZE}:  # noqa: ASYNC110 - elsewhere
-                    await asyncio.sleep(0.01)
+            await until(schema_connection, migrated_schema, {"": POOL_SIZE})
             await asyncio.sleep(0.1)
             assert count(schema_connection, migrated_schema) == {"": POOL_SIZE}
         await asyncio.gather(*calls)
@@ -110,9 +113,7 @@ async def test_sweep(
         with table.transaction():
             table.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
             sweep = asyncio.create_task(store.sweep())
-            async with asyncio.timeout(10):
-                while count(schema_connection, migrated_schema) != {"": 1, "sweep": 1}:  # noqa: ASYNC110 - elsewhere
-                    await asyncio.sleep(0.01)
+            await until(schema_connection, migrated_schema, {"": 1, "sweep": 1})
         await sweep
 
-        assert count(schema_connection, migrated_schema) == {"": 1}
+        await until(schema_connection, migrated_schema, {"": 1})
