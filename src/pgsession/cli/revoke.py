@@ -79,7 +79,7 @@ def revoke(
     requests. Sessions that begin meanwhile may end or stay. Old cookies of a
     predecessor that have not come yet can still be adopted: remove the
     predecessor from the settings for that. If a secret has leaked, change
-    SESSION_SECRET_KEY too: whoever has it can sign cookies.
+    SESSION_SECRET_KEY too: anyone who has it can sign cookies.
     """
     _check_usage(user, handles, is_for_all=is_for_all, everyone=everyone)
     if not (is_sure or sys.stdin.isatty()):

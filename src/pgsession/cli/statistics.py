@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 from psycopg.rows import tuple_row
 
 from pgsession.cli.counting import Counts, TopUser, count_living, read_counts, read_top
-from pgsession.cli.holding import Holder, read_holders
+from pgsession.cli.holding import Holder, read_holders, read_sees_others
 from pgsession.cli.storage import (
     Activity,
     Index,
@@ -35,11 +35,10 @@ from pgsession.settings import SessionSettings
 #: Seconds that reading the catalog may take, or counting the sessions for a question.
 _BRIEFLY: Final = 10.0
 
-_RIGHTS: Final[LiteralString] = """
+_MAY_READ: Final[LiteralString] = """
 SELECT
     has_table_privilege(%(oid)s::int8::oid, 'SELECT')
-        AND NOT row_security_active(%(oid)s::int8::oid),
-    pg_has_role('pg_read_all_stats', 'USAGE')
+        AND NOT row_security_active(%(oid)s::int8::oid)
 """
 
 
@@ -103,9 +102,6 @@ class _Reading:
         """Read what PostgreSQL knows of the table, whatever its size."""
         found, wording = await _wording(connection, self._settings)
         distributed = wording.is_distributed
-        async with catalog_cursor(connection, tuple_row) as cursor:
-            await cursor.execute(_RIGHTS, {"oid": found.oid})
-            [(_, sees_others)] = await cursor.fetchall()
         parts = await read_parts(connection, found)
         if distributed:
             sizes = await read_distributed_sizes(connection, found)
@@ -123,7 +119,7 @@ class _Reading:
             activity=None if distributed else await read_activity(connection, parts),
             free_share=None if distributed else await read_free_share(connection, found),
             holders=await read_holders(connection),
-            sees_others=sees_others,
+            sees_others=await read_sees_others(connection),
         )
 
     async def count(self, connection: Connection, statistics: Statistics) -> Statistics:
@@ -131,8 +127,8 @@ class _Reading:
         found, wording = await _wording(connection, self._settings)
         statistics = replace(statistics, is_quick=False, not_counted=None)
         async with catalog_cursor(connection, tuple_row) as cursor:
-            await cursor.execute(_RIGHTS, {"oid": found.oid})
-            [(may_read, _)] = await cursor.fetchall()
+            await cursor.execute(_MAY_READ, {"oid": found.oid})
+            [(may_read,)] = await cursor.fetchall()
         if not may_read:
             return replace(statistics, not_counted="this role may not read all rows of the table")
         counts = await read_counts(connection, wording, timeout=self._timeout)

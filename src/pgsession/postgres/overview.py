@@ -1,4 +1,4 @@
-"""The operation of a store in PostgreSQL that tells who is signed in."""
+"""`signed_in` of a store in PostgreSQL."""
 
 from __future__ import annotations
 
