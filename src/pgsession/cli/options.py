@@ -13,12 +13,12 @@ from typing import Protocol, TypeVar
 import click
 
 from pgsession.cli.check import with_secret
-from pgsession.cli.output import shown
 from pgsession.core.hidden import Hidden
 from pgsession.core.login import checked_user_id
 from pgsession.postgres.connections.startup import connect
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.table_name import DEFAULT_TABLE
+from pgsession.printable import printable
 from pgsession.settings import SessionSettings
 
 _FC = TypeVar("_FC", bound=Callable[..., object] | click.Command)
@@ -32,7 +32,7 @@ class Option(Protocol):
 
 def report(text: str) -> None:
     """Print a line while a command goes on."""
-    click.echo(shown(text), err=True)
+    click.echo(printable(text), err=True)
 
 
 def _hide(_context: click.Context, _parameter: click.Parameter, given: str) -> Hidden:
