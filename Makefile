@@ -31,8 +31,9 @@ help: ## List the targets
 demo: $(DEMO)/installed ## Run the demo with its own PostgreSQL server (data in .demo/)
 	@PYTHONPATH=src exec $(DEMO)/bin/python examples/demo.py
 
-test: style ## Run every gate: lint, and the tests with branch coverage
-	@$(MAKE) --no-print-directory --jobs=3 mypy pyright covered
+# Lint comes first: what it finds would otherwise be lost in the output of the tests.
+test: lint ## Run every gate: lint, and the tests with branch coverage
+	@$(MAKE) --no-print-directory covered
 
 covered: $(VENV)/installed
 	$(BIN)/$(PYTEST) --cov --cov-report=term

@@ -82,7 +82,7 @@ _INSERTED: Final = (
 )
 
 #: The parameters of `LACKING`.
-WANTED: Final = {
+WANTED: Final[dict[str, list[str]]] = {
     "selected": list(COLUMNS),
     "inserted": list(_INSERTED),
     "updated": [name for name in COLUMNS if name != "session_key"],
