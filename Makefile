@@ -11,6 +11,7 @@ LOWEST := $(VENV)-lowest
 BENCH := $(VENV)-bench
 MATRIX := $(VENV)-matrix
 BIN := $(VENV)/bin
+SITE := build/docs
 
 # Each of the some 400 processes of the tests would otherwise compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,7 +24,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests covered test-lowest mutants matrix bench lint style mypy pyright lock clean
+.PHONY: help demo test tests covered test-lowest mutants matrix bench docs lint style mypy pyright lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +54,10 @@ matrix: $(VENV)/installed $(MATRIX)/installed ## Try each PostgreSQL, PgBouncer,
 bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": only check that it runs)
 	$(BENCH)/bin/python -m benchmarks $(BENCH_OPTIONS)
 
+docs: $(VENV)/installed ## Build the site of the documentation; each warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs=auto -b html -d $(SITE)/doctrees docs $(SITE)/html
+	@echo "Open $(SITE)/html/index.html"
+
 lint: style ## Check format, style, types and imports
 	@$(MAKE) --no-print-directory --jobs=2 mypy pyright
 
@@ -63,7 +68,7 @@ style: $(VENV)/installed
 
 mypy: $(VENV)/installed
 	$(BIN)/python -m tests.project.programs .programs
-	MYPYPATH=.programs/testing $(BIN)/mypy src tests examples benchmarks .programs
+	MYPYPATH=.programs/testing $(BIN)/mypy src tests examples benchmarks docs/conf.py .programs
 
 pyright: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright

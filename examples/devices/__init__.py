@@ -1,1 +1,3 @@
-"""Accounts, and a page where users see their devices and sign them out. See docs/devices.md."""
+"""Accounts, and a page where users see their devices and sign them out.
+
+See docs/how-to/devices.md."""

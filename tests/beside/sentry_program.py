@@ -21,7 +21,7 @@ from tests.hostile.secret import PASSWORD, SECRET, VALUE
 from tests.pages import NAME
 from tests.project.documents import Document
 
-WITHOUT_VARIABLES, FILTERED, _ = Document("docs/observability.md").programs
+WITHOUT_VARIABLES, FILTERED, _ = Document("docs/how-to/observability.md").programs
 
 #: How Sentry is set up: its defaults, as the page says, and with all that can be recorded.
 WAYS: Final = {

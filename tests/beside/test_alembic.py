@@ -22,7 +22,7 @@ from tests.beside.databases import DRIVERS, Database
 from tests.migrating import SEED, recorded
 from tests.project.documents import Document
 
-CONFIGURE, FILTER, REVISION = Document("docs/alembic.md").programs
+CONFIGURE, FILTER, REVISION = Document("docs/how-to/alembic.md").programs
 
 BEGINNING: Final = """
 from alembic import context

@@ -1,4 +1,4 @@
-"""The recipes of docs/logging.md, each in a process of its own, with real lines of the log."""
+"""The recipes of docs/reference/logging.md, each in a process of its own, with real lines."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from tests.programs import STRICTLY, environment
 from tests.project.documents import Document
 
-PAGE = Document("docs/logging.md")
+PAGE = Document("docs/reference/logging.md")
 STDLIB, JSON, STRUCTLOG, CORRELATION = PAGE.programs
 UVICORN, UVICORN_JSON = re.findall(r"^```json\n(.*?)^```$", PAGE.text, re.DOTALL | re.MULTILINE)
 

@@ -16,7 +16,7 @@ from tests.hostile.secret import PASSWORD, SECRET
 from tests.hostile.test_frames import assert_hidden
 from tests.project.documents import Document
 
-SETTINGS, APPLICATION = Document("docs/pydantic-settings.md").programs
+SETTINGS, APPLICATION = Document("docs/how-to/pydantic-settings.md").programs
 
 URL = f"postgresql://ann:{PASSWORD}@127.0.0.1:1/app"
 

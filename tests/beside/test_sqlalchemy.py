@@ -17,8 +17,8 @@ from pgsession.postgres.schema import migrate
 from tests.beside.databases import Database
 from tests.project.documents import Document
 
-ENGINES, MODELS = Document("docs/sqlalchemy.md").programs
-FOREIGN_KEY = Document("docs/users.md").statements[3]
+ENGINES, MODELS = Document("docs/how-to/sqlalchemy.md").programs
+FOREIGN_KEY = Document("docs/how-to/users.md").statements[3]
 
 
 @pytest.fixture

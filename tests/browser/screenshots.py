@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/devices/, in Chromium:
+"""Makes the pictures in docs/how-to/devices/, in Chromium:
 
 python -m tests.browser.screenshots
 """
@@ -26,7 +26,7 @@ from tests.browser.members import (
 from tests.browser.window import DRIVER, Browser, opened
 from tests.programs import eventually, running
 
-PICTURES: Final = ROOT / "docs" / "devices"
+PICTURES: Final = ROOT / "docs" / "how-to" / "devices"
 
 FIREFOX: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 SAFARI: Final = (

@@ -150,7 +150,7 @@ def test_json(operate: Operate, sign_in: SignIn) -> None:
 
 
 def test_codes(operate: Operate) -> None:
-    """With --json each finding has its code of docs/check.md."""
+    """With --json each finding has its code of docs/reference/check.md."""
     found = operate("check", "--json", "--table", "other").document["findings"]
 
     codes = {it["code"]: it["verdict"] for it in found}

@@ -627,7 +627,7 @@ def test_sandboxed_template(call: str) -> None:
 
 
 def test_dir() -> None:
-    """`dir` lists the contract: the methods of a dict, and what docs/sessions.md names."""
+    """`dir` lists the contract: the methods of a dict, and what docs/how-to/sessions.md names."""
     names = {name for name in dir(Session()) if not name.startswith("_")}
 
     assert names - set(dir(dict)) == {

@@ -19,7 +19,7 @@ from tests.faults.site import SECRET
 from tests.programs import ADDRESS, TIMEOUT, unmeasured
 from tests.project.documents import Document
 
-(STOPPING,) = Document("docs/shutdown.md").programs
+(STOPPING,) = Document("docs/operations/shutdown.md").programs
 
 #: What makes the streams of the page end at the signal, and a way to leave it out.
 LISTENING = "signal.signal(signal.SIGTERM, stop)"

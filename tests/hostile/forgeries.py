@@ -1,4 +1,4 @@
-"""Hostile Cookie headers, with their numbers in docs/hostile-input.md."""
+"""Hostile Cookie headers, with their numbers in docs/security/hostile-input.md."""
 
 from collections.abc import Callable
 from typing import Final, TypeAlias

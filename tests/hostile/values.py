@@ -1,4 +1,4 @@
-"""Values that handlers store, with their numbers in docs/hostile-input.md."""
+"""Values that handlers store, with their numbers in docs/security/hostile-input.md."""
 
 import enum
 import math

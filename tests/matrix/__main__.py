@@ -4,8 +4,8 @@
     make matrix MATRIX_OPTIONS="--only postgresql --write"
     MATRIX_POSTGRES="/opt/pg14 /opt/pg15" MATRIX_PGBOUNCER=/opt/pgbouncer make matrix
 
-Prints the tables, with --write also into docs/compatibility.md. The exit code is 1 if a cell
-failed; what is not here is no failure.
+Prints the tables, with --write also into docs/reference/compatibility.md. The exit code is 1 if a
+cell failed; what is not here is no failure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.matrix.processes import ROOT
 from tests.matrix.run import Run
 from tests.matrix.table import inserted, markdown
 
-PAGE = ROOT / "docs" / "compatibility.md"
+PAGE = ROOT / "docs" / "reference" / "compatibility.md"
 LOGS = ROOT / ".matrix"
 
 

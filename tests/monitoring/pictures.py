@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/dashboards/, of some three minutes in which everything happens:
+"""Makes the pictures in docs/operations/dashboards/: three minutes in which everything happens.
 
 python -m tests.monitoring.pictures
 """
@@ -19,7 +19,7 @@ from tests.monitoring.prometheus import Prometheus
 from tests.monitoring.scene import EXAMPLE, Pace, played
 from tests.programs import eventually
 
-PICTURES: Final = EXAMPLE.parents[1] / "docs" / "dashboards"
+PICTURES: Final = EXAMPLE.parents[1] / "docs" / "operations" / "dashboards"
 
 #: What the dashboard's $__rate_interval is here: Grafana makes it four times the pause of scrapes.
 INTERVAL: Final = "4s"

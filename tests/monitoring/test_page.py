@@ -1,4 +1,4 @@
-"""docs/dashboards.md describes the dashboard and the alerts as they are."""
+"""docs/operations/dashboards.md describes the dashboard and the alerts as they are."""
 
 import re
 from typing import Final
@@ -7,7 +7,7 @@ from tests.monitoring.dashboard import DASHBOARD, ROWS
 from tests.monitoring.scene import EXAMPLE
 from tests.project.documents import ROOT, Document
 
-PAGE: Final = Document("docs/dashboards.md")
+PAGE: Final = Document("docs/operations/dashboards.md")
 ALERTS: Final = re.findall(
     r"- alert: (\w+)\n(?:.*\n)+?\s+severity: (\w+)",
     (EXAMPLE / "alerts.yml").read_text(encoding="utf-8"),
@@ -37,5 +37,7 @@ def test_alerts() -> None:
 def test_pictures() -> None:
     """There is a picture of each row, with each panel's title."""
     for row in ROWS:
-        picture = ROOT / "docs" / "dashboards" / f"{row.lower().replace(' ', '-')}.svg"
+        picture = (
+            ROOT / "docs" / "operations" / "dashboards" / f"{row.lower().replace(' ', '-')}.svg"
+        )
         assert f'aria-label="{row}"' in picture.read_text(encoding="utf-8")

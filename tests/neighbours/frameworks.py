@@ -1,4 +1,4 @@
-"""Frameworks whose requests have our session, as docs/frameworks.md shows them."""
+"""Frameworks whose requests have our session, as docs/how-to/frameworks.md shows them."""
 
 import re
 from collections.abc import AsyncGenerator, Iterator
@@ -14,7 +14,7 @@ from tests.applications import SECRET
 from tests.pages import NAME, key_in
 from tests.project.documents import Document
 
-_PAGE = Document("docs/frameworks.md")
+_PAGE = Document("docs/how-to/frameworks.md")
 
 
 def program(framework: str, store: Store, **names: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class BrokenStore(MemoryStore):
 
 
 def visit(store: MemoryStore) -> AbstractContextManager[Visitor]:
-    """Serve the application of docs/frameworks.md, with further pages."""
+    """Serve the application of docs/how-to/frameworks.md, with further pages."""
     names = program("Connexion", store)
     pages = [("get", "account"), ("post", "sign_in"), ("delete", "sign_out")]
     account = {method: operation(names[name]) for method, name in pages}

@@ -1,4 +1,4 @@
-"""FastAPI-Users signs in and out with our session: with the code of docs/frameworks.md."""
+"""FastAPI-Users signs in and out with our session: with the code of docs/how-to/frameworks.md."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

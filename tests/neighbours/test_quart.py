@@ -1,4 +1,4 @@
-"""Quart's `session` is ours with the interface of docs/frameworks.md; `flash` uses it too."""
+"""Quart's `session` is ours with the class of docs/how-to/frameworks.md; `flash` uses it too."""
 
 from collections.abc import Iterator
 from typing import Any

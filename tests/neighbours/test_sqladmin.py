@@ -117,7 +117,7 @@ async def test_signed_in_first(site: Site) -> None:
 
 @pytest.fixture
 def shared(engine: Engine) -> Site:
-    """A site whose SQLAdmin has no session of its own: with the login of docs/frameworks.md."""
+    """A site whose SQLAdmin has no session of its own, with the login of the page."""
     store = MemoryStore()
     site = Site(store)
     Admin(site.app, engine, authentication_backend=program("SQLAdmin", store)["Login"]())

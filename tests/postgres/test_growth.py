@@ -1,4 +1,4 @@
-"""What docs/table-growth.md says of the table's size, in pages."""
+"""What docs/operations/table-growth.md says of the table's size, in pages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""The roles of docs/database-roles.md: each can do what the page says with what it grants."""
+"""The roles of docs/operations/database-roles.md can do what the page says, with its grants."""
 
 import re
 import secrets
@@ -27,7 +27,7 @@ SECRET = "a secret of more than thirty-two bytes"
 
 #: The SQL blocks of the page, in order.
 MADE, SERVING, WATCHING, SWEEPING, ERASING, MONITORING, *_ = Document(
-    "docs/database-roles.md"
+    "docs/operations/database-roles.md"
 ).statements
 
 #: Its names of roles, and of the schema.
@@ -161,7 +161,7 @@ def test_migrating(roles: Roles) -> None:
     done = roles.command("web", "migrate")
 
     assert done.returncode == 1
-    named = Document("docs/database-roles.md").text.split("Error: The migration ")[1]
+    named = Document("docs/operations/database-roles.md").text.split("Error: The migration ")[1]
     assert NAMES.sub(rf"{roles.prefix}\1", named.splitlines()[0]) in done.stderr
 
 
@@ -200,7 +200,7 @@ def test_sweeping(roles: Roles) -> None:
     assert roles.execute("SELECT session_key FROM web.session") == [("alive",)]
     refused = roles.command("sweeper", "sweep", SESSION_RECORD_CLIENT="false")
     assert refused.returncode == 1
-    assert refused.stderr in Document("docs/database-roles.md").text
+    assert refused.stderr in Document("docs/operations/database-roles.md").text
     roles.execute(ERASING)
     assert roles.command("sweeper", "sweep", SESSION_RECORD_CLIENT="false").returncode == 0
     assert roles.execute("SELECT login_client FROM web.session") == [(None,)]
@@ -212,7 +212,7 @@ def test_monitoring(roles: Roles) -> None:
     """The role for monitoring runs the queries of the pages, and reads no value."""
     roles.execute(MONITORING)
 
-    for query in Document("docs/table-growth.md").statements:
+    for query in Document("docs/operations/table-growth.md").statements:
         if query.startswith("SELECT"):
             roles.execute(re.sub(r"\bsession\b", "web.session", query), "monitor")
 

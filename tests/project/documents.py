@@ -83,7 +83,9 @@ def _linked_text(heading: str) -> str:
 README = Document("README.md")
 
 #: Every page in docs/.
-DOCS = [Document(f"docs/{path.name}") for path in sorted(ROOT.glob("docs/*.md"))]
+DOCS = [
+    Document(path.relative_to(ROOT).as_posix()) for path in sorted((ROOT / "docs").rglob("*.md"))
+]
 
 #: Every page for readers.
 PAGES = [

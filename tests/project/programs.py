@@ -14,23 +14,23 @@ from tests.project.documents import DOCS, README, Document
 
 #: The pages of which some programs are not whole, and the numbers of those that are.
 SOME: Final = {
-    "docs/outside-requests.md": {0},
-    "docs/streams.md": {1},
-    "docs/switching-over.md": {0},
-    "docs/telemetry.md": {1},
-    "docs/users.md": {0, 1, 5},
+    "docs/how-to/outside-requests.md": {0},
+    "docs/how-to/streams.md": {1},
+    "docs/how-to/switching-over.md": {0},
+    "docs/reference/telemetry.md": {1},
+    "docs/how-to/users.md": {0, 1, 5},
 }
 
 #: The pages whose programs are all whole.
 ALL: Final = {
     "README.md",
-    "docs/flash.md",
-    "docs/sessions.md",
-    "docs/several-hosts.md",
-    "docs/sqlalchemy.md",
-    "docs/stores.md",
-    "docs/testing.md",
-    "docs/typed-content.md",
+    "docs/how-to/flash.md",
+    "docs/how-to/sessions.md",
+    "docs/how-to/several-hosts.md",
+    "docs/how-to/sqlalchemy.md",
+    "docs/reference/stores.md",
+    "docs/how-to/testing.md",
+    "docs/how-to/typed-content.md",
 }
 
 

@@ -1,4 +1,4 @@
-"""docs/check.md lists every finding of `pgsession check`."""
+"""docs/reference/check.md lists every finding of `pgsession check`."""
 
 import ast
 import re
@@ -8,7 +8,9 @@ from tests.project.documents import ROOT
 
 #: The codes of the page, each with its verdict or exit code.
 LISTED = re.findall(
-    r"^\| `([a-z_.-]+)` \| (\w+) \|", (ROOT / "docs/check.md").read_text("utf-8"), re.MULTILINE
+    r"^\| `([a-z_.-]+)` \| (\w+) \|",
+    (ROOT / "docs/reference/check.md").read_text("utf-8"),
+    re.MULTILINE,
 )
 
 

@@ -1,4 +1,4 @@
-"""docs/command-line.md names the commands, keys, numbers and exit codes that there are."""
+"""docs/reference/command-line.md names the commands, keys, numbers and exit codes."""
 
 import re
 from dataclasses import fields
@@ -22,7 +22,7 @@ from pgsession.cli.findings import Finding, Verdict
 from pgsession.postgres import clearance
 from tests.project.documents import Document
 
-PAGE: Final = Document("docs/command-line.md").text
+PAGE: Final = Document("docs/reference/command-line.md").text
 
 #: The row of each document, and the dataclass that it is printed from.
 DOCUMENTS: Final[dict[str, list[Any]]] = {

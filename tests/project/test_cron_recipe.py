@@ -1,4 +1,4 @@
-"""The crontab of docs/command-line.md, run as cron runs it."""
+"""The crontab of docs/reference/command-line.md, run as cron runs it."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from tests.project.documents import Document
 
-PAGE = Document("docs/command-line.md").text
+PAGE = Document("docs/reference/command-line.md").text
 
 FAKE = """#!/bin/sh
 echo "$SESSION_DATABASE_URL $1"

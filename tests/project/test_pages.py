@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in sorted([*ROOT.glob("docs/*.md"), ROOT / "SECURITY.md"])
+    for path in sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "SECURITY.md"])
 }
 
 #: Numbered rows of what browsers, attackers and clocks do.
-HOSTILE = PAGES["docs/hostile-input.md"]
+HOSTILE = PAGES["docs/security/hostile-input.md"]
 
 ROWS = re.findall(r"^\| (\d+) \|.*\|$", HOSTILE, re.MULTILINE)
 
@@ -30,13 +30,13 @@ PROOFS = [
 ]
 
 #: The rows of the threat model's tables, including their headings.
-DEFENDED = re.findall(r"^\| [^-|#].*\|$", PAGES["docs/threat-model.md"], re.MULTILINE)
+DEFENDED = re.findall(r"^\| [^-|#].*\|$", PAGES["docs/security/threat-model.md"], re.MULTILINE)
 
-#: The requirements of ASVS 5.0.0 in docs/asvs.md, and their number in each section.
+#: The requirements of ASVS 5.0.0 in docs/security/asvs.md, and their number in each section.
 CHAPTERS = {"3.3": 5, "7.1": 3, "7.2": 4, "7.3": 2, "7.4": 5, "7.5": 3, "7.6": 2}
 REQUIREMENTS = re.findall(
     r"^\| ([\d.]+) \|[^|]+\| [123] \| \*\*([^*|]+)\*\* \|(.*)\|$",
-    PAGES["docs/asvs.md"],
+    PAGES["docs/security/asvs.md"],
     re.MULTILINE,
 )
 VERDICTS = {"met", "the application's", "not yet"}

@@ -48,6 +48,6 @@ def test_device_binding(program: Program, variables: dict[str, str]) -> None:
 
 
 def test_settings() -> None:
-    """It lists five settings, with the same variables and defaults as docs/settings.md."""
+    """It lists five settings, with the variables and defaults of docs/reference/settings.md."""
     assert len(README.settings) == 5
-    assert set(README.settings) <= set(Document("docs/settings.md").settings)
+    assert set(README.settings) <= set(Document("docs/reference/settings.md").settings)

@@ -1,4 +1,4 @@
-"""docs/settings.md lists every setting correctly."""
+"""docs/reference/settings.md lists every setting correctly."""
 
 from dataclasses import MISSING, fields
 from datetime import timedelta
@@ -14,7 +14,7 @@ SECRET = "a secret of more than thirty-two bytes"
 #: The table shows this if there is no default.
 NONE = "\N{EN DASH}"
 
-LISTED = Document("docs/settings.md").settings
+LISTED = Document("docs/reference/settings.md").settings
 
 #: A valid value for each variable that is not a number.
 SAMPLES = {

@@ -16,9 +16,9 @@ from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from tests.project.documents import Document
 
-(FRAGMENT,) = Document("docs/migrations.md").programs
-(END_ALL,) = Document("docs/migrations.md").statements
-*_, TAKE_OVER = Document("docs/users.md").statements
+(FRAGMENT,) = Document("docs/operations/migrations.md").programs
+(END_ALL,) = Document("docs/operations/migrations.md").statements
+*_, TAKE_OVER = Document("docs/how-to/users.md").statements
 
 SECRET: Final = "a secret of more than thirty-two bytes"
 

@@ -1,4 +1,4 @@
-"""The programs of docs/switching-over.md do what the page says."""
+"""The programs of docs/how-to/switching-over.md do what the page says."""
 
 import json
 from base64 import b64encode
@@ -17,7 +17,7 @@ from pgsession import MemoryStore, SessionMiddleware, SessionSettings
 from tests.project.conftest import Names
 from tests.project.documents import Document
 
-WHOLE, ACCEPT, SOURCE = Document("docs/switching-over.md").programs
+WHOLE, ACCEPT, SOURCE = Document("docs/how-to/switching-over.md").programs
 
 SECRET = "a secret of more than thirty-two bytes"
 

@@ -1,4 +1,4 @@
-"""The names in docs/telemetry.md, as its tables give them."""
+"""The names in docs/reference/telemetry.md, as its tables give them."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "telemetry.md"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "telemetry.md"
 
 #: The attributes of every metric of a store, and of every metric of its connections.
 STORE: Final = {

@@ -1,4 +1,4 @@
-"""docs/telemetry.md names everything that is reported, and nothing else."""
+"""docs/reference/telemetry.md names everything that is reported, and nothing else."""
 
 from collections.abc import AsyncIterator
 from typing import Final

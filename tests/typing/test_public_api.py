@@ -106,7 +106,7 @@ async def test_memory_store() -> None:
 
 
 async def who(store: PostgresStore | MemoryStore) -> list[SignedInUser]:
-    """Ask who is signed in, and list and end the sessions of a user, as docs/testing.md says."""
+    """Ask who is signed in, list and end the sessions of a user, as in docs/how-to/testing.md."""
     users = assert_type(
         await store.signed_in(by="seen", most=10, skip=0, among=["ann"]), list[SignedInUser]
     )

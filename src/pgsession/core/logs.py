@@ -1,7 +1,7 @@
 """The log: the names of its events, the fields of a line, and how often a line may recur.
 
-Every line of the logger ``pgsession`` has a name and, where they help, some fields. docs/logging.md
-has the table.
+Every line of the logger ``pgsession`` has a name and, where they help, some fields.
+docs/reference/logging.md has the table.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def event(
     """Return the fields of a line, for the argument ``extra`` of a logger's methods.
 
     `error` is why it happened: its class, its text, and its SQLSTATE if the text names one. The
-    others are numbers; docs/logging.md says what they count. No field has the name of an
+    others are numbers; docs/reference/logging.md says what they count. No field has the name of an
     attribute of `logging.LogRecord`, or of structlog's ``event``.
     """
     fields: dict[str, str | float] = {"pgsession_event": name}

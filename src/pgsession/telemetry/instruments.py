@@ -1,4 +1,4 @@
-"""The instruments: each is made once, and documented in docs/telemetry.md."""
+"""The instruments: each is made once, and documented in docs/reference/telemetry.md."""
 
 from __future__ import annotations
 

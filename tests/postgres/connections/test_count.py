@@ -1,4 +1,4 @@
-"""How many connections one process opens, as docs/connections.md counts them."""
+"""How many connections one process opens, as docs/operations/connections.md counts them."""
 
 import asyncio
 from contextlib import AsyncExitStack
