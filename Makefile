@@ -24,7 +24,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests covered test-lowest mutants matrix bench docs lint style mypy pyright lock clean
+.PHONY: help demo test tests covered test-lowest mutants matrix bench docs dist release lint style mypy pyright lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,16 @@ bench: $(BENCH)/installed ## Compare the peers (BENCH_OPTIONS="--quick": only ch
 docs: $(VENV)/installed ## Build the site of the documentation; each warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs=auto -b html -d $(SITE)/doctrees docs $(SITE)/html
 	@echo "Open $(SITE)/html/index.html"
+
+dist: $(VENV)/installed ## Build the sdist and the wheel in dist/, and try each in an empty environment
+	$(BIN)/python -m tests.archives
+
+release: $(VENV)/installed ## VERSION=1.2.3: test, build, commit, tag and push; CI uploads it
+	@test -n "$(VERSION)" || { echo "Name the version: make release VERSION=1.2.3" >&2; exit 1; }
+	@git diff --quiet HEAD || { echo "Commit your changes first." >&2; exit 1; }
+	$(MAKE) --no-print-directory test docs
+	$(BIN)/bump-my-version bump --new-version "$(VERSION)"
+	git push --atomic origin HEAD "v$(VERSION)"
 
 lint: style ## Check format, style, types and imports
 	@$(MAKE) --no-print-directory --jobs=2 mypy pyright

@@ -63,6 +63,7 @@ html_theme_options = {
 #: The pages that show a file of the repository.
 SHOWN = {
     "CHANGELOG.md": "docs/project/changelog.md",
+    "CODE_OF_CONDUCT.md": "docs/project/code-of-conduct.md",
     "CONTRIBUTING.md": "docs/project/contributing.md",
     "README.md": "docs/index.md",
     "SECURITY.md": "docs/security/reporting.md",

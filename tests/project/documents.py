@@ -91,5 +91,14 @@ DOCS = [
 PAGES = [
     README,
     *DOCS,
-    *map(Document, ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")),
+    *map(
+        Document,
+        (
+            "CHANGELOG.md",
+            "CODE_OF_CONDUCT.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "benchmarks/README.md",
+        ),
+    ),
 ]

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from pgsession import __version__
 from tests.programs import unmeasured
 
 ROOT = Path(__file__).parents[2]
@@ -53,18 +54,24 @@ def run(*arguments: str, **variables: str) -> str:
     return result.stdout
 
 
+def test_accepted_by_an_index(archives: Path) -> None:
+    """Twine accepts the metadata of both archives, with the README as their description."""
+    checked = run("-m", "twine", "check", "--strict", *map(str, archives.iterdir()))
+    assert checked.count("PASSED") == 2
+
+
 def test_wheel_holds_migrations_and_types(wheel: Path) -> None:
     """The wheel contains every migration, the py.typed marker and the licence."""
     names = set(ZipFile(wheel).namelist())
     assert {f"pgsession/migrations/{name}" for name in MIGRATIONS} <= names
     assert "pgsession/py.typed" in names
-    assert "pgsession-0.1.0.dist-info/licenses/LICENSE" in names
+    assert f"pgsession-{__version__}.dist-info/licenses/LICENSE" in names
 
 
 def test_wheel_holds_nothing_else(wheel: Path) -> None:
     """The wheel installs only the package and its pytest plugin, without tests and caches."""
     names = ZipFile(wheel).namelist()
-    installed = {"pgsession", "_pgsession_pytest.py", "pgsession-0.1.0.dist-info"}
+    installed = {"pgsession", "_pgsession_pytest.py", f"pgsession-{__version__}.dist-info"}
     assert {name.split("/")[0] for name in names} == installed
     assert not [name for name in names if "__pycache__" in name]
 
@@ -74,14 +81,15 @@ def test_sdist_holds_sources(archives: Path) -> None:
     (path,) = archives.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = set(archive.getnames())
-    assert {f"pgsession-0.1.0/migrations/{name}" for name in MIGRATIONS} <= names
+    top = f"pgsession-{__version__}"
+    assert {f"{top}/migrations/{name}" for name in MIGRATIONS} <= names
     assert {
-        "pgsession-0.1.0/src/pgsession/py.typed",
-        "pgsession-0.1.0/tests/conftest.py",
-        "pgsession-0.1.0/LICENSE",
-        "pgsession-0.1.0/README.md",
-        "pgsession-0.1.0/SECURITY.md",
-        "pgsession-0.1.0/docs/security/threat-model.md",
+        f"{top}/src/pgsession/py.typed",
+        f"{top}/tests/conftest.py",
+        f"{top}/LICENSE",
+        f"{top}/README.md",
+        f"{top}/SECURITY.md",
+        f"{top}/docs/security/threat-model.md",
     } <= names
 
 
