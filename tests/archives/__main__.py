@@ -40,7 +40,14 @@ def try_out(archive: Path) -> None:
         python = environment / "bin" / "python"
         versions = environment / "versions.txt"
         versions.write_text("\n".join(locked()), encoding="utf-8")
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install: list[str | Path] = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         run(*install, "--constraint", versions, f"{archive}[{EXTRAS}]", "httpx2")
         run(python, "-I", ROOT / "tests" / "archives" / "visit.py")
 
