@@ -184,6 +184,21 @@ async def test_lost_under_way(
     assert NAME in client.cookies
 
 
+async def test_read_under_way(
+    visit: Callable[..., AsyncClient], movable: PostgresStore, lose_server: Callable[[], None]
+) -> None:
+    """If the server goes away during a handler that only reads, its response is sent."""
+
+    def read_slowly(session: Session) -> str:
+        lose_server()
+        return str(session["user"])
+
+    client = visit(movable, fill, read_slowly)
+    await client.get("/fill")
+
+    assert (await client.get("/read_slowly")).json() == "ann"
+
+
 async def test_refused_stream(converse: Converse, secret_key: str, gone: PostgresStore) -> None:
     """A stream whose response was replaced by a 503 fails at its next chunk and ends."""
     chunks = 0

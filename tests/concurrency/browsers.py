@@ -77,7 +77,7 @@ class Slot:
         """Put a cookie into the jar that a response to a request with `held` has set.
 
         A response from before a login may arrive after the login's, and its key is dead:
-        see docs/concepts/rotation.md. The hammer leaves it out, as the visitor would sign in again.
+        see docs/concepts/keys.md. The hammer leaves it out, as the visitor would sign in again.
         """
         with self._shared.get_lock():
             current = self.read()

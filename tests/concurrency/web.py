@@ -99,7 +99,7 @@ class Browser:
         """Kill the browser. What it has not written to the disk is lost.
 
         By default it is not killed between sending a new cookie and writing it:
-        the cookie before is then good within the grace alone. See docs/concepts/rotation.md.
+        the cookie before is then good within the grace alone. See docs/concepts/keys.md.
         """
         if self.sent > self.disk[1] and not self.may_lose_sent:
             return

@@ -55,7 +55,9 @@ STORE, MEMORY, EMBEDDED = Document("docs/reference/stores.md").programs
 #: Pages whose Python blocks are not whole programs.
 FRAGMENTS = {
     "docs/how-to/alembic.md",
-    "docs/concepts/concurrency.md",
+    "docs/concepts/lifetimes.md",
+    "docs/concepts/locked-rows.md",
+    "docs/concepts/merging.md",
     "docs/how-to/csrf.md",
     "docs/operations/dashboards.md",
     "docs/how-to/device-binding.md",
@@ -66,7 +68,7 @@ FRAGMENTS = {
     "docs/how-to/observability.md",
     "docs/how-to/outside-requests.md",
     "docs/operations/probes.md",
-    "docs/concepts/rotation.md",
+    "docs/concepts/keys.md",
     "docs/how-to/streams.md",
     "docs/reference/telemetry.md",
     "docs/troubleshooting.md",

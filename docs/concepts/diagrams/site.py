@@ -1,0 +1,124 @@
+"""The pictures of a site: when its database is away, its cookie, and the house of its code."""
+
+from __future__ import annotations
+
+from docs.concepts.diagrams.drawing import Picture
+
+#: The rooms of the package, from above.
+ROOMS = (
+    ("`__main__`: the script",),
+    ("`testing`: for tests of applications",),
+    ("`asgi`", "`cli`", "`embedded`", "`alembic`"),
+    ("`settings`: every setting",),
+    ("`cookie_settings`", "`environment`", "`request_settings`"),
+    ("`memory`", "`postgres`", "`predecessors`"),
+    ("`dbsc`", "`telemetry`"),
+    ("`core`: what a session is",),
+    ("`errors`: every error",),
+    ("`printable`", "`version`"),
+)
+
+
+def outages() -> Picture:
+    """Draw the states of a store while the server comes and goes."""
+    it = Picture(
+        "What requests with a session get while PostgreSQL is away",
+        "While the server answers, requests are served. If it cannot be reached, they wait for up "
+        "to a second. After that they get 503 at once, while the store tries to connect. When the "
+        "server is back, requests are served again. If it accepts but does not answer, each "
+        "request gets 503 after the timeout.",
+    )
+    served = it.box(70, 8, 216, "PostgreSQL answers:", "requests are served", kind="good")
+    it.arrow((130, served.bottom), (130, 110))
+    it.note(122, 76, "cannot be", "reached", anchor="end")
+    it.arrow((226, 110), (226, served.bottom + 2), kind="dashed")
+    it.note(234, 76, "it was only", "a restart")
+    wait = it.box(70, 112, 216, "the first second:", "requests wait")
+    it.arrow((wait.center, wait.bottom), (wait.center, 212))
+    it.note(wait.center + 8, 184, "1 s is over")
+    down = it.box(
+        70, 214, 216, "503 at once; the store tries", "to connect every 0.5 s", kind="bad"
+    )
+    it.arrow(
+        (286, down.middle),
+        (344, down.middle),
+        (344, served.middle),
+        (288, served.middle),
+        kind="dashed",
+    )
+    it.note(336, 268 + 14, "it is back: within some 2 s", anchor="end")
+    slow = it.box(
+        70, 312, 216, "it accepts, but does not", "answer: 503 after `timeout`", kind="bad"
+    )
+    it.arrow((70, served.middle), (24, served.middle), (24, slow.middle), (68, slow.middle))
+    it.note(8, 380, "What a request gets meanwhile", kind="title")
+    y = 392.0
+    for kind, lines in (
+        ("good", ("no cookie, or a forged one: served,", "unless the handler stores something")),
+        ("good", ("a path in `exclude`: served",)),
+        (
+            "bad",
+            ("a cookie of ours: 503, `Retry-After: 5`,", "no `Set-Cookie`: the browser keeps it"),
+        ),
+        (
+            "plain",
+            (
+                "`on_unavailable` = `anonymous`: the page, with",
+                "an empty session that cannot be changed",
+            ),
+        ),
+    ):
+        y = it.box(8, y, 344, *lines, kind=kind).bottom + 8
+    return it
+
+
+def web() -> Picture:
+    """Draw when a response sets the cookie."""
+    it = Picture(
+        "When a response sets the cookie",
+        "A response sets the cookie only if the browser must learn something, the response may not "
+        "be shared by a cache, the request came in a way that shows which session the browser has, "
+        "and the session still has this key.",
+    )
+    steps = (
+        (("must the browser learn", "something?"), "no"),
+        (("may a cache keep it, and", "was no session used?"), "yes"),
+        (("of another site, without", "the cookie and a new key?"), "yes"),
+        (("does the session still", "have this key?"), "no"),
+    )
+    y = 8.0
+    for lines, leaves in steps:
+        box = it.box(8, y, 210, *lines)
+        it.arrow((box.right, box.middle), (258, box.middle))
+        it.note(224, box.middle - 6, leaves)
+        it.arrow((box.center, box.bottom), (box.center, box.bottom + 30))
+        it.note(box.center + 8, box.bottom + 19, "no" if leaves == "yes" else "yes")
+        y = box.bottom + 32
+    it.box(8, y, 210, "`Set-Cookie`,", "`private, no-store`", kind="good")
+    it.line((264, 8), (264, y - 32), kind="bad thick")
+    it.note(278, 130, "no cookie;", "a later", "response", "may set it")
+    return it
+
+
+def architecture() -> Picture:
+    """Draw the rooms of the package, each above those that it may import."""
+    it = Picture(
+        "The rooms of the package",
+        "Each row of rooms imports only from the rows below it. Rooms of one row do not know each "
+        "other. From above: " + "; ".join(", ".join(row).replace("`", "") for row in ROOMS) + ".",
+    )
+    top = 8.0
+    for rooms in ROOMS:
+        width = (344 - 6 * (len(rooms) - 1)) / len(rooms)
+        bottom = top
+        for number, room in enumerate(rooms):
+            kind = {"`postgres`": "database", ROOMS[7][0]: "good"}.get(room, "plain")
+            lines = [room]
+            if "`environment`" in rooms:  # two of these names are too long for a line
+                lines = [room.replace("_settings`", "_`"), "`settings`" * ("_s" in room)]
+            box = it.box(8 + number * (width + 6), top, width, *lines, kind=kind)
+            bottom = box.bottom
+        if rooms is not ROOMS[-1]:
+            it.arrow((180, bottom), (180, bottom + 18))
+        top = bottom + 20
+    return it
