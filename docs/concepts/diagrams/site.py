@@ -51,8 +51,8 @@ def outages() -> Picture:
         70, 312, 216, "it accepts, but does not", "answer: 503 after `timeout`", kind="bad"
     )
     it.arrow((70, served.middle), (24, served.middle), (24, slow.middle), (68, slow.middle))
-    it.note(8, 380, "What a request gets meanwhile", kind="title")
-    y = 392.0
+    it.note(8, 394, "What a request gets meanwhile", kind="title")
+    y = 406.0
     for kind, lines in (
         ("good", ("no cookie, or a forged one: served,", "unless the handler stores something")),
         ("good", ("a path in `exclude`: served",)),
