@@ -1,5 +1,6 @@
 """docs/concepts: each figure in the prose is that of the code."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -26,6 +27,8 @@ from pgsession.postgres.dead_keys import MOST_REMEMBERED, REMEMBERED
 from pgsession.postgres.statements.text import PATIENCE
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
 from tests.project.documents import ROOT, Document
+
+RESULTS = (ROOT / "benchmarks/results/results.md").read_text(encoding="utf-8")
 
 WORDS = {2: "two", 5: "five", 9: "nine", 10: "ten"}
 PERIODS = {0.5: "half a second", 30.0: "half a minute", 60.0: "a minute"}
@@ -131,12 +134,37 @@ def test_tenth(*, passed: float, is_due: bool) -> None:
     )
 
 
-def test_measured() -> None:
-    """The statements of a read under load are those of the results of the benchmark."""
-    results = (ROOT / "benchmarks/results/results.md").read_text(encoding="utf-8")
-    _, _, reads = results.partition("| Read ")
-    row = next(line for line in reads.splitlines() if line.startswith("| pgsession "))
-    statements = row.split("|")[-3].strip()
+def measured(heading: str, row: str) -> list[str]:
+    """Return the cells of a row of the results of the benchmark, in the table of a heading."""
+    _, _, table = RESULTS.partition(f"| {heading} ")
+    found = next(line for line in table.splitlines() if line.startswith(f"| {row} "))
+    return [cell.strip() for cell in found.split("|")[2:-1]]
 
+
+def test_statements() -> None:
+    """The statements of a read under load are those of the results of the benchmark."""
     said = " ".join(Document("docs/concepts/request.md").text.split())
-    assert f"took {statements} statements" in said
+
+    assert f"took {measured('Read', 'pgsession')[-2]} statements" in said
+
+
+def test_lone_call() -> None:
+    """A lone call costs up to a quarter more than one without batches, in the results."""
+    ratios = [float(ratio) for ratio in measured("1 in flight", "one statement a call")[5:]]
+
+    assert len(ratios) == 5
+    assert 0.75 <= min(ratios) < 0.8
+    assert "up to a quarter for the store alone" in Document("docs/concepts/batching.md").text
+
+
+def test_modules() -> None:
+    """Each module that the page about the architecture names exists."""
+    text = Document("docs/concepts/architecture.md").text
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", text))
+
+    assert len(named) > 100
+    assert {
+        each
+        for each in named
+        if not any((ROOT / base / each).exists() for base in ("src/pgsession", "src", "."))
+    } == set()
