@@ -2,14 +2,14 @@
 
 import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 from psycopg import Connection, sql
+from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from pgsession.postgres.schema import migrate
@@ -20,8 +20,6 @@ from tests.project.documents import Document
 PROGRAM, ONE_LOGIN, MIDDLEWARE = Document("docs/how-to/from-django.md").programs
 
 pytest.importorskip("django", reason="Django is not installed")
-
-Browser = Callable[[], TestClient]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +57,82 @@ def page(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
             del sys.modules[name]
 
 
+@pytest.fixture(scope="module")
+def client(page: dict[str, Any]) -> Iterator[TestClient]:
+    """The site, while it runs: its pool can be opened once."""
+    with TestClient(page["app"], base_url="https://testserver") as client:
+        yield client
+
+
 @pytest.fixture
-def browser(page: dict[str, Any]) -> Iterator[Browser]:
-    """Opens browsers at the site."""
-    with TestClient(page["app"], base_url="https://testserver") as first:
-        yield lambda: TestClient(first.app, base_url="https://testserver")
+def visitor(client: TestClient) -> TestClient:
+    """A new browser at the site."""
+    client.cookies.clear()
+    return client
+
+
+def test_taken_over(visitor: TestClient) -> None:
+    """Who has signed in at Django before is known to the new pages, until a logout there."""
+    old = signed_in_before("ann")
+    visitor.cookies.set("sessionid", old)
+
+    assert visitor.get("/account").text == "Hello, user 1."
+    assert visitor.get("/").text == "ann"
+
+    response = visitor.post("/sign-out", follow_redirects=False)
+
+    deleted = response.headers.get_list("set-cookie")
+    assert {each.partition("=")[0] for each in deleted} == {"sessionid", NAME}
+    visitor.cookies.set("sessionid", old)
+    assert visitor.get("/account").text == "Hello, user None."
+    assert visitor.get("/").text == "nobody"
+
+
+def signed_in_before(name: str) -> str:
+    """Return the cookie of a session of Django, made without ours."""
+    from django.contrib.auth import get_user_model
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.db import connections
+
+    user = get_user_model().objects.get(username=name)
+    session = SessionStore()
+    session["_auth_user_id"] = str(user.pk)
+    session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+    session["_auth_user_hash"] = user.get_session_auth_hash()
+    session.save()
+    connections.close_all()
+    return str(session.session_key)
+
+
+def test_one_login(visitor: TestClient) -> None:
+    """A login and a logout at Django are those of the new pages too, with a new key."""
+    assert visitor.get("/login", params={"user": "bob"}).text == "2"
+    assert visitor.get("/account").text == "Hello, user 2."
+    first = visitor.cookies[NAME]
+    visitor.get("/login", params={"user": "ann"})
+    assert visitor.cookies[NAME] != first
+    assert visitor.get("/account").text == "Hello, user 1."
+
+    visitor.get("/logout")
+
+    assert visitor.get("/account").text == "Hello, user None."
+
+
+def test_ended_here(visitor: TestClient, url: str) -> None:
+    """A session that was ended on the new side is signed out at Django with its next request."""
+    visitor.get("/login", params={"user": "bob"})
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM session WHERE user_id = '2'")
+
+    assert visitor.get("/").text == "nobody"
+
+
+def test_password_changed(visitor: TestClient, url: str) -> None:
+    """A session from before a change of the password is not taken over, nor one of an inactive user."""
+    for change in ("password = password || 'x'", "is_active = false"):
+        cookie = signed_in_before("bob")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"UPDATE auth_user SET {change} WHERE username = 'bob'")  # type: ignore[arg-type] # two texts of this test
+        visitor.cookies.clear()
+        visitor.cookies.set("sessionid", cookie)
+        assert visitor.get("/account").text == "Hello, user None."
