@@ -1,35 +1,38 @@
 """The programs of docs/how-to/from-django.md: a Django project and Starlette with one login."""
 
 import runpy
+import secrets
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from pgsession.postgres.schema import migrate
+from tests.guides.accounts import execute
 from tests.guides.django_site import write_site
 from tests.pages import NAME
 from tests.project.documents import Document
 
 PROGRAM, ONE_LOGIN, MIDDLEWARE = Document("docs/how-to/from-django.md").programs
 
-pytest.importorskip("django", reason="Django is not installed")
+auth = pytest.importorskip("django.contrib.auth", reason="Django is not installed")
+sessions = pytest.importorskip("django.contrib.sessions.backends.db")
+management = pytest.importorskip("django.core.management")
+db = pytest.importorskip("django.db")
 
 
 @pytest.fixture(scope="module")
 def url(database_url: str, schema_connection: Connection) -> Iterator[str]:
     """A database for the tests of this module: Django is set up once in a process."""
-    schema = sql.Identifier("pgsession_test_django")
-    schema_connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-    migrate(database_url, schema="pgsession_test_django")
-    yield make_conninfo(database_url, options="-csearch_path=pgsession_test_django")
-    schema_connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(schema))
+    name = f"pgsession_test_{secrets.token_hex(8)}"
+    schema_connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    migrate(database_url, schema=name)
+    yield make_conninfo(database_url, options=f"-csearch_path={name}")
+    schema_connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +47,11 @@ def page(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
         patch.setenv("SESSION_SECRET_KEY", "a secret of more than thirty-two bytes")
         patch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
         found = runpy.run_path(str(folder / "app.py"))
-        from django.contrib.auth import get_user_model
-        from django.core.management import call_command
-        from django.db import connections
 
-        call_command("migrate", run_syncdb=True, verbosity=0)
+        management.call_command("migrate", run_syncdb=True, verbosity=0)
         for name in ("ann", "bob"):
-            get_user_model().objects.create_user(name, password="sesame")
-        connections.close_all()
+            auth.get_user_model().objects.create_user(name, password="sesame")
+        db.connections.close_all()
         yield found
         for name in [each for each in sys.modules if each.partition(".")[0] == "mysite"]:
             del sys.modules[name]
@@ -90,17 +90,13 @@ def test_taken_over(visitor: TestClient) -> None:
 
 def signed_in_before(name: str) -> str:
     """Return the cookie of a session of Django, made without ours."""
-    from django.contrib.auth import get_user_model
-    from django.contrib.sessions.backends.db import SessionStore
-    from django.db import connections
-
-    user = get_user_model().objects.get(username=name)
-    session = SessionStore()
+    user = auth.get_user_model().objects.get(username=name)
+    session = sessions.SessionStore()
     session["_auth_user_id"] = str(user.pk)
     session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
     session["_auth_user_hash"] = user.get_session_auth_hash()
     session.save()
-    connections.close_all()
+    db.connections.close_all()
     return str(session.session_key)
 
 
@@ -121,18 +117,19 @@ def test_one_login(visitor: TestClient) -> None:
 def test_ended_here(visitor: TestClient, url: str) -> None:
     """A session that was ended on the new side is signed out at Django with its next request."""
     visitor.get("/login", params={"user": "bob"})
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DELETE FROM session WHERE user_id = '2'")
+    execute(url, "DELETE FROM session WHERE user_id = '2'")
 
     assert visitor.get("/").text == "nobody"
 
 
 def test_password_changed(visitor: TestClient, url: str) -> None:
-    """A session from before a change of the password is not taken over, nor one of an inactive user."""
-    for change in ("password = password || 'x'", "is_active = false"):
+    """The session of a user who has changed the password, or is inactive, is not taken over."""
+    for change in (
+        "UPDATE auth_user SET password = password || 'x' WHERE username = 'bob'",
+        "UPDATE auth_user SET is_active = false WHERE username = 'bob'",
+    ):
         cookie = signed_in_before("bob")
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"UPDATE auth_user SET {change} WHERE username = 'bob'")  # type: ignore[arg-type] # two texts of this test
+        execute(url, change)
         visitor.cookies.clear()
         visitor.cookies.set("sessionid", cookie)
         assert visitor.get("/account").text == "Hello, user None."

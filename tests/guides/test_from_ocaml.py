@@ -97,4 +97,5 @@ def test_names() -> None:
     store = PostgresStore("postgresql://localhost/app")
     assert store.default_period == DEFAULT_PERIOD == timedelta(weeks=1)
     store.default_period = timedelta(days=1)
-    assert SessionSettings.from_env({"SESSION_SECRET_KEY": "s" * 40, "SESSION_TABLE": "web_session"})
+    variables = {"SESSION_SECRET_KEY": "s" * 40, "SESSION_TABLE": "web_session"}
+    assert SessionSettings.from_env(variables).table == "web_session"

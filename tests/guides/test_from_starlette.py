@@ -42,7 +42,7 @@ def test_there_and_back(apps: tuple[Any, Any]) -> None:
 
 
 def test_logout(apps: tuple[Any, Any]) -> None:
-    """After a logout on the new side the old cookie is gone, and a copy of it opens nothing there."""
+    """A logout deletes the old cookie, and a copy of it opens nothing on the new side."""
     before, after = apps
     with TestClient(before, base_url="https://testserver") as old:
         old.post("/sign-in", json={"user": "ann"})

@@ -23,9 +23,11 @@ pytest.importorskip("redis", reason="redis is not installed")
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
     """A Redis for the tests of this module."""
-    with tempfile.TemporaryDirectory(prefix="pgsession-") as folder:
-        with redis_server(Path(folder)) as url:
-            yield url
+    with (
+        tempfile.TemporaryDirectory(prefix="pgsession-") as folder,
+        redis_server(Path(folder)) as url,
+    ):
+        yield url
 
 
 @pytest.fixture

@@ -74,7 +74,9 @@ async def answer(request: Request) -> PlainTextResponse:
 
 def site(*middleware: Middleware) -> TestClient:
     """An application with these, the outermost first."""
-    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])], middleware=middleware)
+    app = Starlette(
+        routes=[Route("/{path:path}", answer, methods=["GET", "POST"])], middleware=middleware
+    )
     return TestClient(app, base_url="https://testserver")
 
 

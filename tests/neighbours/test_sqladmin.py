@@ -16,10 +16,8 @@ from pgsession import (
     SessionExcludedError,
     SessionSettings,
     Store,
-    get_session,
 )
 from tests.applications import SECRET
-from tests.neighbours.frameworks import program
 from tests.neighbours.sites import Site
 from tests.pages import NAME, key_of
 
@@ -113,54 +111,6 @@ async def test_signed_in_first(site: Site) -> None:
 
     assert NAME not in site.browser.cookies
     assert (await site.browser.get("/read")).json() == {}
-
-
-@pytest.fixture
-def shared(engine: Engine) -> Site:
-    """A site whose SQLAdmin has no session of its own, with the login of the page."""
-    store = MemoryStore()
-    site = Site(store)
-    Admin(site.app, engine, authentication_backend=program("SQLAdmin", store)["Login"]())
-    return site
-
-
-async def test_shared(shared: Site) -> None:
-    """A login that calls `session.login()` signs in at the site, under a new key."""
-    await shared.browser.get("/fill")
-    before = key_of(shared.browser)
-
-    await sign_in(shared)
-
-    assert await is_signed_in(shared)
-    assert key_of(shared.browser) != before
-    assert await shared.store.get(before) is None
-    assert (await shared.browser.get("/read")).json() == {"user": "ann"}
-    assert "session" not in shared.browser.cookies
-
-
-async def test_visitor_of_shared(shared: Site) -> None:
-    """A user of the site who is no administrator is none in the shared session either."""
-
-    @shared.app.get("/sign-in")
-    async def sign_in_at_site(request: Request) -> None:
-        get_session(request).login("ann")
-
-    await shared.browser.get("/sign-in")
-
-    assert not await is_signed_in(shared)
-
-
-async def test_signed_out_of_shared(shared: Site) -> None:
-    """A logout that calls `session.logout()` ends the session of the site."""
-    await shared.browser.get("/fill")
-    await sign_in(shared)
-    key = key_of(shared.browser)
-
-    await shared.browser.get("/admin/logout")
-
-    assert await shared.store.get(key) is None
-    assert NAME not in shared.browser.cookies
-    assert not await is_signed_in(shared)
 
 
 class SharedDoor(Door):

@@ -14,7 +14,11 @@ from tests.project.documents import DOCS, README, Document
 
 #: The pages of which some programs are not whole, and the numbers of those that are.
 SOME: Final = {
+    "docs/how-to/fastapi.md": {0},
+    "docs/how-to/from-django.md": {0},
     "docs/how-to/outside-requests.md": {0},
+    "docs/how-to/several-applications.md": {0},
+    "docs/how-to/sqladmin.md": {0},
     "docs/how-to/streams.md": {1},
     "docs/how-to/switching-over.md": {0},
     "docs/reference/telemetry.md": {1},
@@ -25,9 +29,14 @@ SOME: Final = {
 ALL: Final = {
     "README.md",
     "docs/how-to/flash.md",
+    "docs/how-to/from-ocaml.md",
+    "docs/how-to/from-starlette.md",
+    "docs/how-to/from-starsessions.md",
     "docs/how-to/sessions.md",
     "docs/how-to/several-hosts.md",
     "docs/how-to/sqlalchemy.md",
+    "docs/how-to/starlette.md",
+    "docs/how-to/starlette-admin.md",
     "docs/reference/stores.md",
     "docs/how-to/testing.md",
     "docs/how-to/typed-content.md",
@@ -48,10 +57,16 @@ def write_programs(folder: Path) -> None:
 
 
 def _name_of(text: str, page: Document, number: int) -> str:
-    """Return the file that a program names in its first line, or one of its page and number."""
+    """Return the file that a program names in its first line, or one of its page and number.
+
+    Many pages have an `app.py`. It keeps that name where another program of the page imports it.
+    """
     first = text.partition("\n")[0].removeprefix("# ")
     stem = Path(page.name).stem.lower().replace("-", "_")
-    return first if first.endswith(".py") else f"{stem}_{number}.py"
+    is_named = first.endswith(".py") and first != "app.py"
+    if is_named or any("from app import" in program for program in page.programs):
+        return first
+    return f"{stem}_{number}.py"
 
 
 if __name__ == "__main__":

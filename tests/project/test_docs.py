@@ -62,13 +62,18 @@ FRAGMENTS = {
     "docs/operations/dashboards.md",
     "docs/how-to/device-binding.md",
     "docs/operations/failures.md",
+    "docs/how-to/fastapi.md",  # tests/guides runs these
     "docs/how-to/frameworks.md",  # tests/neighbours runs these
+    "docs/how-to/from-django.md",  # tests/guides
     "docs/operations/migrations.md",
     "docs/how-to/oauth.md",
     "docs/how-to/observability.md",
     "docs/how-to/outside-requests.md",
     "docs/operations/probes.md",
     "docs/concepts/keys.md",
+    "docs/how-to/several-applications.md",  # tests/guides
+    "docs/how-to/sqladmin.md",  # tests/guides
+    "docs/concepts/rotation.md",
     "docs/how-to/streams.md",
     "docs/reference/telemetry.md",
     "docs/troubleshooting.md",
@@ -80,12 +85,17 @@ FRAGMENTS = {
 WHOLE = {
     "README.md",
     "docs/how-to/flash.md",
+    "docs/how-to/from-ocaml.md",  # tests/guides
+    "docs/how-to/from-starlette.md",  # tests/guides
+    "docs/how-to/from-starsessions.md",  # tests/guides
     "docs/reference/logging.md",  # tests/beside
     "docs/how-to/pydantic-settings.md",  # tests/beside
     "docs/how-to/sessions.md",
     "docs/operations/shutdown.md",  # tests/faults/test_shutdown.py
     "docs/how-to/several-hosts.md",
     "docs/how-to/sqlalchemy.md",  # tests/beside
+    "docs/how-to/starlette.md",  # tests/guides
+    "docs/how-to/starlette-admin.md",  # tests/guides
     "docs/reference/stores.md",
     "docs/how-to/testing.md",  # test_testing_page.py
     "docs/how-to/typed-content.md",
