@@ -1,11 +1,18 @@
 """The database of a page, and accounts in it."""
 
+import re
 from urllib.parse import urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-ACCOUNTS = "INSERT INTO account VALUES ('root', 'sesame', true), ('ann', 'sesame', false)"
+from tests.project.documents import Document
+
+
+def accounts_of(page: Document) -> str:
+    """Return the statement of a page that makes the accounts of root and ann."""
+    (statement,) = re.findall(r'-c "(INSERT .*?)"', page.text)
+    return str(statement)
 
 
 def url_of(database_url: str, schema: str) -> str:

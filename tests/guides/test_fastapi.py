@@ -32,8 +32,9 @@ def client(app: ASGIApp) -> TestClient:
     return TestClient(app, base_url="https://testserver")
 
 
-def test_program(names: Names) -> None:
+def test_program(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ann signs in, is known to the dependencies and the WebSocket, and signs out for good."""
+    monkeypatch.setenv("SESSION_WATCH_EVERY", "0.1s")
     page = names(PROGRAM)
     with client(page["app"]) as visitor:
         assert [visitor.get("/").json()["visits"] for _ in range(2)] == [1, 2]

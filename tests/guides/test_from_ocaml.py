@@ -99,3 +99,4 @@ def test_names() -> None:
     store.default_period = timedelta(days=1)
     variables = {"SESSION_SECRET_KEY": "s" * 40, "SESSION_TABLE": "web_session"}
     assert SessionSettings.from_env(variables).table == "web_session"
+    assert SessionSettings.from_env(variables).sweep_every == timedelta(minutes=10)

@@ -1,12 +1,17 @@
 """The programs of docs/how-to/from-starlette.md, before and after, in one browser."""
 
 from dataclasses import replace
+from datetime import timedelta
+from inspect import signature
 from typing import Any
 
 import pytest
+from starlette.middleware.sessions import SessionMiddleware as StarletteMiddleware
 from starlette.testclient import TestClient
 
 from pgsession import InvalidValueError
+from pgsession.core.period import DEFAULT_PERIOD
+from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from tests.guides.changes import change_of
 from tests.pages import NAME
 from tests.project.conftest import Names
@@ -92,3 +97,11 @@ def test_same_name(apps: tuple[Any, Any]) -> None:
         assert set(new.cookies) == {"session"}
     with TestClient(before, base_url="https://testserver", cookies=dict(new.cookies)) as old:
         assert old.get("/").text == "None: visit 1"
+
+
+def test_figures() -> None:
+    """The defaults in the table are those of both."""
+    default = signature(StarletteMiddleware).parameters["max_age"].default
+    assert timedelta(seconds=default) == timedelta(weeks=2) == timedelta(seconds=1209600)
+    assert timedelta(weeks=1) == DEFAULT_PERIOD
+    assert DEFAULT_VALUE_LIMIT == 1_000_000

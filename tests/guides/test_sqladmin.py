@@ -17,12 +17,13 @@ from starlette.testclient import TestClient
 
 from pgsession import MemoryStore, SessionMiddleware, get_session
 from tests.applications import SECRET
-from tests.guides.accounts import ACCOUNTS, execute, url_of
+from tests.guides.accounts import accounts_of, execute, url_of
 from tests.pages import NAME
 from tests.project.conftest import Names
 from tests.project.documents import Document
 
-PROGRAM, OWN = Document("docs/how-to/sqladmin.md").programs
+PAGE = Document("docs/how-to/sqladmin.md")
+PROGRAM, OWN = PAGE.programs
 
 
 PASSWORD = "sesame"
@@ -45,7 +46,7 @@ def page(names: Names, url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
 def visitor(page: dict[str, Any], url: str) -> Iterator[TestClient]:
     """A browser at the program, with the accounts of the page."""
     with TestClient(page["app"], base_url="https://testserver") as client:
-        execute(url, ACCOUNTS)
+        execute(url, accounts_of(PAGE))
         yield client
 
 

@@ -62,6 +62,7 @@ def test_program(page: dict[str, Any]) -> None:
 
 def test_plain_http(page: dict[str, Any]) -> None:
     """A test client over plain HTTP is a new visitor each time."""
+    assert page["settings"].pool_size == 4
     with TestClient(page["app"]) as visitor:
         assert [visitor.get("/").text for _ in range(2)] == ["Visit 1.", "Visit 1."]
 

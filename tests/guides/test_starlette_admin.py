@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.guides.accounts import ACCOUNTS, execute, url_of
+from tests.guides.accounts import accounts_of, execute, url_of
 from tests.pages import NAME, max_age
 from tests.project.conftest import Names
 from tests.project.documents import Document
 
-(PROGRAM,) = Document("docs/how-to/starlette-admin.md").programs
+PAGE = Document("docs/how-to/starlette-admin.md")
+(PROGRAM,) = PAGE.programs
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def visitor(names: Names, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("SESSION_DATABASE_URL", url)
     monkeypatch.setenv("ADMIN_SECRET", "another secret of more than thirty-two bytes")
     with TestClient(names(PROGRAM)["app"], base_url="https://testserver") as client:
-        execute(url, ACCOUNTS)
+        execute(url, accounts_of(PAGE))
         client.get("/admin/login")
         yield client
 
