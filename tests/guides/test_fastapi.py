@@ -73,6 +73,17 @@ def site() -> FastAPI:
     @app.get("/late", dependencies=[Depends(late)])
     async def with_late() -> None: ...
 
+    @app.get("/early", dependencies=[Depends(late, scope="function")])
+    async def with_early() -> None: ...
+
+    async def failing(session: CurrentSession) -> AsyncIterator[None]:
+        session["unsaved"] = True
+        yield
+        raise LookupError
+
+    @app.get("/failing", dependencies=[Depends(failing, scope="function")])
+    async def with_failing() -> None: ...
+
     @app.get("/begin")
     def begin(session: CurrentSession) -> None:  # in a thread
         session.login("ann")
@@ -98,6 +109,12 @@ def test_mistakes(caplog: pytest.LogCaptureFixture) -> None:
         visitor.get("/refuse")
         visitor.get("/late")
         assert visitor.get("/show").json() == {"failed": 1, "late": True, "user": None}
+        visitor.cookies.clear()
+        visitor.get("/early")
+        assert visitor.get("/show").json() == {"late": True, "user": None}
+        with pytest.raises(LookupError):
+            visitor.get("/failing")
+        assert "unsaved" not in visitor.get("/show").json()
         visitor.get("/begin")
         assert visitor.get("/show").json()["user"] == "ann"
 

@@ -30,8 +30,9 @@ SESAME = {"user": "ann", "password": "sesame"}
 
 
 @pytest.fixture
-def page(names: Names) -> dict[str, Any]:
+def page(names: Names, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The names of the program."""
+    monkeypatch.setenv("SESSION_WATCH_EVERY", "0.1s")
     return names(PROGRAM)
 
 
@@ -47,9 +48,12 @@ def test_program(page: dict[str, Any]) -> None:
         with visitor.websocket_connect("wss://testserver/events") as socket:
             socket.send_text("hello")
             assert socket.receive_text() == "ann: hello"
-        forged = {"sec-fetch-site": "cross-site"}
-        assert visitor.post("/sign-out", headers=forged).status_code == 403
-        visitor.post("/sign-out")
+            forged = {"sec-fetch-site": "cross-site"}
+            assert visitor.post("/sign-out", headers=forged).status_code == 403
+            visitor.post("/sign-out")
+            with pytest.raises(WebSocketDisconnect) as closed:
+                socket.receive_text()
+            assert closed.value.code == 4401
         visitor.cookies.set(NAME, copy)
         assert visitor.get("/members").url.path == "/sign-in"
         with (
