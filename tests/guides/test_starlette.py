@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
@@ -19,6 +20,8 @@ from pgsession import (
     SessionExcludedError,
     SessionMiddleware,
     SessionMissingError,
+    SessionSettings,
+    SettingsError,
 )
 from tests.applications import SECRET
 from tests.pages import NAME
@@ -69,6 +72,30 @@ def test_plain_http(page: dict[str, Any]) -> None:
     assert page["settings"].pool_size == 4
     with TestClient(page["app"]) as visitor:
         assert [visitor.get("/").text for _ in range(2)] == ["Visit 1.", "Visit 1."]
+
+
+def test_missing_secret() -> None:
+    """Without a secret there is the error of the page."""
+    with pytest.raises(SettingsError, match="SESSION_SECRET_KEY is missing"):
+        SessionSettings.from_env({})
+
+
+def test_one_pool(page: dict[str, Any], variables: dict[str, str]) -> None:
+    """A pool that the store has opened serves the application too, and is closed with the store."""
+    pool = AsyncConnectionPool(variables["SESSION_DATABASE_URL"], open=False)
+
+    async def clock(_request: Request) -> PlainTextResponse:
+        async with pool.connection() as connection:
+            await connection.execute("SELECT now()")
+        return PlainTextResponse("")
+
+    store = PostgresStore(pool, schema=variables["SESSION_SCHEMA"])
+    ours = Middleware(SessionMiddleware, store=store, settings=page["settings"])
+    routes = [Route("/", page["home"]), Route("/clock", clock)]
+    with TestClient(Starlette(routes=routes, middleware=[ours]), base_url="https://x.test") as it:
+        assert it.get("/").text == "Visit 1."
+        assert it.get("/clock").status_code == 200
+    assert pool.closed
 
 
 async def answer(request: Request) -> PlainTextResponse:
