@@ -5,18 +5,20 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import PostgresDsn, SecretStr, ValidationError
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from pgsession import PostgresStore, SessionSettings, SettingsError
+from pgsession.postgres.schema import migrate
 from tests.hostile.secret import PASSWORD, SECRET
 from tests.hostile.test_frames import assert_hidden
 from tests.project.documents import Document
 
-SETTINGS, APPLICATION = Document("docs/how-to/pydantic-settings.md").programs
+(PROGRAM,) = Document("docs/how-to/pydantic-settings.md").programs
 
 URL = f"postgresql://ann:{PASSWORD}@127.0.0.1:1/app"
 
@@ -28,7 +30,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the program of the page with these APP_ variables; returns its names."""
     monkeypatch.chdir(tmp_path)
     program = tmp_path / "settings.py"
-    program.write_text(SETTINGS + APPLICATION, encoding="utf-8")
+    program.write_text(PROGRAM, encoding="utf-8")
 
     def run(**variables: str) -> dict[str, Any]:
         for name, text in variables.items():
@@ -46,10 +48,26 @@ def test_page(run: Run) -> None:
     assert settings.database_url == URL
     assert settings.default_period == timedelta(hours=12)
     assert settings.make_cookie().secret_keys == (SECRET,)
-    app = names["app"]
-    assert isinstance(app, Starlette)
-    with TestClient(app) as client:
-        assert client.get("/").status_code == 404
+    with TestClient(names["app"]) as client:
+        assert client.get("/docs").status_code == 200
+
+
+def test_counter(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str, schema: str
+) -> None:
+    """The program counts, with the period of the file `.env`."""
+    it = conninfo_to_dict(database_url)
+    place = {name: str(it[name]) for name in ("host", "port") if it.get(name)}
+    user, password, name = it["user"], it.get("password") or "", it["dbname"]
+    url = f"postgresql://{user}:{password}@localhost/{name}?{urlencode(place)}"
+    monkeypatch.setenv("PGOPTIONS", f"-csearch_path={schema}")
+    migrate(database_url, schema=schema)
+    lines = f"APP_DATABASE_URL={url}\nAPP_SESSION_SECRET_KEY={SECRET}\nAPP_SESSION_PERIOD=30d\n"
+    (tmp_path / ".env").write_text(lines, encoding="utf-8")
+
+    with TestClient(run()["app"], base_url="https://testserver") as client:
+        assert "Max-Age=2592000;" in client.get("/").headers["set-cookie"]
+        assert client.get("/").json() == 2
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from starlette.testclient import TestClient
 
 from pgsession import Changes, PostgresStore
 from pgsession.core.login import Login
@@ -17,15 +18,23 @@ from pgsession.postgres.schema import migrate
 from tests.beside.databases import Database
 from tests.project.documents import Document
 
-ENGINES, MODELS = Document("docs/how-to/sqlalchemy.md").programs
-FOREIGN_KEY = Document("docs/how-to/users.md").statements[3]
+(PROGRAM,) = Document("docs/how-to/sqlalchemy.md").programs
+SECRET = "a secret of more than thirty-two bytes"
+FOREIGN_KEY = Document("docs/how-to/foreign-key.md").statements[1]
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> dict[str, Any]:
-    """The names that the page defines."""
-    program = tmp_path / "models.py"
-    program.write_text(MODELS, encoding="utf-8")
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names that the page defines. Nothing connects to this address."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://127.0.0.1:1/app")
+    return run(tmp_path, monkeypatch)
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run the program of the page, and return its names."""
+    monkeypatch.setenv("SESSION_SECRET_KEY", SECRET)
+    program = folder / "app.py"
+    program.write_text(PROGRAM, encoding="utf-8")
     return runpy.run_path(str(program))
 
 
@@ -100,6 +109,20 @@ async def test_delete_account(
     assert await store.get(of_bob) is not None
 
 
+def url_of(database_url: str, driver: str, **query: str) -> str:
+    """Return SQLAlchemy's URL of the database of the tests."""
+    it = conninfo_to_dict(database_url)
+    place = {name: str(it[name]) for name in ("host", "port") if it.get(name)}
+    url = URL.create(
+        f"postgresql+{driver}",
+        username=str(it["user"]),
+        password=None if it.get("password") is None else str(it["password"]),
+        database=str(it["dbname"]),
+        query={**place, **query},
+    )
+    return url.render_as_string(hide_password=False)
+
+
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 async def test_url(
     driver: str,
@@ -109,22 +132,38 @@ async def test_url(
     migrated_schema: str,
 ) -> None:
     """The engine and the store take the same URL."""
-    it = conninfo_to_dict(database_url)
-    place = {name: str(it[name]) for name in ("host", "port") if it.get(name)}
-    url = URL.create(
-        f"postgresql+{driver}",
-        username=str(it["user"]),
-        password=None if it.get("password") is None else str(it["password"]),
-        database=str(it["dbname"]),
-        query=place,
-    )
-    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    monkeypatch.setenv("DATABASE_URL", url_of(database_url, driver))
     monkeypatch.setenv("PGOPTIONS", f"-csearch_path={migrated_schema}")
-    program = tmp_path / "engines.py"
-    program.write_text(ENGINES, encoding="utf-8")
-    names = runpy.run_path(str(program))
+    names = run(tmp_path, monkeypatch)
 
     async with names["engine"].connect() as connection, names["store"] as store:
         assert await connection.exec_driver_sql("SELECT 1") is not None
         assert await store.get(await store.generate({"a": 1})) is not None
     await names["engine"].dispose()
+
+
+def test_application(
+    database_url: str, migrated_schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of the password leaves the session that has made it, and no other."""
+    options = f"-csearch_path={migrated_schema}"
+    monkeypatch.setenv("DATABASE_URL", url_of(database_url, "psycopg", options=options))
+    names = run(tmp_path, monkeypatch)
+    with psycopg.connect(make_conninfo(database_url, options=options)) as own:
+        own.execute("CREATE TABLE account (id text PRIMARY KEY, password text NOT NULL)")
+        own.execute("INSERT INTO account VALUES ('ann', 'old')")
+    with TestClient(names["app"], base_url="https://testserver") as visitor:
+        assert visitor.post("/sign-in/ann?password=wrong").status_code == 403
+        assert visitor.post("/password?password=new").status_code == 401
+        visitor.post("/sign-in/ann?password=old")
+        laptop = dict(visitor.cookies)
+        visitor.cookies.clear()
+        visitor.post("/sign-in/ann?password=old")
+        assert visitor.get("/signed-in").json() == {"ann": 2}
+        assert visitor.post("/password?password=new").status_code == 200
+        assert visitor.get("/signed-in").json() == {"ann": 1}
+        assert visitor.post("/password?password=newer").status_code == 200
+        visitor.cookies = laptop
+        assert visitor.post("/password?password=mine").status_code == 401
+        assert visitor.portal is not None
+        visitor.portal.call(names["engine"].dispose)

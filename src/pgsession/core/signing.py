@@ -126,7 +126,7 @@ class SigningSession(TrackedDict):
         - `period`: how long the session lives after its last use, as `Session.period`; the
           default period if it is left out.
         - `stamp`: a short text to compare later, such as a counter in the table of users that
-          each change of the password raises; see docs/how-to/users.md.
+          each change of the password raises; see docs/how-to/passwords.md.
         - `label`: the name of the device, such as "work laptop".
         - `actor_id`: the administrator who signs in as this user. It is shown in the
           list of devices, and does not count for `max_sessions`.

@@ -224,7 +224,7 @@ class UserSessions(Limits):
             raise TypeError(
                 "connection must be a psycopg AsyncConnection. SQLAlchemy's has it as "
                 "(await connection.get_raw_connection()).driver_connection. For another driver "
-                "docs/how-to/users.md has the statement."
+                "docs/how-to/passwords.md has the statement."
             )
         table = await self._located_table()
         sees_changes, sees_rows = await table.revoking.sight_of(connection)

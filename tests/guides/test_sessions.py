@@ -1,0 +1,105 @@
+"""The pages about request.session and about parallel requests."""
+
+import asyncio
+from typing import Final
+
+import httpx2
+from starlette.requests import Request
+
+from pgsession import Session
+from pgsession.core.large import LARGE_VALUE
+from pgsession.core.value import DEFAULT_VALUE_LIMIT
+from pgsession.testing import session_of
+from tests.guides.conftest import Browse, client
+from tests.project.conftest import Names
+from tests.project.documents import Document
+
+CART, TYPED, TYPED_FASTAPI = Document("docs/how-to/sessions.md").programs
+(PARALLEL,) = Document("docs/how-to/parallel-requests.md").programs
+
+OTHERS: Final = """
+from fastapi import HTTPException
+from fastapi.responses import RedirectResponse
+
+
+@app.get("/def")
+def plain(request: Request) -> None:
+    request.session["plain"] = True
+    request.session.modified = True
+
+
+@app.get("/raise")
+async def fail(request: Request) -> None:
+    request.session["failed"] = True
+    raise HTTPException(500)
+
+
+@app.get("/redirect")
+async def redirect(request: Request) -> RedirectResponse:
+    request.session["redirected"] = True
+    return RedirectResponse("/all")
+
+
+@app.get("/all")
+async def show_all(request: Request) -> list[str]:
+    return sorted(request.session)
+"""
+
+
+def test_cart(names: Names) -> None:
+    """The cart is filled and emptied; another visitor has none."""
+    program = names(CART)
+    with client(program) as visitor:
+        assert visitor.get("/cart").json() == {}
+        assert not visitor.cookies
+        assert [visitor.post("/cart/tea").json() for _ in range(2)] == [{"tea": 1}, {"tea": 2}]
+        visitor.post("/cart/milk")
+        visitor.delete("/cart/tea")
+        assert visitor.get("/cart").json() == {"milk": 1}
+        visitor.delete("/cart")
+        assert not visitor.cookies
+
+
+def test_questions(names: Names, browse: Browse) -> None:
+    """A plain handler saves, one that fails does not, and a redirect is there after it."""
+    visitor = browse(names(CART + OTHERS))
+    visitor.get("/def")
+    visitor.get("/raise")
+
+    assert visitor.get("/redirect", follow_redirects=True).json() == ["plain", "redirected"]
+    with session_of(visitor) as session:
+        assert len(session.handle or "") == 40
+    assert (DEFAULT_VALUE_LIMIT, LARGE_VALUE) == (1_000_000, 65_536)  # a megabyte, 64 kB
+
+
+async def test_typed(names: Names) -> None:
+    """The handler for type checkers gets the session."""
+    request = Request({"type": "http", "session": Session()})
+
+    response = await names(TYPED)["account"](request)
+
+    assert response.body == b"You are a visitor."
+
+
+def test_typed_with_fastapi(names: Names) -> None:
+    """The dependency gives handlers the session, for HTTP and for WebSockets."""
+    with client(names(TYPED_FASTAPI)) as visitor:
+        assert visitor.get("/account").json() == {"user": None}
+        with visitor.websocket_connect("wss://testserver/events") as websocket:
+            assert websocket.receive_text() == "Hello, None."
+
+
+async def test_parallel(names: Names) -> None:
+    """Of parallel requests each spends another credit, one gets the coupon, none is overwritten."""
+    transport = httpx2.ASGITransport(names(PARALLEL)["app"])
+    async with httpx2.AsyncClient(transport=transport, base_url="https://testserver") as visitor:
+        await visitor.post("/credits")
+        spent = await asyncio.gather(*[visitor.post("/spend") for _ in range(12)])
+        used = await asyncio.gather(*[visitor.post("/coupon") for _ in range(3)])
+        await asyncio.gather(*[visitor.post(f"/filter/{n}?value={n}") for n in range(5)])
+        async with session_of(visitor) as session:
+            assert sorted(session) == ["credits", *[f"filter:{n}" for n in range(5)]]
+
+    assert sorted(it.json() for it in spent if it.status_code == 200) == list(range(10))
+    assert [it.status_code for it in spent].count(402) == 2
+    assert sorted(it.status_code for it in used) == [200, 409, 409]
