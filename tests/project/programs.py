@@ -25,7 +25,6 @@ SOME: Final = {
     "docs/how-to/device-binding.md": {0},
     "docs/how-to/devices-of-a-user.md": {0, 2},
     "docs/how-to/oauth.md": {0},
-    "docs/how-to/outside-requests.md": {0},
     "docs/how-to/passwords.md": {0},
     "docs/how-to/secrets.md": {0, 1, 2, 3},
     "docs/how-to/remember-me.md": {0},  # the others import the program

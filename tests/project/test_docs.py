@@ -39,7 +39,6 @@ FRAGMENTS = {
     "docs/concepts/locked-rows.md",
     "docs/concepts/merging.md",
     "docs/how-to/csrf.md",
-    "docs/concepts/concurrency.md",
     "docs/operations/dashboards.md",
     "docs/operations/failures.md",
     "docs/how-to/fastapi.md",  # tests/guides runs these
@@ -47,7 +46,7 @@ FRAGMENTS = {
     "docs/how-to/from-django.md",  # tests/guides
     "docs/operations/migrations.md",
     "docs/how-to/observability.md",
-    "docs/how-to/csrf.md",  # the pages of how-to/ here: tests/guides
+    # the pages of how-to/ here: tests/guides
     "docs/how-to/device-binding.md",
     "docs/how-to/devices-of-a-user.md",
     "docs/how-to/oauth.md",
@@ -58,7 +57,6 @@ FRAGMENTS = {
     "docs/concepts/keys.md",
     "docs/how-to/several-applications.md",  # tests/guides
     "docs/how-to/sqladmin.md",  # tests/guides
-    "docs/concepts/rotation.md",
     "docs/reference/telemetry.md",
     "docs/troubleshooting.md",
     "docs/how-to/switching-over.md",
