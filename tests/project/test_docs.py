@@ -34,7 +34,6 @@ STORE, MEMORY, EMBEDDED = Document("docs/reference/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
 FRAGMENTS = {
-    "docs/how-to/alembic.md",
     "docs/concepts/lifetimes.md",
     "docs/concepts/locked-rows.md",
     "docs/concepts/merging.md",
