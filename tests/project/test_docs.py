@@ -91,6 +91,15 @@ WHOLE = {
     "docs/how-to/testing.md",
     "docs/how-to/typed-content.md",
     "docs/how-to/users.md",
+    # tests/guides/test_tutorial.py follows the tutorial.
+    "docs/tutorial/accounts.md",
+    "docs/tutorial/cart.md",
+    "docs/tutorial/container.md",
+    "docs/tutorial/counter.md",
+    "docs/tutorial/devices.md",
+    "docs/tutorial/forged-requests.md",
+    "docs/tutorial/signing-in.md",
+    "docs/tutorial/tests.md",
 }
 
 
