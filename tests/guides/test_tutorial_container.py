@@ -85,7 +85,7 @@ def test_limits() -> None:
 
 def test_page() -> None:
     """The page names the limits that its files have."""
-    page = Document("docs/tutorial/container.md").text
+    page = " ".join(Document("docs/tutorial/container.md").text.split())
     (secrets,) = (it.line for it in typed("container") if it.line.startswith("("))
 
     assert limit("start.sh", r"--wait (\d+)") == 60
