@@ -24,7 +24,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-vers
 	--only-binary :all: --generate-hashes --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests covered test-lowest mutants matrix bench docs dist release lint style mypy pyright lock clean
+.PHONY: help demo test tests covered test-lowest mutants matrix bench docs docs-release dist release lint style mypy pyright lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,10 @@ docs: $(VENV)/installed ## Build the site of the documentation; each warning is 
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs=auto -b html -d $(SITE)/doctrees docs $(SITE)/html
 	@echo "Open $(SITE)/html/index.html"
 
+docs-release: $(VENV)/installed ## Add this version's pages to SITE_DIR (SITE_PATH=/, DOCS_VERSION=)
+	@test -n "$(SITE_DIR)" || { echo "Name the folder of the site: make docs-release SITE_DIR=site" >&2; exit 2; }
+	$(BIN)/python docs/publish.py "$(SITE_DIR)" --path "$(or $(SITE_PATH),/)" $(if $(DOCS_VERSION),--version "$(DOCS_VERSION)")
+
 dist: $(VENV)/installed ## Build the sdist and the wheel in dist/, and try each in an empty environment
 	$(BIN)/python -m tests.archives
 
@@ -78,7 +82,7 @@ style: $(VENV)/installed
 
 mypy: $(VENV)/installed
 	$(BIN)/python -m tests.project.programs .programs
-	MYPYPATH=.programs/testing $(BIN)/mypy src tests examples benchmarks docs/conf.py .programs
+	MYPYPATH=.programs/testing $(BIN)/mypy src tests examples benchmarks docs/conf.py docs/publish.py .programs
 
 pyright: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright

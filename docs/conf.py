@@ -3,10 +3,15 @@
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path
 
+from docutils import nodes
 from pygments.lexers import PostgresLexer
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util import logging
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -48,16 +53,35 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = "pgsession"
+html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_css_files = ["site.css"]
+# Pages without a section have no menu of one.
+html_sidebars: dict[str, list[str]] = {"install": [], "troubleshooting": []}
 html_show_sourcelink = False
+html_copy_source = False
 html_theme_options = {
-    "header_links_before_dropdown": 8,
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "text": "pgsession",
+    },
+    "navbar_align": "left",
+    "header_links_before_dropdown": 9,
+    "search_bar_text": "Search",
+    "search_as_you_type": True,
     "navigation_with_keys": False,
+    "primary_sidebar_end": [],
     "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
     "show_prev_next": True,
     "use_edit_page_button": False,
 }
+
+#: What readers type into the search, and the places that answer it.
+search_words = tomllib.loads(Path(__file__).with_name("search.toml").read_text(encoding="utf-8"))
 
 
 #: The pages that show a file of the repository.
@@ -71,6 +95,7 @@ SHOWN = {
     "benchmarks/results/results.md": "docs/project/benchmark-results.md",
 }
 
+_LOG = logging.getLogger(__name__)
 _LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#]+)")
 
 
@@ -89,7 +114,43 @@ def lead_from_page(app: Sphinx, path: Path, _page: str, content: list[str]) -> N
     content[0] = _LINK.sub(lead, content[0])
 
 
+def lead_from_words(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Put the words of search.toml that lead to a page into the index of the search."""
+    slugs = {section.get("slug"): section["ids"][0] for section in doctree.findall(nodes.section)}
+    for word, places in app.config.search_words.items():
+        for name, _, slug in (place.partition("#") for place in places):
+            if name != page:
+                continue
+            if slug and slug not in slugs:
+                _LOG.warning("search.toml: %r has no heading #%s", name, slug)
+            entry = ("single", word, slugs.get(slug, ""), "main", None)
+            doctree.append(addnodes.index(entries=[entry]))
+
+
+def check_words(app: Sphinx) -> None:
+    """Report the words of search.toml that lead to a page which does not exist."""
+    for word, places in app.config.search_words.items():
+        for place in places:
+            if place.partition("#")[0] not in app.env.found_docs:
+                _LOG.warning("search.toml: %r leads to %r, which is no page", word, place)
+
+
+def show_versions(app: Sphinx, config: Config) -> None:
+    """Give the pages that publish.py builds a list of versions, and a banner unless stable."""
+    if app.tags.has("published"):
+        config.html_theme_options |= {
+            "check_switcher": False,  # the list is not written yet
+            "navbar_end": ["version-switcher", "theme-switcher"],
+            "show_version_warning_banner": True,
+            "switcher": {"json_url": "../switcher.json", "version_match": config.release},
+        }
+
+
 def setup(app: Sphinx) -> None:
-    """Read SQL as PostgreSQL does, with its dollar quotes and parameters."""
+    """Connect what this file adds; SQL is read as PostgreSQL does, with its dollar quotes."""
     app.add_lexer("sql", PostgresLexer)
+    app.add_config_value("search_words", {}, "env")
+    app.connect("config-inited", show_versions, priority=400)  # before the theme reads its options
     app.connect("include-read", lead_from_page)
+    app.connect("env-updated", lambda app, _env: check_words(app))
+    app.connect("doctree-resolved", lead_from_words)

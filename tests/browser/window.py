@@ -97,6 +97,15 @@ class Browser:
         return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
 
     @contextmanager
+    def prepared(self, script: str) -> Iterator[None]:
+        """Run a script at the beginning of each page that is opened."""
+        added = self._tell_devtools("Page.addScriptToEvaluateOnNewDocument", source=script)
+        try:
+            yield
+        finally:
+            self._tell_devtools("Page.removeScriptToEvaluateOnNewDocument", **added)
+
+    @contextmanager
     def inside(self, selector: str) -> Iterator[None]:
         """Select elements in a frame of the page."""
         _, _, element = self._find(selector).rpartition("/")

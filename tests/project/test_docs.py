@@ -65,6 +65,8 @@ FRAGMENTS = {
 #: Pages whose Python blocks are whole programs. Those that are not run here say where.
 WHOLE = {
     "README.md",
+    "docs/index.md",  # those of the README: test_site.py
+    "docs/install.md",  # the first of the README: test_site.py
     "docs/how-to/administrators.md",  # tests/guides, as the other pages of how-to/
     "docs/how-to/alembic.md",  # tests/beside
     "docs/how-to/flash.md",
