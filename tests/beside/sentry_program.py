@@ -4,6 +4,7 @@ It is a program of its own, as Sentry patches classes of the process for good.
 """
 
 import json
+import re
 import sys
 from typing import Any, Final
 
@@ -21,7 +22,10 @@ from tests.hostile.secret import PASSWORD, SECRET, VALUE
 from tests.pages import NAME
 from tests.project.documents import Document
 
-WITHOUT_VARIABLES, FILTERED, _ = Document("docs/how-to/observability.md").programs
+PAGE, FILTERED = Document("docs/how-to/sentry.md").programs
+
+#: The call of the page.
+(WITHOUT_VARIABLES,) = re.findall(r"^sentry_sdk\.init\(.*?^\)", PAGE, re.DOTALL | re.MULTILINE)
 
 #: How Sentry is set up: its defaults, as the page says, and with all that can be recorded.
 WAYS: Final = {
@@ -43,15 +47,15 @@ class Kept(Transport):
 
 def initialise(**options: Any) -> None:
     """Set Sentry up as a program of the page does, without a network."""
-    init(
-        transport=Kept(),
-        traces_sample_rate=1.0,
-        integrations=[
+    always = {
+        "transport": Kept(),
+        "traces_sample_rate": 1.0,
+        "integrations": [
             StarletteIntegration(middleware_spans=True),
             FastApiIntegration(middleware_spans=True),
         ],
-        **options,
-    )
+    }
+    init(**(options | always))
 
 
 def site(store: MemoryStore | PostgresStore) -> FastAPI:
@@ -124,6 +128,21 @@ def record(program: str) -> dict[str, Any]:
     return {"cookie": cookie, "sent": list(sent)}
 
 
+def visit_page() -> list[dict[str, Any]]:
+    """Run the program of the page, and visit it; return what is sent."""
+    sent.clear()
+    names: dict[str, Any] = {}
+    exec(PAGE, names)  # noqa: S102 - the project's own page
+    address = "https://testserver"
+    with TestClient(names["app"], base_url=address, raise_server_exceptions=False) as browser:
+        assert [browser.get("/").json() for _ in range(2)] == [1, 2]
+        assert browser.get("/fail").status_code == 500
+    sentry_sdk.flush()
+    return list(sent)
+
+
 init = sentry_sdk.init
 setattr(sentry_sdk, "init", initialise)  # noqa: B010 - mypy takes it for a class
-json.dump({way: record(program) for way, program in WAYS.items()}, sys.stdout)
+json.dump(
+    {way: record(program) for way, program in WAYS.items()} | {"page": visit_page()}, sys.stdout
+)

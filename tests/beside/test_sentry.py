@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 import pytest
+from psycopg import Connection
 
+from pgsession.postgres.schema import migrate
 from tests.hostile.overhearing import Ear
 from tests.hostile.secret import PASSWORD, SECRET, VALUE
-from tests.programs import STRICTLY
+from tests.programs import STRICTLY, environment
 
 PROGRAM: Final = Path(__file__).with_name("sentry_program.py")
 
@@ -19,7 +23,21 @@ LONGEST_NUMBER: Final = 12
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Any:
+def variables(database_url: str, schema_connection: Connection) -> Iterator[dict[str, str]]:
+    """The variables of the page's program, for a schema of this module."""
+    name = f"pgsession_test_{token_hex(8)}"
+    schema_connection.execute(f"CREATE SCHEMA {name}".encode())
+    migrate(database_url, schema=name)
+    yield {
+        "SESSION_DATABASE_URL": database_url,
+        "SESSION_SCHEMA": name,
+        "SESSION_SECRET_KEY": SECRET,
+    }
+    schema_connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+@pytest.fixture(scope="module")
+def recorded(variables: dict[str, str]) -> Any:
     """What would be sent, by the way of recording."""
     root = PROGRAM.parents[2]
     done = subprocess.run(
@@ -27,6 +45,7 @@ def recorded() -> Any:
         check=False,
         cwd=root,
         capture_output=True,
+        env=environment(variables),
         text=True,
     )
     assert done.returncode == 0, done.stderr
@@ -95,3 +114,12 @@ def test_outage(recorded: Any) -> None:
         ["The", "application", "starts", "without"],
         ["The", "store", "is", "unavailable;"],
     ]
+
+
+def test_page(recorded: Any) -> None:
+    """The program of the page sends one error, and no variables."""
+    (error,) = (it for it in recorded["page"] if it.get("exception"))
+    (raised,) = error["exception"]["values"]
+
+    assert (raised["type"], raised["value"]) == ("LookupError", "a bug")
+    assert [frame for frame in raised["stacktrace"]["frames"] if "vars" in frame] == []

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,8 @@ from pgsession.core.store import Changes
 from pgsession.settings import DEFAULT_WATCH_EVERY
 from tests.faults.conftest import Report
 from tests.faults.servers import Server, new_server, new_standby
-from tests.faults.site import HEALING, Writers, opened_site, tasks_left
+from tests.faults.site import HEALING, SECRET, Writers, opened_site, tasks_left
+from tests.project.documents import Document
 from tests.waiting import policy_of, request
 
 Pair = tuple[Server, Server]
@@ -137,3 +140,36 @@ async def test_standby_alone(pair: Pair) -> None:
 
     with pytest.raises(StoreUnavailableError, match="target_session_attrs=read-write"):
         await PostgresStore(standby.conninfo()).open()
+
+
+async def test_drill(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program of the page says when changes fail, when they work again, and what is lost."""
+    (program,) = Document("docs/operations/failover.md").programs
+    names: dict[str, Any] = {"__name__": "drill"}
+    exec(compile(program, "drill.py", "exec"), names)  # noqa: S102 - the project's own page
+    monkeypatch.setenv("SESSION_DATABASE_URL", server.conninfo())
+    monkeypatch.setenv("SESSION_SECRET_KEY", SECRET)
+    said = ""
+
+    async def until_said(text: str) -> None:
+        nonlocal said
+        async with asyncio.timeout(30):
+            while text not in said:
+                await asyncio.sleep(0.05)
+                said += capsys.readouterr().out
+
+    drill = asyncio.create_task(names["drill"]())
+    await until_said("The drill has begun.\n")
+    await asyncio.to_thread(server.stop)
+    await until_said(" failed: ")
+    await asyncio.to_thread(server.start)
+    await until_said(" worked again, after ")
+    server.execute("DELETE FROM session")
+    await until_said("The session is lost: ")
+
+    drill.cancel()
+    with suppress(asyncio.CancelledError):
+        await drill
+    assert server.execute("SELECT FROM session") == []

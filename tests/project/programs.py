@@ -31,7 +31,8 @@ SOME: Final = {
     "docs/how-to/server-sent-events.md": {0},
     "docs/how-to/websockets.md": {0},
     "docs/how-to/switching-over.md": {0},
-    "docs/reference/telemetry.md": {1},
+    "docs/how-to/opentelemetry.md": {0},
+    "docs/how-to/sentry.md": {0},
 }
 
 #: The pages whose programs are all whole.
@@ -39,6 +40,8 @@ ALL: Final = {
     "README.md",
     "docs/how-to/administrators.md",
     "docs/how-to/flash.md",
+    "docs/how-to/kubernetes.md",
+    "docs/how-to/reverse-proxies.md",
     "docs/how-to/from-ocaml.md",
     "docs/how-to/from-starlette.md",
     "docs/how-to/from-starsessions.md",
@@ -50,6 +53,7 @@ ALL: Final = {
     "docs/how-to/several-hosts.md",
     "docs/how-to/socket-io.md",
     "docs/how-to/sqlalchemy.md",
+    "docs/operations/failover.md",
     "docs/how-to/starlette.md",
     "docs/how-to/starlette-admin.md",
     "docs/how-to/streams.md",

@@ -29,7 +29,7 @@ from tests.project.conftest import Names, Program
 from tests.project.documents import DOCS, README, ROOT, Document
 
 (HOSTS,) = Document("docs/how-to/several-hosts.md").programs
-TELEMETRY = Document("docs/reference/telemetry.md").programs[1]
+TELEMETRY = Document("docs/how-to/opentelemetry.md").programs[0]
 STORE, MEMORY, EMBEDDED = Document("docs/reference/stores.md").programs
 
 #: Pages whose Python blocks are not whole programs.
@@ -44,7 +44,7 @@ FRAGMENTS = {
     "docs/how-to/frameworks.md",  # tests/neighbours runs these
     "docs/how-to/from-django.md",  # tests/guides
     "docs/operations/migrations.md",
-    "docs/how-to/observability.md",
+    "docs/how-to/opentelemetry.md",
     # the pages of how-to/ here: tests/guides
     "docs/how-to/device-binding.md",
     "docs/how-to/devices-of-a-user.md",
@@ -58,6 +58,7 @@ FRAGMENTS = {
     "docs/how-to/sqladmin.md",  # tests/guides
     "docs/reference/telemetry.md",
     "docs/troubleshooting.md",
+    "docs/how-to/sentry.md",  # tests/beside
     "docs/how-to/switching-over.md",
     "docs/concepts/web.md",
 }
@@ -68,8 +69,9 @@ WHOLE = {
     "docs/index.md",  # those of the README: test_site.py
     "docs/install.md",  # the first of the README: test_site.py
     "docs/how-to/administrators.md",  # tests/guides, as the other pages of how-to/
-    "docs/how-to/alembic.md",  # tests/beside
     "docs/how-to/flash.md",
+    "docs/how-to/kubernetes.md",  # tests/guides
+    "docs/how-to/reverse-proxies.md",  # tests/guides
     "docs/how-to/from-ocaml.md",  # tests/guides
     "docs/how-to/from-starlette.md",  # tests/guides
     "docs/how-to/from-starsessions.md",  # tests/guides
@@ -84,6 +86,7 @@ WHOLE = {
     "docs/how-to/pydantic-settings.md",  # tests/beside
     "docs/how-to/sessions.md",
     "docs/operations/shutdown.md",  # tests/faults/test_shutdown.py
+    "docs/operations/failover.md",  # tests/faults
     "docs/how-to/several-hosts.md",
     "docs/how-to/socket-io.md",
     "docs/how-to/sqlalchemy.md",  # tests/beside

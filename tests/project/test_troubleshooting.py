@@ -16,8 +16,14 @@ from tests.project.documents import README, ROOT, Document
 
 PAGE = Document("docs/troubleshooting.md")
 
+#: The section whose table has the messages.
+_, _, STARTING = PAGE.text.partition("\n## The application does not start\n")
+
 #: The messages of the table, in order.
-MESSAGES = [text.strip() for _, text in re.findall(r"^\| (`+)(.+?)\1 \|", PAGE.text, re.MULTILINE)]
+MESSAGES = [
+    text.strip()
+    for _, text in re.findall(r"^\| (`+)(.+?)\1 \|", STARTING.partition("\n## ")[0], re.MULTILINE)
+]
 (
     NO_TABLE,
     OLD_TABLE,
