@@ -82,7 +82,7 @@ style: $(VENV)/installed
 
 mypy: $(VENV)/installed
 	$(BIN)/python -m tests.project.programs .programs
-	MYPYPATH=.programs/testing $(BIN)/mypy src tests examples benchmarks docs/conf.py docs/publish.py .programs
+	MYPYPATH=.programs/testing $(BIN)/mypy src tests examples benchmarks docs .programs
 
 pyright: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright

@@ -26,17 +26,16 @@ version = release = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx_click",
     "sphinx_copybutton",
     "sphinx_design",
+    "docs._extensions.reference",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 
-# A name that no page defines, such as one of the standard library, is shown as code without a link.
+# In a docstring `name` is a name; docs/_extensions/reference.py says which names need no page.
 default_role = "py:obj"
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", ".*")]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 # Headings have the anchors that GitHub gives them.
@@ -45,6 +44,13 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+# Types that the reference describes on their own, or that Starlette does.
+autodoc_type_aliases = {
+    **{name: f"starlette.types.{name}" for name in ("ASGIApp", "Receive", "Scope", "Send")},
+    **{name: name for name in ("Exclude", "OnUnavailable", "SecretKey", "Source")},
+}
+add_module_names = False
+toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 

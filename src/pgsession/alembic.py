@@ -25,13 +25,13 @@ ParentName: TypeAlias = Literal["schema_name", "table_name", "schema_qualified_t
 class SessionTables:
     """The session table and the record of its migrations.
 
-    `schema` is the schema as Alembic names it: None for the default one of its connection, which is
-    the first of the search_path. `table` is the setting of the same name.
-
     Raises `SettingsError` for a name that cannot work.
     """
 
+    #: The schema as Alembic names it: None for the default one of its connection, which is the
+    #: first of the search_path.
     schema: str | None = None
+    #: The setting of the same name.
     table: str = DEFAULT_TABLE
 
     def __post_init__(self) -> None:
@@ -40,7 +40,7 @@ class SessionTables:
     def include_name(
         self, name: str | None, type_: str, parent_names: Mapping[ParentName, str | None]
     ) -> bool:
-        """Return False for our tables in the database: the `include_name` of `context.configure`.
+        """Return False for our tables in the database: the `include_name` of ``context.configure``.
 
         Autogenerate then does not read them. If your metadata has the session table too, use
         `include_object`, or Alembic would create it.
@@ -57,7 +57,7 @@ class SessionTables:
     ) -> bool:
         """Return False for our tables, in the database and in your metadata.
 
-        It is the `include_object` of `context.configure`.
+        It is the `include_object` of ``context.configure``.
         """
         del reflected, compare_to
         return type_ != "table" or not self._has(name, getattr(object, "schema", None))
@@ -67,9 +67,9 @@ class SessionTables:
     ) -> list[str]:
         """Apply the migrations that the database lacks, as a part of the transaction of `bind`.
 
-        `bind` is a `Connection` of SQLAlchemy, with any driver: in a revision, `op.get_bind()`.
+        `bind` is a `Connection` of SQLAlchemy, with any driver: in a revision, ``op.get_bind()``.
         Returns the names of the migrations. They are committed with the transaction, or not at
-        all. `pgsession migrate` finds them applied then. `schema` is created if it is missing.
+        all. ``pgsession migrate`` finds them applied then. `schema` is created if it is missing.
 
         While a migration waits for a lock, all statements on the table wait behind it: so it waits
         for `lock_timeout` seconds at most, and without a limit only for another migration. It holds

@@ -22,12 +22,12 @@ ChooseCookie: TypeAlias = Callable[[Scope], str]
 class CookieSettings:
     """The cookie of one of several hosts. The fields are those of `SessionSettings`.
 
-    `SessionSettings(cookies=…)` checks them, and raises `SettingsError` with the
+    `SessionSettings` checks them, as its `cookies`, and raises `SettingsError` with the
     name that the cookie has there.
     """
 
-    #: The name of the cookie. None: `__Host-session` if browsers allow it, else `session`; with
-    #: `partitioned`, that and `-partitioned`.
+    #: The name of the cookie. None: ``__Host-session`` if browsers allow it, else ``session``;
+    #: with `partitioned`, that and ``-partitioned``.
     session_cookie: str | None = None
     #: The lifetime of the cookie: a period, None (until the browser closes), or "default": the
     #: default period.

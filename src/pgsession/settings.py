@@ -123,8 +123,8 @@ class SessionSettings:
     assurance_level: AssuranceLevel | None = None
     #: The largest session, in bytes of its JSON text.
     value_limit: int = DEFAULT_VALUE_LIMIT
-    #: The name of the cookie. None: `__Host-session` if browsers allow it, else `session`; with
-    #: `partitioned`, that and `-partitioned`.
+    #: The name of the cookie. None: ``__Host-session`` if browsers allow it, else ``session``;
+    #: with `partitioned`, that and ``-partitioned``.
     session_cookie: str | None = None
     #: The lifetime of the cookie: a period, None (until the browser closes), or "default": the
     #: default period.

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
@@ -25,6 +26,7 @@ from tests.faults.proxy import proxied
 from tests.faults.servers import Server
 from tests.faults.site import HEALING, Writers, opened_site
 from tests.programs import pgsession
+from tests.project.documents import Document
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer here: install Debian's")
 
@@ -249,3 +251,13 @@ async def wait_for_store(store: PostgresStore) -> None:
             with suppress(StoreUnavailableError):
                 await store.get(secrets.token_hex())
                 return
+
+
+def test_sql_of_operators(plain: str) -> None:
+    """The statements of an operator that docs/reference/sql.md names work through it."""
+    pgsession("migrate", SESSION_DATABASE_URL=plain, SESSION_SCHEMA="web")
+    with psycopg.connect(plain, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute(Document("docs/reference/sql.md").statements[0].encode())
+        connection.execute("VACUUM web.session")
+        connection.execute("CREATE INDEX CONCURRENTLY own ON web.session (user_id)")
+        connection.execute("DROP SCHEMA web CASCADE")

@@ -91,3 +91,33 @@ def test_numbers() -> None:
     assert f"of {summary.LARGE // 1024**2} MB or more" in PAGE
     assert summary.LONG == 3600
     assert holding.MOST == 5
+
+
+def written(option: click.Option) -> tuple[str, str]:
+    """Return an option with its metavar and its default, as the page has them."""
+    if option.is_flag:
+        return option.opts[0], "not set"
+    given = option.default if isinstance(option.default, str | float | int) else None
+    default = "required" if option.required else "not set" if given is None else f"`{given}`"
+    named = option.metavar or option.type.name.upper().removesuffix(" RANGE")
+    return f"{option.opts[0]} {named}", default
+
+
+def test_options() -> None:
+    """The page has each option of each command, with its variable and its default."""
+    row = r"^\| `(--[^`]+)` \| %s \| (.+?) \| "
+    common = re.findall(row % "(`SESSION_\\w+`|\N{EN DASH})", PAGE, re.MULTILINE)
+    own = re.findall(row % "`([a-z]+)`", PAGE, re.MULTILINE)
+    found: list[tuple[str, str, str]] = []
+    for name, command in commands.command.commands.items():
+        options = [it for it in command.params if isinstance(it, click.Option)]
+        rows = [(*written(it), f"`{it.envvar}`" if it.envvar else "\N{EN DASH}") for it in options]
+        of_all = [(option, variable, default) for option, default, variable in rows]
+        assert name == "secret" or {*common} <= {*of_all}
+        found += [
+            (option, name, default)
+            for option, variable, default in of_all
+            if (option, variable, default) not in common
+        ]
+
+    assert own == found

@@ -69,6 +69,7 @@ WHOLE = {
     "docs/index.md",  # those of the README: test_site.py
     "docs/install.md",  # the first of the README: test_site.py
     "docs/how-to/administrators.md",  # tests/guides, as the other pages of how-to/
+    "docs/how-to/alembic.md",  # tests/beside
     "docs/how-to/flash.md",
     "docs/how-to/kubernetes.md",  # tests/guides
     "docs/how-to/reverse-proxies.md",  # tests/guides
@@ -90,6 +91,10 @@ WHOLE = {
     "docs/how-to/several-hosts.md",
     "docs/how-to/socket-io.md",
     "docs/how-to/sqlalchemy.md",  # tests/beside
+    "docs/reference/middleware.md",  # tests/guides/test_reference.py
+    "docs/reference/predecessors.md",  # tests/guides/test_reference.py
+    "docs/reference/session.md",  # tests/guides/test_reference.py
+    "docs/reference/settings.md",  # tests/guides/test_reference.py
     "docs/how-to/starlette.md",  # tests/guides
     "docs/how-to/starlette-admin.md",  # tests/guides
     "docs/reference/stores.md",

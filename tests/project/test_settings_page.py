@@ -1,12 +1,19 @@
 """docs/reference/settings.md lists every setting correctly."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from datetime import timedelta
+from typing import Any, Final
 
 import pytest
 
-from pgsession import SessionSettings
-from pgsession.core.period import as_period, parse_period
+from docs._extensions.settings import facts_of
+from pgsession import CookieSettings, SessionSettings, SettingsError, settings
+from pgsession.asgi.sockets import SESSION_ENDED
+from pgsession.core.period import DEFAULT_PERIOD, MAX_PERIOD, as_period, parse_period
+from pgsession.core.secret_keys import MIN_SECRET_BYTES
+from pgsession.postgres.connections import locks
 from tests.project.documents import Document
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -14,7 +21,14 @@ SECRET = "a secret of more than thirty-two bytes"
 #: The table shows this if there is no default.
 NONE = "\N{EN DASH}"
 
-LISTED = Document("docs/reference/settings.md").settings
+PAGE: Final = Document("docs/reference/settings.md")
+
+LISTED = PAGE.settings
+
+#: The heading of each setting, and the directive with its facts.
+SECTIONS: Final = re.findall(
+    r"^### `(\w+)`\n(?:(?!#).*\n)+?```\{setting\} (\w+)\n", PAGE.text, re.MULTILINE
+)
 
 #: A valid value for each variable that is not a number.
 SAMPLES = {
@@ -81,3 +95,131 @@ def test_variable(variable: str) -> None:
     plain = SessionSettings.from_env({"SESSION_SECRET_KEY": SECRET})
     given = {"SESSION_SECRET_KEY": SECRET, variable: SAMPLES.get(variable, "9")}
     assert SessionSettings.from_env(given) != plain
+
+
+def called(_scope: object) -> str:
+    return "shop"
+
+
+async def awaited(_scope: object) -> str:
+    return "shop"
+
+
+TWO: Final = {"shop": CookieSettings(), "admin": CookieSettings()}
+
+#: What the section of each setting says is rejected.
+REJECTED: Final[dict[str, list[Mapping[str, Any]]]] = {
+    "secret_key": [{"secret_key": it} for it in ("", "short", "${SECRET}")],
+    "database_url": [{"database_url": it} for it in ("postgresql://a@b@c/d", "no equals sign")],
+    "default_period": [
+        {"default_period": 0},
+        {"default_period": "7d"},
+        {"default_period": 2, "max_inactivity": 1},
+        {"default_period": timedelta(days=8), "assurance_level": 2},
+    ],
+    "max_lifetime": [
+        {"max_lifetime": 0},
+        {"max_lifetime": timedelta(days=40), "assurance_level": 1},
+    ],
+    "max_inactivity": [{"max_inactivity": 0}, {"max_inactivity": 7200, "assurance_level": 2}],
+    "touch_after": [{"touch_after": "1h"}],
+    "assurance_level": [{"assurance_level": 4}],
+    "value_limit": [{"value_limit": 0}],
+    "session_cookie": [
+        {"session_cookie": "a b"},
+        {"session_cookie": "__Host-a", "path": "/app"},
+        {"session_cookie": "__Secure-a", "https_only": False},
+    ],
+    "max_age": [{"max_age": 0}, {"max_age": 2, "max_inactivity": 1}],
+    "path": [{"path": "app"}],
+    "same_site": [{"same_site": "any"}, {"same_site": "none", "https_only": False}],
+    "https_only": [{"https_only": "false"}],
+    "domain": [{"domain": "com"}, {"domain": "a.example", "session_cookie": "__Host-a"}],
+    "partitioned": [{"partitioned": True, "https_only": False}],
+    "cookies": [
+        {"cookies": {}, "choose_cookie": called},
+        {"cookies": TWO, "choose_cookie": called},
+        {"cookies": {"shop": CookieSettings()}},
+        {"cookies": {"shop": CookieSettings()}, "choose_cookie": called, "path": "/app"},
+    ],
+    "choose_cookie": [
+        {"choose_cookie": called},
+        {"cookies": {"shop": CookieSettings()}, "choose_cookie": awaited},
+    ],
+    "exclude": [{"exclude": ["static"]}],
+    "excluded_session": [{"excluded_session": "empty"}],
+    "csrf_protection": [{"csrf_protection": "false"}],
+    "trusted_origins": [{"trusted_origins": ["https://app.example/path"]}],
+    "csrf_exempt": [{"csrf_exempt": ["hooks"]}],
+    "on_unavailable": [{"on_unavailable": "empty"}],
+    "unavailable_response": [{"unavailable_response": "sorry"}],
+    "strict_start": [{"strict_start": "false"}],
+    "rotate_every": [{"rotate_every": 0}],
+    "rotation_grace": [{"rotation_grace": 0}, {"rotation_grace": None}],
+    "end_on_reuse": [{"end_on_reuse": "false"}],
+    "max_sessions": [{"max_sessions": 0}, {"max_sessions": 2**31}],
+    "record_client": [{"record_client": "false"}],
+    "on_new_device": [{"on_new_device": called}],
+    "close_websockets": [{"close_websockets": "false"}],
+    "watch_every": [{"watch_every": 0}, {"watch_every": None}],
+    "device_binding": [
+        {"device_binding": 4},
+        {"device_binding": 600, "domain": "a.example"},
+        {"device_binding": 600, "partitioned": True},
+        {"device_binding": 600, "same_site": "none"},
+        {"device_binding": 600, "https_only": False},
+    ],
+    "device_binding_path": [{"device_binding_path": it} for it in ("/a", "a/", "a/../b", "a b")],
+    "require_device_binding": [
+        {"require_device_binding": called},
+        {"require_device_binding": "/a", "device_binding": 600},
+    ],
+    "predecessor": [{"predecessor": object()}],
+    "schema": [{"schema": "a\nb"}],
+    "table": [{"table": it} for it in ("Session", "a-b", "a" * 51)],
+    "pool_size": [{"pool_size": 0}],
+    "timeout": [{"timeout": 0}],
+    "prepared": [{"prepared": "false"}],
+    "sweep_every": [{"sweep_every": 0}],
+    "exclusive_limit": [{"exclusive_limit": 0}, {"exclusive_limit": None}],
+    "telemetry": [{"telemetry": "false"}],
+    "connection_lifetime": [{"connection_lifetime": 0.5}],
+}
+
+
+def test_sections() -> None:
+    """Each setting has a section of its own with its facts, in order, and the table leads there."""
+    names = [each.name for each in fields(SessionSettings)]
+    assert [(name, name) for name in names] == SECTIONS
+    assert re.findall(r"^\| \[`(\w+)`\]\(#\1\) ", PAGE.text, re.MULTILINE) == names
+
+
+def test_facts() -> None:
+    """The defaults that the build writes into the sections are those of the table."""
+    shown = {name: facts_of(name)["Default"] for name, _, _ in LISTED}
+    rewritten = {"not set": NONE, "required": NONE}
+    assert [(name, rewritten.get(it, it)) for name, it in shown.items()] == [
+        (name, default) for name, _, default in LISTED
+    ]
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(SessionSettings)])
+def test_rejected(name: str) -> None:
+    """What the section of a setting says is rejected raises `SettingsError`."""
+    for wrong in REJECTED[name]:
+        with pytest.raises(SettingsError):
+            SessionSettings(**{"secret_key": SECRET, **wrong})
+
+
+def test_figures() -> None:
+    """The page has the limits of the code."""
+    text = " ".join(PAGE.text.split())
+    assert f"at most {MAX_PERIOD.days / 365.25:g} years" in text
+    assert f"a text of {MIN_SECRET_BYTES} bytes or more" in text
+    assert f"closed with code {SESSION_ENDED.code}" in text
+    assert f"| close code {SESSION_ENDED.code} |" in Document("docs/reference/middleware.md").text
+    assert f"[up to {locks._MOST}](" in text  # noqa: SLF001 - of this package
+    assert f"less than {settings._SHORTEST_PROOF.seconds} seconds" in text  # noqa: SLF001 - as above
+    assert "at most 50 lower-case letters" in text  # test_rejected tries one more
+    assert SessionSettings(secret_key=SECRET, table="a" * 50).table == "a" * 50
+    assert timedelta(weeks=1) == DEFAULT_PERIOD  # "a week"

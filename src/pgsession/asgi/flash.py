@@ -46,7 +46,7 @@ def flashes(request: HTTPConnection) -> list[Flash]:
 
     These are what `take_flashes` has taken, and what the handler has flashed since. There are
     none in a HEAD request or a prefetch, whose page may never be shown. A call in a
-    worker thread, of a `def` handler, takes them itself. On the event loop they must have been
+    worker thread, of a ``def`` handler, takes them itself. On the event loop they must have been
     taken before: `SessionError` otherwise, even if there are none.
     """
     session = _session_of(request)

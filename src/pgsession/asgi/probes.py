@@ -54,7 +54,10 @@ class Probe(ABC):
         await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
-        """Return the response to a request: what FastAPI's `add_route` and `add_api_route` take."""
+        """Return the response to a request.
+
+        It is what FastAPI's ``add_route`` and ``add_api_route`` take.
+        """
         if request.method not in _METHODS:
             return _response(405, "Method Not Allowed", Allow=", ".join(_METHODS))
         if not self._is_warned and _has_loaded(request.scope):
@@ -101,7 +104,7 @@ class Readiness(Probe):
         app.add_route("/ready", Readiness().answer)  # FastAPI
         app.add_middleware(SessionMiddleware, …, exclude=["/ready"])
 
-    It calls `store.check()`, or `store.open()` of a store without that, at most twice a second
+    It calls ``check`` of the store, or `Store.open` of one without that, at most twice a second
     in each process. The store is the given one, or else that of the `SessionMiddleware` around
     the endpoint, also where the path is excluded. One endpoint may serve several applications:
     it answers for the store of each.

@@ -55,10 +55,10 @@ async def repost(request: Request, fields: Sequence[str] = OAUTH_FIELDS) -> Resp
 
     The session is neither read nor changed. The second request looks like one of
     this site whoever sent the first, so the handler must check a value that only
-    its own session knows, such as the `state` of OAuth.
+    its own session knows, such as the ``state`` of OAuth.
 
     Returns None for other methods than POST. Needs ``python-multipart``, as
-    Starlette's forms do, and raises what `request.form` raises.
+    Starlette's forms do, and raises what ``request.form`` raises.
     """
     if request.method != "POST":
         return None

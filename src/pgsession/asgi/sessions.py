@@ -87,7 +87,7 @@ class Sessions:
 
         - a session of a request, under way or over: its row, also if that very request has
           signed in or renewed the session;
-        - a `Request` or `WebSocket`, an ASGI scope, or the `environ` of python-socketio: the
+        - a `Request` or `WebSocket`, an ASGI scope, or the ``environ`` of python-socketio: the
           same if it holds a session of this middleware, else that of its cookie;
         - headers, as ASGI has them or as a mapping: that of their cookie.
 

@@ -24,11 +24,12 @@ _DIGEST_BYTES: Final = 30
 class Adoption:
     """An old session to be taken over. The repr shows nothing of it."""
 
-    #: The handle of the marker, which says that the session was taken over; see `marker_of`.
+    #: The handle of the marker, which says that the session was taken over.
     marker: str = field(repr=False)
     #: The keys that the new session may have, derived from the old one with each secret. It gets
     #: the first, of the newest secret.
     keys: tuple[Hidden, ...] = field(repr=False)
+    #: What the new session begins with.
     content: Content = field(repr=False)
     #: How long the marker lives.
     remembered: timedelta
@@ -39,7 +40,9 @@ class Adoption:
 class Adopted(NamedTuple):
     """The session that has taken over an old one."""
 
+    #: The key of the new session: a `str` whose repr does not show it.
     key: Hidden
+    #: Its value and its remaining period.
     entry: Entry
     #: This call has made it. False may also be said of one whose first answer was lost.
     is_new: bool = False

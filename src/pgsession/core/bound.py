@@ -18,6 +18,7 @@ class Bound(NamedTuple):
 
     #: The row's handle, which is the digest of its selector.
     handle: str
+    #: How many logins the session has had.
     login_number: int
 
 
@@ -47,7 +48,7 @@ class BindingStore(UserStore, Protocol):
         The binding is not in force before `enforce`. Return the database's time in
         whole seconds since 1970; or None, and change nothing, if the session is dead
         or of another login, has another verifier or another device's key, or if its
-        user signed in, or confirmed it, more than `REGISTERED_WITHIN` ago. To register
+        user signed in, or confirmed it, more than 60 seconds ago. To register
         the same key again is fine.
         """
         ...

@@ -35,7 +35,9 @@ class Flash:
     repr shows nothing of it.
     """
 
+    #: What to show.
     text: str
+    #: What kind of message it is; "info" if `Session.flash` was given none.
     category: str
 
     def __repr__(self) -> str:

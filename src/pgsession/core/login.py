@@ -22,6 +22,7 @@ class Client(msgspec.Struct, frozen=True, omit_defaults=True):
 
     #: The address that the ASGI server names.
     address: str | None = None
+    #: The user agent, at most 256 characters.
     agent: str | None = None
 
     def __repr__(self) -> str:
@@ -31,6 +32,7 @@ class Client(msgspec.Struct, frozen=True, omit_defaults=True):
 class Login(msgspec.Struct, frozen=True, omit_defaults=True):
     """A sign-in: whom a session is bound to. The repr shows nothing of it."""
 
+    #: The user: 1 to 255 characters.
     user_id: str
     #: A short text of the application's that it compares later; see `Session.stamp`.
     stamp: str | None = None
@@ -48,15 +50,19 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True):
 class SignedIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The user of a stored session, as of the moment it was read. The repr shows nothing of it."""
 
+    #: The user who is signed in.
     user_id: str
-    #: When the user last proved who they are, by the database's clock, and how long ago that was,
-    #: both in microseconds. The first counts from 1970.
+    #: When the user last proved who they are, by the database's clock, in microseconds since 1970.
     since: int
+    #: How long ago that was when the session was read, in microseconds.
     age: int
     #: How many logins the session has had. A stream that began with another number is over.
     login_number: int
+    #: The stamp that the last login was given, or None.
     stamp: str | None = None
+    #: The name of the device that the last login was given, or None.
     label: str | None = None
+    #: The administrator who has signed in as this user, or None.
     actor_id: str | None = None
     #: The session is bound to a device, and the binding is in force.
     is_bound: bool = False

@@ -23,10 +23,11 @@ _TOO_MANY: Final = 2**31
 class SignedInUser:
     """One user who is signed in. The repr does not show who."""
 
+    #: The user, as `Session.login` was given it.
     user_id: str = field(repr=False)
     #: How many sessions are alive, also those in which an administrator has signed in as the user.
     sessions: int
-    #: The last use of any of them, as exact as `Device.last_seen_at`.
+    #: The last use of any of them, by the database's clock, as exact as `Device.last_seen_at`.
     last_seen_at: datetime
     #: When the user has last proved who they are, in any of them.
     authenticated_at: datetime

@@ -35,6 +35,7 @@ _DELETED: Final = "expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; httponly"
 class OldSession(NamedTuple):
     """A valid session from before the switch. The repr shows nothing of it."""
 
+    #: What the new session begins with.
     content: Content
     #: Names the session, however its cookie is spelled: a store's id, or for a session that is kept
     #: in the cookie what its signature covers, decoded, with its time.
@@ -53,17 +54,21 @@ class OldSession(NamedTuple):
 class OldCookie:
     """The cookie from before the switch, and what becomes of its sessions.
 
-    To write a predecessor of your own, derive from this and add `load`; see `Predecessor`.
+    To write a predecessor of your own, derive from this and add `Predecessor.load`.
     Raises `SettingsError` for attributes that no cookie can have.
     """
 
     #: The last day, in UTC, on which sessions are taken over. After it nothing is read.
     until: date
+    #: The name of the cookie.
     name: str = "session"
-    #: The Path and Domain that the cookie was set with, and whether with Secure and Partitioned.
+    #: The Path that the cookie was set with.
     path: str = "/"
+    #: The Domain that the cookie was set with, or None.
     domain: str | None = None
+    #: Whether the cookie was set with Secure.
     https_only: bool = True
+    #: Whether the cookie was set with Partitioned.
     partitioned: bool = False
     #: True deletes the cookie with the next response that sets ours. Use it once no process of the
     #: old application runs.
@@ -112,19 +117,39 @@ class Predecessor(Protocol):
     """Where the sessions from before the switch are read: an `OldCookie` with `load`."""
 
     @property
-    def until(self) -> date: ...
+    def until(self) -> date:
+        """As `OldCookie.until`."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As `OldCookie.name`."""
+        ...
+
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """As `OldCookie.path`."""
+        ...
+
     @property
-    def domain(self) -> str | None: ...
+    def domain(self) -> str | None:
+        """As `OldCookie.domain`."""
+        ...
+
     @property
-    def delete(self) -> bool: ...
+    def delete(self) -> bool:
+        """As `OldCookie.delete`."""
+        ...
+
     @property
-    def user_id(self) -> Callable[[Content], object] | None: ...
+    def user_id(self) -> Callable[[Content], object] | None:
+        """As `OldCookie.user_id`."""
+        ...
+
     @property
-    def accept(self) -> Callable[[Content], Awaitable[bool]] | None: ...
+    def accept(self) -> Callable[[Content], Awaitable[bool]] | None:
+        """As `OldCookie.accept`."""
+        ...
 
     def deletion(self, same_site: SameSite) -> bytes:
         """Return the Set-Cookie text that deletes the cookie in the browser."""

@@ -116,7 +116,11 @@ class Changes(msgspec.Struct, frozen=True, eq=False):
         return bool(self.set or self.removed or self.replaced)
 
     def encode(self, *, limit: int) -> bytes:
-        """Return the JSON text of `set`. Raises as `encode_value` does."""
+        """Return the JSON text of `set`.
+
+        Raises `InvalidValueError` for what JSON or PostgreSQL cannot hold, and
+        `ValueTooLargeError` for more than `limit` bytes.
+        """
         return encode_value(self.set, limit=limit) if self.encoded is None else self.encoded
 
 
@@ -138,8 +142,8 @@ class Store(Protocol):
     `changes` raise `InvalidValueError` before anything is written, and methods
     with a `period` `InvalidPeriodError`. A period is a `timedelta` or seconds.
 
-    With `granted=True`, `period` becomes the session's own and is returned as
-    `Entry.granted` ("remember me"). With `granted=False` the session has no
+    With ``granted=True``, `period` becomes the session's own and is returned as
+    `Entry.granted` ("remember me"). With ``granted=False`` the session has no
     period of its own any more. If `granted` is left out, that stays as it is,
     and a period of its own counts instead of a positive `period`: so a request
     that did not set the period never undoes one that did.
@@ -229,8 +233,8 @@ class Store(Protocol):
     ) -> Written:
         """Apply `changes` to what is stored now, top-level key by key.
 
-        Keys that `changes` does not name stay as they are (unless it says
-        `replaced`). Without `period` the expiry stays as it is.
+        Keys that `changes` does not name stay as they are, unless `Changes.replaced`
+        is True. Without `period` the expiry stays as it is.
         Raises `SessionNotFoundError` for a dead key.
         """
         ...
@@ -293,15 +297,15 @@ class Store(Protocol):
         """Hold the session's lock: ``async with store.exclusive(key) as held: …``.
 
         Only callers that ask for the lock wait for it; all other reads and
-        writes go on. What is written through `held` is committed together when
-        the block ends; if the block raises, none of it is. Only `held.take`
+        writes go on. What is written through ``held`` is committed together when
+        the block ends; if the block raises, none of it is. Only ``held.take``
         commits at once, as what it returns must stay taken. So it raises
         `SessionError` if the block has already written to that session.
 
         A free lock is acquired whatever `timeout` says. Raises `StoreBusyError`
         if it is not free within `timeout`, and `HeldTooLongError`, cancelling
         the block, if that takes longer than the store's `exclusive_limit`. Once
-        the block is over, each use of `held` raises `SessionError`.
+        the block is over, each use of ``held`` raises `SessionError`.
         """
         ...
 

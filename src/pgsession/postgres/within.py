@@ -75,21 +75,27 @@ _BUSY: Final = {"55P03", "40P01"}
 
 class _Dialect(Protocol):
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the database system: "postgresql"."""
+        ...
 
 
 class Bind(Protocol):
-    """A `Connection` of SQLAlchemy, such as `op.get_bind()` of Alembic returns."""
+    """A `Connection` of SQLAlchemy, such as ``op.get_bind()`` of Alembic returns."""
 
     @property
-    def dialect(self) -> _Dialect: ...
+    def dialect(self) -> _Dialect:
+        """What says that the database is PostgreSQL, by its `name`."""
+        ...
 
     def exec_driver_sql(
         self,
         statement: str,
         parameters: None = None,
         execution_options: Mapping[str, bool] | None = None,
-    ) -> Rows: ...
+    ) -> Rows:
+        """Send a statement to the driver as it is, and return a result with its rows."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,15 +43,18 @@ WHERE session_key = %s AND expire_date > pg_catalog.now()
 class DjangoTable(OldCookie):
     """The sessions of Django's backends ``db`` and ``cached_db``, with its JSON serializer.
 
-    `pool` is a psycopg pool on Django's database, opened by the application. `secret_key`
-    is SECRET_KEY, and `fallbacks` SECRET_KEY_FALLBACKS; `name` is SESSION_COOKIE_NAME.
-    `table` may have a schema before a dot.
+    Raises `SettingsError` without a secret, and for fallbacks that are no list.
     """
 
+    #: A psycopg pool on Django's database, opened by the application.
     pool: AsyncConnectionPool[Any] = field(repr=False)
+    #: Django's SECRET_KEY.
     secret_key: str | bytes = field(repr=False)
+    #: Django's SECRET_KEY_FALLBACKS.
     fallbacks: Sequence[str | bytes] = field(default=(), kw_only=True, repr=False)
+    #: The table, with its schema before a dot if the search_path does not lead to it.
     table: str = field(default="django_session", kw_only=True)
+    #: Django's SESSION_COOKIE_NAME.
     name: str = field(default="sessionid", kw_only=True)
 
     def __post_init__(self) -> None:

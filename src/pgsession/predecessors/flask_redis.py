@@ -28,7 +28,9 @@ _PERMANENT: Final = "_permanent"
 class AsyncRedis(Protocol):
     """A client such as `redis.asyncio.Redis`, which returns bytes."""
 
-    def get(self, name: str, /) -> Awaitable[Any]: ...
+    def get(self, name: str, /) -> Awaitable[Any]:
+        """Return the bytes under a name, or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,18 @@ class FlaskRedis(OldCookie):
     """The sessions of Flask-Session in Redis, in its formats ``msgpack`` and ``json``.
 
     Pickled sessions, of versions before 0.7, are never read: their visitors start new
-    ones. `client` is an async client without `decode_responses`. `key_prefix`,
-    `serialization_format` and `lifetime` are SESSION_KEY_PREFIX,
-    SESSION_SERIALIZATION_FORMAT and PERMANENT_SESSION_LIFETIME of that
-    application; `secret_key` is its SECRET_KEY, with SESSION_USE_SIGNER only.
+    ones. Raises `SettingsError` for another format.
     """
 
+    #: An async client of Redis without ``decode_responses``.
     client: AsyncRedis = field(repr=False)
+    #: SESSION_KEY_PREFIX of that application.
     key_prefix: str = field(default="session:", kw_only=True)
+    #: SESSION_SERIALIZATION_FORMAT of that application.
     serialization_format: Literal["msgpack", "json"] = field(default="msgpack", kw_only=True)
+    #: SECRET_KEY of that application, with SESSION_USE_SIGNER only.
     secret_key: str | Secret | None = field(default=None, kw_only=True, repr=False)
+    #: PERMANENT_SESSION_LIFETIME of that application: a `timedelta` or seconds.
     lifetime: Period = field(default=timedelta(days=31), kw_only=True)
 
     def __post_init__(self) -> None:

@@ -18,14 +18,15 @@ from pgsession.predecessors.content import METADATA, read_json
 
 @dataclass(frozen=True, slots=True)
 class StarletteCookie(OldCookie):
-    """The sessions of Starlette's `SessionMiddleware`, and those of starsessions' `CookieStore`.
+    """The sessions of Starlette's own middleware, and those of starsessions' ``CookieStore``.
 
-    `secret_key` and `max_age` are those of that middleware, as are `name` (its
-    `session_cookie`), `path` and `domain`. Raises `SettingsError` without a secret.
+    All fields are as that middleware had them; `name` is its ``session_cookie``. Raises
+    `SettingsError` without a secret.
     """
 
+    #: The secret of that middleware.
     secret_key: str | Secret = field(repr=False)
-    #: The longest age of a cookie; None: any.
+    #: The longest age of a cookie, a `timedelta` or seconds; None: any.
     max_age: Period | None = field(default=timedelta(days=14), kw_only=True)
 
     def __post_init__(self) -> None:

@@ -20,27 +20,33 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 class ReadableStore(Protocol):
     """A `SessionStore` of starsessions."""
 
-    def read(self, session_id: str, lifetime: int) -> Awaitable[bytes]: ...
+    def read(self, session_id: str, lifetime: int) -> Awaitable[bytes]:
+        """Return the content of a session, or no bytes."""
+        ...
 
 
 class Deserializer(Protocol):
     """A `Serializer` of starsessions."""
 
-    def deserialize(self, data: bytes) -> dict[str, Any]: ...
+    def deserialize(self, data: bytes) -> dict[str, Any]:
+        """Return the content of a session that was stored so."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class StarsessionsStore(OldCookie):
-    """The sessions of starsessions' `SessionMiddleware`.
+    """The sessions of starsessions' middleware.
 
-    `store`, `lifetime` and `serializer` are those of that middleware, as are `name`
-    (its `cookie_name`), `path` and `domain`. The store knows its prefix. For a
-    `CookieStore` use `StarletteCookie`.
+    All fields are as that middleware had them; `name` is its ``cookie_name``. For a
+    ``CookieStore`` use `StarletteCookie`. Raises `SettingsError` for a store that is none.
     """
 
+    #: The store, which knows its prefix.
     store: ReadableStore = field(repr=False)
+    #: How long a session lives after its last use, a `timedelta` or seconds; zero: as long as the
+    #: browser is open.
     lifetime: Period = field(default=timedelta(0), kw_only=True)
-    #: None: JSON.
+    #: What reads the content; None: JSON.
     serializer: Deserializer | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,9 @@ class Telemetry:
     None stands for the global provider, also if that is set later.
     """
 
+    #: Where metrics go.
     meter_provider: MeterProvider | None = None
+    #: Where spans go.
     tracer_provider: TracerProvider | None = None
 
 

@@ -20,9 +20,9 @@ def websocket_connect(
     """Open a WebSocket of the site of a client.
 
     ``with websocket_connect(client, "/ws") as socket: …``, as with `TestClient`.
-    `TestClient.websocket_connect` goes to ``ws://testserver``, whatever the `base_url`, so
+    `TestClient.websocket_connect` goes to ``ws://testserver``, whatever the ``base_url``, so
     that a Secure cookie stays behind. This goes to ``wss:`` and the host of the client's
-    `base_url`, if that begins with ``https:``. Otherwise both are the same.
+    ``base_url``, if that begins with ``https:``. Otherwise both are the same.
     """
     site = str(client.base_url)
     if "://" not in url:
