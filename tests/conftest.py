@@ -1,11 +1,14 @@
 """Fixtures for all tests: a database, a schema for each test, and the table in it."""
 
 import gc
+import importlib
 import os
+import pkgutil
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +16,7 @@ import psycopg
 import pytest
 from psycopg import Connection, sql
 
+import pgsession
 from pgsession.postgres.embedded import embedded_server
 from pgsession.postgres.schema import migrations
 from tests.applications import converse, cookie_of, secret_key, visit
@@ -61,6 +65,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=rank)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect the tests without coverage and garbage collections, in less than half the time.
+
+    Each process imports all test modules. What they import of the source is imported before.
+    """
+    if sys.gettrace() is not None:
+        for module in pkgutil.walk_packages(pgsession.__path__, "pgsession."):
+            importlib.import_module(module.name)
+    gc.disable()
+    try:
+        with unmeasured():
+            return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Leave what is there before the first test out of all garbage collections.
 
@@ -70,16 +91,25 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Measure no coverage in the block."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
+
+
 @pytest.fixture(scope="module")
 def untraced() -> Iterator[None]:
     """Measures no coverage of a module whose tests run the same lines thousands of times.
 
     That takes most of their time, and other tests run these lines too.
     """
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(tracer)
+    with unmeasured():
+        yield
 
 
 @pytest.fixture(scope="session")
