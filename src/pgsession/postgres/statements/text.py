@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
@@ -65,6 +66,8 @@ IS_BOUND: Final = f"""(
             s.device_proved_on IS NOT NULL
             AND {HAS_DEVICE}
         )"""
+
+_NAMES: Final = re.compile(r"\{table\}|\{name\}")
 
 _SHIFTED: Final = """(
       {moment} OPERATOR(pg_catalog.{sign}) pg_catalog.make_interval(secs => {seconds})
@@ -152,18 +155,15 @@ class Wording:
 
         A part may contain the name of a later one.
         """
-        parts = {**parts, "limit": str(self.value_limit)}
-        parts.setdefault("living", self.living("s"))
-        for part, text in parts.items():
+        for part, text in {**parts, "limit": str(self.value_limit)}.items():
             statement = statement.replace("{" + part + "}", text)
+        if "{living}" in statement:
+            statement = statement.replace("{living}", self.living("s"))
         statement = statement.replace("pg_catalog.now()", f"pg_catalog.{self.clock}()")
         # The name comes last, as it may hold anything, and in one pass. A % in it must not start
         # a parameter.
-        name = self.name.identifier.as_string()
-        names = {"{table}": name, "{name}": sql.Literal(name).as_string()}
-        written = re.sub(
-            r"\{table\}|\{name\}", lambda match: names[match[0]].replace("%", "%%"), statement
-        )
+        names = _names(self.name)
+        written = _NAMES.sub(lambda match: names[match[0]], statement)
         return Statement(written.encode())
 
 
@@ -254,6 +254,14 @@ def kept() -> SchemaError:
         "A session could not be removed: row security, a trigger or a rule on the table keeps its "
         "row; drop it."
     )
+
+
+@lru_cache(maxsize=8)
+def _names(table: TableName) -> dict[str, str]:
+    """Return what stands for the table in a statement, and for its name as a value."""
+    name = table.identifier.as_string()
+    names = {"{table}": name, "{name}": sql.Literal(name).as_string()}
+    return {part: text.replace("%", "%%") for part, text in names.items()}
 
 
 def _literal(number: float) -> str:
