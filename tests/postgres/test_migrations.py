@@ -1,5 +1,7 @@
 """Migrations are applied once, completely, by one process, and never over a newer version."""
 
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from pgsession.errors import SchemaError, SettingsError, StoreUnavailableError
 from pgsession.postgres.schema import Migration, migrate, migrations
 from pgsession.postgres.table_name import TableName
 from pgsession.postgres.validation import validate
+from tests.dumps import dumped
 from tests.migrating import (
     SEED,
     TIMEOUT,
@@ -65,6 +68,25 @@ def test_empty_database(database: Connection, database_url: str, schema: str) ->
     assert migrate(database_url, schema=schema) == ALL
     assert migrate(database_url, schema=schema) == []
     assert recorded(database) == ALL
+
+
+@pytest.mark.skipif(
+    "SESSION_DATABASE_URL" in os.environ, reason="there the tests' schemas are migrated themselves"
+)
+def test_schema_of_the_tests(
+    schema_connection: Connection, database_url: str, migrated_schema: str
+) -> None:
+    """The schemas of the other tests, which a dump makes, contain what `migrate` makes."""
+    name = f"{migrated_schema}_too"
+    migrate(database_url, schema=name)
+    try:
+        dumps = [dumped(database_url, it).replace(f"{it}.", "") for it in (name, migrated_schema)]
+    finally:
+        schema_connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+    made, copied = (re.sub(r"'[\d-]{10} [^']+'", "the time", each) for each in dumps)
+    assert "CREATE TABLE session (" in made
+    assert copied == made
 
 
 def test_missing_schema(database: Connection, database_url: str, schema: str) -> None:
