@@ -18,7 +18,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from websockets.sync.client import connect
 
-from tests.programs import ADDRESS, TIMEOUT, Visitor, environment, eventually, running
+from tests.programs import ADDRESS, TIMEOUT, Visitor, eventually, running, unmeasured
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,7 +166,7 @@ def test_ended_while_starting(demo: Path, moment: str) -> None:
     """
     awaited = demo.parents[1] / ".demo" / moment
     command: list[str | Path] = [sys.executable, demo]
-    with subprocess.Popen(command, env=environment({}), start_new_session=True) as process:
+    with subprocess.Popen(command, env=unmeasured({}), start_new_session=True) as process:
         assert eventually(awaited.exists)
         while process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
@@ -193,7 +193,7 @@ def test_named_server_down(demo: Path) -> None:
         [sys.executable, demo],
         check=False,
         capture_output=True,
-        env=environment({"SESSION_DATABASE_URL": url}),
+        env=unmeasured({"SESSION_DATABASE_URL": url}),
         text=True,
     )
     assert done.returncode == 1

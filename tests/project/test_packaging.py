@@ -40,6 +40,14 @@ def wheel(archives: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder outside the repository in which the wheel is installed."""
+    target = tmp_path_factory.mktemp("installed") / "site"
+    run("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+    return target
+
+
 def run(*arguments: str, **variables: str) -> str:
     """Run Python and return its output; `variables`, if given, are its whole environment."""
     result = subprocess.run(
@@ -93,24 +101,17 @@ def test_sdist_holds_sources(archives: Path) -> None:
     } <= names
 
 
-def test_installed_wheel_finds_its_migrations(wheel: Path, tmp_path: Path) -> None:
+def test_installed_wheel_finds_its_migrations(site: Path) -> None:
     """Installed outside the repository, the package lists the same migrations."""
-    target = tmp_path / "site"
-    run("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
-    listed = run(
-        "-c", f"{LIST}; import pgsession; print(pgsession.__file__)", PYTHONPATH=str(target)
-    )
+    listed = run("-c", f"{LIST}; import pgsession; print(pgsession.__file__)", PYTHONPATH=str(site))
     names, origin = listed.splitlines()
     assert {f"{name}.sql" for name in names.split()} == MIGRATIONS
-    assert Path(origin).is_relative_to(target)
+    assert Path(origin).is_relative_to(site)
 
 
-def test_installed_plugin(wheel: Path, tmp_path: Path) -> None:
+def test_installed_plugin(site: Path, tmp_path: Path) -> None:
     """The plugin of an installed wheel is found by its entry point."""
-    target, project = tmp_path / "site", tmp_path / "project"
-    run("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
-    project.mkdir()
-    tests = project / "test_store.py"
+    tests = tmp_path / "test_store.py"
     tests.write_text(USES_PLUGIN, encoding="utf-8")
-    passed = run("-m", "pytest", "-q", f"--rootdir={project}", str(tests), PYTHONPATH=str(target))
+    passed = run("-m", "pytest", "-q", f"--rootdir={tmp_path}", str(tests), PYTHONPATH=str(site))
     assert "1 passed" in passed

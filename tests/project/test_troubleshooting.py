@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.programs import TIMEOUT, environment
+from tests.programs import TIMEOUT, unmeasured
 from tests.project.conftest import Program
 from tests.project.documents import README, ROOT, Document
 
@@ -46,7 +46,7 @@ def said_by(command: list[str], variables: dict[str, str]) -> str:
     done = run(
         [sys.executable, *command],
         check=False,
-        env=environment(variables),
+        env=unmeasured(variables),
         stdout=PIPE,
         stderr=STDOUT,
         text=True,
