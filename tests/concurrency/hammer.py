@@ -36,7 +36,7 @@ from contextlib import contextmanager
 from ctypes import c_char
 from functools import partial
 from itertools import repeat
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import ForkServerContext
 from multiprocessing.sharedctypes import Array, SynchronizedString
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -136,7 +136,7 @@ def _schema(database_url: str, *, distributed: bool) -> Iterator[str]:
 
 
 def _run(database_url: str, schema: str, scale: Scale) -> list[str]:
-    context = multiprocessing.get_context("spawn")
+    context = _forking()
     shared = [Array(c_char, _ROOM, ctx=context) for _ in range(scale.sessions)]
     slots = _slots(shared)
     asyncio.run(_log_in(database_url, schema, slots, scale))
@@ -159,7 +159,7 @@ def _run(database_url: str, schema: str, scale: Scale) -> list[str]:
 
 
 def _run_users(database_url: str, schema: str, scale: Scale) -> list[str]:
-    context = multiprocessing.get_context("spawn")
+    context = _forking()
     shared = [Array(c_char, _ROOM, ctx=context) for _ in range(scale.sessions)]
     for slot in _slots(shared):
         slot.write(0, "")
@@ -178,10 +178,17 @@ def _run_users(database_url: str, schema: str, scale: Scale) -> list[str]:
     return losses
 
 
+def _forking() -> ForkServerContext:
+    """Return the context in which processes are forked from one that has made the imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([hammer.__module__, hammer_users.__module__])
+    return context
+
+
 def _in_processes(
     work: Callable[[int, Scale], _T],
     shared: list[SynchronizedString],
-    context: SpawnContext,
+    context: ForkServerContext,
     scale: Scale,
 ) -> list[_T]:
     """Return what each process returns."""
