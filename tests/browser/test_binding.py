@@ -127,17 +127,16 @@ def test_captured_offer(binding: Browser, site: Site) -> None:
     assert shown(binding, site) == SIGNED_IN
 
 
-def test_unbound(driver: str, profile: Path, certificate: Certificate, site: Site) -> None:
+def test_unbound(browser: Browser, site: Site) -> None:
     """A browser that binds no sessions is signed in as before. A client with copies of its cookies
     gets no offer.
     """
-    with opened(driver, profile, flags=certificate.flags) as browser:
-        assert shown(browser, site, "/login") == UNBOUND
-        with thief(site, copied(browser)) as client:
-            assert is_let_in(client)
-            paths = ("/", "/?status=303", "/?status=404", "/events", "/renew", REGISTER, REFRESH)
-            answers = [client.get(path) for path in paths]
-            answers += [client.post(path) for path in (REGISTER, REFRESH)]
+    assert shown(browser, site, "/login") == UNBOUND
+    with thief(site, copied(browser)) as client:
+        assert is_let_in(client)
+        paths = ("/", "/?status=303", "/?status=404", "/events", "/renew", REGISTER, REFRESH)
+        answers = [client.get(path) for path in paths]
+        answers += [client.post(path) for path in (REGISTER, REFRESH)]
 
     assert [it for it in answers if "secure-session-registration" in it.headers] == []
     assert "secure-session-registration" in site.of("/login")[0].response
