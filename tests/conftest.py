@@ -7,6 +7,7 @@ import pkgutil
 import secrets
 import sys
 import tempfile
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,21 @@ __all__ = [
 
 #: The folders whose files take longest. They come first: no process is left alone at the end.
 LONGEST: Final = ("browser", "project", "concurrency", "faults", "postgres", "hostile")
+
+#: The folders and files whose tests run the lines of the source that other tests run too, often
+#: thousands of times. Measuring their coverage would take as long as they take.
+UNMEASURED: Final = {
+    "browser",
+    "concurrency/test_history.py",
+    "concurrency/test_lifetimes.py",
+    "concurrency/test_parallel_logins.py",
+    "concurrency/test_revocation.py",
+    "faults/test_alterations.py",
+    "faults/test_killed.py",
+    "hostile",
+    "matrix",
+    "monitoring",
+}
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -95,17 +111,30 @@ def pytest_collection_finish() -> None:
 @contextmanager
 def unmeasured() -> Iterator[None]:
     """Measure no coverage in the block."""
-    tracer = sys.gettrace()
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
+    threading.settrace(None)
     try:
         yield
     finally:
         sys.settrace(tracer)
+        threading.settrace(of_threads)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
+def measured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Measures the coverage of a module, unless other tests run all its lines."""
+    file = request.path.relative_to(request.config.rootpath / "tests")
+    if not UNMEASURED.isdisjoint({file.parts[0], file.as_posix()}):
+        with unmeasured():
+            yield
+    else:
+        yield
+
+
+@pytest.fixture
 def untraced() -> Iterator[None]:
-    """Measures no coverage of a module whose tests run the same lines thousands of times.
+    """Measures no coverage of a test that runs the same lines thousands of times.
 
     That takes most of their time, and other tests run these lines too.
     """

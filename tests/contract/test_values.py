@@ -73,6 +73,7 @@ def tower(height: int) -> Value:
 
 
 # All examples share the store; each one uses its own key.
+@pytest.mark.usefixtures("untraced")
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -92,6 +93,7 @@ async def test_round_trip(store: Store, value: Value) -> None:
     assert typed((await read(store, key)).value) == typed(value)
 
 
+@pytest.mark.usefixtures("untraced")
 @settings(
     max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
