@@ -1,8 +1,10 @@
 """The page about a foreign key: the deletion of a user ends their sessions."""
 
+import re
+
 import psycopg
 import pytest
-from psycopg.errors import ForeignKeyViolation, InvalidTextRepresentation
+from psycopg.errors import DatatypeMismatch, ForeignKeyViolation, InvalidTextRepresentation
 
 from pgsession import Changes, PostgresStore, UnknownUserError
 from pgsession.core.login import Login
@@ -47,6 +49,8 @@ async def test_statements(accounts: psycopg.Connection) -> None:
         accounts.execute("DROP TABLE account CASCADE")
         accounts.execute("CREATE TABLE account (id bigint PRIMARY KEY)")
         accounts.execute("INSERT INTO account VALUES (7)")
+        with pytest.raises(DatatypeMismatch):
+            accounts.execute(BY_TEXT)
         for user_id in ("7", "8", "ann"):
             await store.login(None, Login(user_id), Changes())
         with pytest.raises(InvalidTextRepresentation):
@@ -58,3 +62,13 @@ async def test_statements(accounts: psycopg.Connection) -> None:
             await store.login(None, Login("ann"), Changes())
         accounts.execute("DELETE FROM account")
         assert await store.devices("7") == []
+
+
+def test_figures() -> None:
+    """The page names the SQLSTATEs of these errors."""
+    codes = re.findall(r"\((\d\w{4})\)", PAGE.text)
+
+    assert codes == [
+        error.sqlstate
+        for error in (ForeignKeyViolation, InvalidTextRepresentation, DatatypeMismatch)
+    ]

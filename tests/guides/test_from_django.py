@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from pgsession.postgres.schema import migrate
 from tests.guides.accounts import execute
 from tests.guides.django_site import write_site
+from tests.guides.figures import missing, words
 from tests.pages import NAME
 from tests.project.documents import Document
 
@@ -112,6 +113,15 @@ def test_one_login(visitor: TestClient) -> None:
     visitor.get("/logout")
 
     assert visitor.get("/account").text == "Hello, user None."
+
+
+def test_defaults() -> None:
+    """Django's sessions last as long as the page says: two weeks in seconds."""
+    settings = pytest.importorskip("django.conf.global_settings")
+    age = settings.SESSION_COOKIE_AGE
+    said = f"`SESSION_COOKIE_AGE={age}`, {words(age)} after the last change"
+
+    assert missing("docs/how-to/from-django.md", [said]) == []
 
 
 def test_ended_here(visitor: TestClient, url: str) -> None:

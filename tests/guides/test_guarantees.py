@@ -10,6 +10,7 @@ from pgsession import MemoryStore, Session
 from pgsession.postgres.statements.table import Table
 from pgsession.postgres.statements.text import Wording
 from pgsession.postgres.table_name import TableName
+from tests.guides.figures import missing, word
 from tests.pages import read
 from tests.project.documents import README, Document
 
@@ -42,6 +43,8 @@ def test_agrees() -> None:
     assert promised()
     assert [quoted(section) for _, section in SECTIONS][: len(promised())] == promised()
     assert [int(number) for number, _ in SECTIONS] == list(range(1, len(SECTIONS) + 1))
+    more = word(len(SECTIONS) - len(promised()))
+    assert missing(PAGE.name, [f"The last {more} are not in the README."]) == []
 
 
 def test_complete() -> None:

@@ -1,11 +1,14 @@
 """The pages about request.session and about parallel requests."""
 
 import asyncio
+import json
 from typing import Final
 
 import httpx2
+import psycopg
 from starlette.requests import Request
 
+from benchmarks.values import VALUE
 from pgsession import Session
 from pgsession.core.large import LARGE_VALUE
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
@@ -70,6 +73,19 @@ def test_questions(names: Names, browse: Browse) -> None:
     with session_of(visitor) as session:
         assert len(session.handle or "") == 40
     assert (DEFAULT_VALUE_LIMIT, LARGE_VALUE) == (1_000_000, 65_536)  # a megabyte, 64 kB
+
+
+def test_text(database_url: str) -> None:
+    """PostgreSQL prints numbers with half as many bytes again, an ordinary session with a tenth."""
+    with psycopg.connect(database_url) as connection:
+        ratios = []
+        for value in ({"n": [1] * 1_000}, VALUE):
+            text = json.dumps(value, separators=(",", ":"))
+            row = connection.execute("SELECT octet_length(%s::jsonb::text)", [text]).fetchone()
+            assert row is not None
+            ratios.append(row[0] / len(text))
+
+    assert [round(ratio, 1) for ratio in ratios] == [1.5, 1.1]
 
 
 async def test_typed(names: Names) -> None:

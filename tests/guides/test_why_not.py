@@ -2,24 +2,15 @@
 
 import re
 
-from tests.project.documents import ROOT, Document
+from tests.guides.figures import PINS
+from tests.guides.results import DATES, number, rate
+from tests.project.documents import Document
 
 PAGE = Document("docs/concepts/why-not.md")
-RESULTS = (ROOT / "benchmarks/results/results.md").read_text(encoding="utf-8")
-
-#: The columns of a table of the results: requests a second with so many in flight.
-_COLUMNS = ("1", "16", "64", "256")
 
 
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")[1:-1]]
-
-
-def measured(work: str, peer: str, in_flight: str) -> str:
-    """Return a figure of the results as it is printed there."""
-    _, _, table = RESULTS.partition(f"| {work} ")
-    row = next(line for line in table.splitlines() if line.startswith(f"| {peer} "))
-    return cells(row)[1 + _COLUMNS.index(in_flight)]
 
 
 def test_figures() -> None:
@@ -36,20 +27,23 @@ def test_figures() -> None:
 
     assert [row[0] for row in rows if row[0] == "pgsession"]
     assert rows == [
-        [row[0], *(measured(work, row[0], in_flight) for work, in_flight in wanted)] for row in rows
+        [row[0], *(rate(work, row[0], in_flight) for work, in_flight in wanted)] for row in rows
     ]
 
 
 def test_said() -> None:
     """The sentences about the figures agree with them: the day, the fastest, and twice as fast."""
-
-    def rate(work: str, peer: str, in_flight: str) -> int:
-        return int(measured(work, peer, in_flight).replace(" ", ""))
-
-    assert re.search(r"^\| apps +\| 2026-11-23 ", RESULTS, re.MULTILINE)
-    assert "measured on 2026-11-23" in PAGE.text
+    assert f"measured on {DATES['apps']}" in PAGE.text
     others = ("starsessions, memory", "starsessions, Redis", "pgsession")
-    reads = [rate("Read", peer, "64") for peer in others]
-    assert rate("Read", "Starlette, signed cookie", "64") > max(reads)
-    ratio = rate("Write", "starsessions, Redis", "1") / rate("Write", "pgsession", "1")
+    reads = [number(rate("Read", peer, "64")) for peer in others]
+    assert number(rate("Read", "Starlette, signed cookie", "64")) > max(reads)
+    redis, ours = (number(rate("Write", peer, "1")) for peer in others[1:])
+    ratio = redis / ours
     assert 1.8 < ratio < 2.2
+
+
+def test_versions() -> None:
+    """The versions that are compared are those that the tests run with."""
+    compared = f"Starlette {PINS['starlette']}, starsessions {PINS['starsessions']} and Django"
+
+    assert f"{compared} {PINS['django']}." in PAGE.text

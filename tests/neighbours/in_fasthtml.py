@@ -4,6 +4,7 @@ test_fasthtml.py runs these tests, in a process of their own.
 """
 
 from collections.abc import Iterator
+from inspect import signature
 
 import pytest
 from starlette.requests import Request
@@ -75,3 +76,4 @@ def test_default() -> None:
 
         assert NAME not in visitor.cookies
         assert "session_" in {cookie.name for cookie in visitor.cookies.jar}
+    assert signature(common.FastHTML).parameters["max_age"].default == 365 * 24 * 3600  # a year

@@ -1,15 +1,32 @@
 """README.md is short, and its programs run as written."""
 
+import tomllib
 from datetime import timedelta
+from subprocess import check_output
 
 import pytest
 
 from pgsession import SessionSettings
+from pgsession.cli.findings import _OLDEST
+from pgsession.core.keys import SELECTOR_LENGTH
+from pgsession.core.period import DEFAULT_PERIOD
+from pgsession.core.secret_keys import MIN_SECRET_BYTES
+from pgsession.core.value import DEFAULT_VALUE_LIMIT
+from pgsession.postgres.connections.deadline import GRACE
+from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
+from pgsession.postgres.embedded import _binaries
+from tests.guides.figures import PINS, missing, word, words
 from tests.programs import Visitor, served
 from tests.project.conftest import Program
-from tests.project.documents import README, Document
+from tests.project.documents import README, ROOT, Document
 
 STARLETTE, FASTAPI = README.programs
+
+TOML = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = TOML["project"]
+(OLDEST_STARLETTE,) = (
+    each.partition(">=")[2] for each in PROJECT["dependencies"] if each.startswith("starlette>=")
+)
 
 
 def test_length() -> None:
@@ -51,3 +68,51 @@ def test_settings() -> None:
     """It lists five settings, with the variables and defaults of docs/reference/settings.md."""
     assert len(README.settings) == 5
     assert set(README.settings) <= set(Document("docs/reference/settings.md").settings)
+
+
+def test_contributing() -> None:
+    """The page for contributors names the limits of the tests and the number of the lock files."""
+    tools = TOML["tool"]
+    locks = list((ROOT / "requirements").glob("*.txt"))
+    minutes = tools["pytest"]["ini_options"]["timeout"] / 60
+    phrases = [
+        f"fails under {tools['coverage']['report']['fail_under']} %",
+        f"A test that takes {word(minutes)} minutes fails",
+        f"commit all {word(len(locks))} files",
+        f"You need Python {PROJECT['requires-python'].removeprefix('>=')} or later and `make`",
+    ]
+
+    assert missing("CONTRIBUTING.md", phrases) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
+def test_requirements(page: str) -> None:
+    """The README and the page about the installation name the oldest versions that are accepted."""
+    python = PROJECT["requires-python"].removeprefix(">=")
+    parts = f"Starlette {OLDEST_STARLETTE} or later and PostgreSQL {_OLDEST // 10_000} or later"
+
+    assert missing(page, [f"It needs Python {python} or later, {parts}"]) == []
+
+
+def test_embedded() -> None:
+    """The embedded server is of the version that the pages name."""
+    said = check_output([_binaries() / "postgres", "--version"], text=True)
+    version = said.partition("(PostgreSQL) ")[2].partition(".")[0]
+    named = f"[PostgreSQL {version} for demos and tests]"
+
+    assert missing("README.md", [named]) == missing("docs/install.md", [named]) == []
+
+
+def test_figures() -> None:
+    """Each figure in its prose is that of the code."""
+    phrases = [
+        f"Size limit | {DEFAULT_VALUE_LIMIT // 1_000_000} MB by default",
+        f"Starlette {PINS['starlette']}, starsessions {PINS['starsessions']} and Django",
+        f"Django {PINS['django']}.",
+        f"`timeout` ({DEFAULT_TIMEOUT:g} s) and {word(2 * GRACE)} second more",
+        f"{MIN_SECRET_BYTES} bytes or more. Required",
+        f"after its last use; {words(DEFAULT_PERIOD)} if not set",
+        f"a random key of {6 * SELECTOR_LENGTH} bits",
+    ]
+
+    assert missing("README.md", phrases) == []

@@ -12,7 +12,7 @@ from pgsession.core.keys import KeyDigest
 #: dead while another process makes or extends its session in a transaction not yet committed.
 REMEMBERED: Final = 2.0
 
-#: How many are remembered at most, some 2 MB. Then the oldest are forgotten.
+#: How many are remembered at most, 2 to 3 MB. Then the oldest are forgotten.
 MOST_REMEMBERED: Final = 10_000
 
 

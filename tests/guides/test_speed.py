@@ -1,0 +1,132 @@
+"""The figures of the README and of docs/project/speed.md are those of the committed results."""
+
+import re
+from json import dumps
+
+from benchmarks.options import parse
+from benchmarks.parts.in_process import LOADS
+from benchmarks.parts.over_http import LOAD as SOCKETS
+from benchmarks.values import VALUE
+from tests.guides.figures import missing, word, words
+from tests.guides.results import DATES, RESULTS, measured, number, rate
+
+#: Peers of the README, and their names in the results.
+PEERS = {
+    "Starlette's signed cookie": "Starlette, signed cookie",
+    "**pgsession**": "pgsession",
+    "one statement a call": "one statement a call",
+    "starsessions on Redis": "starsessions, Redis",
+}
+
+#: The columns of the table over HTTP.
+READ, WRITE = 4, 8
+
+#: The rows of the last table: the figure, what is required, what was measured, whether it is met.
+REQUIRED = {
+    figure: (required, float(found), met)
+    for figure, required, found, met in re.findall(
+        r"^\| (.*?) +\| +[≥≤] (\S+(?: \(aim\))?) \| +(\S+) .*?\| +(met|NOT MET) \|$",
+        RESULTS,
+        re.MULTILINE,
+    )
+    if "(aim)" not in required
+}
+MISSED = {figure: values for figure, values in REQUIRED.items() if values[2] == "NOT MET"}
+
+
+def rounded(text: str) -> str:
+    """Return a rate to the nearest hundred."""
+    return f"{round(number(text), -2):,}".replace(",", " ")
+
+
+def served(peer: str) -> tuple[str, str]:
+    """Return the reads and the writes of a second over HTTP."""
+    cells = measured("none/s", peer)
+    return rounded(cells[READ]), rounded(cells[WRITE])
+
+
+def test_readme() -> None:
+    """The README has the rates of the results, to the nearest hundred, and their day."""
+    rows = [
+        f"| {name} | {rounded(rate('Read', peer, '64'))} | {rounded(rate('Write', peer, '64'))} |"
+        for name, peer in PEERS.items()
+    ]
+    reads, writes = served("pgsession")
+    cookie, redis = served("Starlette, signed cookie"), served("starsessions, Redis")
+    phrases = [
+        *rows,
+        f"medians of one run on {DATES['apps']}:",
+        f"reads at {reads} requests a second and writes at {writes}",
+        f"(the cookie: {cookie[0]} and {cookie[1]};",
+        f"starsessions on Redis: {redis[0]} and {redis[1]})",
+        f"the {word(len(MISSED))} targets that pgsession does not reach",
+    ]
+
+    assert missing("README.md", phrases) == []
+
+
+def test_one_day() -> None:
+    """All figures are of the day that the page names."""
+    assert len(set(DATES.values())) == 1
+    assert missing("docs/project/speed.md", [f"one run, on {DATES['apps']};"]) == []
+
+
+def test_targets() -> None:
+    """The page lists the targets that are not reached, with both figures."""
+    rows = {
+        "the store reads from ten million rows, 64 calls in flight, compared with a small table": (
+            "get at 10,000,000 rows ÷ at 10,000, 64 in flight"
+        ),
+        "the same with a million rows": "get at 1,000,000 rows ÷ at 10,000, 64 in flight",
+        "requests that use no session, compared with an application without the middleware": (
+            "none at 64 in flight, rate ÷ no session"
+        ),
+        "writes, compared with starsessions on Redis": (
+            "write at 64 in flight, rate ÷ starsessions, Redis"
+        ),
+    }
+    phrases = [
+        f"| {said} | {MISSED[figure][0]} | {MISSED[figure][1]:.2f} |"
+        for said, figure in rows.items()
+    ]
+
+    assert set(rows.values()) == set(MISSED)
+    assert missing("docs/project/speed.md", [f"reach {word(len(rows))} of them:", *phrases]) == []
+
+
+def test_ratios() -> None:
+    """The ratios in the prose are those of the results."""
+    redis = REQUIRED["read at 1 in flight, rate ÷ starsessions, Redis"][1]
+    bare = REQUIRED["read at 1 in flight, rate ÷ one bare SELECT"][1]
+    alone, many = (
+        REQUIRED[f"get at 10,000,000 rows ÷ at 10,000, {load} in flight"][1] for load in (1, 64)
+    )
+    ours, theirs = (
+        number(rate("Write", peer, "1")) for peer in ("pgsession", "starsessions, Redis")
+    )
+    phrases = [
+        f"{redis:.1f} times as fast as starsessions on Redis",
+        f"at {bare:.2f} of the rate of a bare `SELECT`",
+        f"ten million rows at {alone:.2f} of its rate",
+        f"it reads at {many:.2f} of that rate",
+    ]
+
+    assert missing("docs/project/speed.md", phrases) == []
+    assert 0.45 < ours / theirs < 0.55  # half the rate
+
+
+def test_method() -> None:
+    """The page about the method names the figures of the programs that measure."""
+    options, large = parse([]), parse(["--large"])
+    loads = ", ".join(map(str, LOADS[:-1]))
+    phrases = [
+        f"{words(options.seconds)} for one peer",
+        f"There are {options.sessions:,} sessions of about {round(len(dumps(VALUE)), -1)} bytes",
+        f"at {loads} and {LOADS[-1]} in flight",
+        f"at {SOCKETS} connections",
+        f"each of {options.rows:,} sessions, {word(options.renewals)} times",
+        f"a sweep of a {word(options.expired)} expired rows",
+        f"adds a table of {max(large.sizes) // 10**6} million rows",
+    ]
+
+    assert missing("benchmarks/README.md", phrases) == []
