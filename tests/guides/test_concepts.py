@@ -7,6 +7,7 @@ from inspect import signature
 
 import pytest
 from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
 from pgsession import PostgresStore, SessionSettings
 from pgsession.asgi.caching import _KEPT_STATUSES
@@ -26,17 +27,17 @@ from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.dbsc.bound_cookie import _MARGIN
 from pgsession.postgres.batching import _LANES, _LEAST, _MOST_WAITING, _SIZE
 from pgsession.postgres.coalescer import _RETRY_EVERY
-from pgsession.postgres.connections.locks import _MOST, _ROW
+from pgsession.postgres.connections.locks import _MOST, _ROW, Locks
 from pgsession.postgres.connections.own_pool import _LONGEST as LONGEST_PAUSE
 from pgsession.postgres.connections.own_pool import _RESTARTING, _SHORTEST
 from pgsession.postgres.connections.pool import _LONGEST as KEPT_AT_MOST
+from pgsession.postgres.connections.pool import Pool
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.dead_keys import MOST_REMEMBERED, REMEMBERED, DeadKeys
 from pgsession.postgres.statements.text import PATIENCE
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
 from tests.concurrency import test_rotation_simulation as simulation
 from tests.guides.figures import minutes, missing, word, words
-from tests.guides.results import measured
 from tests.guides.test_diagrams import FIRST, WAITING
 from tests.project.documents import ROOT, Document
 
@@ -180,6 +181,20 @@ def test_remembered_keys() -> None:
     assert [round(size, -6) for size in sizes] == [2_000_000, 3_000_000]
 
 
+async def accept(_: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize(("size", "served"), [(1, [1, 1]), (12, [6, 3])])
+def test_shared_pool(size: int, served: list[int]) -> None:
+    """Of a caller's pool, half serves locks and a quarter inner blocks, at least one connection."""
+    theirs = AsyncConnectionPool("", min_size=0, max_size=size, open=False)
+    pool = Pool(theirs, check=accept, inspect=accept, on_open=lambda: None, timeout=1)
+    locks = Locks(pool, is_shared=True, timeout=1, limit=1)
+
+    assert [it._value for it in locks._slots] == served  # noqa: SLF001 - it is seen nowhere else
+
+
 def test_defaults() -> None:
     """The defaults of the page about lifetimes are those of the settings."""
     settings = SessionSettings(secret_key="a secret of more than thirty-two bytes")
@@ -197,22 +212,6 @@ def test_tenth(*, passed: float, is_due: bool) -> None:
     assert is_due is touch_due(
         remaining=remaining, period=DEFAULT_PERIOD, lifetime=None, touch_after=None
     )
-
-
-def test_statements() -> None:
-    """The statements of a read under load are those of the results of the benchmark."""
-    said = " ".join(Document("docs/concepts/request.md").text.split())
-
-    assert f"took {measured('Read', 'pgsession')[-2]} statements" in said
-
-
-def test_lone_call() -> None:
-    """A lone call costs up to a quarter more than one without batches, in the results."""
-    ratios = [float(ratio) for ratio in measured("1 in flight", "one statement a call")[5:]]
-
-    assert len(ratios) == 5
-    assert 0.75 <= min(ratios) < 0.8
-    assert "up to a quarter for the store alone" in Document("docs/concepts/batching.md").text
 
 
 def test_modules() -> None:

@@ -1,4 +1,4 @@
-"""The figures of the README and of docs/project/speed.md are those of the committed results."""
+"""The figures of pages that are measured are those of the committed results."""
 
 import re
 from json import dumps
@@ -130,3 +130,19 @@ def test_method() -> None:
     ]
 
     assert missing("benchmarks/README.md", phrases) == []
+
+
+def test_statements() -> None:
+    """The statements of a read under load are those of the results of the benchmark."""
+    phrase = f"took {measured('Read', 'pgsession')[-2]} statements"
+
+    assert missing("docs/concepts/request.md", [phrase]) == []
+
+
+def test_lone_call() -> None:
+    """A lone call costs up to a quarter more than one without batches, in the results."""
+    ratios = [float(ratio) for ratio in measured("1 in flight", "one statement a call")[5:]]
+
+    assert len(ratios) == 5
+    assert 0.75 <= min(ratios) < 0.8
+    assert missing("docs/concepts/batching.md", ["up to a quarter for the store alone"]) == []

@@ -91,7 +91,7 @@ def test_requirements(page: str) -> None:
     python = PROJECT["requires-python"].removeprefix(">=")
     parts = f"Starlette {OLDEST_STARLETTE} or later and PostgreSQL {_OLDEST // 10_000} or later"
 
-    assert missing(page, [f"It needs Python {python} or later, {parts}"]) == []
+    assert missing(page, [f"Python {python} or later, {parts}"]) == []
 
 
 def test_embedded() -> None:
