@@ -1,10 +1,11 @@
-"""The figures of the how-to pages and of the pages about security are those of the code."""
+"""The figures of the how-to pages are those of the code."""
 
 import re
 from datetime import timedelta
 from inspect import signature
 
 import pytest
+from opentelemetry.sdk.trace.export import _DEFAULT_SCHEDULE_DELAY_MILLIS
 from sqlalchemy.pool import QueuePool
 
 from examples.devices import account, badge, signing, users
@@ -18,26 +19,21 @@ from pgsession.asgi.sockets import PROOF_ENDED as PROOF_CLOSE
 from pgsession.asgi.sockets import SESSION_ENDED as SESSION_CLOSE
 from pgsession.asgi.watching import SLICE
 from pgsession.core.bound import REGISTERED_WITHIN
-from pgsession.core.cookie import _MAX_HEADER
-from pgsession.core.cookie_attributes import _MAX_LABELS, _MAX_PAIR
 from pgsession.core.flash import MOST_MESSAGES
-from pgsession.core.keys import SELECTOR_LENGTH, VERIFIER_LENGTH
+from pgsession.core.keys import SELECTOR_LENGTH
 from pgsession.core.large import _LARGE_MEMBER, LARGE_VALUE
 from pgsession.core.login import _EPOCH, MAX_AGENT, MAX_TEXT
-from pgsession.core.period import DEFAULT_PERIOD, MAX_PERIOD
-from pgsession.core.plain import MAX_DEPTH, MAX_INTEGER_BITS
+from pgsession.core.logs import INTERVAL
+from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.core.predecessor import _MARGIN as REMEMBERED_LONGER
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.core.users import RETIRED_FOR
 from pgsession.core.value import encode_value
 from pgsession.dbsc.bound_cookie import _MARGIN
 from pgsession.postgres.attempts import LOCK_TIMEOUT
-from pgsession.postgres.connections.deadline import GRACE
-from pgsession.postgres.connections.failures import _PAUSES
-from pgsession.postgres.dead_keys import REMEMBERED
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
 from pgsession.settings import DEFAULT_WATCH_EVERY
-from tests.guides.figures import PINS, SOON, minutes, missing, word, words
+from tests.guides.figures import PINS, SOON, minutes, missing, said, word, words
 from tests.project.documents import ROOT
 
 SETTINGS = SessionSettings(secret_key="a secret of more than thirty-two bytes")
@@ -52,21 +48,10 @@ ENGINE = sum(
     if name in {"pool_size", "max_overflow"}
 )
 PYDANTIC = re.search(r'"pydantic>=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-COOKIE = SETTINGS.make_cookie()
-SHORT = "k" * SELECTOR_LENGTH
-LONG = f"{SHORT}.{'v' * VERIFIER_LENGTH}"
+(METRICS_EVERY,) = re.findall(
+    r"export_interval_millis=([\d_]+)", said("docs/how-to/opentelemetry.md")
+)
 EACH_USER = signature(PostgresStore.signed_in).parameters
-
-#: The bytes of the shortest text that has the form of our cookie, with what separates it from the
-#: next: the older text, a key and a signature.
-FORGERY = len(f"{COOKIE.name}=") + len(f"{'k' * 40}.{'s' * 43}") + len("; ")
-
-
-def value_size(key: str, *, number: int = 0) -> int:
-    """Return the bytes of a cookie's value."""
-    text = COOKIE.write(key, DEFAULT_PERIOD, number=number)
-    return len(text.partition(b"=")[2].partition(b";")[0])
-
 
 #: Phrases with a figure in them, made from the code, by the page that says them.
 FIGURES = {
@@ -117,8 +102,13 @@ FIGURES = {
         f"the limit is {LIMIT} MB",
     ],
     "how-to/oauth": [f"Authlib {PINS['authlib']} does not look"],
+    "how-to/opentelemetry": [
+        f"spans come within {word(_DEFAULT_SCHEDULE_DELAY_MILLIS / 1_000)} seconds",
+        f"the metrics within {word(int(METRICS_EVERY) / 1_000)},",
+    ],
     "how-to/openid-connect": [f"[open streams](streams.md) {SOON}"],
     "how-to/pydantic-settings": [f"less than {MIN_SECRET_BYTES} bytes"],
+    "how-to/sentry": [f"one every {word(INTERVAL)} seconds in each process"],
     "how-to/server-sent-events": [f"A stream ends {SOON}"],
     "how-to/secrets": [f"guess {6 * SELECTOR_LENGTH} random bits"],
     "how-to/sessions": [
@@ -160,37 +150,6 @@ FIGURES = {
         f"stops {SOON}",
         f"has ended, with code {ENDED}",
         f"`event.code` of the `close` event is {ENDED}",
-    ],
-    "security/asvs": [
-        f"{6 * SELECTOR_LENGTH} bits, `tests",
-        f"within {_MAX_PAIR} bytes",
-        f"{value_size(SHORT)} to {value_size(LONG, number=999_999_999)} bytes",
-        f"`default_period`, {words(DEFAULT_PERIOD)} unless you set it",
-    ],
-    "security/guarantees": [
-        f"`timeout` ({SETTINGS.timeout:g} s) and {word(2 * GRACE)} second more",
-        f"At most {_MAX_HEADER // 1024} kB of the headers",
-        f"once in {word(REMEMBERED)} seconds",
-        f"open streams {SOON}",
-    ],
-    "security/hostile-input": [
-        f"within the first {_MAX_HEADER // 1024} kB",
-        f"not found for {word(REMEMBERED)} seconds",
-        f"the limit is {MAX_INTEGER_BITS:,} bits",
-        f"kept up to {MAX_DEPTH} levels",
-        f"more than {MAX_PERIOD.days / 365.25:g} years",
-        f"retried up to {word(len(_PAUSES))} times",
-        f"within `timeout` plus {word(2 * GRACE)} second",
-    ],
-    "security/threat-model": [
-        f"{6 * SELECTOR_LENGTH} bits from the system",
-        f"with fewer than {MIN_SECRET_BYTES} bytes",
-        f"good for {words(REGISTERED_WITHIN)} and for one key",
-        f"end it {SOON}",
-        f"Only {_MAX_HEADER // 1024} kB of the Cookie headers",
-        f"at most {word(_MAX_LABELS - 1)} domains",
-        f"some {round(_MAX_HEADER // FORGERY, -1)} forgeries",
-        f"one statement in {word(REMEMBERED)} seconds",
     ],
 }
 

@@ -14,6 +14,7 @@ from pgsession.core.large import LARGE_VALUE
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.testing import session_of
 from tests.guides.conftest import Browse, client
+from tests.guides.figures import missing
 from tests.project.conftest import Names
 from tests.project.documents import Document
 
@@ -86,6 +87,8 @@ def test_text(database_url: str) -> None:
             ratios.append(row[0] / len(text))
 
     assert [round(ratio, 1) for ratio in ratios] == [1.5, 1.1]
+    phrases = ["has half as many bytes again", "have about a tenth more"]
+    assert missing("docs/how-to/sessions.md", phrases) == []
 
 
 async def test_typed(names: Names) -> None:
