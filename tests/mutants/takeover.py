@@ -10,7 +10,7 @@ TAKEOVER: Final = (
         (
             Edit(
                 "core/predecessor.py",
-                'Hidden(signer.sign(identity)[:40], "ascii")',
+                'Hidden(signer.sign(seed)[:40], "ascii")',
                 "new_key()",
             ),
             Edit(
@@ -52,8 +52,8 @@ TAKEOVER: Final = (
         (
             Edit(
                 "asgi/takeover.py",
-                "marker=marker_of(identity),",
-                "marker=marker_of(identity + self._derivation.keys(identity)[0].encode()),",
+                "marker=marker_of(fingerprint(old.identity)),",
+                "marker=marker_of(self._derivation.keys(seed)[0].encode()),",
             ),
         ),
         ("tests/asgi/test_takeover.py::test_rotated_secret",),
@@ -63,13 +63,69 @@ TAKEOVER: Final = (
         (
             Edit(
                 "predecessors/starlette_cookie.py",
-                'identity=b"starlette:%d:%s" % (int(signed_at.timestamp()), decoded),',
+                'identity=b"starlette:" + signer.get_signature(value.rpartition(".")[0]),',
                 "identity=value,",
             ),
         ),
         (
             "tests/predecessors/test_formats.py::test_respelled",
             "tests/asgi/test_takeover.py::test_respelled",
+        ),
+    ),
+    Mutant(
+        "the identity can be guessed from the table",
+        (
+            Edit(
+                "predecessors/starlette_cookie.py",
+                'signer.get_signature(value.rpartition(".")[0])',
+                'value.rpartition(".")[0].encode()',
+            ),
+        ),
+        (
+            "tests/predecessors/test_formats.py::test_other_old_secret",
+            "tests/asgi/test_takeover_secrecy.py::test_leaked_secret[guessed]",
+            "tests/asgi/test_takeover_secrecy.py::test_leaked_secret[ours]",
+        ),
+    ),
+    Mutant(
+        "an old id and our secret make the new key",
+        (
+            Edit(
+                "core/predecessor.py",
+                "fingerprint(old.identity) + fingerprint(old.secret)",
+                "fingerprint(old.identity)",
+            ),
+        ),
+        ("tests/asgi/test_takeover_secrecy.py::test_known_id[guessed-seen0]",),
+    ),
+    Mutant(
+        "an id in Django's table and our secret make the new key",
+        (
+            Edit(
+                "predecessors/django_table.py",
+                "secret=_hmac(value, secret, salt=_OUR_SALT),",
+                'secret=b"",',
+            ),
+        ),
+        ("tests/predecessors/test_formats.py::test_django_secret",),
+    ),
+    Mutant(
+        "the marker depends on the secret of the old application",
+        (
+            Edit(
+                "asgi/takeover.py",
+                "marker=marker_of(fingerprint(old.identity)),",
+                "marker=marker_of(seed_of(old)),",
+            ),
+        ),
+        ("tests/asgi/test_takeover_secrecy.py::test_other_secret_later",),
+    ),
+    Mutant(
+        "one secret may serve the old application and ours",
+        (Edit("asgi/takeover.py", "check_other_secret(predecessor, cookie.secret_keys)", "pass"),),
+        (
+            "tests/asgi/test_takeover_secrecy.py::test_one_secret[text]",
+            "tests/asgi/test_takeover_secrecy.py::test_one_secret[fallback]",
         ),
     ),
     Mutant(

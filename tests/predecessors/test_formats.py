@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from itsdangerous import TimestampSigner
+from itsdangerous import Signer, TimestampSigner
 from psycopg import Connection
 from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
@@ -24,7 +24,7 @@ from starsessions.stores import CookieStore
 
 from pgsession import InvalidValueError, SettingsError
 from pgsession.predecessors import DjangoTable, FlaskRedis, StarletteCookie, StarsessionsStore
-from pgsession.predecessors.django_table import read_signed
+from pgsession.predecessors.django_table import read_data, signing_secret
 
 UNTIL = date(2100, 1, 1)
 OLD = "old secret"
@@ -37,6 +37,11 @@ DJANGO_KEY = "the key of a Django project"
 PLAIN = (
     "eyJfYXV0aF91c2VyX2lkIjoiNyIsIm5hbWUiOiJab1x1MDBlYiJ9:1xXEaN:"
     "_IRxp92fwR69MEI9_ls6HtkfUrSBxn6nczt4uEcvtNc"
+)
+#: The same as PLAIN, signed with "a newer key".
+RESIGNED = (
+    "eyJfYXV0aF91c2VyX2lkIjoiNyIsIm5hbWUiOiJab1x1MDBlYiJ9:1xXEaN:"
+    "MrQzMyxyFOQLd4sYs6oyOrZSorcvZ53gPJvwfjHfqRk"
 )
 COMPRESSED = (
     ".eJyrVopPLC3JiC8tTi2Kz0xRslIyV9JRSk4sKlGyilYqSE0sAnJHKRQqthYAZhdd7Q:1xXEaN:"
@@ -150,6 +155,20 @@ async def test_respelled() -> None:
     assert respelled.identity == old.identity
 
 
+async def test_other_old_secret() -> None:
+    """Where content and second are the same, the identity differs with the old secret."""
+    value = signed({"a": 1})
+    other = Signer("another").sign(value.rpartition(".")[0]).decode()
+
+    old = await StarletteCookie(OLD, until=UNTIL).load(value)
+    guessed = await StarletteCookie("another", until=UNTIL).load(other)
+
+    assert old is not None
+    assert guessed is not None
+    assert guessed.content == old.content
+    assert guessed.identity != old.identity
+
+
 async def test_starsessions() -> None:
     """A session of starsessions is read from its store, without what it keeps for itself."""
     store = InMemoryStore()
@@ -183,11 +202,14 @@ async def test_flask(form: Any, data: bytes) -> None:
 
 
 async def test_signed_flask() -> None:
-    """With the secret, only an id that was signed with it is looked up."""
+    """With the secret, only an id that was signed with it is looked up; the key needs both."""
     redis = Redis(**{f"session:{FLASK_ID}": MSGPACK})
     predecessor = FlaskRedis(redis, until=UNTIL, secret_key=FLASK_KEY)
 
-    assert await predecessor.load(FLASK_SIGNED) is not None
+    old = await predecessor.load(FLASK_SIGNED)
+
+    assert old is not None
+    assert old.secret == FLASK_SIGNED.rpartition(".")[2].encode()
     assert await predecessor.load(FLASK_ID) is None
     assert await predecessor.load(FLASK_SIGNED[:-1]) is None
     assert redis.asked == [f"session:{FLASK_ID}"]
@@ -221,11 +243,12 @@ async def test_pickled() -> None:
 )
 def test_django(text: str, content: dict[str, Any]) -> None:
     """What Django has signed is read, with its key or a fallback, and with no other."""
-    assert read_signed(text, [DJANGO_KEY]) == content
-    assert read_signed(text, ["a newer key", DJANGO_KEY.encode()]) == content
-    assert read_signed(text, ["a newer key"]) is None
-    assert read_signed(text.replace("e", "f", 1), [DJANGO_KEY]) is None
-    assert read_signed("", [DJANGO_KEY]) is None
+    assert read_data(text) == content
+    assert signing_secret(text, [DJANGO_KEY]) == DJANGO_KEY
+    assert signing_secret(text, ["a newer key", DJANGO_KEY.encode()]) == DJANGO_KEY.encode()
+    assert signing_secret(text, ["a newer key"]) is None
+    assert signing_secret(text.replace("e", "f", 1), [DJANGO_KEY]) is None
+    assert signing_secret("", [DJANGO_KEY]) is None
 
 
 @pytest.fixture
@@ -258,6 +281,21 @@ async def test_django_table(pool: AsyncConnectionPool, table: Connection) -> Non
     assert predecessor.name == "sessionid"
     for value in ("b" * 32, "c" * 32, "d" * 32, "a" * 33, "A" * 32):
         assert await predecessor.load(value) is None
+
+
+async def test_django_secret(pool: AsyncConnectionPool, table: Connection) -> None:
+    """The key needs the secret that has signed the row, which the table does not tell."""
+    insert = "INSERT INTO django_session VALUES (%s, %s, now() + interval '1h')"
+    table.execute(insert, ("a" * 32, PLAIN))
+    predecessor = DjangoTable(pool, "a newer key", fallbacks=[DJANGO_KEY], until=UNTIL)
+    old = await predecessor.load("a" * 32)
+    table.execute("UPDATE django_session SET session_data = %s", (RESIGNED,))
+    newer = await predecessor.load("a" * 32)
+
+    assert old is not None
+    assert newer is not None
+    assert newer.identity == old.identity
+    assert len({b"", old.secret, newer.secret}) == 3
 
 
 @pytest.mark.parametrize(

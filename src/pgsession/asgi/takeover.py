@@ -24,9 +24,11 @@ from pgsession.core.predecessor import (
     Derivation,
     OldSession,
     Predecessor,
+    check_other_secret,
     end_of,
     fingerprint,
     remembered_for,
+    seed_of,
 )
 from pgsession.core.store import Entry, Store
 from pgsession.errors import InvalidValueError, UnknownUserError
@@ -54,7 +56,8 @@ class TakenOver:
 class Takeover:
     """Takes over the sessions of a predecessor, for one middleware.
 
-    `trusted` are further origins of the site, as `checked_origins` returns them.
+    `trusted` are further origins of the site, as `checked_origins` returns them. Raises
+    `SettingsError` if one of our secrets is also one of the predecessor.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Takeover:
         trusted: frozenset[str] = frozenset(),
         observer: Observer | None = None,
     ) -> None:
+        check_other_secret(predecessor, cookie.secret_keys)
         self._observer = observer
         self._predecessor = predecessor
         self._same_site: SameSite = cookie.same_site
@@ -129,7 +133,7 @@ class Takeover:
             adoption = self._adoption(old, scope)
         except Exception as error:  # noqa: BLE001 - the application's own `user_id` may raise anything
             self._cookies.report(error)
-            return TakenOver(self._derivation.keys(fingerprint(old.identity)))
+            return TakenOver(self._derivation.keys(seed_of(old)))
         found = None
         if (old.content or adoption.user_id is not None) and await self._cookies.accepts(old):
             found = await self._adopt(old, adoption, period)
@@ -164,13 +168,12 @@ class Takeover:
         return is_good
 
     def _adoption(self, old: OldSession, scope: Scope) -> Adoption:
-        identity, user_id = fingerprint(old.identity), self._user(old.content)
-        browser = identity
+        seed, user_id = seed_of(old), self._user(old.content)
         if not old.is_unique and user_id is None:
-            browser = HiddenBytes(identity + _marks(scope))
+            seed = HiddenBytes(seed + _marks(scope))
         return Adoption(
-            marker=marker_of(identity),
-            keys=self._derivation.keys(browser),
+            marker=marker_of(fingerprint(old.identity)),
+            keys=self._derivation.keys(seed),
             content=old.content,
             remembered=remembered_for(old, self._predecessor.until),
             user_id=user_id,

@@ -37,14 +37,19 @@ class OldSession(NamedTuple):
 
     #: What the new session begins with.
     content: Content
-    #: Names the session, however its cookie is spelled: a store's id, or for a session that is kept
-    #: in the cookie what its signature covers, decoded, with its time.
+    #: Names the session, however its cookie is spelled. It must be unguessable: a store's random
+    #: id, or for a session that is kept in the cookie its signature, decoded. With our secret and
+    #: the identity anybody can make our cookie, so it must not follow from the content and a time.
     identity: str | bytes
     #: When it ends, with a time zone, or how long from now; None: never.
     expires: datetime | timedelta | None = None
     #: False if two browsers may have the same: sessions that are kept in the cookie are alike if
     #: they have the same content, signed in the same second.
     is_unique: bool = True
+    #: What else the new key is derived from: bytes that only the old application's secret yields,
+    #: such as an HMAC of the identity. Give it if the identity can be read elsewhere, such as in
+    #: the table of the old sessions. If it changes, a session that was taken over is not found.
+    secret: bytes = b""
 
     def __repr__(self) -> str:
         return "<OldSession>"
@@ -172,17 +177,18 @@ class Predecessor(Protocol):
 class Derivation:
     """Derives the keys of sessions that are taken over, with each of our secrets.
 
-    So parallel requests with one old cookie agree on the key, and nobody can
-    derive it who does not know a secret. Each of our cookies has keys of its own, by its
-    `name`: with that of one host nobody opens a session of another.
+    So parallel requests with one old cookie agree on the key. To derive it takes a
+    secret and what `seed_of` returns, which no table of ours tells. Each of our cookies
+    has keys of its own, by its `name`: with that of one host nobody opens a session of
+    another.
     """
 
     def __init__(self, secrets: Sequence[str | bytes], name: str) -> None:
         self._signers = signers_with(secrets, salt=f"pgsession.predecessor.{name}")
 
-    def keys(self, identity: bytes) -> tuple[Hidden, ...]:
-        """Return the keys for an identity, that of the newest secret first."""
-        return tuple(Hidden(signer.sign(identity)[:40], "ascii") for signer in self._signers)
+    def keys(self, seed: bytes) -> tuple[Hidden, ...]:
+        """Return the keys for a seed, that of the newest secret first."""
+        return tuple(Hidden(signer.sign(seed)[:40], "ascii") for signer in self._signers)
 
 
 def fingerprint(identity: str | bytes) -> HiddenBytes:
@@ -190,6 +196,30 @@ def fingerprint(identity: str | bytes) -> HiddenBytes:
     is_text = isinstance(identity, str)
     spelled = identity.encode("utf-8", "surrogatepass") if isinstance(identity, str) else identity
     return HiddenBytes(sha256((b"text:" if is_text else b"bytes:") + spelled).digest())
+
+
+def seed_of(old: OldSession) -> HiddenBytes:
+    """Return what the keys of an old session are derived from, always of the same length."""
+    return HiddenBytes(fingerprint(old.identity) + fingerprint(old.secret))
+
+
+def check_other_secret(predecessor: object, secrets: Sequence[str | bytes]) -> None:
+    """Raise `SettingsError` if a `secret_key` of the predecessor is one of our secrets.
+
+    The new keys are derived from what only the old secret yields, so ours must not yield it.
+    """
+    theirs = {_as_bytes(getattr(predecessor, "secret_key", ""))}
+    theirs.update(map(_as_bytes, getattr(predecessor, "fallbacks", None) or ()))
+    if not theirs.isdisjoint(map(_as_bytes, secrets)):
+        raise SettingsError(
+            "predecessor: a secret of the old application is in secret_key too. Make another one "
+            "for secret_key with `pgsession secret`."
+        )
+
+
+def _as_bytes(secret: object) -> HiddenBytes:
+    given = secret if isinstance(secret, bytes) else str(secret).encode("utf-8", "surrogatepass")
+    return HiddenBytes(given)
 
 
 def remembered_for(old: OldSession, until: date) -> timedelta:

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.core.hidden import HiddenBytes
+from pgsession.core.hidden import HiddenBytes, hidden
 from pgsession.core.predecessor import OldCookie, OldSession
 from pgsession.core.value import DEFAULT_VALUE_LIMIT, JSON
 from pgsession.errors import SettingsError
@@ -28,6 +28,9 @@ _ID: Final = re.compile(r"[0-9a-z]{32}")
 
 #: What `django.core.signing.dumps` signs with: the salt of the store, and the signer's suffix.
 _SALT: Final = b"django.contrib.sessions.SessionStoresigner"
+
+#: What the keys of the new sessions are derived with.
+_OUR_SALT: Final = b"pgsession.predecessors.DjangoTable"
 
 #: What is larger than this, once it is decompressed, is not read.
 _MOST: Final = 16 * DEFAULT_VALUE_LIMIT
@@ -72,8 +75,17 @@ class DjangoTable(OldCookie):
         if row is None:
             return None
         data, expires = row
-        content = read_signed(data, [self.secret_key, *self.fallbacks])
-        return None if content is None else OldSession(content, f"django:{value}", expires)
+        secret = signing_secret(data, hidden([self.secret_key, *self.fallbacks]))
+        content = None if secret is None else read_data(data)
+        if secret is None or content is None:
+            return None
+        return OldSession(
+            content,
+            f"django:{value}",
+            expires,
+            # The id can be read in the table.
+            secret=_hmac(value, secret, salt=_OUR_SALT),
+        )
 
     async def _row(self, session_key: str) -> tuple[str, datetime] | None:
         query = sql.SQL(_SELECT).format(table=sql.Identifier(*self.table.split(".")))
@@ -84,18 +96,22 @@ class DjangoTable(OldCookie):
         return None if row is None else (row[0], row[1])
 
 
-def read_signed(text: str, secrets: Sequence[str | bytes]) -> dict[str, JSON] | None:
-    """Return what `django.core.signing.dumps` has signed with one of the secrets, or None.
+def signing_secret(text: str, secrets: Sequence[str | bytes]) -> str | bytes | None:
+    """Return the secret with which `django.core.signing.dumps` has signed a text, or None."""
+    signed, _, signature = text.rpartition(":")
+    found = signature.encode("utf-8", "replace")
+    for secret in secrets:
+        if hmac.compare_digest(_hmac(signed, secret, salt=_SALT), found):
+            return secret
+    return None
+
+
+def read_data(text: str) -> dict[str, JSON] | None:
+    """Return what is in a text of `django.core.signing.dumps`, or None. Check its signature first.
 
     Its time is not looked at: the row has an expiry.
     """
-    signed, _, signature = text.rpartition(":")
-    if not any(
-        hmac.compare_digest(_signature(signed, secret), signature.encode("utf-8", "replace"))
-        for secret in secrets
-    ):
-        return None
-    encoded, _, _ = signed.rpartition(":")
+    encoded = text.rsplit(":", 2)[0]
     try:
         data = urlsafe_b64decode(encoded.removeprefix(".") + "==")
         if encoded.startswith("."):
@@ -108,8 +124,8 @@ def read_signed(text: str, secrets: Sequence[str | bytes]) -> dict[str, JSON] | 
         return None
 
 
-def _signature(signed: str, secret: str | bytes) -> bytes:
+def _hmac(text: str, secret: str | bytes, *, salt: bytes) -> bytes:
     key = HiddenBytes(secret.encode() if isinstance(secret, str) else secret)
-    derived = hashlib.sha256(_SALT + key).digest()
-    code = hmac.new(derived, signed.encode("utf-8", "replace"), hashlib.sha256).digest()
+    derived = hashlib.sha256(salt + key).digest()
+    code = hmac.new(derived, text.encode("utf-8", "replace"), hashlib.sha256).digest()
     return urlsafe_b64encode(code).rstrip(b"=")

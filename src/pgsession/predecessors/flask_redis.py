@@ -63,7 +63,8 @@ class FlaskRedis(OldCookie):
 
     async def load(self, value: str) -> OldSession | None:
         """Return the session that Redis has under the id in the cookie."""
-        session_id = self._session_id(value)
+        signer = self._signer()
+        session_id = value if signer is None else _unsigned(signer, value)
         if session_id is None or _ID.fullmatch(session_id) is None:
             return None
         data = await self.client.get(f"{self.key_prefix}{session_id}")
@@ -71,16 +72,18 @@ class FlaskRedis(OldCookie):
         if content is None:
             return None
         content.pop(_PERMANENT, None)
-        return OldSession(content, f"flask:{session_id}", as_period(self.lifetime))
+        return OldSession(
+            content,
+            f"flask:{session_id}",
+            as_period(self.lifetime),
+            # The id can be read in Redis.
+            secret=b"" if signer is None else signer.get_signature(session_id),
+        )
 
-    def _session_id(self, value: str) -> str | None:
+    def _signer(self) -> Signer | None:
         if self.secret_key is None:
-            return value
-        signer = Signer(hidden(str(self.secret_key)), salt="flask-session", key_derivation="hmac")
-        try:
-            return signer.unsign(value).decode("ascii")
-        except BadSignature:
             return None
+        return Signer(hidden(str(self.secret_key)), salt="flask-session", key_derivation="hmac")
 
     def _content(self, data: bytes) -> dict[str, Any] | None:
         if self.serialization_format == "json":
@@ -89,3 +92,10 @@ class FlaskRedis(OldCookie):
             return as_content(msgspec.msgpack.decode(data))
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
+
+
+def _unsigned(signer: Signer, value: str) -> str | None:
+    try:
+        return signer.unsign(value).decode("ascii")
+    except BadSignature:
+        return None
