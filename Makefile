@@ -66,8 +66,7 @@ dist: $(VENV)/installed ## Build the sdist and the wheel in dist/, and try each 
 	$(BIN)/python -m tests.archives
 
 release: $(VENV)/installed ## VERSION=1.2.3: test, build, commit, tag and push; CI uploads it
-	@test -n "$(VERSION)" || { echo "Name the version: make release VERSION=1.2.3" >&2; exit 1; }
-	@git diff --quiet HEAD || { echo "Commit your changes first." >&2; exit 1; }
+	@$(BIN)/python -m tests.archives.ready "$(VERSION)"
 	$(MAKE) --no-print-directory test docs
 	$(BIN)/bump-my-version bump --new-version "$(VERSION)"
 	git push --atomic origin HEAD "v$(VERSION)"

@@ -19,7 +19,7 @@ EXTRAS = "cli,dbsc,embedded,otel"
 
 
 def main(folder: Path) -> None:
-    """Leave an sdist and a wheel in `folder`, or exit with the status of what failed."""
+    """Leave an sdist and a wheel in `folder`, or nothing if one of them fails."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
@@ -28,6 +28,7 @@ def main(folder: Path) -> None:
         for archive in archives:
             try_out(archive)
     except subprocess.CalledProcessError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         sys.exit(f"Failed: {' '.join(map(str, error.cmd))}")
     print("Tried:", *(archive.name for archive in archives))
 

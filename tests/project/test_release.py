@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pgsession import __version__
+from tests.archives.ready import obstacles
 from tests.project.documents import ROOT
 from tests.project.test_links import TARGETS
 
@@ -78,6 +79,67 @@ def test_release(repository: Path) -> None:
         "Release 7.1.0",
         "Everything before",
     ]
+
+
+@pytest.fixture
+def released(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository after release 1.2.3, on main, with an origin that has all of it."""
+    origin = tmp_path_factory.mktemp("origin")
+    run(origin, "git", "init", "--quiet", "--bare")
+    run(repository, "git", "branch", "--move", "main")
+    run(repository, "git", "remote", "add", "origin", str(origin))
+    run(repository, sys.executable, "-m", "bumpversion", "bump", "--new-version", "1.2.3")
+    run(repository, "git", "push", "--quiet", "--tags", "origin", "main")
+    return repository
+
+
+def test_ready(released: Path) -> None:
+    """Nothing speaks against the next release."""
+    assert [obstacles(version, released) for version in ("1.2.4", "1.3.0", "10.0.0")] == [[]] * 3
+
+
+@pytest.mark.parametrize("version", ["", "v1.3.0", "1.3", "1.3.0rc1", "1.3.00", "1.3.0 ", "next"])
+def test_no_version(released: Path, version: str) -> None:
+    """What has not three numbers is no version."""
+    (sentence,) = obstacles(version, released)
+    assert sentence.startswith(f"{version!r} is no version")
+
+
+@pytest.mark.parametrize(
+    ("version", "commands", "said"),
+    [
+        pytest.param("1.2.2", [], ["The version is 1.2.3 already"], id="lower"),
+        pytest.param(
+            "1.2.3", [], ["The version is 1.2.3 already", "There is a tag v1.2.3"], id="present"
+        ),
+        pytest.param("1.2.4", ["git tag v1.2.4"], ["There is a tag v1.2.4"], id="own-tag"),
+        pytest.param(
+            "1.2.4",
+            ["git tag v1.2.4", "git push -q origin v1.2.4", "git tag -d v1.2.4"],
+            ["There is a tag v1.2.4"],
+            id="tag-of-origin",
+        ),
+        pytest.param("1.2.4", ["touch docs.env"], ["There are changes or files"], id="untracked"),
+        pytest.param(
+            "1.2.4", ["git switch -qc feature"], ["This is not the branch main"], id="branch"
+        ),
+        pytest.param(
+            "1.2.4",
+            ["git commit -q --allow-empty -m more"],
+            ["main is not what origin has"],
+            id="not-pushed",
+        ),
+    ],
+)
+def test_obstacles(released: Path, version: str, commands: list[str], said: list[str]) -> None:
+    """Each obstacle to a release is one sentence, before anything is changed."""
+    for command in commands:
+        run(released, *command.split())
+
+    found = obstacles(version, released)
+
+    assert len(found) == len(said)
+    assert all(sentence.startswith(start) for sentence, start in zip(found, said, strict=True))
 
 
 def test_citation() -> None:
