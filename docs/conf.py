@@ -28,6 +28,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "docs._extensions.proofs",
     "docs._extensions.reference",
 ]
 source_suffix = {".md": "markdown"}
@@ -63,6 +64,8 @@ html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 templates_path = ["_templates"]
 html_css_files = ["site.css"]
+html_js_files = [("scrolling.js", {"defer": "defer"})]
+html_search_scorer = str(ROOT / "docs/search.js")
 # Pages without a section have no menu of one.
 html_sidebars: dict[str, list[str]] = {"install": [], "troubleshooting": []}
 html_show_sourcelink = False
