@@ -38,7 +38,7 @@ def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
         "mapping": mapping,
         "telemetry": telemetry,
     }
-    texts = ["# Results", _runs(runs), RATIOS_NOTE]
+    texts = ["# Benchmark results", _runs(runs), RATIOS_NOTE]
     texts += [write(parts[name]) for name, write in writers.items() if name in parts]
     if judged := required(parts):
         texts += ["## Required, measured\n", REQUIRED_NOTE]
