@@ -30,7 +30,7 @@ def request() -> Picture:
             ("`INSERT`, `UPDATE` or", "`DELETE`: 1 statement,", "committed"),
             ("not saved: 503",),
         ),
-        ("plain", ("`Vary`; and `Set-Cookie`", "if the browser must learn"), ()),
+        ("plain", ("`Vary`; and `Set-Cookie`", "if it has something new"), ()),
         ("good", ("the first byte leaves",), ()),
     )
     y = 8.0

@@ -50,7 +50,7 @@ def lifetimes() -> Picture:
         "session has expired, and a sweep deletes its row. max_lifetime ends a session that is "
         "used without a pause.",
     )
-    it.note(284, 22, "row", anchor="middle", kind="title")
+    it.note(276, 22, "row", anchor="middle", kind="title")
     it.note(330, 22, "cookie", anchor="middle", kind="title")
     days = (
         (50, "day 0", ("login: `INSERT`,", "`Max-Age` 7 days")),
@@ -64,12 +64,19 @@ def lifetimes() -> Picture:
         it.note(52, y + 5, day, anchor="end")
         it.line((56, y), (64, y))
         it.note(72, y + 5, *lines)
-    for x, end in ((284, 254), (330, 254)):
+    for x, end in ((276, 254), (330, 254)):
         it.line((x, 50), (x, 160), kind="database thick")
         it.line((x, 164), (x, end), kind="good thick")
-    it.line((284, 256), (284, 324), kind="bad thick")
-    it.note(8, 372, "It ends with the first of these", kind="title")
-    bottom = 384.0
+    it.line((276, 256), (276, 324), kind="bad thick")
+    for y, kind, meaning in (
+        (364, "database", "what the login has granted"),
+        (386, "good", "what the visit of day 1 has added"),
+        (408, "bad", "expired: the row is still in the table"),
+    ):
+        it.line((8, y), (32, y), kind=f"{kind} thick")
+        it.note(42, y + 5, meaning)
+    it.note(8, 444, "It ends with the first of these", kind="title")
+    bottom = 456.0
     for name, lines in (
         ("`default_period`", ("or `session.period`, after", "the last extension")),
         ("`max_inactivity`", ("after the last extension,", "whatever the period is")),
@@ -89,7 +96,7 @@ def binding() -> Picture:
         "requests come with two cookies. When the second one ends, the browser signs a challenge "
         "and gets a new one.",
     )
-    browser, server, base = 44, 190, 316
+    browser, server, base = 44, 204, 316
     lanes = (browser, "browser", 80, "plain"), (server, "pgsession", 90, "plain")
     for x, name, width, kind in (*lanes, (base, "database", 84, "database")):
         it.box(x - width / 2, 8, width, name, kind=kind)
@@ -117,30 +124,31 @@ def binding() -> Picture:
     ask("sign-in", statement="login")
     answer("session cookie,", "an offer to register")
     y = it.box(4, y + 8, 200, "the browser makes a key,", "its private half stays there").bottom + 4
-    ask("`/register`, signed:", "the public key", statement="key is kept")
-    answer("200, instructions,", "bound cookie, challenge")
+    ask("`/register`, signed:", "the public key", statement="store key")
+    answer("200, challenge,", "bound cookie,", "instructions")
     y = (
         it.box(
-            190, y + 8, 166, "the offer is good for", "60 s, and for one key", kind="quiet"
+            188, y + 8, 168, "the offer is good for", "60 s, and for one key", kind="quiet"
         ).bottom
         + 4
     )
-    ask("a page, both cookies", statement="load; in force")
+    ask("a page,", "both cookies", statement="load")
     answer("the page")
     y = (
         it.box(4, y + 8, 236, "the bound cookie ends: the", "browser holds the next request").bottom
         + 4
     )
-    ask("`/refresh`, challenge", "signed", statement="load the key")
+    ask("`/refresh`:", "signed challenge", statement="load key")
     answer("200, bound cookie")
-    ask("the request that waited", statement="load")
+    ask("the request", "that waited", statement="load")
     answer("the page")
     it.box(
         4,
         y + 10,
         352,
-        "once in force, the session cookie alone opens",
-        "an empty session, and nothing is written",
+        "after the first page with both cookies,",
+        "the session cookie alone opens",
+        "an empty session",
         kind="bad",
     )
     for x in (browser, server, base):

@@ -26,33 +26,35 @@ def outages() -> Picture:
         "While the server answers, requests are served. If it cannot be reached, they wait for up "
         "to a second. After that they get 503 at once, while the store tries to connect. When the "
         "server is back, requests are served again. If it accepts but does not answer, each "
-        "request gets 503 after the timeout.",
+        "request gets 503 after the timeout, until it answers again.",
     )
-    served = it.box(70, 8, 216, "PostgreSQL answers:", "requests are served", kind="good")
-    it.arrow((130, served.bottom), (130, 110))
-    it.note(122, 76, "cannot be", "reached", anchor="end")
-    it.arrow((226, 110), (226, served.bottom + 2), kind="dashed")
-    it.note(234, 76, "it was only", "a restart")
-    wait = it.box(70, 112, 216, "the first second:", "requests wait")
+    left, width, inner, outer = 36, 206, 258, 346
+    served = it.box(left, 8, width, "PostgreSQL answers:", "requests are served", kind="good")
+    right = served.right
+    it.arrow((112, served.bottom), (112, 110))
+    it.note(104, 76, "cannot be", "reached", anchor="end")
+    it.arrow((180, 110), (180, served.bottom + 2), kind="dashed")
+    it.note(188, 76, "only a", "restart")
+    wait = it.box(left, 112, width, "the first second:", "requests wait")
     it.arrow((wait.center, wait.bottom), (wait.center, 212))
-    it.note(wait.center + 8, 184, "1 s is over")
+    it.note(wait.center + 8, 188, "1 s is over")
     down = it.box(
-        70, 214, 216, "503 at once; the store tries", "to connect every 0.5 s", kind="bad"
+        left, 214, width, "503 at once; the store tries", "to connect every 0.5 s", kind="bad"
     )
     it.arrow(
-        (286, down.middle),
-        (344, down.middle),
-        (344, served.middle),
-        (288, served.middle),
-        kind="dashed",
+        (right, down.middle), (inner, down.middle), (inner, 38), (right + 2, 38), kind="dashed"
     )
-    it.note(336, 268 + 14, "it is back: within some 2 s", anchor="end")
+    it.note(inner + 8, 130, "it is back:", "within", "some 2 s")
     slow = it.box(
-        70, 312, 216, "it accepts, but does not", "answer: 503 after `timeout`", kind="bad"
+        left, 300, width, "it accepts, but does not", "answer: 503 after `timeout`", kind="bad"
     )
-    it.arrow((70, served.middle), (24, served.middle), (24, slow.middle), (68, slow.middle))
-    it.note(8, 394, "What a request gets meanwhile", kind="title")
-    y = 406.0
+    it.arrow((left, served.middle), (16, served.middle), (16, slow.middle), (left - 2, slow.middle))
+    it.arrow(
+        (right, slow.middle), (outer, slow.middle), (outer, 20), (right + 2, 20), kind="dashed"
+    )
+    it.note(outer - 8, 286, "it answers again", anchor="end")
+    it.note(8, 376, "What a request gets meanwhile", kind="title")
+    y = 388.0
     for kind, lines in (
         ("good", ("no cookie, or a forged one: served,", "unless the handler stores something")),
         ("good", ("a path in `exclude`: served",)),
@@ -76,27 +78,30 @@ def web() -> Picture:
     """Draw when a response sets the cookie."""
     it = Picture(
         "When a response sets the cookie",
-        "A response sets the cookie only if the browser must learn something, the response may not "
-        "be shared by a cache, the request came in a way that shows which session the browser has, "
-        "and the session still has this key.",
+        "A response sets the cookie only if there is something new for it, the response may not be "
+        "shared by a cache, the request came in a way that shows which session the browser has, "
+        "and the session still has this key. Otherwise it sets none.",
     )
     steps = (
-        (("must the browser learn", "something?"), "no"),
+        (("is there something new", "for the cookie?"), "no"),
         (("may a cache keep it, and", "was no session used?"), "yes"),
         (("of another site, without", "the cookie and a new key?"), "yes"),
         (("does the session still", "have this key?"), "no"),
     )
-    y = 8.0
+    y, leaving = 8.0, 300
+    tops = []
     for lines, leaves in steps:
         box = it.box(8, y, 210, *lines)
-        it.arrow((box.right, box.middle), (258, box.middle))
+        tops.append(box.middle)
         it.note(224, box.middle - 6, leaves)
         it.arrow((box.center, box.bottom), (box.center, box.bottom + 30))
         it.note(box.center + 8, box.bottom + 19, "no" if leaves == "yes" else "yes")
         y = box.bottom + 32
     it.box(8, y, 210, "`Set-Cookie`,", "`private, no-store`", kind="good")
-    it.line((264, 8), (264, y - 32), kind="bad thick")
-    it.note(278, 130, "no cookie;", "a later", "response", "may set it")
+    for top in tops:
+        it.line((218, top), (leaving, top))
+    it.arrow((leaving, tops[0]), (leaving, y - 2))
+    it.box(240, y, 116, "no cookie;", "a later", "response", "may set it", kind="bad")
     return it
 
 
