@@ -38,7 +38,8 @@ exclude_patterns = ["_build"]
 default_role = "py:obj"
 nitpicky = True
 
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "substitution"]
+myst_substitutions = {"version": __version__}
 # Headings have the anchors that GitHub gives them.
 myst_heading_anchors = 4
 
