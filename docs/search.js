@@ -1,7 +1,9 @@
 // How the search of the site orders what it finds; Sphinx puts this before its own searchtools.js.
 
-// What is added for the folder or the page. The pages of equal score stand in the order of titles.
+// What is added for a page: the first line with which its name begins counts. Without these, pages
+// of equal score would stand in the order of their titles.
 const weights = [
+    ["how-to/index", 0],
     ["troubleshooting", 8],
     ["how-to/from-ocaml", -6],
     ["how-to/", 6],

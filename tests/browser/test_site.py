@@ -1,11 +1,13 @@
 """Chromium reads the site of the documentation, as it is published."""
 
+import json
 import shutil
 import tomllib
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import cast
 
 import pytest
 
@@ -39,25 +41,29 @@ PHONE, DESK = 390, 1300
 #: What readers type into the search, and the pages that answer it.
 WORDS = tomllib.loads((DOCS / "search.toml").read_text(encoding="utf-8"))
 
-#: Some of them: a number, words, messages, names and a question.
-SEARCHES = [
-    "503",
-    "logout",
-    "remember me",
-    "SessionMiddleware must be installed",
-    "SESSION_SECRET_KEY",
-    "pgbouncer",
-    "list a user's sessions",
-    "every request begins a new session",
-    "rotate secret",
-    "TestClient",
-    "clear expired sessions",
-    "Redis",
-]
+#: Some of them: a number, a name and a question.
+SEARCHES = ["503", "SESSION_SECRET_KEY", "every request begins a new session"]
 
 HITS = """
 return [...document.querySelectorAll("#search-results li a")].slice(0, 5)
     .map(it => it.getAttribute("href").replace("./", "").replace(/.html.*/, ""))
+"""
+
+#: The first five pages that the search finds for each word.
+FOUND = """
+const pages = word => Search._performSearch(...Search._parseQuery(word)).reverse().slice(0, 5)
+    .map(([page]) => page);
+return Object.fromEntries(JSON.parse(arguments[0]).map(word => [word, pages(word)]));
+"""
+
+#: The names of the sections that the search shows for a word.
+TITLES = "return Search._performSearch(...Search._parseQuery(arguments[0])).map(it => it[1])"
+
+#: Blocks of code and tables that are wider than their place, and where they go on.
+WIDE = """
+return [...document.querySelectorAll(".bd-article :is(pre, .pst-scrollable-table-container)")]
+    .filter(it => it.scrollWidth > it.clientWidth + 1)
+    .map(it => it.dataset.more);
 """
 
 VERSIONS = """
@@ -151,6 +157,27 @@ def test_search(reader: Browser, address: str, text: str) -> None:
     reader.type("#pst-search-dialog input", text)
     pages = {place.partition("#")[0] for place in WORDS[text]}
     assert eventually(lambda: pages <= set(reader.run(HITS)))  # type: ignore[call-overload]
+
+
+def test_words(reader: Browser, address: str) -> None:
+    """Each word of search.toml finds its pages in the first five hits, with their sections."""
+    reader.open(f"{address}/1.2.0/search.html")
+    assert eventually(lambda: reader.run("return Search.hasIndex()") is True)
+    found = cast("dict[str, list[str]]", reader.run(FOUND, json.dumps([*WORDS])))
+    places = {word: {it.partition("#")[0] for it in WORDS[word]} for word in WORDS}
+    assert {word: found[word] for word in WORDS if not places[word] <= {*found[word]}} == {}
+    titles = cast("list[str]", reader.run(TITLES, "session not saved"))
+    assert titles[-1] == "Troubleshooting > A change is not saved"
+
+
+def test_scrolling(reader: Browser, address: str) -> None:
+    """What is too wide for a phone fades out at its right side, and once scrolled, at its left."""
+    look(reader, PHONE)
+    for name in ("reference/settings", "how-to/csrf"):
+        reader.open(f"{address}/1.2.0/{name}.html")
+        assert eventually(lambda: set(cast("list[str]", reader.run(WIDE))) == {"right"})
+    reader.run("document.querySelector('pre[data-more=right]').scrollLeft = 10000")
+    assert eventually(lambda: "left" in cast("list[str]", reader.run(WIDE)))
 
 
 def test_menu(reader: Browser, address: str) -> None:

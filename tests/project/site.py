@@ -26,6 +26,7 @@ class Page(HTMLParser):
         self.loaded: set[str] = set()
         self.headings: list[int] = []
         self.pictures: list[dict[str, str | None]] = []
+        self.proofs: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -36,6 +37,8 @@ class Page(HTMLParser):
             self.links.add(given.get("href") or "")
         if tag in _SOURCES:
             self.loaded.add(given.get(_SOURCES[tag]) or "")
+        if given.get("class") == "proof":
+            self.proofs.append(given.get("title") or "")
         if tag == "img":
             self.pictures.append(given)
         if tag in {"h1", "h2", "h3", "h4", "h5", "h6"}:

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +11,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from pgsession import __version__
 from tests.project.documents import DOCS as DOCUMENTS
-from tests.project.documents import README, Document
+from tests.project.documents import README, ROOT, Document
 from tests.project.site import DOCS, Page, build, pages_in, search_index
 
 Pages = dict[str, Page]
@@ -79,6 +81,14 @@ def test_pictures(pages: Pages) -> None:
     assert without == []
 
 
+def test_proofs(pages: Pages) -> None:
+    """Each test that a page names is written small, with its whole path as the title."""
+    for page in DOCUMENTS:
+        named = re.findall(r"`(tests/[\w/]+\.py::\w+)`", page.text)
+        name = page.name.removeprefix("docs/").replace(".md", ".html")
+        assert Counter(pages[name].proofs) == Counter(named)
+
+
 def test_nothing_from_elsewhere(pages: Pages, site: Path) -> None:
     """No page and no style sheet of the site loads anything from another host."""
     elsewhere = [
@@ -115,6 +125,16 @@ def test_programs() -> None:
     """The programs of the first page and of the installation are those of the README."""
     assert Document("docs/index.md").programs == README.programs
     assert Document("docs/install.md").programs == README.programs[:1]
+
+
+def test_first_page(site: Path) -> None:
+    """The first page says the version, the licence and what is needed, as pyproject.toml does."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (site / "index.html").read_text(encoding="utf-8")
+    assert f"Python {project['requires-python'].removeprefix('>=')} or later" in text
+    (starlette,) = (it for it in project["dependencies"] if it.startswith("starlette"))
+    assert f"Starlette {starlette.partition('>=')[2]} or later" in text
+    assert f"version {__version__}, under the licence {project['license']}" in text
 
 
 def test_one_place() -> None:
