@@ -18,6 +18,7 @@ from pgsession.cli.findings import Finding, Verdict
 from pgsession.errors import StoreRejectedError, StoreUnavailableError
 from pgsession.postgres.connections.failures import explained, unreachable
 from pgsession.postgres.connections.reasons import REASONS
+from pgsession.postgres.connections.startup import connect
 from pgsession.postgres.schema import migrate
 from tests.cli.test_check import SECRET as SECRET_KEY
 from tests.faults import bouncer as pgbouncer
@@ -334,6 +335,22 @@ async def test_few_connections(server: Server) -> None:
         server.execute("ALTER ROLE one CONNECTION LIMIT -1")
 
     assert "0 processes fit" in found["connections"].text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "ending"),
+    [
+        pytest.param({"port": 1}, "host and the port of the database URL.", id="words"),
+        pytest.param({"user": "few"}, "ALTER ROLE few CONNECTION LIMIT 100.", id="statement"),
+    ],
+)
+def test_trying_again(server: Server, parameters: dict[str, str | int], ending: str) -> None:
+    """That a command tries again is a sentence of its own, after the remedy."""
+    said: list[str] = []
+    with pytest.raises(StoreUnavailableError):
+        connect(server.conninfo(**parameters), wait=0.6, report=said.append)
+
+    assert [line.endswith(f"{ending} Trying again for 1 s.") for line in said] == [True]
 
 
 async def test_standby_and_stopped(server: Server) -> None:

@@ -49,7 +49,8 @@ def connect(conninfo: str, *, wait: float, report: Report) -> Connection:
             if left <= 0:
                 raise
             if not is_reported:
-                report(f"{error} Trying again for {left:.0f} s.")
+                said = str(error).removesuffix(";")  # a remedy may end with a statement
+                report(f"{said}. Trying again for {left:.0f} s.")
                 is_reported = True
         time.sleep(min(_PAUSE, left))
 
