@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from tests.guides import tutorial
 from tests.guides.tutorial import Command, File, is_like, shell, shop, shown, texts, typed
 from tests.programs import ADDRESS, uvicorn
-from tests.project.documents import ROOT
+from tests.project.documents import ROOT, Document
 
 SECRET: Final = "a secret of more than thirty-two bytes"
 
@@ -134,8 +134,25 @@ def test_types(tmp_path: Path) -> None:
 def test_finished(tmp_path: Path) -> None:
     """The files of the tutorial are those of `examples/shop/`, and its last page lists them."""
     folder = tutorial.write(tmp_path)
-    folders = {path.name for path in folder.rglob("*") if path.is_dir()}
-    listed = re.findall(r"── (\S+)", shown("next")[0])
+    listed = re.findall(r"\[(\S+)\]\(../../examples/shop/(\S+)\)", page("next"))
+    (compare,) = (it.line.replace("../pgsession", str(ROOT)) for it in typed("next"))
 
     assert texts(folder) == shop()
-    assert sorted(listed) == sorted({Path(name).name for name in texts(folder)} | folders)
+    assert sorted((Path(name).name, name) for name in shop()) == sorted(listed)
+    assert shell(compare, folder) == ""
+    (folder / "start.sh").write_text("exit", "utf-8")
+    assert "> exit" in shell(compare, folder)
+
+
+def test_again() -> None:
+    """What is typed in the next session is what the first chapter has its reader type."""
+    _, _, table = page("index").partition("| Terminal |")
+    lines = set(re.findall(r"`(.+?)`", table))
+
+    assert lines <= {it.line for it in typed("counter")}
+    assert len(lines) == 4
+
+
+def page(name: str) -> str:
+    """Return the text of a page of the tutorial."""
+    return Document(f"{tutorial.FOLDER}/{name}.md").text

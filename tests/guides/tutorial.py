@@ -60,9 +60,12 @@ Step = File | Command | Shown
 
 
 def is_like(shown: str, output: str) -> bool:
-    """Return whether an output is the one that a page shows: there, `…` stands for any text."""
-    pattern = re.escape(shown.strip()).replace("…", "[^\n]*")
-    return re.fullmatch(pattern, output.strip()) is not None
+    """Return whether an output is the one that a page shows.
+
+    There, `…` stands for any text. The columns of a table may be of another width.
+    """
+    pattern = re.escape(_narrow(shown)).replace("…", "[^\n]*")
+    return re.fullmatch(pattern, _narrow(output)) is not None
 
 
 def chapters() -> list[str]:
@@ -122,6 +125,10 @@ def shell(line: str, folder: Path, **variables: str) -> str:
         text=True,
     )
     return done.stdout
+
+
+def _narrow(output: str) -> str:
+    return re.sub(" +", " ", output.strip())
 
 
 def _read(language: str, block: str) -> Iterator[Step]:

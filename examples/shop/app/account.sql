@@ -1,5 +1,6 @@
 -- app/account.sql
-SELECT pg_advisory_xact_lock(hashtext('account'));  -- several processes may start at once
+-- If several processes start at once, each waits here until the one before it has committed.
+SELECT pg_advisory_xact_lock(hashtext('account'));
 
 CREATE TABLE IF NOT EXISTS account (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -44,6 +44,7 @@ class Accounts:
     async def add(self, name: str, password: str) -> bool:
         """Add an account. Return False if the name is taken."""
         hashed = await asyncio.to_thread(hasher.hash, password)
+        # If the name is taken, this adds no row, and is no error.
         query = "INSERT INTO account (name, password) VALUES (%s, %s) ON CONFLICT DO NOTHING"
         async with self.pool.connection() as connection:
             return (await connection.execute(query, [name, hashed])).rowcount == 1
@@ -52,6 +53,7 @@ class Accounts:
         """Return the account with this id."""
         async with self.pool.connection() as connection:
             cursor = connection.cursor(row_factory=class_row(Account))
+            # The user of a session is text; ::bigint makes it the number that the table has.
             await cursor.execute("SELECT * FROM account WHERE id = %s::bigint", [account_id])
             return await cursor.fetchone()
 
