@@ -134,7 +134,7 @@ def test_types(tmp_path: Path) -> None:
 def test_finished(tmp_path: Path) -> None:
     """The files of the tutorial are those of `examples/shop/`, and its last page lists them."""
     folder = tutorial.write(tmp_path)
-    listed = re.findall(r"\[(\S+)\]\(../../examples/shop/(\S+)\)", page("next"))
+    listed = re.findall(r"\[`(\S+)`\]\(../../examples/shop/(\S+)\)", page("next"))
     (compare,) = (it.line.replace("../pgsession", str(ROOT)) for it in typed("next"))
 
     assert texts(folder) == shop()
