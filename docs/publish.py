@@ -55,10 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def package_version() -> str:
-    """Return the version of the package in this checkout, or dev if it is not that of a release."""
+    """Return the version of the package if this commit has its tag, or dev."""
     text = (DOCS.parent / "src/pgsession/version.py").read_text(encoding="utf-8")
     [version] = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
-    return version if _RELEASE.fullmatch(version) else "dev"
+    command = ["git", "tag", "--points-at", "HEAD"]
+    found = subprocess.run(command, check=False, cwd=DOCS, stdout=subprocess.PIPE)  # noqa: S603 - our own
+    return version if f"v{version}".encode() in found.stdout.split() else "dev"
 
 
 def build(folder: Path, doctrees: Path, version: str) -> None:

@@ -327,13 +327,18 @@ async def test_read_only_connection(server: Server) -> None:
 
 
 async def test_few_connections(server: Server) -> None:
-    """If not even one process fits into the limits of connections, that is a warning."""
-    server.execute("ALTER ROLE one CONNECTION LIMIT 3")
+    """If not even one process fits into the limits of connections, that is a warning.
+
+    A process needs one more than its pool has: the sweep takes it.
+    """
+    server.execute("ALTER ROLE one CONNECTION LIMIT 4")
     try:
         found = await checked(server.conninfo(user="one"), SESSION_POOL_SIZE="4")
     finally:
         server.execute("ALTER ROLE one CONNECTION LIMIT -1")
 
+    assert found["connections"].verdict is Verdict.WARNING
+    assert "up to 5 (pool_size, and one to sweep)" in found["connections"].text
     assert "0 processes fit" in found["connections"].text
 
 

@@ -54,11 +54,12 @@ def check_connections(connections: Connections | None, *, pool_size: int) -> Fin
         text = "not visible: the pooler decides how many connections the server gets"
         return Finding("connections", Verdict.OK, text)
     most = connections.most
+    process = pool_size + 1
     text = (
-        f"{most} for this role, {connections.used} in use by all; a process takes up to "
-        f"{pool_size} (pool_size), and more for exclusive(): {most // pool_size} processes fit"
+        f"{most} for this role, {connections.used} in use by all; a process takes up to {process} "
+        f"(pool_size, and one to sweep), more for exclusive(): {most // process} processes fit"
     )
-    if most >= pool_size:
+    if most >= process:
         return Finding("connections", Verdict.OK, text)
     remedy = "Make SESSION_POOL_SIZE smaller, or raise the CONNECTION LIMIT or max_connections."
     return Finding("connections", Verdict.WARNING, text, remedy)
