@@ -59,7 +59,7 @@ def _bar(name: str, title: str, rate: float, most: float, top: int) -> list[str]
     kind = "ours" if name == "ours" else "bar lost" if name in LOST else "bar"
     width = max(1, round((WIDTH - LEFT - 90) * rate / most))
     middle = top + BAR - 5
-    figure = f"{rate:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    figure = f"{rate:,.0f}"
     return [
         f'<text x="{LEFT - 8}" y="{middle}" text-anchor="end">{escape(title)}</text>',
         f'<rect class="{kind}" x="{LEFT}" y="{top}" width="{width}" height="{BAR}" rx="2"/>',

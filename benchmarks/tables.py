@@ -69,7 +69,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def figure(value: float | None, digits: int = 0) -> str:
     """Return a number with separators between thousands."""
-    return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def ratio(values: Sequence[float]) -> str:

@@ -27,4 +27,4 @@ def rate(work: str, peer: str, in_flight: str) -> str:
 
 def number(text: str) -> int:
     """Return a printed number."""
-    return int(text.replace(" ", ""))
+    return int(text.replace(",", ""))

@@ -36,7 +36,7 @@ MISSED = {figure: values for figure, values in REQUIRED.items() if values[2] == 
 
 def rounded(text: str) -> str:
     """Return a rate to the nearest hundred."""
-    return f"{round(number(text), -2):,}".replace(",", " ")
+    return f"{round(number(text), -2):,}"
 
 
 def served(peer: str) -> tuple[str, str]:

@@ -12,14 +12,14 @@ from tests.project.documents import Document
 PAGE: Final = Document("docs/reference/table.md")
 
 _COLUMN: Final = re.compile(
-    r"^\| \[?`(\w+)`(?:\]\(#\1\))? \| `(\w+)` \| (never|may be) \| (\S+) \| (.+?) \|$", re.MULTILINE
+    r"^\| \[?`(\w+)`(?:\]\(#\1\))? \| `(\w+)` \| (no|yes) \| (\S+) \| (.+?) \|$", re.MULTILINE
 )
 
 _COLUMNS: Final = """
 SELECT
     a.attname::text,
     t.typname::text,
-    CASE WHEN a.attnotnull THEN 'never' ELSE 'may be' END,
+    CASE WHEN a.attnotnull THEN 'no' ELSE 'yes' END,
     coalesce('`' || pg_get_expr(d.adbin, d.adrelid) || '`', '\u2013')
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid

@@ -21,7 +21,7 @@ def test_figures() -> None:
         if not line.startswith("|--")
     )
     wanted = [
-        (heading.split("s,")[0].capitalize(), heading.split(", ")[1].split()[0])
+        (heading.split("s,")[0].capitalize(), heading.split(", ")[1].split()[0].replace("one", "1"))
         for heading in head[1:]
     ]
 

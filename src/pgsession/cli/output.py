@@ -114,5 +114,5 @@ def size_of(number: int) -> str:
 
 
 def number_of(number: int) -> str:
-    """Return a number with spaces between its thousands, or without, for programs."""
-    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}") if is_terminal() else str(number)
+    """Return a number with commas between its thousands, or without, for programs."""
+    return f"{number:,}" if is_terminal() else str(number)

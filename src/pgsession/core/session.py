@@ -204,8 +204,9 @@ class Session(ContentSession):
     async def save(self) -> None:
         """Commit the changes now, not only when the response starts.
 
-        Use it in a WebSocket, in a long task, or before another server reads
-        the session. The expiry stays as it is, unless `period` was set. It
+        Use it in a WebSocket, in a long task, or before your handler calls
+        another server that reads the session. A redirect needs no call: its
+        response starts after the commit. The expiry stays as it is, unless `period` was set. It
         commits at once in an `exclusive` block too.
 
         Raises `SessionNotFoundError` if the session has ended since it was
