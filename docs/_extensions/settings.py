@@ -1,6 +1,6 @@
 """What the code says of each setting: its variable and its default, as a reader writes them."""
 
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +10,27 @@ from pgsession.environment import VARIABLES
 
 _UNITS: Final = (("h", 3_600), ("m", 60))
 
+#: What happens where a setting is not set, if the code has no value for that.
+UNSET: Final = {
+    "secret_key": "required",
+    "database_url": "required unless you give a store",
+    "default_period": "a week",
+    "max_lifetime": "no limit",
+    "max_inactivity": "no limit",
+    "touch_after": "a tenth of the period",
+    "session_cookie": "`__Host-session`",
+    "max_age": "as `default_period`",
+    "domain": "this host alone",
+    "unavailable_response": "a plain 503",
+    "rotate_every": "never",
+    "max_sessions": "no limit",
+    "record_client": "not kept",
+    "device_binding": "off",
+    "schema": "from the `search_path`",
+    "prepared": "yes, unless a pooler is found",
+    "telemetry": "yes, if `opentelemetry-api` is installed",
+}
+
 
 def facts_of(name: str) -> dict[str, str]:
     """Return the variable and the default of a setting, in Markdown."""
@@ -17,7 +38,7 @@ def facts_of(name: str) -> dict[str, str]:
     variable = VARIABLES.get(name)
     return {
         "Variable": f"`{variable[0]}`" if variable else "none: in Python only",
-        "Default": "required" if field.default is MISSING else shown_default(field.default),
+        "Default": UNSET.get(name) or shown_default(field.default),
     }
 
 
@@ -27,7 +48,7 @@ def shown_default(default: object) -> str:
         case bool():
             return f"`{str(default).lower()}`"
         case None | () | "default":
-            return "not set"
+            return "none"
         case timedelta() | float():
             return f"`{shown_period(as_period(default))}`"
         case _:

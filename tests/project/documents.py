@@ -12,7 +12,9 @@ _BLOCK = re.compile(r"^```([^`\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 _INLINE_LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 _OTHER_LINK = re.compile(r"^ *\[[^\]]+\]: *(\S+)|(?:href|src)=\"([^\"]+)\"", re.MULTILINE)
-_SETTING = re.compile(r"^\| \[?`(\w+)`(?:\]\(#\1\)| \|) `(SESSION_\w+)` \| (\S+) \|", re.MULTILINE)
+_SETTING = re.compile(
+    r"^\| \[?`(\w+)`(?:\]\(#\1\)| \|) `(SESSION_\w+)` \| ([^|]+) \|", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)

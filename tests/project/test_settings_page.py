@@ -8,18 +8,23 @@ from typing import Any, Final
 
 import pytest
 
-from docs._extensions.settings import facts_of
-from pgsession import CookieSettings, SessionSettings, SettingsError, settings
+from docs._extensions.settings import UNSET, facts_of
+from pgsession import (
+    CookieSettings,
+    MemoryStore,
+    SessionMiddleware,
+    SessionSettings,
+    SettingsError,
+    settings,
+)
 from pgsession.asgi.sockets import SESSION_ENDED
+from pgsession.core.decision import touch_due
 from pgsession.core.period import DEFAULT_PERIOD, MAX_PERIOD, as_period, parse_period
 from pgsession.core.secret_keys import MIN_SECRET_BYTES
 from pgsession.postgres.connections import locks
 from tests.project.documents import Document
 
 SECRET = "a secret of more than thirty-two bytes"
-
-#: The table shows this if there is no default.
-NONE = "\N{EN DASH}"
 
 PAGE: Final = Document("docs/reference/settings.md")
 
@@ -66,15 +71,15 @@ CALLED = {
 }
 
 
-def written(default: object) -> str:
-    """Return a setting's default as the table shows it; no default is a dash."""
+def written(name: str, default: object) -> str:
+    """Return a setting's default as the table shows it: in words if the code has no value."""
     match default:
         case bool():
             return f"`{str(default).lower()}`"
         case None | () | "default":
-            return NONE
+            return UNSET.get(name, "none")
         case _:
-            return NONE if default is MISSING else f"`{default}`"
+            return UNSET[name] if default is MISSING else f"`{default}`"
 
 
 def test_table() -> None:
@@ -86,7 +91,7 @@ def test_table() -> None:
         if isinstance(setting.default, timedelta | float):
             assert parse_period(default.strip("`")) == as_period(setting.default)
         else:
-            assert default == written(setting.default)
+            assert default == written(name, setting.default)
 
 
 @pytest.mark.parametrize("variable", [variable for _, variable, _ in LISTED])
@@ -104,6 +109,11 @@ def called(_scope: object) -> str:
 async def awaited(_scope: object) -> str:
     return "shop"
 
+
+async def called_app(_scope: object, _receive: object, _send: object) -> None: ...
+
+
+DAY: Final = timedelta(days=1)
 
 TWO: Final = {"shop": CookieSettings(), "admin": CookieSettings()}
 
@@ -196,11 +206,41 @@ def test_sections() -> None:
 
 def test_facts() -> None:
     """The defaults that the build writes into the sections are those of the table."""
-    shown = {name: facts_of(name)["Default"] for name, _, _ in LISTED}
-    rewritten = {"not set": NONE, "required": NONE}
-    assert [(name, rewritten.get(it, it)) for name, it in shown.items()] == [
-        (name, default) for name, _, default in LISTED
+    shown = {each.name: facts_of(each.name)["Default"] for each in fields(SessionSettings)}
+    rows = re.findall(r"^\| \[`(\w+)`\]\(#\1\) [^|]+ \| ([^|]+) \|", PAGE.text, re.MULTILINE)
+    assert rows == [*shown.items()]
+
+
+def test_required() -> None:
+    """What the table calls required is an error if it is missing."""
+    assert [name for name, words in UNSET.items() if words.startswith("required")] == [
+        "secret_key",
+        "database_url",
     ]
+    with pytest.raises(SettingsError, match="SESSION_SECRET_KEY"):
+        SessionSettings.from_env({})
+    plain = SessionSettings(secret_key=SECRET)
+    with pytest.raises(SettingsError, match="database_url"):
+        SessionMiddleware(called_app, settings=plain)
+    SessionMiddleware(called_app, settings=plain, store=MemoryStore())
+
+
+def test_unset() -> None:
+    """What the table says in words of a setting that is not set is what the code does."""
+    plain = SessionSettings(secret_key=SECRET, database_url="postgresql:///app")
+    store, cookie = plain.make_store(), plain.make_cookie()
+    assert (UNSET["default_period"], store.default_period) == ("a week", timedelta(weeks=1))
+    assert (UNSET["max_lifetime"], store.max_lifetime) == ("no limit", None)
+    assert (UNSET["max_inactivity"], store.max_inactivity) == ("no limit", None)
+    assert (UNSET["session_cookie"], cookie.name) == ("`__Host-session`", "__Host-session")
+    assert (UNSET["domain"], cookie.domain) == ("this host alone", None)
+    assert (UNSET["max_age"], plain.cookie_max_age()) == ("as `default_period`", "default")
+    assert (UNSET["rotate_every"], plain.make_rotation().every) == ("never", None)
+    due = [
+        touch_due(remaining=left, period=10 * DAY, lifetime=None, touch_after=plain.touch_after)
+        for left in (9.1 * DAY, 8.9 * DAY)
+    ]
+    assert (UNSET["touch_after"], due) == ("a tenth of the period", [False, True])
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(SessionSettings)])
