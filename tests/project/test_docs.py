@@ -71,6 +71,7 @@ WHOLE = {
     "docs/how-to/administrators.md",  # tests/guides, as the other pages of how-to/
     "docs/how-to/alembic.md",  # tests/beside
     "docs/how-to/flash.md",
+    "docs/how-to/front-ends.md",
     "docs/how-to/kubernetes.md",  # tests/guides
     "docs/how-to/reverse-proxies.md",  # tests/guides
     "docs/how-to/from-ocaml.md",  # tests/guides
@@ -79,6 +80,7 @@ WHOLE = {
     "docs/how-to/foreign-key.md",
     "docs/how-to/openid-connect.md",
     "docs/how-to/parallel-requests.md",
+    "docs/how-to/privacy.md",
     "docs/how-to/remember-me.md",
     "docs/how-to/secrets.md",
     "docs/how-to/server-sent-events.md",
