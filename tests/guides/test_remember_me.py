@@ -53,6 +53,20 @@ def test_box_off_again(names: Names, browse: Browse) -> None:
     assert "Max-Age" not in visitor.post("/sign-in", data=form).headers["set-cookie"]
 
 
+def test_fixed_end(names: Names, browse: Browse) -> None:
+    """With a `max_lifetime` as long as the period, no visit extends the session."""
+    program = PROGRAM.replace("timedelta(days=90)", "timedelta(hours=12)")
+    visitor = browse(names(program.replace("max_age=None,", "")))
+    response = visitor.post("/sign-in", data={"user": "ann", "password": "sesame"})
+    assert "Max-Age=43200;" in response.headers["set-cookie"]
+    age(visitor, hours=11)
+    home = visitor.get("/")
+    assert "Hello, ann" in home.text
+    assert "set-cookie" not in home.headers
+    age(visitor, hours=2)
+    assert "Hello, ann" not in visitor.get("/").text
+
+
 def test_max_lifetime(names: Names, browse: Browse) -> None:
     """After `max_lifetime` a remembered user signs in again; the cookie does not outlive it."""
     visitor = browse(names(PROGRAM.replace("timedelta(days=90)", "timedelta(days=40)")))

@@ -87,7 +87,7 @@ async def _request(browser: AsyncClient, row: str) -> Response:
         "and signs in": "/sign_in",
         "signs in, or renews the key": "/login",
         "signs out": "/logout",
-        "removes the last key": "/pop",
+        "removes the last member": "/pop",
         "repeats a cookie": "/read",
     }
     return await browser.get(next(page for words, page in pages.items() if words in row))

@@ -7,12 +7,15 @@ from typing import Final
 import httpx2
 import psycopg
 from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, Router
 
 from benchmarks.values import VALUE
-from pgsession import Session
+from pgsession import MemoryStore, Session, SessionMiddleware
 from pgsession.core.large import LARGE_VALUE
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.testing import session_of
+from tests.applications import SECRET
 from tests.guides.conftest import Browse, client
 from tests.guides.figures import missing
 from tests.project.conftest import Names
@@ -106,6 +109,41 @@ def test_typed_with_fastapi(names: Names) -> None:
         assert visitor.get("/account").json() == {"user": None}
         with visitor.websocket_connect("wss://testserver/events") as websocket:
             assert websocket.receive_text() == "Hello, None."
+
+
+async def test_append(names: Names) -> None:
+    """Parallel appends in an `exclusive` block are all kept."""
+    transport = httpx2.ASGITransport(names(PARALLEL)["app"])
+    async with httpx2.AsyncClient(transport=transport, base_url="https://testserver") as visitor:
+        await visitor.post("/cart/tea")
+        await asyncio.gather(*[visitor.post(f"/cart/{item}") for item in ("milk", "jam", "bread")])
+        async with session_of(visitor) as session:
+            assert sorted(session["cart"]) == ["bread", "jam", "milk", "tea"]
+
+
+async def test_append_without_lock() -> None:
+    """Of two lists that grew at the same time, the one that is committed later is stored."""
+    reached, may_end = asyncio.Event(), asyncio.Event()
+
+    async def add(request: Request) -> JSONResponse:
+        cart = request.session.setdefault("cart", [])
+        if (item := request.query_params.get("item")) is not None:
+            cart.append(item)
+        if item == "jam":
+            reached.set()
+            await may_end.wait()
+        return JSONResponse(cart)
+
+    app = SessionMiddleware(Router([Route("/", add)]), store=MemoryStore(), secret_key=SECRET)
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="https://testserver") as visitor:
+        await visitor.get("/?item=tea")
+        slow = asyncio.create_task(visitor.get("/?item=jam"))
+        await reached.wait()
+        assert (await visitor.get("/?item=milk")).json() == ["tea", "milk"]
+        may_end.set()
+        await slow
+        assert (await visitor.get("/")).json() == ["tea", "jam"]
 
 
 async def test_parallel(names: Names) -> None:

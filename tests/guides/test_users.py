@@ -6,7 +6,7 @@ import pytest
 from starlette.websockets import WebSocketDisconnect
 
 from pgsession import NewDevice
-from pgsession.testing import websocket_connect
+from pgsession.testing import session_of, websocket_connect
 from tests.guides.conftest import Browse, client
 from tests.project.conftest import Names
 from tests.project.documents import Document
@@ -57,6 +57,23 @@ def test_devices(names: Names, browse: Browse) -> None:
     visitor.cookies = jars["laptop"]
     assert visitor.get("/devices").status_code == 401
     assert program["label_of"](" \0 ") is None
+
+
+def test_no_login(names: Names, browse: Browse) -> None:
+    """A session whose content names a user is a visitor's: `revoke_all` ends none of these."""
+    stored = """
+@app.post("/old-sign-in/{user}")
+async def old_sign_in(user: str, session: SessionDep) -> int:
+    session["user"] = user
+    await session.save()
+    return await store.revoke_all(user)
+"""
+    visitor = browse(names(DEVICES + stored))
+
+    assert visitor.post("/old-sign-in/ann").json() == 0
+    with session_of(visitor) as session:
+        assert dict(session) == {"user": "ann"}
+        assert session.user_id is None
 
 
 def test_administrators(names: Names, browse: Browse) -> None:

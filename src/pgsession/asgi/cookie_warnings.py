@@ -18,9 +18,10 @@ _LOGGER = own_logger()
 _LOCAL: Final = re.compile(rb"(?:.*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\]")
 
 _PLAIN_HTTP: Final = (
-    "A Secure session cookie was set over plain HTTP, so the browser will drop it unless a proxy in "
-    "front serves HTTPS. Serve the site over HTTPS. Behind a proxy that does so, make the server "
-    "trust the proxy's X-Forwarded-Proto header. For a plain HTTP site, set https_only=False."
+    "A Secure session cookie was set over plain HTTP, so the browser will drop it unless a proxy "
+    "in front serves HTTPS. Serve the site over HTTPS. Behind a proxy that does so, make the "
+    "server trust the proxy's X-Forwarded-Proto header. For a plain HTTP site, set "
+    "https_only=False."
 )
 _OTHER_DOMAIN: Final = (
     "A session cookie was set for a domain that is not the request's host, so the browser will "
