@@ -236,8 +236,9 @@ def test_unset() -> None:
     assert (UNSET["domain"], cookie.domain) == ("this host alone", None)
     assert (UNSET["max_age"], plain.cookie_max_age()) == ("as `default_period`", "default")
     assert (UNSET["rotate_every"], plain.make_rotation().every) == ("never", None)
+    assert plain.touch_after is None
     due = [
-        touch_due(remaining=left, period=10 * DAY, lifetime=None, touch_after=plain.touch_after)
+        touch_due(remaining=left, period=10 * DAY, lifetime=None, touch_after=None)
         for left in (9.1 * DAY, 8.9 * DAY)
     ]
     assert (UNSET["touch_after"], due) == ("a tenth of the period", [False, True])
