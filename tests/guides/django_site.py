@@ -30,7 +30,7 @@ SESSION_COOKIE_SECURE = True
 """
 
 URLS: Final = """
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate, login, logout, update_session_auth_hash
 from django.http import HttpResponse
 from django.urls import path
 
@@ -50,7 +50,16 @@ def leave(request):
     return HttpResponse("")
 
 
-urlpatterns = [path("", home), path("login", sign_in), path("logout", leave)]
+def change(request):
+    request.user.set_password("sesame")  # with another salt
+    request.user.save()
+    update_session_auth_hash(request, request.user)
+    return HttpResponse("")
+
+
+urlpatterns = [
+    path("", home), path("login", sign_in), path("logout", leave), path("change", change)
+]
 """
 
 

@@ -132,6 +132,48 @@ def test_ended_here(visitor: TestClient, url: str) -> None:
     assert visitor.get("/").text == "nobody"
 
 
+@pytest.mark.parametrize("is_taken_over", [False, True], ids=["login", "taken-over"])
+def test_stolen(visitor: TestClient, *, is_taken_over: bool) -> None:
+    """A change of the password at Django ends the other devices on the new pages too."""
+    if is_taken_over:
+        visitor.cookies.set("sessionid", signed_in_before("ann"))
+    else:
+        visitor.get("/login", params={"user": "ann"})
+    assert visitor.get("/account").text == "Hello, user 1."
+    thief = dict(visitor.cookies)
+    visitor.cookies.clear()
+    visitor.get("/login", params={"user": "ann"})
+
+    visitor.get("/change")
+
+    assert visitor.get("/account").text == "Hello, user 1."
+    visitor.cookies.clear()
+    visitor.cookies.update(thief)
+    assert visitor.get("/account").text == "Hello, user None."
+    assert visitor.get("/").text == "nobody"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE auth_user SET is_active = false WHERE username = 'eve'",
+        "DELETE FROM auth_user WHERE username = 'eve'",
+    ],
+    ids=["inactive", "deleted"],
+)
+def test_gone(visitor: TestClient, url: str, statement: str) -> None:
+    """A user who is deactivated or deleted at Django is signed out on the new pages."""
+    execute(url, "DELETE FROM auth_user WHERE username = 'eve'")
+    eve = auth.get_user_model().objects.create_user("eve", password="sesame")
+    db.connections.close_all()
+    visitor.get("/login", params={"user": "eve"})
+    assert visitor.get("/account").text == f"Hello, user {eve.pk}."
+
+    execute(url, statement)
+
+    assert visitor.get("/account").text == "Hello, user None."
+
+
 def test_password_changed(visitor: TestClient, url: str) -> None:
     """The session of a user who has changed the password, or is inactive, is not taken over."""
     for change in (

@@ -1,6 +1,7 @@
 """The programs of docs/how-to/from-ocaml.md, on a table that the OCaml library has filled."""
 
 import json
+import re
 import runpy
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -17,10 +18,12 @@ from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.postgres.schema import migrate
 from pgsession.settings import SessionSettings
 from tests.pages import NAME
-from tests.project.conftest import Program
+from tests.project.conftest import Names, Program
 from tests.project.documents import Document
 
-PROGRAM, BESIDE = Document("docs/how-to/from-ocaml.md").programs
+PAGE = Document("docs/how-to/from-ocaml.md")
+PROGRAM, BESIDE = PAGE.programs
+(MARK,) = PAGE.statements
 
 #: The table of scripts/initialize_tables.pgsql of that library.
 TABLE: Final = """
@@ -63,6 +66,8 @@ def visitor(
 ) -> Iterator[TestClient]:
     """A browser at the application of the page, on the migrated table."""
     migrate(url, schema=schema)
+    with psycopg.connect(url) as connection:
+        connection.execute(MARK.encode())
     monkeypatch.setenv("SESSION_DATABASE_URL", url)
     monkeypatch.setenv("SESSION_SECRET_KEY", "a secret of more than thirty-two bytes")
     found = runpy.run_path(str(program(PROGRAM)))
@@ -79,6 +84,18 @@ def test_program(visitor: TestClient, key: str, name: str) -> None:
 
     assert visitor.get("/").text == f"Hello, {name}."
     assert (NAME in visitor.cookies) == (key in {"ann", "json"})
+
+
+async def test_signature_cut_off(names: Names) -> None:
+    """The key of a session of ours, without its signature, opens nothing as the old cookie."""
+    page = names(PROGRAM)
+    async with page["store"] as store:
+        key = "-"
+        while not re.fullmatch("[A-Za-z0-9+/]{40}", key):  # about every fourth key fits
+            key = await store.generate({"session_data": "ann"})
+        assert await store.get(key) is not None
+
+        assert await page["settings"].predecessor.load(key) is None
 
 
 async def test_beside(url: str, program: Program) -> None:
