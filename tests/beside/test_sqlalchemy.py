@@ -1,5 +1,6 @@
 """SQLAlchemy on the same database, with the models of the page."""
 
+import re
 import runpy
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from starlette.testclient import TestClient
 
 from pgsession import Changes, PostgresStore
+from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.postgres.schema import migrate
 from tests.beside.databases import Database
 from tests.project.documents import Document
 
-(PROGRAM,) = Document("docs/how-to/sqlalchemy.md").programs
+PAGE = Document("docs/how-to/sqlalchemy.md")
+(PROGRAM,) = PAGE.programs
 SECRET = "a secret of more than thirty-two bytes"
 FOREIGN_KEY = Document("docs/how-to/foreign-key.md").statements[1]
 
@@ -79,18 +82,32 @@ async def test_reading(engine: AsyncEngine, store: PostgresStore, page: dict[str
 async def test_change_password(
     engine: AsyncEngine, store: PostgresStore, page: dict[str, Any]
 ) -> None:
-    """The password is changed and the sessions end in one transaction, or neither."""
-    key, of_bob = await sign_in(store, "ann"), await sign_in(store, "bob")
-    change_password = page["change_password"]
+    """The password is changed and the other sessions end in one transaction, or neither."""
+    key, own, of_bob = [await sign_in(store, each) for each in ("ann", "ann", "bob")]
+
+    async def change(password: str, stamp: str = "1", keep: str = own) -> bool:
+        done: bool = await page["change_password"](
+            db, "ann", password, stamp=stamp, keep=digest(keep)
+        )
+        return done
+
     async with AsyncSession(engine) as db:
-        await change_password(db, "ann", "new")
+        assert await change("new")
+        await db.rollback()
+        assert not await change("new", stamp="2")
+        await db.rollback()
+        assert not await change("new", keep="a session that has ended")
         await db.rollback()
     assert await store.get(key) is not None
 
     async with AsyncSession(engine) as db, db.begin():
-        await change_password(db, "ann", "new")
+        assert await change("new")
 
     assert await store.get(key) is None
+    kept = await store.get(own)
+    assert kept is not None
+    assert kept.signed_in is not None
+    assert kept.signed_in.stamp == "2"
     assert await store.get(of_bob) is not None
     async with AsyncSession(engine) as db:
         assert (await db.get_one(page["Account"], "ann")).password == "new"
@@ -150,20 +167,35 @@ def test_application(
     monkeypatch.setenv("DATABASE_URL", url_of(database_url, "psycopg", options=options))
     names = run(tmp_path, monkeypatch)
     with psycopg.connect(make_conninfo(database_url, options=options)) as own:
-        own.execute("CREATE TABLE account (id text PRIMARY KEY, password text NOT NULL)")
+        (table,) = re.findall("'(CREATE TABLE account .*)'", PAGE.text)
+        own.execute(table.encode())
         own.execute("INSERT INTO account VALUES ('ann', 'old')")
+    ann = {"name": "ann", "password": "old"}
     with TestClient(names["app"], base_url="https://testserver") as visitor:
-        assert visitor.post("/sign-in/ann?password=wrong").status_code == 403
-        assert visitor.post("/password?password=new").status_code == 401
-        visitor.post("/sign-in/ann?password=old")
+        assert visitor.get("/signed-in").status_code == 401
+        assert visitor.post("/sign-in", json=ann | {"password": "wrong"}).status_code == 403
+        assert visitor.post("/sign-in", json=ann | {"name": "eve"}).status_code == 403
+        assert visitor.post("/password", json={"password": "new"}).status_code == 401
+        visitor.post("/sign-in", json=ann)
         laptop = dict(visitor.cookies)
         visitor.cookies.clear()
-        visitor.post("/sign-in/ann?password=old")
+        visitor.post("/sign-in", json=ann)
         assert visitor.get("/signed-in").json() == {"ann": 2}
-        assert visitor.post("/password?password=new").status_code == 200
+        for bad in ("", "a\0", "a" * 256, 5, None):
+            assert visitor.post("/sign-in", json=ann | {"name": bad}).status_code == 422
+            assert visitor.post("/password", json={"password": bad}).status_code == 422
+        forged = {"sec-fetch-site": "cross-site"}
+        assert visitor.post("/sign-in", json=ann, headers=forged).status_code == 403
+        assert visitor.post("/password", json={"password": "new"}).status_code == 200
         assert visitor.get("/signed-in").json() == {"ann": 1}
-        assert visitor.post("/password?password=newer").status_code == 200
-        visitor.cookies = laptop
-        assert visitor.post("/password?password=mine").status_code == 401
+        assert visitor.post("/password", json={"password": "newer"}).status_code == 200
+        phone, visitor.cookies = visitor.cookies, laptop
+        assert visitor.post("/password", json={"password": "mine"}).status_code == 401
+
+        # As after a login that has checked the old password.
+        with psycopg.connect(make_conninfo(database_url, options=options)) as own:
+            own.execute("UPDATE account SET stamp = stamp + 1")
+        visitor.cookies = phone
+        assert visitor.get("/signed-in").status_code == 401
         assert visitor.portal is not None
         visitor.portal.call(names["engine"].dispose)

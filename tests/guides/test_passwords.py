@@ -2,6 +2,7 @@
 
 import ast
 from datetime import timedelta
+from threading import current_thread
 from typing import Any
 from urllib.parse import urlencode
 
@@ -60,6 +61,48 @@ def test_change(
         accounts.execute("UPDATE account SET stamp = stamp + 1")
         assert ask("laptop", "GET", "/devices") == 401
         assert accounts.execute("SELECT FROM session").rowcount == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["x", "[]", "{}", '{"user": 5}', r'{"user": "\u0000"}', r'{"user": "\ud800"}', '{"user": ""}'],
+)
+def test_bad_form(
+    names: Names, accounts: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    """What is no form of texts is a 400, and an empty password is none."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", accounts.info.dsn)
+    with client(names(CHANGE)) as visitor:
+        full = body.replace("}", ', "password": "old"}') if "user" in body else body
+        assert visitor.post("/sign-in", content=full).status_code == 400
+        visitor.post("/sign-in", json={"user": "ann", "password": "old"})
+        bad = body.replace("user", "password")
+        assert visitor.post("/password", content=bad).status_code == 400
+        assert visitor.get("/devices").status_code == 200
+
+
+def test_unknown_name(
+    names: Names, accounts: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password is checked, in a thread, also for a name that does not exist."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", accounts.info.dsn)
+    program = names(CHANGE)
+    checked: list[tuple[str, str]] = []
+
+    def verify(password: str, stored: str) -> bool:
+        assert current_thread().name == "AnyIO worker thread"
+        checked.append((password, stored))
+        return True
+
+    monkeypatch.setitem(program["is_right"].__globals__, "verify", verify)
+    with client(program) as visitor:
+        form = {"user": "nobody", "password": "old"}
+        assert visitor.post("/sign-in", json=form).status_code == 403
+        form["user"] = "ann"
+        forged = {"sec-fetch-site": "cross-site"}
+        assert visitor.post("/sign-in", json=form, headers=forged).status_code == 403
+        assert visitor.post("/sign-in", json=form).status_code == 200
+    assert checked == [("old", program["NOBODY"]), ("old", "old")]
 
 
 @pytest.mark.parametrize(
