@@ -27,6 +27,7 @@ class Provider:
         self.key = RSAKey.generate_key(2048, {"kid": "1"}, auto_kid=False)
         self.claims: dict[str, Any] = {"sub": "ann", "sid": "s1", "name": "Ann"}
         self.has_logout = True
+        self.is_there = True
         self._asked: ImmutableMultiDict[str, str] = ImmutableMultiDict()
         self.app = Starlette(
             routes=[
@@ -45,6 +46,8 @@ class Provider:
         return jwt.encode({"alg": "RS256", "kid": "1"}, claims, self.key)
 
     async def _describe(self, _: Request) -> Response:
+        if not self.is_there:
+            return Response(status_code=503)
         found = {
             "issuer": ISSUER,
             "authorization_endpoint": f"{ISSUER}/authorize",

@@ -2,6 +2,9 @@
 
 from typing import Any, Final
 
+import pytest
+from starlette.types import Receive, Scope, Send
+
 from tests.dbsc.browser import BindingBrowser
 from tests.dbsc.site import NAME
 from tests.project.conftest import Names
@@ -42,16 +45,24 @@ async def test_not_bound(names: Names) -> None:
     assert (found.status_code, "needs a session that is bound" in found.text) == (401, True)
 
 
-async def test_required_by_settings(names: Names) -> None:
+@pytest.mark.parametrize("root_path", ["", "/app"])
+async def test_required_by_settings(names: Names, root_path: str) -> None:
     """The setting of the page leaves a session that is not bound away from /admin."""
-    line = "settings = replace(SessionSettings.from_env(), device_binding=timedelta(minutes=10))"
+    start = PROGRAM.index("settings = replace(")
+    line = PROGRAM[start : PROGRAM.index("\n)\n", start) + 3]
     require = REQUIRE.replace(
         "    require_device", "    device_binding=timedelta(minutes=10),\n    require_device"
     )
     program = PROGRAM.replace(line, require).replace(
         "session.require_device_binding()", "session['n'] = 1"
     )
-    browser = await signed_in(names(program)["app"], registers=False)
+    app = names(program)["app"]
+
+    async def behind_proxy(scope: Scope, receive: Receive, send: Send) -> None:
+        path = root_path + scope["path"]
+        await app({**scope, "root_path": root_path, "path": path}, receive, send)
+
+    browser = await signed_in(behind_proxy, registers=False)
 
     assert "not bound to a device" in (await browser.get("/")).text
     assert (await browser.get("/admin")).status_code == 401

@@ -1,5 +1,6 @@
 """The page about sessions outside of requests, and the one about Socket.IO."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -23,18 +24,25 @@ def test_outside_requests(names: Names) -> None:
 
 
 async def test_socket_io(tmp_path: Path, variables: dict[str, str]) -> None:
-    """Events and pages fill one cart; without a session the connection is refused."""
+    """Events and pages fill one cart, by a connection that ends with the session."""
     file = tmp_path / "app.py"
     file.write_text(SOCKET_IO, encoding="utf-8")
-    with served(file, **variables) as address:
+    with served(file, **variables, SESSION_WATCH_EVERY="0.05") as address:
         visitor = Visitor(address)
         async with socketio.AsyncSimpleClient() as stranger:
             with pytest.raises(RefusedError):
                 await stranger.connect(address, transports=["websocket"])
         visitor.post("/sign-in")
         cookie = {"cookie": visitor.cookie_header}
-        async with socketio.AsyncSimpleClient() as browser:
-            await browser.connect(address, headers=cookie, transports=["websocket"])
-            assert await browser.call("add", "tea") == ["tea"]
-            assert await browser.call("add", "milk") == ["tea", "milk"]
+        browser = socketio.AsyncClient()
+        await browser.connect(address, headers=cookie, transports=["websocket"])
+        assert await browser.call("add", "tea") == ["tea"]
+        assert await browser.call("add", "milk") == ["tea", "milk"]
         assert visitor.get("/cart").json() == ["tea", "milk"]
+
+        visitor.post("/sign-out")
+
+        async with asyncio.timeout(10):
+            await browser.wait()  # until the server disconnects
+        polling = visitor.get("/socket.io/?EIO=4&transport=polling")
+        assert polling.status_code == 400
