@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -16,6 +17,7 @@ from tests.project.documents import Document
 
 OAUTH, _ = Document("docs/how-to/oauth.md").programs
 (OPENID,) = Document("docs/how-to/openid-connect.md").programs
+EXAMPLE = (Path(__file__).parents[2] / "examples" / "oauth.py").read_text(encoding="utf-8")
 EVENTS: Final[dict[str, dict[str, str]]] = {
     "http://schemas.openid.net/event/backchannel-logout": {}
 }
@@ -31,10 +33,11 @@ def provider() -> Provider:
 @pytest.fixture
 def site(names: Names, browse: Browse, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Starts a program whose requests to other hosts reach the provider."""
-    for name in ("GITHUB_CLIENT", "OIDC_CLIENT"):
+    for name in ("GITHUB_CLIENT", "OIDC_CLIENT", "OAUTH_CLIENT"):
         monkeypatch.setenv(f"{name}_ID", "app")
         monkeypatch.setenv(f"{name}_SECRET", "the client's secret")
     monkeypatch.setenv("OIDC_METADATA_URL", METADATA)
+    monkeypatch.setenv("OAUTH_METADATA_URL", METADATA)
 
     def start(program: str, name: str) -> TestClient:
         found = names(program)
@@ -116,6 +119,28 @@ def test_openid(site: Site, provider: Provider) -> None:
     assert leaving.headers["location"].startswith(f"{ISSUER}/logout?id_token_hint={hint}&")
     assert "Max-Age=0;" in leaving.headers["set-cookie"]
     assert "Sign in" in visitor.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("audience", "status", "user"), [("app", 303, 'id="user">ann<'), ("another", 400, 'id="user"><')]
+)
+def test_example(
+    site: Site,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    audience: str,
+    status: int,
+    user: str,
+) -> None:
+    """The example signs in whom the `id_token` names, and nobody with one of another client."""
+    visitor = site(EXAMPLE, "provider")
+    monkeypatch.setitem(provider.claims, "aud", audience)
+    fields = dict(httpx2.URL(answer(visitor, provider)).params)
+
+    posted = visitor.post("/callback", data={**fields, "pgsession-reposted": "1"})
+
+    assert posted.status_code == status
+    assert user in visitor.get("/").text
 
 
 @pytest.mark.parametrize("claim", ["nonce", "iss", "aud"])

@@ -49,7 +49,7 @@ def is_in(visitor: TestClient) -> bool:
 
 def test_login(visitor: TestClient, url: str) -> None:
     """Only administrators with the password are let in, and only while they are administrators."""
-    for name, form in (("ann", {}), ("root", {"password": "?"}), ("eve", {})):
+    for name, form in (("ann", {}), ("root", {"password": "?"}), ("eve", {}), ("\0", {})):
         sign_in(visitor, name, **form)
         assert not is_in(visitor)
     assert max_age(sign_in(visitor, "root")) == 8 * 3600
@@ -60,6 +60,21 @@ def test_login(visitor: TestClient, url: str) -> None:
 
     execute(url, "UPDATE account SET is_admin = false")
     assert not is_in(visitor)
+
+
+def test_edit(visitor: TestClient) -> None:
+    """The form that edits an account neither shows nor changes the password; one is never empty."""
+    sign_in(visitor, "root")
+    assert "sesame" not in visitor.get("/admin/account/edit?pk=ann").text
+    edited = {"id": "ann", "password": "", "is_admin": "on"}
+    assert post(visitor, "/admin/account/edit?pk=ann", **edited).status_code == 303
+    post(visitor, "/admin/account/create", id="mallory", password="", is_admin="on")
+    assert "mallory" not in visitor.get("/admin/account/list").text
+
+    sign_in(visitor, "ann", password="")
+    assert visitor.get("/").text == "Hello, root."
+    sign_in(visitor, "ann")
+    assert visitor.get("/").text == "Hello, ann."
 
 
 def test_remembered(visitor: TestClient) -> None:
