@@ -28,6 +28,7 @@ def test_page(names: Names, accounts: psycopg.Connection, monkeypatch: pytest.Mo
         assert "set-cookie" not in visitor.post("/sign-in/ann").headers
         assert visitor.post("/accounts/ann").status_code == 200
         assert visitor.get("/account").json() == "ann"
+        assert visitor.post("/accounts/ann").status_code == 409
         visitor.delete("/accounts/ann")
         assert visitor.get("/account").json() is None
 

@@ -122,7 +122,8 @@ def test_openid(site: Site, provider: Provider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("audience", "status", "user"), [("app", 303, 'id="user">ann<'), ("another", 400, 'id="user"><')]
+    ("audience", "status", "user"),
+    [("app", 303, 'id="user">ann<'), ("another", 400, 'id="user"><')],
 )
 def test_example(
     site: Site,

@@ -71,8 +71,9 @@ def test_edit(visitor: TestClient) -> None:
     post(visitor, "/admin/account/create", id="mallory", password="", is_admin="on")
     assert "mallory" not in visitor.get("/admin/account/list").text
 
+    post(visitor, "/admin/logout")
     sign_in(visitor, "ann", password="")
-    assert visitor.get("/").text == "Hello, root."
+    assert visitor.get("/").text == "Hello, visitor."
     sign_in(visitor, "ann")
     assert visitor.get("/").text == "Hello, ann."
 

@@ -57,6 +57,7 @@ def test_poll(names: Names, browse: Browse, thread: ThreadPoolExecutor) -> None:
     program = names(STREAMS)
     visitor = browse(program)
     assert visitor.get("/poll").status_code == 401
+    assert visitor.post("/say/hello").status_code == 401
     visitor.post("/sign-in/ann")
 
     poll = polling(thread, visitor, program)
@@ -105,6 +106,22 @@ def test_visitor(names: Names, browse: Browse) -> None:
     with pytest.raises(WebSocketDisconnect), websocket_connect(browse(names(SOCKETS)), "/chat"):
         pass
     assert browse(names(EVENTS)).get("/events").status_code == 204
+
+
+def test_lines(names: Names, browse: Browse, thread: ThreadPoolExecutor) -> None:
+    """A text of several lines is one event, whatever they say, and only users send one."""
+    program = names(EVENTS)
+    visitor = browse(program)
+    assert visitor.post("/say/hello").status_code == 401
+    visitor.post("/sign-in/ann")
+    events = thread.submit(visitor.get, "/events")
+    assert eventually(lambda: len(program["streams"]) == 1)
+
+    visitor.post("/say/x%0A%0Aevent:%20signed-out%0D%0Adata:%20")
+    visitor.post("/sign-out")
+
+    text = "data: x\ndata: \ndata: event: signed-out\ndata: data: \n\n"
+    assert events.result().text == text + "event: signed-out\ndata:\n\n"
 
 
 def test_saved(names: Names, browse: Browse) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
@@ -13,7 +14,9 @@ from tests.project.documents import Document
 
 (USERS,) = Document("docs/how-to/users.md").programs
 DEVICES, _, NEW_DEVICE = Document("docs/how-to/devices-of-a-user.md").programs
-(ADMINISTRATORS,) = Document("docs/how-to/administrators.md").programs
+ADMIN_PAGE = Document("docs/how-to/administrators.md")
+(ADMINISTRATORS,) = ADMIN_PAGE.programs
+(END_VIEWS,) = ADMIN_PAGE.statements
 
 
 def test_users(names: Names) -> None:
@@ -93,6 +96,30 @@ def test_administrators(names: Names, browse: Browse) -> None:
     assert visitor.get("/account").json() == {"user": "ann", "actor": "root"}
     assert visitor.get("/users").status_code == 403
     visitor.cookies = ann
+    assert visitor.get("/account").json() == {"user": None, "actor": None}
+
+
+def test_dismissed(
+    names: Names, browse: Browse, accounts: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is no administrator any more does not stay signed in as the user."""
+    monkeypatch.setenv("SESSION_DATABASE_URL", accounts.info.dsn)
+    program = names(ADMINISTRATORS)
+    visitor = browse(program)
+    visitor.post("/sign-in/root")
+    visitor.post("/users/ann/visit")
+    as_ann = dict(visitor.cookies)
+    assert visitor.get("/account").json() == {"user": "ann", "actor": "root"}
+
+    program["ADMINISTRATORS"].discard("root")
+    assert visitor.get("/account").json() == {"user": None, "actor": None}
+    program["ADMINISTRATORS"].add("root")
+    visitor.cookies = as_ann
+    assert visitor.get("/account").json() == {"user": None, "actor": None}
+
+    visitor.post("/sign-in/root")
+    visitor.post("/users/ann/visit")
+    accounts.execute(END_VIEWS)
     assert visitor.get("/account").json() == {"user": None, "actor": None}
 
 

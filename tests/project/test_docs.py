@@ -152,7 +152,9 @@ def test_several_hosts(names: Names) -> None:
 
 async def test_listing_by_sql(accounts: psycopg.Connection) -> None:
     """The statements for psql list the sessions of one user, and end one of them."""
-    everyone, of_ann, listing, one = Document("docs/operations/ending-sessions.md").statements
+    everyone, of_ann, of_actor, listing, one = Document(
+        "docs/operations/ending-sessions.md"
+    ).statements
     async with PostgresStore(accounts.info.dsn) as store:
         for user_id in ("ann", "ann", "bob"):
             await store.login(None, Login(user_id, label="work"), Changes())
@@ -164,6 +166,9 @@ async def test_listing_by_sql(accounts: psycopg.Connection) -> None:
         assert [row["expires_at"] for row in rows] == [it.expires_at for it in devices]
 
         accounts.execute(one.replace("…", devices[0].handle))
+        assert await store.devices("ann") == devices[1:]
+        await store.login(None, Login("ann", actor_id="root"), Changes())
+        accounts.execute(of_actor)
         assert await store.devices("ann") == devices[1:]
         accounts.execute(of_ann)
         assert await store.devices("ann") == []
