@@ -69,13 +69,13 @@ async def give_token(request: Request) -> Response:
     token = {"access_token": "a token", "token_type": "bearer"}
     if nonce:
         now = int(time.time())
-        claims = {"iss": str(request.base_url), "aud": "the client", "sub": "ann", "nonce": nonce}
-        claims |= {"iat": now, "exp": now + 300}
+        names = {"iss": str(request.base_url), "aud": "the client", "sub": "ann", "nonce": nonce}
+        claims = {**names, "iat": now, "exp": now + 300}
         token["id_token"] = jwt.encode({"alg": "ES256", "kid": "1"}, claims, KEY)
     return JSONResponse(token)
 
 
-async def tell_keys(request: Request) -> Response:
+async def tell_keys(_: Request) -> Response:
     return JSONResponse(KeySet([KEY]).as_dict(private=False))
 
 

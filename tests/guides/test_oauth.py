@@ -121,17 +121,9 @@ def test_openid(site: Site, provider: Provider) -> None:
     assert "Sign in" in visitor.get("/").text
 
 
-@pytest.mark.parametrize(
-    ("audience", "status", "user"),
-    [("app", 303, 'id="user">ann<'), ("another", 400, 'id="user"><')],
-)
+@pytest.mark.parametrize("audience", ["app", "another"])
 def test_example(
-    site: Site,
-    provider: Provider,
-    monkeypatch: pytest.MonkeyPatch,
-    audience: str,
-    status: int,
-    user: str,
+    site: Site, provider: Provider, monkeypatch: pytest.MonkeyPatch, audience: str
 ) -> None:
     """The example signs in whom the `id_token` names, and nobody with one of another client."""
     visitor = site(EXAMPLE, "provider")
@@ -140,8 +132,8 @@ def test_example(
 
     posted = visitor.post("/callback", data={**fields, "pgsession-reposted": "1"})
 
-    assert posted.status_code == status
-    assert user in visitor.get("/").text
+    assert posted.status_code == (303 if audience == "app" else 400)
+    assert ('id="user">ann<' in visitor.get("/").text) == (audience == "app")
 
 
 @pytest.mark.parametrize("claim", ["nonce", "iss", "aud"])

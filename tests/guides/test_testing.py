@@ -49,7 +49,7 @@ def test_forgotten(names: Names) -> None:
     login = {"user": "ann", "password": "secret"}
     plain, secure = TestClient(app), TestClient(app, base_url="https://testserver")
     for client in (plain, secure):
-        client.post("/sign-in", params=login).raise_for_status()
+        client.post("/sign-in", json=login).raise_for_status()
         assert client.cookies
 
     assert plain.get("/basket").status_code == 401
