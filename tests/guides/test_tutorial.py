@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,12 @@ from tests.programs import ADDRESS, uvicorn
 from tests.project.documents import ROOT, Document
 
 SECRET: Final = "a secret of more than thirty-two bytes"
+
+#: Its reader installs what is current. Starlette 1.0's test client and a current anyio print a
+#: warning, and have types that pyright does not know.
+needs_current_starlette = pytest.mark.skipif(
+    version("starlette").startswith("1.0."), reason="the tutorial shows a later Starlette"
+)
 
 #: What the reader types, and these tests do in their own way.
 BESIDE: Final = (
@@ -98,6 +105,7 @@ def test_cookie() -> None:
     assert cookie.strip() in "".join(it.output for it in typed("signing-in"))
 
 
+@needs_current_starlette
 def test_tests(tmp_path: Path, database_url: str) -> None:
     """The tests of the tutorial pass, with the output of the page."""
     command = typed("tests")[-1]
@@ -111,6 +119,7 @@ def test_tests(tmp_path: Path, database_url: str) -> None:
     assert command.is_seen(output), output
 
 
+@needs_current_starlette
 def test_types(tmp_path: Path) -> None:
     """The type checkers find the mistake of the page, and nothing else."""
     cache = {"MYPY_CACHE_DIR": str(ROOT / ".mypy_cache" / "shop")}
