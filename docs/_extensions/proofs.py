@@ -11,7 +11,7 @@ from sphinx.writers.html5 import HTML5Translator
 _PROOF: Final = re.compile(r"tests/(?:\w+/)*(?P<file>\w+\.py)::(?P<name>\w+)")
 
 
-class proof(nodes.literal):  # type: ignore[misc] # noqa: N801 - no type hints; nodes are named so  # type: ignore[misc] # docutils has no type hints
+class proof(nodes.literal):  # type: ignore[misc] # noqa: N801 - docutils: no types, lower case
     """The name of a test; `path` is its whole path."""
 
 
