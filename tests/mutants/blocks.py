@@ -82,8 +82,8 @@ BLOCKS: Final = (
         (
             Edit(
                 "asgi/operations.py",
-                "await finished(self._execute_within(decision, store, extend=extend))",
-                "await self._execute_within(decision, store, extend=extend)",
+                "return finished(self._execute_within(decision, store, extend=extend))",
+                "return self._execute_within(decision, store, extend=extend)",
             ),
         ),
         ("tests/concurrency/test_undo.py::test_cancelled_write[save]",),

@@ -18,7 +18,7 @@ from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.logs import event, own_logger
-from pgsession.core.session import Session, attached
+from pgsession.core.session import Session, attached, fill
 from pgsession.core.store import Entry
 from pgsession.core.users import Device, as_user_store, in_listing_order
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
@@ -42,6 +42,8 @@ class Binding(Streams):
 
     # Defaults live on the class: most requests never set them.
 
+    #: The request came without a session, whether one was found or not.
+    _is_visitor: bool = True
     #: The session is one from before a switch, and the browser has no cookie of it.
     _is_taken_over: bool = False
     #: The request came with a valid cookie from before a switch.
@@ -56,7 +58,7 @@ class Binding(Streams):
 
     def begin_with(self, found: FoundCookie, entry: Entry | None) -> None:
         """Begin with the cookie that came with the request, and what the store has for its key."""
-        self._found = found
+        self._found, self._is_visitor = found, False
         if self._unproven is not None:  # a login or a logout ends the session of the cookie
             self._lost_key, self._came_alive, self._lost = found.key, True, True
             withhold(self.session)
@@ -64,7 +66,7 @@ class Binding(Streams):
         if entry is not None:
             self._came_alive = True
             self._key = found.key
-            self.use(attached(Session, self, entry))
+            fill(self.session, self.state, entry)
             if self._is_proved:
                 self.state.proof_ends = self._judged_until
             self._note_entry(entry)

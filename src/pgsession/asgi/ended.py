@@ -66,11 +66,14 @@ def end(session: Session, reference: Reference | None) -> None:
     """
     state = state_of(session)
     state.attachment, state.reference = None, reference
+    if type(session) is Session:  # nearly always; its own `__setattr__` asks more
+        object.__setattr__(session, "__class__", EndedSession)
+        return
     if session.is_unavailable:
         return
     is_large = isinstance(session, UndecodedMembers)
     kind = undecoded_class(EndedSession) if is_large else EndedSession
-    object.__setattr__(session, "__class__", kind)  # that of the session asks more, and takes time
+    object.__setattr__(session, "__class__", kind)
 
 
 def _warning(name: str) -> Callable[..., Any]:

@@ -11,10 +11,10 @@ from typing import Final, assert_never
 from starlette.types import Message, Scope, Send
 
 from pgsession.asgi.caching import Headers, may_be_shared, varies
-from pgsession.asgi.headers import session_headers
+from pgsession.asgi.headers import session_headers, with_vary
 from pgsession.asgi.loading import LoadedRequest
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.reference import Reference
+from pgsession.asgi.reference import Reference, make_reference
 from pgsession.asgi.replacement import Replacement, judge_replacement
 from pgsession.asgi.unavailable import UnavailableSession
 from pgsession.asgi.unproven import UnprovenSession
@@ -73,6 +73,7 @@ class Exchange(LoadedRequest):
         set_state(session, state)
         self._scope = scope
         self._send = send
+        self._is_visitor = True  # an instance's own attribute is read faster
         if policy.device_binding is not None:
             self._root_path = scope.get("root_path", "")
 
@@ -92,30 +93,42 @@ class Exchange(LoadedRequest):
         key = self._key
         if key is None:
             return None
-        if type(key) is not Hidden:  # of a store that is not this package's
+        if not isinstance(key, Hidden):  # of a store that is not this package's
             key = Hidden(key)
-        return Reference(self._policy, key, self._is_proved, self._judged_until)
+        return make_reference((self._policy, key, self._is_proved, self._judged_until))
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
         state, session = self.state, self.session
-        return (
-            (not state.accessed or state.is_unchanged(session))
-            and self._scope.get("session") is session
-            and not self.is_due_again
-        )
+        is_untouched = self._scope.get("session") is session
+        if not state.accessed:
+            return is_untouched
+        return is_untouched and state.is_unchanged(session) and not self.is_due_again
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message. If the response starts with it, commit the session before.
 
         Return the server's own awaitable if there is nothing to commit.
         """
+        if self._is_visitor and not self.state.accessed:  # nothing to commit
+            if message["type"] not in STARTS:
+                return self._send(message)
+            if not self.started and self._scope.get("session") is self.session:
+                self.started, self._unused_start = True, message
+                return self._send(message)
         if self.started or message["type"] not in STARTS:
             if self._unused_start is not None and message["type"] == _BODY:
                 self._check_late_use(self._unused_start)
             if self._spared and message.get("more_body"):
                 self._tell_spared()
             return self._drop(message) if self._is_replaced else self._send(message)
+        if self._key is not None and self._is_quiet(message):  # nearly always
+            self.started = True
+            if self.state.accessed:
+                message = {**message, "headers": with_vary(message.get("headers", ()))}
+            else:
+                self._unused_start = message
+            return self._send(message)
         session = self.session
         if (
             self.state.accessed
@@ -127,6 +140,26 @@ class Exchange(LoadedRequest):
             return self._start(message)
         self.started, self._unused_start = True, message  # nothing to commit
         return self._send(message)
+
+    def _is_quiet(self, message: Message) -> bool:
+        """Return True if a living session was only read, if at all, and nothing about it is due.
+
+        Then `_start` would find nothing to do, at three times the price.
+        """
+        state, session = self.state, self.session
+        return (
+            message.get("status", 0) < _SERVER_ERROR
+            and state.is_settled
+            and self._task_lock is None
+            and not self._is_committing
+            and not self._cookie_due
+            and not self._is_rotation_due
+            and self._judged_until is None
+            and self._scope.get("session") is session
+            and (not state.accessed or state.is_unchanged(session))
+            and not self._touch_due()
+            and not self._is_behind()
+        )
 
     def _check_late_use(self, start: Message) -> None:
         """Warn if a body that a cache may keep was the first to use the session."""
@@ -156,7 +189,9 @@ class Exchange(LoadedRequest):
             )
             if self._is_taken_over and not self.state.accessed and may_be_shared(status, headers):
                 self._cookie_due = False  # the next request finds the session again
-            cookie = await self._commit_at_start(extend=extend)
+            # Without blocks around the response, nearly always, a coroutine less.
+            commit = self.commit if self._waiter is None else self._commit_at_start
+            cookie = await commit(extend=extend)
             old = () if cookie is None else await self._old_deletion()
         except StoreUnavailableError as error:
             self.started = True
@@ -221,8 +256,6 @@ class Exchange(LoadedRequest):
 
     async def _commit_at_start(self, *, extend: bool) -> bytes | None:
         """Commit, and let no `lasting` block around the response cut that off."""
-        if self._waiter is None:  # nearly always
-            return await self.commit(extend=extend)
         self._responding = asyncio.current_task()
         try:
             return await self.commit(extend=extend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -23,14 +23,20 @@ def session_headers(headers: Headers, *, session: Session, cookies: Sequence[byt
     is_unavailable = session.is_unavailable or session.proof_missing
     if not (cookies or session.accessed or is_unavailable):
         return headers
-    for name, _ in headers:
-        if name.lower() == b"vary":
-            headers = list(headers)
-            MutableHeaders(raw=headers).add_vary_header("Cookie")
-            break
-    else:
-        headers = [*headers, _VARY]
+    headers = with_vary(headers)
     if cookies or is_unavailable:
         headers = without_sharing(headers)
         headers += [(b"set-cookie", cookie) for cookie in cookies]
     return headers
+
+
+def with_vary(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return a copy of `headers` with ``Vary: Cookie``."""
+    varying = list(headers)
+    for name, _ in varying:
+        if name.lower() == b"vary":
+            MutableHeaders(raw=varying).add_vary_header("Cookie")
+            break
+    else:
+        varying.append(_VARY)
+    return varying

@@ -34,7 +34,7 @@ class LoadedRequest(FailingRequest):
         try:
             if len(cookies) == 1:
                 entry = await policy.store.get(found.key)
-                if entry is not None:
+                if entry is not None and (policy.is_judging or found.number or entry.number):
                     entry = await self._accept(found, entry)
             else:
                 found, entry = await self._look_up_twins(cookies)
@@ -85,6 +85,7 @@ class LoadedRequest(FailingRequest):
         self._report(error)
         self.use(attached(UnavailableSession, self))
         self.discard()
+        self._is_visitor = False
         self._failure = error  # the cause, if the application fails to change this session
         return True
 

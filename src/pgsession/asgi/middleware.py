@@ -127,6 +127,8 @@ class SessionMiddleware(OwnMiddleware):
             policies, self._choice = sessions.policies.values(), sessions.choice
             #: The policy of all requests; with several cookies, that of the first one.
             self._policy = sessions.policy
+            binding = self._policy.device_binding
+            self._may_be_without = self._is_excluded is not None or binding is not None
             self._exchange = Exchange if self._policy.observer is None else ObservedExchange
             #: The name of the cookie, as in Starlette's class; of several, that of the first.
             self.session_cookie: str = self._policy.cookie.name
@@ -143,7 +145,9 @@ class SessionMiddleware(OwnMiddleware):
         if not self._is_order_checked:
             self._check_order(scope)
         offer_store(scope, self._policy.store)
-        if scope["type"] not in _SESSION_SCOPES or self._is_without(scope):
+        if scope["type"] not in _SESSION_SCOPES or (
+            self._may_be_without and self._is_without(scope)
+        ):
             await self._serve_without(scope, receive, send)
             return
         policy = self._policy if self._choice is None else self._choice.policy_of(scope)
@@ -175,7 +179,7 @@ class SessionMiddleware(OwnMiddleware):
             current.set(outer)
             exchange.end_streams()
             end(session, exchange.reference)
-            if exchange.hook is not None:
+            if policy.on_new_device is not None and exchange.hook is not None:
                 await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
     def _check_order(self, scope: Scope) -> None:

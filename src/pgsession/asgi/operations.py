@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -179,11 +179,12 @@ class Operations(RotatingRow):
         state = self.state
         return self._lost and not (state.is_signing_in(self.session) or state.signing.is_logout)
 
-    async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:
+    def _execute(
+        self, decision: Decision, store: Store, *, extend: bool
+    ) -> Coroutine[Any, Any, None]:
         if self._before is None or store is not self._policy.store:
-            await super()._execute(decision, store, extend=extend)
-        else:
-            await finished(self._execute_within(decision, store, extend=extend))
+            return super()._execute(decision, store, extend=extend)
+        return finished(self._execute_within(decision, store, extend=extend))
 
     async def _execute_within(self, decision: Decision, store: Store, *, extend: bool) -> None:
         """Make a change that stays if the `exclusive` block under way raises.

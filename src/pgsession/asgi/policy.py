@@ -73,9 +73,13 @@ class Policy:
 
     #: This process rotates keys, so it looks at the number of each cookie.
     is_rotating: bool = field(init=False)
+    #: It looks at every cookie: at its number, or at the proof that comes with it.
+    is_judging: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_rotating", self.rotation.every is not None)
+        is_judging = self.is_rotating or self.device_binding is not None
+        object.__setattr__(self, "is_judging", is_judging)
         object.__setattr__(self, "warnings", CookieWarnings(self.cookie))
         object.__setattr__(self, "watching", Watching(self.store, self.watch_every))
         if self.observer is not None:

@@ -240,12 +240,14 @@ class SessionRow(RowCookie):
         return self._key is not None and (self._touch_due() or self._is_behind())
 
     def _touch_due(self) -> bool:
-        return not self._policy.extension_pause.is_on() and touch_due(
+        policy = self._policy
+        is_due = touch_due(
             remaining=self._remaining,
             period=self.state.period,
             lifetime=self._lifetime,
-            touch_after=self._policy.touch_after,
+            touch_after=policy.touch_after,
         )
+        return is_due and not policy.extension_pause.is_on()
 
 
 @asynccontextmanager

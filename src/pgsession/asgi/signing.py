@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -20,6 +21,19 @@ from pgsession.core.users import NewDevice, as_user_store, keeps_users
 from pgsession.errors import SessionNotFoundError, UnknownUserError
 
 _LOGGER = own_logger()
+
+
+#: These sign in or out, or do so if the session has a user or had one.
+_SIGNING: Final = frozenset(
+    {
+        Change.LOGIN,
+        Change.CONFIRM,
+        Change.LOGOUT,
+        Change.DESTROY,
+        Change.CREATE,
+        Change.FORGET,
+    }
+)
 
 
 class SigningRow(SessionRow):
@@ -44,7 +58,14 @@ class SigningRow(SessionRow):
     #: The same request as a middleware outside sees it, if there is one.
     outer: CurrentRequest | None = None
 
-    async def _call(
+    def _call(
+        self, store: Store, decision: Decision, period: timedelta | None
+    ) -> Coroutine[Any, Any, Written | None]:
+        # Not a coroutine around a coroutine: each that a write goes through costs a little.
+        call = self._call_signing if decision[0] in _SIGNING else super()._call
+        return call(store, decision, period)
+
+    async def _call_signing(
         self, store: Store, decision: Decision, period: timedelta | None
     ) -> Written | None:
         match decision[0]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Any, Final
 
 from pgsession.asgi.interruption import Interruption
 from pgsession.asgi.operations import Operations
@@ -142,12 +142,14 @@ class Streams(Operations):
         """True if the request is over, and so are its blocks."""
         return self._is_closed and not self._futures
 
-    async def _execute(self, decision: Decision, store: Store, *, extend: bool) -> None:
-        change = decision[0]
-        if change not in _MOVES:
-            await super()._execute(decision, store, extend=extend)
-            return
-        self._begin_move(change)
+    def _execute(
+        self, decision: Decision, store: Store, *, extend: bool
+    ) -> Coroutine[Any, Any, None]:
+        execute = super()._execute if decision[0] not in _MOVES else self._execute_move
+        return execute(decision, store, extend=extend)
+
+    async def _execute_move(self, decision: Decision, store: Store, *, extend: bool) -> None:
+        self._begin_move(decision[0])
         try:
             await super()._execute(decision, store, extend=extend)
         finally:

@@ -112,6 +112,15 @@ class ContentState:
             return False
         return not self.cleared and self.stored.is_same(content)
 
+    @property
+    def is_settled(self) -> bool:
+        """True if the handler asked for nothing beside the content since `acknowledge`."""
+        return (
+            self.signing is NO_SIGNING
+            and not (self.cleared or self.renewed or self.period_changed)
+            and self.flashes is None
+        )
+
     def changes(self, content: dict[str, Any]) -> Changes:
         """Return the difference from what is stored, checked and encoded.
 

@@ -37,6 +37,7 @@ from pgsession.core.cookie_attributes import (
     has_prefix,
 )
 from pgsession.core.hidden import Hidden, HiddenBytes
+from pgsession.core.keys import request_key
 from pgsession.core.logs import event, own_logger
 from pgsession.core.secret_keys import CookieSigner, check_secrets, signers
 
@@ -154,14 +155,15 @@ class Cookie:
             left -= len(text)
             pair, seen = self._shape.search(text), 0
             while pair is not None:
-                between, seen = text[seen : pair.start()], pair.end()
+                begin = pair.start()
                 # Otherwise the match is the end of the name or the value of another cookie.
-                if not between[between.rfind(b";") + 1 :].strip(b" \t"):
+                if begin == seen == 0 or _begins_a_pair(text[seen:begin]):
                     cookie = self._verify(pair)
                     if cookie is None:
                         is_ignored = True
                     else:
                         found.append(cookie)
+                seen = pair.end()
                 pair = self._shape.search(text, seen) if seen < len(text) else None
         if is_ignored and not found:
             _LOGGER.debug(
@@ -245,7 +247,7 @@ class Cookie:
             if hmac.compare_digest(signer.sign(signed), signature):
                 ends = int(until) if until else None
                 count = int(number) if number else 0
-                return _found((Hidden(key, "ascii"), ends, is_current, count))
+                return _found((request_key(key), ends, is_current, count))
             is_current = False
         return None
 
@@ -293,6 +295,11 @@ def cookie_due(
     tolerance = tenth if touch_after is None else min(tenth, touch_after.total_seconds())
     end = now + min(remaining, MAX_AGE).total_seconds()
     return abs(end - until) >= max(tolerance, ROUNDING)
+
+
+def _begins_a_pair(before: bytes) -> bool:
+    """Return True if a pair may begin behind `before`, which follows another or begins a header."""
+    return not before[before.rfind(b";") + 1 :].strip(b" \t")
 
 
 def _set_cookie_text(name: str, content: str, path: str, rest: str) -> HiddenBytes:

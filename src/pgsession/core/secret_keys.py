@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Sequence
@@ -31,6 +30,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MIN_LETTERS: Final = 8
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+# HMAC pads its key to a block of the hash, and makes two keys of it.
+_BLOCK: Final = hashlib.sha256().block_size
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class SecretValue(Protocol):
@@ -85,20 +89,24 @@ def is_guessable(secret: str | bytes) -> bool:
 class CookieSigner:
     """Signs as itsdangerous does, with one secret, but derives the signing key only once.
 
-    Each signature copies the keyed HMAC object (RFC 2104, section 4).
+    It keeps the two keyed hashes of HMAC (RFC 2104, section 4) and copies them for each
+    signature. A copy of an object of `hmac` costs nearly twice as much.
     """
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, secret: bytes, *, salt: str) -> None:
         signer = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
-        self._keyed = hmac.new(signer.derive_key(), digestmod=hashlib.sha256)
+        key = signer.derive_key().ljust(_BLOCK, b"\0")  # a digest, so it is never longer
+        self._inner = hashlib.sha256(key.translate(_INNER))
+        self._outer = hashlib.sha256(key.translate(_OUTER))
 
     def sign(self, text: bytes) -> bytes:
         """Return the signature: HMAC-SHA-256 in base64url, without padding."""
-        keyed = self._keyed.copy()
-        keyed.update(text)
-        return b2a_base64(keyed.digest(), newline=False).translate(_URL_SAFE, b"=")
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        return b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE, b"=")
 
 
 def signers(secrets: Sequence[str | bytes], name: str) -> tuple[CookieSigner, ...]:

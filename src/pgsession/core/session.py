@@ -56,7 +56,10 @@ class Session(ContentSession):
                     f"{type(content).__name__}. In a handler, use request.session."
                 )
             content = Entry(content, DEFAULT_PERIOD)
-        _fill(self, SessionState(), content)
+        state = SessionState()
+        set_state(self, state)
+        if content is not None:
+            fill(self, state, content)
 
     def __repr__(self) -> str:
         return f"<Session is_new={self.is_new} accessed={self.accessed}>"
@@ -328,16 +331,15 @@ class Session(ContentSession):
 def attached(kind: type[Session], attachment: Attachment, entry: Entry | None = None) -> Session:
     """Return a session of a request, with the content of an entry if there is one."""
     session, state = kind.__new__(kind), SessionState()
+    set_state(session, state)
     state.attachment = attachment
-    _fill(session, state, entry)
+    if entry is not None:
+        fill(session, state, entry)
     return session
 
 
-def _fill(session: Session, state: SessionState, entry: Entry | None) -> None:
-    """Give a session its state, and the content of an entry if there is one."""
-    set_state(session, state)
-    if entry is None:
-        return
+def fill(session: Session, state: SessionState, entry: Entry) -> None:
+    """Give an empty session, which nobody has used, the content of an entry."""
     value, _, granted, _, _, _, _, signed_in = entry
     state.is_new = False
     if signed_in is not None:

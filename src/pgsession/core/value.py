@@ -12,7 +12,7 @@ characters.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -153,9 +153,8 @@ def check_size(size: int, *, limit: float, before: int = 0) -> None:
         )
 
 
-def encode_text(document: JSON) -> bytes:
-    """Return the JSON text of a document that is plain JSON already. It is not checked."""
-    return _encoder.encode(document)
+#: Return the JSON text of a document that is plain JSON already. It is not checked.
+encode_text: Final[Callable[[JSON], bytes]] = _encoder.encode
 
 
 def canonical_text(document: JSON) -> bytes:
