@@ -31,7 +31,6 @@ from pgsession.core.secret_keys import MIN_SECRET_BYTES, SecretValue
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
 from pgsession.core.users import NewDevice, checked_most, keeps_users
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
-from pgsession.dbsc.proofs import check_library
 from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
@@ -417,6 +416,8 @@ class SessionSettings:
                     f"device_binding does not work with {name}: browsers bind the cookie of one "
                     "host, over HTTPS."
                 )
+        from pgsession.dbsc.proofs import check_library  # noqa: PLC0415 - few bind sessions
+
         try:
             check_library()
         except ImportError:

@@ -6,6 +6,29 @@ from tests.mutants.mutant import Edit, Mutant
 
 OPTIONS: Final = (
     Mutant(
+        "every application imports the store in memory",
+        (
+            Edit(
+                "__init__.py",
+                "from pgsession.postgres.store import PostgresStore\n",
+                "from pgsession.memory import MemoryStore\n"
+                "from pgsession.postgres.store import PostgresStore\n",
+            ),
+        ),
+        ("tests/test_imports.py::test_not_imported",),
+    ),
+    Mutant(
+        "every application imports typed content",
+        (
+            Edit(
+                "core/content.py",
+                "if TYPE_CHECKING:  # see `ContentSession.typed`\n",
+                "if True:\n",
+            ),
+        ),
+        ("tests/test_imports.py::test_not_imported",),
+    ),
+    Mutant(
         "a database URL may have an @ where a part of a password may be",
         (
             Edit(

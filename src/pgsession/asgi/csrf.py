@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, Self
 
+from msgspec import Struct, field
 from starlette.types import Scope, Send
 
 from pgsession.asgi.denial import send_denial
@@ -62,8 +62,7 @@ class RejectionLog:
         self._logged = self.count
 
 
-@dataclass(frozen=True, slots=True)
-class CsrfGuard:
+class CsrfGuard(Struct, frozen=True):
     """Rejects requests of other origins, except with a safe method."""
 
     trusted: frozenset[str]

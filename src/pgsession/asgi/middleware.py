@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from pgsession.asgi.csrf import CsrfGuard
-from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.ended import EndedSession, end
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.exclusion import ExcludedSession, matcher
@@ -36,6 +35,9 @@ from pgsession.core.tracked import state_of
 from pgsession.errors import SchemaError, SettingsError
 from pgsession.request_settings import Exclude, OnUnavailable
 from pgsession.settings import SecretKey, SessionSettings
+
+if TYPE_CHECKING:  # most applications bind no sessions, and should not import it
+    from pgsession.asgi.device_binding import DeviceBinding
 
 _LOGGER = own_logger()
 

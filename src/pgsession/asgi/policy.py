@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pgsession.asgi.cookie_warnings import CookieWarnings
-from pgsession.asgi.device_binding import DeviceBinding
 from pgsession.asgi.reuse import ReuseLog
-from pgsession.asgi.takeover import Takeover
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
 from pgsession.asgi.unavailable_response import OwnResponse
 from pgsession.asgi.watching import Watching
@@ -28,13 +26,17 @@ from pgsession.core.users import NewDevice
 from pgsession.settings import DEFAULT_WATCH_EVERY, SessionSettings
 from pgsession.telemetry.choice import find_observer
 
+if TYPE_CHECKING:  # most applications do neither, and should not import it
+    from pgsession.asgi.device_binding import DeviceBinding
+    from pgsession.asgi.takeover import Takeover
+
 _LOGGER = own_logger()
 
 #: Chromium refreshes in advance what ends within two minutes.
 _BRIEF: Final = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Policy:
     """The settings of a middleware in the form that a request needs, and its per-process logs."""
 
@@ -159,6 +161,8 @@ def _takeover(
     predecessor = settings.predecessor
     if predecessor is None:
         return None
+    from pgsession.asgi.takeover import Takeover  # noqa: PLC0415 - see above
+
     trusted = checked_origins(settings.trusted_origins)
     return Takeover(predecessor, cookie, store, trusted=trusted, observer=observer)
 
@@ -188,6 +192,8 @@ def _device_binding(
 ) -> DeviceBinding | None:
     if settings.device_binding is None:
         return None
+    from pgsession.asgi.device_binding import DeviceBinding  # noqa: PLC0415 - see above
+
     exclude = [] if callable(settings.exclude) else list(settings.exclude)
     return DeviceBinding.of(
         cookie,

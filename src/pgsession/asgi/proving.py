@@ -16,7 +16,6 @@ from pgsession.core.login import SignedIn
 from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Entry, Store
 from pgsession.core.users import LoginState
-from pgsession.dbsc.headers import read_skipped
 from pgsession.errors import StoreUnavailableError, UnknownUserError
 
 _LOGGER = own_logger()
@@ -57,6 +56,8 @@ class ProvedRow(SigningRow):
             self._is_proof_new = self._is_proved and not signed_in.is_bound
             longest = min(longest, seconds) if self._is_proved else longest
         if not self._is_proved and (signed_in.is_bound or binding.requires(self._scope)):
+            from pgsession.dbsc.headers import read_skipped  # noqa: PLC0415 - few bind sessions
+
             _LOGGER.debug(
                 "A request came without the proof that its session needs. The browser says why: %s",
                 read_skipped(self._scope["headers"]),

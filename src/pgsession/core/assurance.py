@@ -7,9 +7,10 @@ inactivity timeout for levels 2 and 3.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.errors import SettingsError
@@ -18,8 +19,7 @@ from pgsession.errors import SettingsError
 AssuranceLevel: TypeAlias = Literal[1, 2, 3]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assurance:
+class Assurance(Struct, frozen=True, kw_only=True):
     """The longest timeouts of one level. None means no limit."""
 
     level: AssuranceLevel | None = None

@@ -6,28 +6,13 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from pgsession.core.paths import format_path
 from pgsession.core.value import JSON
 from pgsession.errors import SessionError
 
 T = TypeVar("T")
-
-# A TypeAdapter is typed by what it returns alone.
-_MadeT_co = TypeVar("_MadeT_co", covariant=True)
-
-
-class Adapter(Protocol[_MadeT_co]):
-    """What a `pydantic.TypeAdapter` has of which this module makes use."""
-
-    def validate_json(self, data: str | bytes, /) -> _MadeT_co:
-        """Return an object of the model."""
-        ...
-
-    def dump_python(self, instance: Any, /) -> Any:  # noqa: ANN401 - as pydantic declares it
-        """Return the JSON of an object."""
-        ...
 
 
 class MisfitError(Exception):

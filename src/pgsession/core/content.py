@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pgsession.core.baseline import Baseline, text_size
 from pgsession.core.flash import Flashes
@@ -13,7 +15,6 @@ from pgsession.core.large import LARGE_VALUE, LargeValue, as_large, read_value
 from pgsession.core.login import NO_SIGNING, Signing
 from pgsession.core.plain import Budget
 from pgsession.core.store import Changes, Entry
-from pgsession.core.typed import TypedObjects
 from pgsession.core.undecoded import undecoded_class
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
@@ -21,6 +22,9 @@ from pgsession.core.value import (
     decode_value,
     encode_text,
 )
+
+if TYPE_CHECKING:  # see `ContentSession.typed`
+    from pgsession.core.typed import TypedObjects
 
 _EMPTY: Final = Baseline(b"{}")
 
@@ -31,19 +35,21 @@ UNCHANGED: Final = Changes()
 Wishes: TypeAlias = tuple[int, int, int, Signing]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What a session has that is not saved, for `ContentState.restore`."""
+class Snapshot(Struct, frozen=True):
+    """What a session has that is not saved, for `ContentState.restore`. The repr shows none."""
 
     #: The period: the session's own, saved or not.
     granted: timedelta | None
     #: The members that differ from what is stored, as JSON text, and the names of those removed.
-    text: bytes = field(default=b"{}", repr=False)
-    removed: frozenset[str] = field(default=frozenset(), repr=False)
+    text: bytes = b"{}"
+    removed: frozenset[str] = frozenset()
     cleared: int = 0
     renewed: int = 0
     period_changed: int = 0
     signing: Signing = NO_SIGNING
+
+    def __repr__(self) -> str:
+        return "<Snapshot>"
 
     def without(self, name: str) -> Snapshot:
         """Return a snapshot that does not name the member `name`."""

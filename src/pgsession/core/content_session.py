@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
-from pgsession.core.codec import Adapter
 from pgsession.core.flash import Flash, Flashes, member_of, message_names, surplus
 from pgsession.core.signing import SigningSession
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import state_of
-from pgsession.core.typed import TypedObjects
-from pgsession.core.typed_object import NO_DEFAULT
+from pgsession.core.value import NO_DEFAULT
 
 _T = TypeVar("_T")
+
+# A TypeAdapter is typed by what it returns alone.
+_MadeT_co = TypeVar("_MadeT_co", covariant=True)
+
+
+class Adapter(Protocol[_MadeT_co]):
+    """What a `pydantic.TypeAdapter` has of which typed content makes use."""
+
+    def validate_json(self, data: str | bytes, /) -> _MadeT_co:
+        """Return an object of the model."""
+        ...
+
+    def dump_python(self, instance: Any, /) -> Any:  # noqa: ANN401 - as pydantic declares it
+        """Return the JSON of an object."""
+        ...
 
 
 class ContentSession(SigningSession):
@@ -65,6 +78,9 @@ class ContentSession(SigningSession):
         """
         self.mark_accessed()
         if self._state.typed is None:
+            # Most applications have no typed content, and should not import what it needs.
+            from pgsession.core.typed import TypedObjects  # noqa: PLC0415
+
             self._state.typed = TypedObjects()
         made: _T | None = self._state.typed.read(self, model, name, default)
         return made

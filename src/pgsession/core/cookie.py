@@ -90,7 +90,7 @@ class FoundCookie(NamedTuple):
 _found: Final = partial(tuple.__new__, FoundCookie)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cookie:
     """The session cookie of a middleware. The repr shows no secret.
 

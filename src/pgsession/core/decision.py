@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import Enum, auto
-from itertools import product
 from typing import Final, NamedTuple
 
 _NOTHING: Final = timedelta(0)
@@ -102,12 +101,19 @@ def _decide_live(outcome: Outcome) -> Change:
     return Change.TOUCH if outcome.touch_due else Change.NOTHING
 
 
-#: The result of `decide` for every outcome without a login, a confirmation or a logout: a lookup
-#: is cheaper than a call.
-DECISIONS: Final = {
-    outcome: decide(Outcome(*outcome))
-    for outcome in product((False, True), repeat=Outcome._fields.index("signing_in"))
-}
+class _Decisions(dict[tuple[bool, ...], Change]):
+    """The result of `decide` for the outcomes that have come up: a lookup is cheaper than a call.
+
+    They have neither a login, nor a confirmation, nor a logout. There are a thousand of them, and
+    a process meets a few.
+    """
+
+    def __missing__(self, outcome: tuple[bool, ...]) -> Change:
+        change = self[outcome] = decide(Outcome(*outcome))
+        return change
+
+
+DECISIONS: Final = _Decisions()
 
 
 def touch_due(

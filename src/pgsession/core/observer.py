@@ -7,8 +7,9 @@ nothing observes, there is None instead of an observer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 
 class Operation(Protocol):
@@ -61,8 +62,7 @@ class Observer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where the table of a store is, as far as that is known."""
 
     #: The host of the database, or the directory of its socket.
@@ -77,8 +77,7 @@ class Place:
     pool: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """The connections of a pool now."""
 
     idle: int

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, TypeAlias, get_args
 
+from msgspec import Struct
+
 from pgsession.core.login import checked_user_id
 from pgsession.errors import SettingsError
 
@@ -33,15 +35,17 @@ class SignedInUser:
     authenticated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Which users are asked for: `most` at most, after the first `skip` in this order."""
 
     most: int
     skip: int
     by: Order
     #: Only these users; None for all.
-    among: tuple[str, ...] | None = field(default=None, repr=False)
+    among: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Asked most={self.most} skip={self.skip} by={self.by}>"
 
 
 def asked(*, most: int, skip: int, by: Order, among: Collection[str] | None) -> Asked:

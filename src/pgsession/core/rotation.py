@@ -10,10 +10,11 @@ This module knows neither the cookie nor the store: see `RotatingRow`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
 
 #: How long the number before stays good once the browser has shown the new one.
 DEFAULT_GRACE: Final = timedelta(seconds=60)
@@ -41,8 +42,7 @@ class Verdict(Enum):
         return self not in {Verdict.REUSED, Verdict.UNKNOWN}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotation:
+class Rotation(Struct, frozen=True, kw_only=True):
     """The settings of rotation, and its rules. All times are those of the database's clock."""
 
     #: How long a number is in use before the next one is given out; None: no rotation.

@@ -10,7 +10,7 @@ from pgsession.core.codec import Codec, MisfitError
 from pgsession.core.logs import event, own_logger
 from pgsession.core.models import Reports
 from pgsession.core.parts import copy_parts, is_alike
-from pgsession.core.value import JSON
+from pgsession.core.value import JSON, NO_DEFAULT
 from pgsession.errors import SessionError, UnsupportedTypeError
 
 _LOGGER = own_logger()
@@ -19,9 +19,6 @@ _REPORTS: Final = Reports()
 
 #: In place of a member that the session does not have.
 ABSENT: Final = object()
-
-#: In place of a default that was not given.
-NO_DEFAULT: Final[Any] = object()
 
 _NOT_STORED: Final = (
     "a part of it would not be read back as it is: one that the model excludes, hides as a "

@@ -28,6 +28,9 @@ JSON: TypeAlias = Any
 #: The default limit of a session value, in bytes of the text that PostgreSQL prints.
 DEFAULT_VALUE_LIMIT: Final = 1_000_000
 
+#: In place of a default that was not given.
+NO_DEFAULT: Final[Any] = object()
+
 #: If two values have the same type, one of these, ``==`` is enough to compare them as JSON.
 ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from pgsession.core.keys import KeyDigest
 from pgsession.core.observer import StatementObserver, StoreObserver
@@ -71,8 +72,7 @@ class _LockingWork(Protocol[_CallT_contra, _AnswerT_co]):
     ) -> Awaitable[Sequence[_AnswerT_co | Locked | SessionError]]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calls:
+class Calls(Struct, frozen=True, kw_only=True):
     """The statements of `Table`, each for one caller. Keys are digests."""
 
     fetch: _Call[KeyDigest, Row | None]
@@ -95,10 +95,8 @@ class Calls:
     def observed_by(self, observer: StoreObserver) -> Calls:
         """Return the same calls, each of which is a statement of its own, with an observer."""
         observing = {
-            each.name: partial(
-                _call_observed, observer.of_statement(each.name), getattr(self, each.name)
-            )
-            for each in fields(self)
+            name: partial(_call_observed, observer.of_statement(name), getattr(self, name))
+            for name in self.__struct_fields__
         }
         return Calls(**observing)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(slots=True)
-class Revocation:
+class Revocation(Struct):
     """Some sessions of a user that are to end, and how many have ended so far.
 
     Those whose rows are locked are tried again, so it may take several statements.
@@ -22,9 +22,12 @@ class Revocation:
     #: The handles of sessions that do not count then, and stay.
     apart: Collection[str] = ()
     #: The handles of those whose rows are gone, and whether each was alive until then.
-    gone: dict[str, bool] = field(default_factory=dict, repr=False)
+    gone: dict[str, bool] = field(default_factory=dict)
     #: The handles of those that were found expired before, if the statement cannot tell.
-    expired: set[str] = field(default_factory=set, repr=False)
+    expired: set[str] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        return f"<Revocation ended={self.ended}>"
 
     @property
     def ended(self) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
+from msgspec import Struct
 from psycopg import AsyncCursor, sql
 from psycopg.rows import AsyncRowFactory, tuple_row
 
@@ -45,8 +45,7 @@ class Found(NamedTuple):
     schema: str
 
 
-@dataclass(frozen=True, slots=True)
-class TableName:
+class TableName(Struct, frozen=True):
     """The schema and the name of the session table. A schema of None is the search_path's.
 
     Raises `SettingsError` for a name that needs quotes or is too long.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from psycopg import AsyncRawCursor
 
 from pgsession.core.logs import event, own_logger

@@ -1,9 +1,9 @@
 """Whether a table in the place of ours belongs to a role that may run code in a migration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, LiteralString, Protocol
 
+from msgspec.structs import replace
 from psycopg import sql
 
 from pgsession.errors import SchemaError

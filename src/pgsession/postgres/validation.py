@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final, LiteralString
 
+from msgspec import Struct, field
 from psycopg.rows import class_row
 
 from pgsession.errors import SchemaError, SettingsError, StoreUnavailableError
@@ -146,8 +146,7 @@ WHERE c.oid = %(oid)s::int8::oid
 """  # noqa: S608 - of constants
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column of the table, as the catalog describes it."""
 
     name: str
@@ -157,8 +156,7 @@ class Column:
     is_required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacles:
+class Obstacles(Struct, frozen=True):
     """What else may keep the table from being used."""
 
     is_read_only: bool = False

@@ -18,7 +18,8 @@ from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession.core.hidden import HiddenBytes, hidden
-from pgsession.core.predecessor import OldCookie, OldSession
+from pgsession.core.old_cookie import OldCookie
+from pgsession.core.predecessor import OldSession
 from pgsession.core.value import DEFAULT_VALUE_LIMIT, JSON
 from pgsession.errors import SettingsError
 from pgsession.predecessors.content import read_json

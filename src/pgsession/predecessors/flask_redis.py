@@ -13,8 +13,9 @@ from itsdangerous import BadSignature, Signer
 from starlette.datastructures import Secret
 
 from pgsession.core.hidden import hidden
+from pgsession.core.old_cookie import OldCookie
 from pgsession.core.period import Period, as_period
-from pgsession.core.predecessor import OldCookie, OldSession
+from pgsession.core.predecessor import OldSession
 from pgsession.errors import SettingsError
 from pgsession.predecessors.content import as_content, read_json
 

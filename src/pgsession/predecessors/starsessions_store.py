@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
+from pgsession.core.old_cookie import OldCookie
 from pgsession.core.period import Period, as_period
-from pgsession.core.predecessor import OldCookie, OldSession
+from pgsession.core.predecessor import OldSession
 from pgsession.errors import InvalidValueError, SettingsError
 from pgsession.predecessors.content import METADATA, as_content, read_json
 

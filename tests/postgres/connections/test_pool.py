@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import DivisionByZero
 from psycopg.pq import TransactionStatus

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from configparser import ConfigParser
-from configparser import Error as ConfigError
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl
@@ -28,6 +26,9 @@ _DEFAULTS: Final = {
 
 #: A URL, with the driver that SQLAlchemy writes behind a plus sign.
 _URL: Final = re.compile(r"(postgres(?:ql)?)(?:\+(\w+))?://")
+
+#: A host that is a name or an address, as far as the lengths of its parts tell.
+_PLAIN_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_:-]{0,63}")
 
 #: The parameters that say where a database is.
 ADDRESS: Final = ("host", "hostaddr", "port", "dbname")
@@ -182,6 +183,8 @@ def _ambient(given: Mapping[str, str | int | None]) -> dict[str, str]:
 
 def _service(name: str) -> dict[str, str]:
     """Return a section of libpq's service file; nothing if there is none, as libpq says then."""
+    from configparser import ConfigParser, Error  # noqa: PLC0415 - few use a service
+
     own = os.environ.get("PGSERVICEFILE")
     files = [Path(own) if own else Path("~/.pg_service.conf").expanduser()]
     if folder := os.environ.get("PGSYSCONFDIR"):
@@ -192,7 +195,7 @@ def _service(name: str) -> dict[str, str]:
         )
         try:
             services.read(file, encoding="utf-8")
-        except (ConfigError, UnicodeDecodeError):
+        except (Error, UnicodeDecodeError):
             continue
         if services.has_section(name):
             return {option: text for option, text in services[name].items() if text}
@@ -203,7 +206,9 @@ def _check_hosts(hosts: str) -> None:
     """Raise `SettingsError` for a name that cannot be looked up."""
     for host in hosts.split(","):
         try:
-            host.encode("idna") if not host.startswith(("/", "@")) else b""
+            # The codec takes time to import, and most names need only the check of their parts.
+            if _PLAIN_HOST.fullmatch(host) is None and not host.startswith(("/", "@")):
+                host.encode("idna")
         except UnicodeError:
             pass
         else:

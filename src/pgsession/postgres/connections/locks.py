@@ -14,12 +14,12 @@ from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 from weakref import WeakValueDictionary
 
 import psycopg
+from msgspec.structs import replace
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from time import monotonic
 from typing import Final
 
+from msgspec.structs import replace
 from psycopg_pool import PoolTimeout
 
 from pgsession.core.observer import StoreObserver, Usage

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 from weakref import WeakSet
 
+from msgspec import Struct
 from psycopg import OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
@@ -90,11 +90,10 @@ def as_lifetime(lifetime: Period) -> timedelta:
     return period
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
+class PoolSettings(Struct, frozen=True, kw_only=True):
     """Where to connect, and with how many connections at most. The repr shows none of it."""
 
-    conninfo: str = field(repr=False)
+    conninfo: str
     size: int
     #: Seconds that a caller waits for a connection at most.
     timeout: float
@@ -105,9 +104,12 @@ class PoolSettings:
     #: Every so many seconds one of the others is closed if it was idle for as long.
     idle: float = 600.0
     #: Is told how many seconds it took to make a connection, or None.
-    on_made: Callable[[float], object] | None = field(default=None, repr=False)
+    on_made: Callable[[float], object] | None = None
     #: Every connection is closed before it is so many seconds old, or when its user releases it.
     lifetime: float = DEFAULT_LIFETIME.total_seconds()
+
+    def __repr__(self) -> str:
+        return f"<PoolSettings size={self.size}>"
 
 
 class OwnPool(AsyncConnectionPool[OwnConnection]):

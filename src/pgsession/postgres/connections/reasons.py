@@ -7,8 +7,9 @@ libpq, of psycopg and of PgBouncer.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pgsession.postgres.quoting import identifier
 
@@ -25,13 +26,13 @@ _CERTIFICATE: Final = (
 _POOLER_USER: Final = "add the user and the password to PgBouncer's auth_file or auth_query"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One reason, known by a pattern."""
 
     #: A name for programs. It stays the same.
     name: str
-    pattern: re.Pattern[str]
+    #: Compiled at its first use: most processes never need one.
+    pattern: str
     #: What to do. In it ``{0}`` is the pattern's first group, quoted as an identifier.
     remedy: str
     #: True if it may pass by itself.
@@ -39,13 +40,13 @@ class Reason:
 
     def remedy_for(self, text: str) -> str:
         """Return what to do about an error with this text."""
-        found = self.pattern.search(text)
+        found = re.search(self.pattern, text)
         groups = found.groups() if found else ()
         return self.remedy.format(*(identifier(group) for group in groups))
 
 
 def _reason(name: str, pattern: str, remedy: str, *, may_pass: bool = False) -> Reason:
-    return Reason(name, re.compile(pattern), remedy, may_pass)
+    return Reason(name, pattern, remedy, may_pass)
 
 
 #: The first that fits counts.
@@ -337,7 +338,7 @@ REASONS: Final = (
 #: For every other text.
 UNKNOWN: Final = Reason(
     "unknown",
-    re.compile(""),
+    "",
     "start the server, or correct the database URL",
     may_pass=True,
 )
@@ -345,4 +346,4 @@ UNKNOWN: Final = Reason(
 
 def reason_of(text: str) -> Reason:
     """Return the first reason that fits the text of an error of connecting."""
-    return next((reason for reason in REASONS if reason.pattern.search(text)), UNKNOWN)
+    return next((reason for reason in REASONS if re.search(reason.pattern, text)), UNKNOWN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pgsession.postgres.statements.adopting import Adopting
 from pgsession.postgres.statements.binding import Binding

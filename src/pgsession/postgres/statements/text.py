@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from operator import attrgetter
@@ -80,8 +79,7 @@ _LATER: Final = """least(
     ) OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {seconds})"""
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(msgspec.Struct, frozen=True):
     """What the statements on a table depend on."""
 
     name: TableName

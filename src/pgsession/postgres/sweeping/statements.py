@@ -7,10 +7,10 @@ it could speed up a sweep. So the table is read page by page, in TID range scans
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, LiteralString
 
+from msgspec import Struct
 from psycopg import AsyncCursor, errors, sql
 from psycopg.rows import TupleRow, tuple_row
 
@@ -120,8 +120,7 @@ _OLDER: Final[LiteralString] = """
     )"""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What one transaction removed, and how many seconds it took."""
 
     rows: int
