@@ -14,7 +14,9 @@ from benchmarks.measure import Part
 from benchmarks.options import Options, parse
 from benchmarks.parts import (
     growth,
+    importing,
     in_process,
+    large,
     mapping,
     over_http,
     store_alone,
@@ -34,6 +36,8 @@ MEASURES: dict[str, Callable[[Places, Options], Awaitable[Part]]] = {
     "sweep": sweeping.measure,
     "mapping": mapping.measure,
     "telemetry": telemetry.measure,
+    "large": large.measure,
+    "import": importing.measure,
 }
 
 

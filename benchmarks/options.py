@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("apps", "http", "store", "growth", "table", "sweep", "mapping", "telemetry")
+PARTS = (
+    "apps",
+    "http",
+    "large",
+    "store",
+    "growth",
+    "table",
+    "sweep",
+    "mapping",
+    "telemetry",
+    "import",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     quick: bool = said.quick
     sizes = (10_000, 50_000) if quick else (10_000, 1_000_000)
     return Options(
-        rounds=said.rounds or (2 if quick else 7),
+        rounds=said.rounds or (1 if quick else 7),
         seconds=said.seconds or (0.05 if quick else 0.5),
         parts=tuple(said.only or PARTS),
         sessions=500 if quick else 10_000,

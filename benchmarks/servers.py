@@ -161,10 +161,10 @@ def postgres_cpu(conninfo: str) -> Callable[[], float] | None:
     return None if postmaster is None else lambda: _cpu([postmaster, *postmaster.children()])
 
 
-def process_cpu(number: int) -> Callable[[], float]:
-    """Return a function for the CPU seconds of a process."""
-    process = psutil.Process(number)
-    return lambda: _cpu([process])
+def process_cpu(*numbers: int) -> Callable[[], float]:
+    """Return a function for the CPU seconds of some processes."""
+    processes = [psutil.Process(number) for number in numbers]
+    return lambda: _cpu(processes)
 
 
 def _cpu(processes: list[psutil.Process]) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.measure import Part
+from benchmarks.parts.large import named
 from benchmarks.required import required
 
 WORKS = {"none": "No session touched", "read": "Read", "write": "Write"}
@@ -12,17 +13,22 @@ WORKS = {"none": "No session touched", "read": "Read", "write": "Write"}
 APPS_NOTE = """\
 The first columns are requests per second, one for each number of requests in flight. The other
 columns are at 64 in flight: latency and CPU time per request in microseconds, statements per
-request, and the ratio of the rates.
+request, and the ratio of the rates. "-" was not measured.
 """
 
 RATIOS_NOTE = """\
-A ratio is the median of the ratios of all rounds, not the ratio of two medians. The README in the
-parent folder describes the parts, the peers and what limits the figures.
+A rate or a latency is the median of all rounds, a CPU time the least: other work on the machine can
+only add to it. A ratio is the median of the ratios of all rounds, not the ratio of two medians. The
+README in the parent folder describes the parts, the peers and what limits the figures.
+"""
+
+TWO_NOTE = """\
+The two share a port, and the kernel shares out the connections. CPU is that of both together.
 """
 
 REQUIRED_NOTE = """\
-The figures are medians of all rounds. An aim is not a requirement. HOT updates change no index. The
-heap is the table without its indexes.
+The figures are medians of all rounds, but the import takes the least time. An aim is not a
+requirement. HOT updates change no index. The heap is the table without its indexes.
 """
 
 
@@ -31,12 +37,14 @@ def document(parts: dict[str, Part], runs: dict[str, dict[str, Any]]) -> str:
     writers = {
         "apps": apps,
         "http": over_http,
+        "large": large,
         "store": store,
         "growth": growth,
         "table": table_growth,
         "sweep": sweep,
         "mapping": mapping,
         "telemetry": telemetry,
+        "import": importing,
     }
     texts = ["# Benchmark results", _runs(runs), RATIOS_NOTE]
     texts += [write(parts[name]) for name, write in writers.items() if name in parts]
@@ -117,7 +125,8 @@ def apps(part: Part) -> str:
                 (
                     peer,
                     *(figure(one.median("rate") if one else None) for one in rates),
-                    *(figure(cell.median(it)) for it in ("p50", "p99", "cpu", "server")),
+                    *(figure(cell.median(it)) for it in ("p50", "p99")),
+                    *(figure(cell.least(it)) for it in ("cpu", "server")),
                     figure(counts.get(f"{work}/64"), 2),
                     ratio(part.ratios(work, 64, "ours", name)),
                 )
@@ -127,47 +136,77 @@ def apps(part: Part) -> str:
 
 
 def over_http(part: Part) -> str:
-    """Return one table with columns for each kind of request."""
-    titles: dict[str, str] = part.facts["titles"]
+    """Return a table for one server process and one for two, with columns for each request."""
+    head = ["", *(f"{work}{it}" for work in WORKS for it in ("/s", " p99", " CPU", " ratio"))]
+    generator = part.facts["generator"]
+    texts = [
+        "## Over HTTP: one server process each, 64 connections, loopback\n",
+        f"Load from {generator} on the same cores. Times in microseconds; ratio: pgsession ÷ it.\n",
+        table(head, _served(part, list(WORKS))),
+    ]
+    if rows := _served(part, [f"{work}, 2 workers" for work in WORKS]):
+        texts += ["### Two server processes each\n", TWO_NOTE, table(head, rows)]
+    return "\n".join(texts)
+
+
+def _served(part: Part, works: list[str]) -> list[list[str]]:
+    """Return a row for each peer that was measured with these kinds of requests."""
     rows = []
-    for name, peer in titles.items():
+    for name, peer in part.facts["titles"].items():
         row = [peer]
-        for work in WORKS:
-            cell = part.cell(name, work, 64)
-            if cell is not None:
-                row += [figure(cell.median(it)) for it in ("rate", "p99", "cpu")]
-                row.append(ratio(part.ratios(work, 64, "ours", name)))
+        for work in works:
+            if (cell := part.cell(name, work, 64)) is not None:
+                row += [figure(cell.median(it)) for it in ("rate", "p99")]
+                row += [figure(cell.least("cpu")), ratio(part.ratios(work, 64, "ours", name))]
         if len(row) > 1:
             rows.append(row)
-    head = ["", *(f"{work}{it}" for work in WORKS for it in ("/s", " p99", " CPU", " ratio"))]
-    return (
-        "## Over HTTP: one server process each, 64 connections, loopback\n\n"
-        f"Load from {part.facts['generator']} on the same cores. Times in microseconds; "
-        "ratio: pgsession ÷ it.\n\n" + table(head, rows)
-    )
+    return rows
+
+
+def large(part: Part) -> str:
+    """Return a table for each size, with columns for each kind of request."""
+    works = ("read", "write")
+    texts = ["## Large sessions: whole applications in process, 64 in flight\n"]
+    for size in part.facts["bytes"]:
+        rows = []
+        for name, peer in part.facts["titles"].items():
+            row = [peer]
+            for work in (named(work, size) for work in works):
+                if (cell := part.cell(name, work, 64)) is not None:
+                    row += [figure(cell.median(it)) for it in ("rate", "p99")]
+                    row += [figure(cell.least(it)) for it in ("cpu", "server")]
+                    row.append(ratio(part.ratios(work, 64, "ours", name)))
+            rows.append(row)
+        columns = ("/s", " p99", " CPU", " server's CPU", " ratio")
+        head = [f"{size // 1000} kB", *(f"{work}{it}" for work in works for it in columns)]
+        texts.append(table(head, rows))
+    return "\n".join(texts)
 
 
 def store(part: Part) -> str:
-    """Return one table for each load."""
+    """Return a table of rates and one of CPU times for each load."""
     titles: dict[str, str] = part.facts["titles"]
     works = list(dict.fromkeys(cell.work for cell in part.cells))
     texts = ["## The store alone: calls a second\n"]
     for load in sorted({cell.load for cell in part.cells}):
-        rows = []
+        rows, times = [], []
         for name, title in titles.items():
             cells = [part.cell(name, work, load) for work in works]
             if any(cells):
+                used = (figure(cell.least("cpu") if cell else None) for cell in cells)
+                times.append((title, *used))
                 rates = (figure(cell.median("rate") if cell else None) for cell in cells)
                 ratios = (ratio(part.ratios(work, load, "ours", name)) for work in works)
                 rows.append((title, *rates, *ratios))
         head = (f"{load} in flight", *works, *(f"÷ {work}" for work in works))
         texts.append(table(head, rows))
+        texts.append(table((f"CPU of this process, µs a call, {load} in flight", *works), times))
     return "\n".join(texts)
 
 
 def growth(part: Part) -> str:
     """Return a table for each dimension that grows."""
-    texts = ["## Growth: sessions a second\n"]
+    texts = ["## Growth: sessions a second, and this process's CPU for each, in µs\n"]
     for kind in ("rows", "values", "batches", "pools"):
         cells = [cell for cell in part.cells if cell.work.startswith(kind)]
         columns = list(dict.fromkeys((cell.work, cell.load) for cell in cells))
@@ -175,13 +214,22 @@ def growth(part: Part) -> str:
             (
                 subject,
                 *(
-                    figure(cell.median("rate") if (cell := part.cell(subject, *column)) else None)
+                    text
                     for column in columns
+                    for cell in [part.cell(subject, *column)]
+                    for text in (
+                        figure(cell.median("rate") if cell else None),
+                        figure(cell.least("cpu") if cell else None),
+                    )
                 ),
             )
             for subject in dict.fromkeys(cell.subject for cell in cells)
         ]
-        head = [f"{work.partition(' ')[2]}, {load} in flight" for work, load in columns]
+        head = [
+            text
+            for work, load in columns
+            for text in (f"{work.partition(' ')[2]}, {load} in flight", "CPU")
+        ]
         texts.append(table((kind, *head), rows))
     return "\n".join(texts)
 
@@ -228,6 +276,18 @@ def mapping(part: Part) -> str:
 def telemetry(part: Part) -> str:
     """Return what a request costs without telemetry and with it, in microseconds."""
     return f"## Telemetry, µs for each request\n\n{_times(part, 1, digits=1)}"
+
+
+def importing(part: Part) -> str:
+    """Return how much CPU time pgsession adds to the start of a process."""
+    facts = part.facts
+    rows = [
+        ("Starlette, psycopg and an application without sessions", figure(facts["base"], 1)),
+        ("the import of pgsession adds", figure(facts["import"], 1)),
+        ("the import and an application with sessions add", figure(facts["application"], 1)),
+    ]
+    head = (f"least of {facts['processes']} processes each", "ms of CPU")
+    return f"## The import\n\n{table(head, rows)}"
 
 
 def _times(part: Part, factor: float, *, digits: int) -> str:

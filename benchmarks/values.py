@@ -1,6 +1,7 @@
 """The session value that all peers store."""
 
 import json
+from functools import cache
 from typing import Any
 
 #: About 150 bytes of JSON, as a shop with a login stores them.
@@ -15,6 +16,7 @@ VALUE: dict[str, Any] = {
 SECRET = "benchmark-benchmark-benchmark-benchmark"
 
 
+@cache
 def padded(size: int) -> dict[str, Any]:
     """Return a value of about `size` bytes of JSON, in members of at most a kilobyte."""
     value = dict(VALUE)

@@ -26,7 +26,7 @@ from pgsession.postgres.table_name import TableName
 LOADS = (1, 64)
 BYTES = (150, 2_000, 20_000, 200_000)
 BATCHES = (1, 4, 16, 64, 256)
-POOLS = (1, 2, 4, 8, 16)
+POOLS = (1, 4, 16)
 CHANGES = Changes(set={"count": 1})
 
 Choose = Callable[[int], str]

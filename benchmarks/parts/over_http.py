@@ -1,4 +1,4 @@
-"""Part 2: each peer as a server in one process, and connect-pg-simple on Node."""
+"""Part 2: each peer as a server in one process, some in two, and connect-pg-simple on Node."""
 
 import asyncio
 import http.client
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,20 @@ from benchmarks.servers import TIMEOUT, Places, process_cpu, schema
 from benchmarks.values import VALUE
 
 LOAD = 64
+
+#: The peers that are measured in two processes too: a dict is of one process, and the others would
+#: show the same again.
+IN_TWO = ("bare", "cookie", "redis", "ours")
+
+#: The kinds of requests to two processes, by those to one.
+TWICE = {work: f"{work}, 2 workers" for work in WORKS}
 NODE = {
     "node": "Node, connect-pg-simple",
     "node-untouched": "Node, connect-pg-simple, disableTouch",
 }
+
+#: In process it shows what batches do; behind a server it would show the same again.
+LEFT_OUT = ("naive",)
 
 #: A separate schema, because connect-pg-simple's table has the same name as ours.
 NODE_SCHEMA = "pgsession_bench_node"
@@ -37,7 +47,7 @@ class Serving:
     """A running server, and the file with the cookies of its sessions."""
 
     port: int
-    process: int
+    processes: tuple[int, ...]
     cookies: Path
 
 
@@ -51,15 +61,25 @@ async def measure(places: Places, options: Options) -> Part:
         stack.enter_context(schema(places.postgres, NODE_SCHEMA, empty=True))
         for name, command, environment in _commands(places):
             cookies = folder / name
-            port, process = stack.enter_context(_server(command, environment))
-            cookies.write_text("\n".join(_sessions(port, min(options.sessions, 2_000))))
-            for work in WORKS:
-                serving = Serving(port, process, no_cookies if work == "none" else cookies)
-                trials.append(Trial(name, work, LOAD, partial(_run, serving, f"/{work}", LOAD)))
+            one = stack.enter_context(_server(command, environment, cookies))
+            cookies.write_text("\n".join(_sessions(one.port, min(options.sessions, 2_000))))
+            trials += _trials(name, one, no_cookies, {work: work for work in WORKS})
+            if name in IN_TWO:
+                two = stack.enter_context(_workers(command, environment, cookies))
+                trials += _trials(name, two, no_cookies, TWICE)
         seconds = max(1.0, round(options.seconds * 4))
         cells = await alternate(trials, rounds=min(options.rounds, 5), seconds=seconds)
     titles = {name: peer.title for name, peer in PEERS.items()} | NODE
     return Part(cells, {"titles": titles, "generator": "wrk" if shutil.which("wrk") else "Python"})
+
+
+def _trials(name: str, serving: Serving, no_cookies: Path, works: dict[str, str]) -> list[Trial]:
+    """Return a trial for each kind of request, under the name that it has in the results."""
+    bare = replace(serving, cookies=no_cookies)
+    return [
+        Trial(name, said, LOAD, partial(_run, bare if work == "none" else serving, f"/{work}"))
+        for work, said in works.items()
+    ]
 
 
 def _commands(places: Places) -> Iterator[tuple[str, list[str], dict[str, str]]]:
@@ -67,7 +87,7 @@ def _commands(places: Places) -> Iterator[tuple[str, list[str], dict[str, str]]]
     if places.redis is not None:
         ours["BENCH_REDIS"] = places.redis
     for name, peer in available(places).items():
-        if peer.works == WORKS:
+        if peer.works == WORKS and name not in LEFT_OUT:
             yield name, [sys.executable, "-m", "benchmarks.peers.serve", name], ours
     if node := _node():
         pool = _node_pool(places.in_schema(NODE_SCHEMA).postgres)
@@ -96,8 +116,18 @@ def _node_pool(conninfo: str) -> str:
 
 
 @contextmanager
-def _server(command: list[str], environment: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """Run a server; yield the port that it prints, and its process ID."""
+def _workers(command: list[str], environment: dict[str, str], cookies: Path) -> Iterator[Serving]:
+    """Run a server in two processes that share a port."""
+    with (
+        _server(command, environment, cookies) as one,
+        _server([*command, str(one.port)], environment, cookies) as other,
+    ):
+        yield replace(one, processes=one.processes + other.processes)
+
+
+@contextmanager
+def _server(command: list[str], environment: dict[str, str], cookies: Path) -> Iterator[Serving]:
+    """Run a server, which prints its port when it is ready."""
     with subprocess.Popen(
         command,
         cwd=FOLDER.parent,
@@ -107,7 +137,7 @@ def _server(command: list[str], environment: dict[str, str]) -> Iterator[tuple[i
     ) as process:
         assert process.stdout is not None  # noqa: S101
         try:
-            yield int(process.stdout.readline()), process.pid
+            yield Serving(int(process.stdout.readline()), (process.pid,), cookies)
         finally:
             process.terminate()
             try:
@@ -130,16 +160,16 @@ def _sessions(port: int, count: int) -> list[str]:
     return cookies
 
 
-async def _run(serving: Serving, path: str, load: int, seconds: float) -> Sample:
+async def _run(serving: Serving, path: str, seconds: float) -> Sample:
     whole = max(1, round(seconds))
     if wrk := shutil.which("wrk"):
         url = f"http://127.0.0.1:{serving.port}"
-        command = [wrk, "-t1", f"-c{load}", f"-d{whole}s", "-s", str(FOLDER / "load.lua"), url]
+        command = [wrk, "-t1", f"-c{LOAD}", f"-d{whole}s", "-s", str(FOLDER / "load.lua"), url]
         command += ["--", path, str(serving.cookies)]
     else:
         command = [sys.executable, "-m", "benchmarks.load", str(serving.port), path]
-        command += [str(serving.cookies), str(load), str(whole)]
-    cpu = process_cpu(serving.process)
+        command += [str(serving.cookies), str(LOAD), str(whole)]
+    cpu = process_cpu(*serving.processes)
     before = cpu()
     process = await asyncio.create_subprocess_exec(
         *command, cwd=FOLDER.parent, stdout=asyncio.subprocess.PIPE

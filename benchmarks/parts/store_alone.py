@@ -20,7 +20,7 @@ from benchmarks.values import VALUE
 from pgsession import Changes, PostgresStore
 from pgsession.core.keys import digest, new_key
 
-LOADS = (1, 64, 256)
+LOADS = (1, 64)
 TITLES = {
     "ours": "pgsession",
     "naive": "one statement a call",

@@ -19,7 +19,7 @@ from starsessions.stores.redis import RedisStore
 from benchmarks.peers import bound as binding
 from benchmarks.peers.naive import GENERATE, GET, NaiveStore
 from benchmarks.servers import Places
-from benchmarks.values import SECRET, VALUE
+from benchmarks.values import SECRET, VALUE, padded
 from pgsession import PostgresStore, Session, SessionMiddleware, SessionSettings
 from pgsession.core.keys import new_key
 from pgsession.core.value import encode_value
@@ -67,8 +67,8 @@ async def write(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """Begin a session."""
-    request.session.update(VALUE)
+    """Begin a session of a size in bytes, if one is given."""
+    request.session.update(padded(int(request.query_params.get("size", 0))))
     return page("ok")
 
 

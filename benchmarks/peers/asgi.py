@@ -87,8 +87,8 @@ async def _send(message: Message) -> None:
         raise FailedError(message["status"])
 
 
-async def start_sessions(app: Starlette, count: int) -> list[bytes]:
-    """Begin `count` sessions; return their cookies, as a browser sends them."""
+async def start_sessions(app: Starlette, count: int, *, size: int = 0) -> list[bytes]:
+    """Begin `count` sessions, of a size in bytes; return their cookies, as a browser sends them."""
     cookies: list[bytes] = []
 
     async def send(message: Message) -> None:
@@ -99,6 +99,7 @@ async def start_sessions(app: Starlette, count: int) -> list[bytes]:
 
     async def begin(share: int) -> None:
         scope: Scope = Client(app, "/start", [])._scope  # noqa: SLF001
+        scope["query_string"] = f"size={size}".encode()
         receive: Receive = _receive
         for _ in range(share):
             await app({**scope, "headers": HEADERS}, receive, send)

@@ -1,4 +1,7 @@
-"""One peer behind uvicorn, in its own process: `python -m benchmarks.peers.serve NAME`."""
+"""One peer behind uvicorn, in its own process: `python -m benchmarks.peers.serve NAME [PORT]`.
+
+Processes with the same PORT share it, and the kernel shares out the connections.
+"""
 
 import os
 import socket
@@ -27,7 +30,8 @@ def main() -> None:
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", log_level="warning", access_log=False
     )
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+    address = "127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    with socket.create_server(address, backlog=1024, reuse_port=True) as listener:
         Server(config).run(sockets=[listener])
 
 
