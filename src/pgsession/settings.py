@@ -23,7 +23,6 @@ from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
-from pgsession.core.origins import checked_origins
 from pgsession.core.period import Period, as_period
 from pgsession.core.predecessor import Predecessor
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
@@ -241,7 +240,10 @@ class SessionSettings:
             raise SettingsError("on_new_device must be an async function.")
         if self.predecessor is not None and not hasattr(self.predecessor, "load"):
             raise SettingsError("predecessor must have the attributes of an OldCookie, and load.")
-        checked_origins(self.trusted_origins)
+        if self.trusted_origins != ():
+            from pgsession.core.origins import checked_origins  # noqa: PLC0415 - few name any
+
+            checked_origins(self.trusted_origins)
         check_requests(
             exclude=self.exclude,
             csrf_exempt=self.csrf_exempt,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from pgsession.asgi.csrf import CsrfGuard
 from pgsession.asgi.ended import EndedSession, end
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.exclusion import ExcludedSession, matcher
@@ -36,7 +35,8 @@ from pgsession.errors import SchemaError, SettingsError
 from pgsession.request_settings import Exclude, OnUnavailable
 from pgsession.settings import SecretKey, SessionSettings
 
-if TYPE_CHECKING:  # most applications bind no sessions, and should not import it
+if TYPE_CHECKING:  # most applications do neither, and should not import it
+    from pgsession.asgi.csrf import CsrfGuard
     from pgsession.asgi.device_binding import DeviceBinding
 
 _LOGGER = own_logger()
@@ -121,7 +121,7 @@ class SessionMiddleware(OwnMiddleware):
                 )
             self.app = app
             self._is_excluded = matcher(settings.exclude) if settings.exclude else None
-            self._guard = CsrfGuard.of(settings)
+            self._guard = _guard_of(settings)
             if self._guard is not None:
                 self._is_excluded = self._guard.joined(self._is_excluded)
             self._is_excluded_bare = settings.excluded_session == "absent"
@@ -235,6 +235,15 @@ class SessionMiddleware(OwnMiddleware):
                 else:
                     scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
+
+
+def _guard_of(settings: SessionSettings) -> CsrfGuard | None:
+    """Return what rejects requests of other origins, or None if nothing is said of them."""
+    if not (settings.csrf_protection or settings.trusted_origins or settings.csrf_exempt):
+        return None
+    from pgsession.asgi.csrf import CsrfGuard  # noqa: PLC0415 - see above
+
+    return CsrfGuard.of(settings)
 
 
 def _beside(policy: Policy, scope: Scope, cookies: Sequence[FoundCookie]) -> Scope:

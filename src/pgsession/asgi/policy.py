@@ -17,7 +17,6 @@ from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import Observer
-from pgsession.core.origins import checked_origins
 from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
 from pgsession.core.secret_keys import is_guessable
@@ -162,6 +161,7 @@ def _takeover(
     if predecessor is None:
         return None
     from pgsession.asgi.takeover import Takeover  # noqa: PLC0415 - see above
+    from pgsession.core.origins import checked_origins  # noqa: PLC0415 - as above
 
     trusted = checked_origins(settings.trusted_origins)
     return Takeover(predecessor, cookie, store, trusted=trusted, observer=observer)
