@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -142,17 +142,10 @@ class Row(NamedTuple):
     session_key: str
     verifier: str | None
     text: str | None
-    #: These are microseconds: until it expires, and its own period.
+    #: Until it expires, in microseconds.
     remaining: int
-    granted: int | None
-    #: Since it was generated, if that is limited; since it was last extended, if that is limited
-    #: or its number was shown; and since that.
-    age: int | None
-    idle: int | None
-    shown_for: int | None
-    number: int
-    #: The user as a JSON array: `SignedIn` with its times in microseconds; None for a visitor.
-    user: str | None = None
+    #: The rest as a JSON array, as `_read_more` reads it; None for a visitor without all of it.
+    more: str | None
 
     def __repr__(self) -> str:
         return f"Row(remaining={self.remaining})"
@@ -166,7 +159,7 @@ class Row(NamedTuple):
         self, *, max_lifetime: timedelta | None = None, max_inactivity: timedelta | None = None
     ) -> Entry | None:
         """Return a new entry; or None, and log an error, if the text cannot be read."""
-        _, _, text, remaining, granted, age, idle, shown_for, number, user = self
+        _, _, text, remaining, more = self
         try:
             value = None if text is None else read_value(text)
         except InvalidValueError:
@@ -177,9 +170,11 @@ class Row(NamedTuple):
             )
             return None
         period, lifetime = timedelta(0, 0, remaining), None
-        if age is idle is None and granted is None:  # nearly always
-            signed_in = None if user is None else _signed_in(user)
-            return _entry((value, period, None, None, number, None, _NOTHING, signed_in))
+        if more is None:  # nearly always, for a visitor
+            return _entry((value, period, None, None, 0, None, _NOTHING, None))
+        user, number, granted, age, idle, shown_for = _read_more(more)
+        if age is idle is None and granted is None:  # nearly always, for a user
+            return _entry((value, period, None, None, number, None, _NOTHING, user))
         own = None if granted is None else timedelta(0, 0, granted)
         unused = _NOTHING if idle is None else timedelta(0, 0, idle)
         if max_lifetime is not None and age is not None:
@@ -189,11 +184,15 @@ class Row(NamedTuple):
             period = min(period, max_inactivity - unused)
             own = None if own is None else min(own, max_inactivity)
         shown = None if shown_for is None else timedelta(0, 0, shown_for)
-        signed_in = None if user is None else _signed_in(user)
-        return _entry((value, period, own, lifetime, number, shown, unused, signed_in))
+        return _entry((value, period, own, lifetime, number, shown, unused, user))
 
 
-_signed_in: Final = msgspec.json.Decoder(SignedIn).decode
+#: What most sessions lack: the user, with times in microseconds, and the cookie's number. Then, in
+#: microseconds: the row's own period; the time since the session was generated, if that is limited;
+#: since it was last extended, if that is limited or its number was shown; and since that.
+_More: TypeAlias = tuple[SignedIn | None, int, int | None, int | None, int | None, int | None]
+
+_read_more: Final = msgspec.json.Decoder(_More).decode
 _NOTHING: Final = timedelta(0)
 
 #: As `Entry._make`, but faster: it runs once for each session that is read.
