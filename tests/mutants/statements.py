@@ -89,6 +89,22 @@ STATEMENTS: Final = (
         ("tests/concurrency/test_laws.py::test_take_expired",),
     ),
     Mutant(
+        "a batch of reads may scan the whole table",
+        (Edit("postgres/statements/reading.py", "({select}OFFSET 0\n)", "({select})"),),
+        ("tests/postgres/test_read_plans.py::test_lookups",),
+    ),
+    Mutant(
+        "a number of a visitor's session is not read",
+        (
+            Edit(
+                "postgres/statements/reading.py",
+                "\n        OR s.key_number OPERATOR(pg_catalog.<>) 0",
+                "",
+            ),
+        ),
+        ("tests/postgres/test_reading.py::test_kinds",),
+    ),
+    Mutant(
         "an old key reads the renewed session",
         (
             Edit(

@@ -262,7 +262,12 @@ def test_own_columns_kept(database: Connection, url: str) -> None:
     assert found == [(1, 7), (2, 7)]
 
 
-OURS = {"session_pkey", "session_user_id_idx", "session_client_idx"}
+OURS = {
+    "session_pkey",
+    "session_key_hash_idx",
+    "session_user_id_idx",
+    "session_client_idx",
+}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +280,7 @@ OURS = {"session_pkey", "session_user_id_idx", "session_client_idx"}
 def test_one_key_index(
     database: Connection, url: str, schema: str, table: LiteralString, indexes: set[str]
 ) -> None:
-    """The primary key replaces all older indexes on the key."""
+    """The primary key and a hash index replace all older indexes on the key."""
     database.execute(table)
 
     migrate(url)

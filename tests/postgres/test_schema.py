@@ -81,5 +81,6 @@ def test_other_name() -> None:
     assert "INSERT INTO web_session_migration (name)" in text
     assert "web_session_key_idx" in text
     assert "web_session_user_id_idx" in text
+    assert "web_session_key_hash_idx ON web_session USING" in text
     assert "session_key   char(40)" in text
     assert not re.search(r"\b(TABLE|INTO|FROM|ON|ANALYZE) session\b", text)

@@ -95,7 +95,7 @@ def test_plans(full: Connection, migrated_schema: str) -> None:
             scans, indexes, read = plan(full, statement)
 
         assert "Seq Scan" not in scans, name
-        assert indexes <= by_user | {"session_pkey"}, name
+        assert indexes <= by_user | {"session_pkey", "session_key_hash_idx"}, name
         assert name == "revoke" or indexes >= by_user, name
         assert read <= 20, name
 

@@ -70,7 +70,9 @@ SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s::pg_catalog.text)) I
 """
 
 #: The table's name, alone and in the names that begin with it, but not in those of its columns.
-_NAMES: Final = re.compile(r"\bsession(?=_migration\b|_key_idx\b|_user_id_idx\b|_client_idx\b|\b)")
+_NAMES: Final = re.compile(
+    r"\bsession(?=_migration\b|_key_idx\b|_key_hash_idx\b|_user_id_idx\b|_client_idx\b|\b)"
+)
 
 
 @dataclass(frozen=True, slots=True)
