@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from pgsession.postgres.embedded import embedded_server
 from tests.mutants.blocks import BLOCKS
 from tests.mutants.checking import CHECKING
+from tests.mutants.connections import CONNECTIONS
 from tests.mutants.content import CONTENT
 from tests.mutants.devices import DEVICES
 from tests.mutants.everyone import EVERYONE
@@ -51,6 +52,7 @@ ROOT: Final = Path(__file__).parents[1]
 #: All mutants.
 MUTANTS: Final = (
     *CHECKING,
+    *CONNECTIONS,
     *(STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS),
     *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + LOGS),
     *(TELEMETRY + PROBES + EVERYONE),

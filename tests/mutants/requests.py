@@ -15,7 +15,7 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/connections/connection.py",
-                "    finally:\n        connection.pgconn.finish()\n",
+                "    finally:\n        finish(connection)\n",
                 "    finally:\n        pass\n",
             ),
         ),

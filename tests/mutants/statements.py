@@ -296,7 +296,7 @@ STATEMENTS: Final = (
         (
             Edit(
                 "postgres/connections/connection.py",
-                "self._prepared = NamedByText()",
+                "self._prepared = self._named",
                 "pass",
             ),
         ),

@@ -98,6 +98,7 @@ async def test_returns(pool: Pool) -> None:
 
     assert isinstance(connection, OwnConnection)
     assert connection.kept_cursor is None
+    assert connection.kept_transformer is None
     assert await use(pool) is connection
 
 

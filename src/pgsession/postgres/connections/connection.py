@@ -7,30 +7,39 @@ import select
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
+from psycopg.abc import PQGen, Transformer
 from psycopg.rows import TupleRow, tuple_row
 
+from pgsession.postgres.connections.listener import Listener
 from pgsession.postgres.connections.prepared import NamedByText
 
 Connection: TypeAlias = AsyncConnection[Any]
 
+_T = TypeVar("_T")
+
 
 class OwnConnection(AsyncConnection[Any]):
-    """A connection of a pool made here, with one cursor that all its statements share.
+    """A connection of a pool made here, with what all its statements share.
 
     Making a cursor for each statement costs a tenth of a small statement.
     """
 
-    #: It holds the last statement's result until the next statement.
+    #: It holds the last result that came through it until the next one.
     kept_cursor: AsyncCursor[Any] | None = None
+    #: It converts the parameters and results of statements that are executed without a cursor.
+    kept_transformer: Transformer | None = None
     #: How many seconds it took to make.
     made_in: float = 0.0
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - psycopg's
         super().__init__(*arguments, **settings)
-        self._prepared = NamedByText()
+        self._named = NamedByText()
+        self._prepared = self._named
+        #: What sends the statements that are prepared, without a cursor.
+        self.listener: Listener = Listener(self.pgconn)
 
     @classmethod
     async def connect(  # type: ignore[override] # psycopg's own keywords pass through
@@ -54,6 +63,25 @@ class OwnConnection(AsyncConnection[Any]):
                 raise
         connection.made_in = time.monotonic() - begin
         return connection
+
+    def let_go(self) -> None:
+        """Drop what statements share, before the connection goes back to psycopg's pool."""
+        self.kept_cursor = self.kept_transformer = None
+        self.listener.stop()
+
+    def name_of_prepared(self, query: bytes, types: tuple[int, ...]) -> bytes | None:
+        """Return the name of a statement if it is prepared, and count that as its latest use."""
+        return self._named.name_of(query, types)
+
+    async def wait(self, gen: PQGen[_T], *arguments: Any, **settings: Any) -> _T:  # noqa: ANN401 - psycopg's
+        """Wait as psycopg does, in all that it does itself on the connection."""
+        self.listener.stop()
+        return await super().wait(gen, *arguments, **settings)
+
+    async def close(self) -> None:
+        """Close it."""
+        self.listener.stop()
+        await super().close()
 
 
 @contextmanager
@@ -83,7 +111,14 @@ async def closing(connection: Connection) -> AsyncIterator[Connection]:
         async with connection:
             yield connection
     finally:
-        connection.pgconn.finish()
+        finish(connection)
+
+
+def finish(connection: Connection) -> None:
+    """Close a connection at once, whatever is under way."""
+    if isinstance(connection, OwnConnection):
+        connection.listener.stop()
+    connection.pgconn.finish()
 
 
 def cursor_of(connection: Connection) -> AsyncCursor[TupleRow]:

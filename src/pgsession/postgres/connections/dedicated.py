@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgsession.core.store import BLOCK_IS_OVER
 from pgsession.errors import SessionError, StoreUnavailableError
-from pgsession.postgres.connections.connection import Connection, closing
+from pgsession.postgres.connections.connection import Connection, closing, finish
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import (
     Verdict,
@@ -86,7 +86,7 @@ class Dedicated:
         except psycopg.Error as error:
             failure = translated(error)
             if judge(error) is Verdict.STALE:
-                self._connection.pgconn.finish()  # so that no other caller gets it
+                finish(self._connection)  # so that no other caller gets it
         raise failure
 
 

@@ -19,6 +19,7 @@ from pgsession.errors import InvalidPeriodError, SettingsError, StoreUnavailable
 from pgsession.postgres.connections.connection import (
     OwnConnection,
     ending_if_cancelled,
+    finish,
 )
 from pgsession.postgres.connections.connection_log import (
     ConnectionLog,
@@ -217,7 +218,7 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
     def cut(self) -> None:
         """Cut every connection, without the event loop, which has ended."""
         for connection in self.made:
-            connection.pgconn.finish()
+            finish(connection)
 
     def _look_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -248,12 +249,12 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
                     connection.prepare_threshold = None
         except TimeoutError:
             # Else the pool would wait for this connection for ever, and make no other.
-            connection.pgconn.finish()
+            finish(connection)
             failure = OperationalError("the server did not answer a new connection in time")
             self._note_failure(failure)
             raise failure from None
         except OperationalError as error:  # a pooler's, which has accepted the connection
-            connection.pgconn.finish()
+            finish(connection)
             self._note_failure(error)
             raise
         if self._prepared is False:

@@ -20,6 +20,7 @@ from pgsession.postgres.connections.connection import (
     Connection,
     OwnConnection,
     closing,
+    finish,
     has_hung_up,
 )
 from pgsession.postgres.connections.deadline import Deadline
@@ -149,7 +150,7 @@ class Pool:
             connection = self._ready.pop() if self._ready else await self._take()
             if not has_hung_up(connection):
                 break
-            connection.pgconn.finish()
+            finish(connection)
             self.release(connection)
         if not isinstance(self._source, PoolSettings) and connection not in self._inspected:
             await self._inspect_new(connection)
@@ -270,12 +271,12 @@ class Pool:
     async def _put_back(self, connection: Connection) -> None:
         self._taken_at.pop(connection, None)
         if isinstance(connection, OwnConnection):
-            connection.kept_cursor = None
+            connection.let_go()
         try:
             if connection.pgconn.transaction_status in _IN_TRANSACTION:
                 await connection.rollback()
         except psycopg.Error:
-            connection.pgconn.finish()
+            finish(connection)
         finally:
             pool, is_closed = self._pool, connection.closed
             if pool is not None:

@@ -30,6 +30,16 @@ class NamedByText(PrepareManager):
             name = b"pgsession_" + sha256(text).hexdigest()[:40].encode()
         return verdict, name
 
+    def name_of(self, query: bytes, types: tuple[int, ...]) -> bytes | None:
+        """Return the name of a statement that is prepared, and count that as its latest use.
+
+        None if it is not, or if statements are not to be prepared any more.
+        """
+        name = None if self.prepare_threshold is None else self._names.get((query, types))
+        if name is not None:
+            self._names.move_to_end((query, types))
+        return name
+
     def validate(self, key: Key, prep: Prepare, name: bytes, results: Sequence[PGresult]) -> None:
         """Keep the name of a statement that was prepared, even if its first execution failed.
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import psycopg
 
 from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
-from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.connection import Connection, finish
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import Retries, Verdict, judge, translated
 from pgsession.postgres.connections.pool import Pool
@@ -109,7 +109,7 @@ class Runner:
         if verdict is Verdict.STALE and connection is not None:
             if not self._pool.may_replace():
                 return Verdict.UNAVAILABLE
-            connection.pgconn.finish()
+            finish(connection)
         return verdict
 
     async def _recover(self, verdict: Verdict, retries: Retries) -> bool:

@@ -15,6 +15,7 @@ from pgsession.core.adoption import MARKER
 from pgsession.core.keys import KeyDigest
 from pgsession.errors import StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.rows import Row
 from pgsession.postgres.statements.reading import Reading
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording, dropped
@@ -170,11 +171,11 @@ class Adopting(Statements):
         """Make rows and their markers. Return False for one that is there: it is left as it is."""
         values = self._values_briefly if skipping else self._values
         ordered = sorted(heirs, key=attrgetter("marker"))
-        statement = self._insert + b", ".join([values] * len(ordered))
+        statement = Statement(self._insert + b", ".join([values] * len(ordered)))
         arguments = [it for heir in ordered for it in heir.parameters()]
         is_alone = len(ordered) == 1
         try:
-            cursor = await self._locking(
+            answer = await self._locking(
                 connection, statement, arguments, skipping=skipping, is_kept=is_alone
             )
         except (UniqueViolation, InternalError_) as error:
@@ -188,7 +189,7 @@ class Adopting(Statements):
                     "The database has failed to take over a session (SQLSTATE XX000). Try again."
                 ) from error
             return False
-        if cursor.rowcount != _ROWS * len(ordered):
+        if answer.rowcount != _ROWS * len(ordered):
             raise dropped()
         return True
 

@@ -91,8 +91,8 @@ class Binding(Statements):
         """Register one key; return the time in seconds since 1970, or None if it is refused."""
         ((bound, verifier, public_key),) = registrations
         parameters = {**_named(bound), "verifier": verifier or "", "public_key": public_key}
-        cursor = await self._locking(connection, self._bind, parameters, skipping=False)
-        row = await cursor.fetchone()
+        answer = await self._locking(connection, self._bind, parameters, skipping=False)
+        row = answer.first
         return [None if row is None else row[0]]
 
     async def device(
@@ -107,8 +107,8 @@ class Binding(Statements):
         """Put the binding of one session in force, unless another transaction holds its row."""
         (bound,) = sessions
         with suppress(LockNotAvailable):
-            cursor = await self._locking(connection, self._enforce, _named(bound), skipping=False)
-            return [cursor.rowcount > 0]
+            answer = await self._locking(connection, self._enforce, _named(bound), skipping=False)
+            return [answer.rowcount > 0]
         return [False]
 
 

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from pgsession.core.adoption import MARKER
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording
 
 # In key order, and not page by page: an update may move a row to a page that was passed before,
@@ -120,19 +121,19 @@ class Clearing(Statements):
     async def _remove(
         self,
         connection: Connection,
-        statement: bytes,
+        statement: Statement,
         handles: Sequence[str],
         *,
         is_apart: bool = False,
     ) -> set[str]:
-        cursor = await self._locking(
+        answer = await self._locking(
             connection,
             statement,
             _given(handles),
             skipping=not self._is_distributed,
             committed_apart=is_apart,
         )
-        return _texts(await cursor.fetchall())
+        return _texts(answer.rows)
 
 
 def _given(handles: Iterable[str]) -> dict[str, str]:

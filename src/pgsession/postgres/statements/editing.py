@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.rows import MANY_REMOVED, Edit, Edited, are_common
 from pgsession.postgres.statements.text import (
     SHORT_PATIENCE,
@@ -262,7 +263,7 @@ class Editing(Statements):
         super().reword(wording)
         self._wording = wording
         self._direct = _DIRECT_AMONG if wording.is_distributed else ""
-        self._updates: dict[_Form, bytes] = {}
+        self._updates: dict[_Form, Statement] = {}
         self._standing = _write(wording, _STANDING, direct=self._direct)
         self._standing_one = _write(wording, _STANDING, edits=_EDIT, direct=_DIRECT)
         self._verifiers = wording.write(_VERIFIERS)
@@ -289,13 +290,13 @@ class Editing(Statements):
         is_single = len(edits) == 1
         is_common = are_common(edits)
         statement = self._update(_Form(is_single, is_common, skipping))
-        cursor = await self._locking(
+        answer = await self._locking(
             connection,
             statement,
             single(edits[0]) if is_single else self._together(edits),
             skipping=skipping,
         )
-        written = {row[0]: _edited(row) for row in await cursor.fetchall()}
+        written = {row[0]: _edited(row) for row in answer.rows}
         return [written.get(edit.session_key) for edit in edits]
 
     async def update_measured(
@@ -308,8 +309,8 @@ class Editing(Statements):
         statement = self._update(
             _Form(is_single=True, is_common=False, skipping=skipping, is_measured=True)
         )
-        cursor = await self._locking(connection, statement, single(edit), skipping=skipping)
-        row = await cursor.fetchone()
+        answer = await self._locking(connection, statement, single(edit), skipping=skipping)
+        row = answer.first
         return [None if row is None else _edited(row)]
 
     async def stand(
@@ -337,7 +338,7 @@ class Editing(Statements):
             key = {"session_key": edits[0].session_key}
             await self._locking(connection, self._lock, key, skipping=False)
 
-    def _update(self, form: _Form) -> bytes:
+    def _update(self, form: _Form) -> Statement:
         """Return the UPDATE of a form, written when it is first needed."""
         statement = self._updates.get(form)
         if statement is None:
@@ -375,7 +376,7 @@ def _write(
     is_measured: bool = False,
     may_wait: bool = False,
     patience: float | None = None,
-) -> bytes:
+) -> Statement:
     """Write a statement. One for common edits alone leaves out what they do not need."""
     seconds = wording.longest_wait if may_wait else 0.0
     if wording.is_distributed:

@@ -8,6 +8,7 @@ from typing import Final
 from psycopg.errors import InternalError_, UniqueViolation
 
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.rows import Draft
 from pgsession.postgres.statements.text import (
     SHORT_PATIENCE,
@@ -91,7 +92,8 @@ class Inserting(Statements):
     ) -> Sequence[None]:
         """Make rows. All are made or none. With `skipping` it hardly waits for a lock."""
         if self._insert_values:
-            statement = self._insert_values + b", ".join([self._values] * len(drafts))
+            text = self._insert_values + b", ".join([self._values] * len(drafts))
+            statement = Statement(text)
             arguments: Sequence[object] | Mapping[str, object] = _listed(drafts)
         elif len(drafts) == 1:
             statement = self._insert_one_briefly if skipping else self._insert_one
@@ -100,14 +102,14 @@ class Inserting(Statements):
             statement = self._insert_briefly if skipping else self._insert
             arguments = (batch(drafts),)
         is_kept = not self._insert_values or len(drafts) == 1  # else its text depends on the number
-        cursor = await self._locking(
+        answer = await self._locking(
             connection,
             statement,
             arguments,
             skipping=skipping,
             is_kept=is_kept,
         )
-        if cursor.rowcount != len(drafts):
+        if answer.rowcount != len(drafts):
             raise dropped()
         return [None] * len(drafts)
 

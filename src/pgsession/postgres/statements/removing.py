@@ -153,8 +153,8 @@ class Removing(Statements):
         else:
             is_renewed = any(verifier for _, verifier in keys)
             statement = self._delete if is_renewed else self._delete_unrenewed
-        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
-        if cursor.rowcount == len(set(keys)):
+        answer = await self._locking(connection, statement, wanted, skipping=skipping)
+        if answer.rowcount == len(set(keys)):
             return [None] * len(keys)
         statement = self._kept_one if is_single else self._kept  # some were not there
         left = {selector for (selector,) in await self._rows(connection, statement, wanted)}
@@ -183,8 +183,8 @@ class Removing(Statements):
         """
         wanted = _wanted(keys)
         statement = self._delete_empty_free if skipping else self._delete_empty
-        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
-        row = await cursor.fetchone()
+        answer = await self._locking(connection, statement, wanted, skipping=skipping)
+        row = answer.first
         if row is None:
             return [await self._absence(connection, {**wanted, "name": ""}, skipping=skipping)]
         is_empty, is_gone = row
@@ -206,8 +206,8 @@ class Removing(Statements):
         ((key, name),) = members
         wanted = {**_wanted([key]), "name": name}
         statement = self._take_free if skipping else self._take
-        cursor = await self._locking(connection, statement, wanted, skipping=skipping)
-        if row := await cursor.fetchone():
+        answer = await self._locking(connection, statement, wanted, skipping=skipping)
+        if row := answer.first:
             return [row[0]]
         if skipping and (held := await self._rows(connection, self._lives, wanted)):
             return [LOCKED if held[0][0] else None]

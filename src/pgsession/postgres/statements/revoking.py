@@ -10,6 +10,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import TupleRow, tuple_row
 
 from pgsession.postgres.connections.connection import Connection, cursor_of
+from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.locked_rows import LOCKED, Locked
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.statements.text import OF_USER, SHORT_PATIENCE, Statements, Wording
@@ -113,10 +114,10 @@ SELECT
 class _Texts(NamedTuple):
     """The statements of one kind of revocation."""
 
-    delete: bytes
-    delete_free: bytes
-    left: bytes
-    expired: bytes
+    delete: Statement
+    delete_free: Statement
+    left: Statement
+    expired: Statement
 
 
 class Revoking(Statements):
@@ -166,14 +167,14 @@ class Revoking(Statements):
         else:
             # Citus commits what several nodes have deleted in two phases. A request to cancel that
             # comes between them leaves rows locked until Citus recovers, up to a minute.
-            cursor = await self._locking(
+            answer = await self._locking(
                 connection,
                 texts.delete_free if skipping else texts.delete,
                 parameters,
                 skipping=skipping,
                 committed_apart=self._is_distributed and texts is not self._of_one,
             )
-            revocation.note(await cursor.fetchall())
+            revocation.note(answer.rows)
         # A surplus session whose row is held stays until the next login: this one does not wait.
         waits = skipping and revocation.most is None
         if waits and await self._rows(connection, texts.left, parameters):
@@ -204,8 +205,8 @@ class Revoking(Statements):
         statement = one.delete_free if skipping else one.delete
         for handle, login_number in await self._rows(connection, texts.left, parameters):
             single = {**parameters, "handle": handle, "login_number": login_number}
-            cursor = await self._locking(connection, statement, single, skipping=skipping)
-            revocation.note(await cursor.fetchall())
+            answer = await self._locking(connection, statement, single, skipping=skipping)
+            revocation.note(answer.rows)
 
     async def _note_expired(self, cursor: AsyncCursor[TupleRow], revocation: Revocation) -> None:
         """Note which rows of a distributed table do not count."""

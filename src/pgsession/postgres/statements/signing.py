@@ -130,7 +130,7 @@ class Signing(Statements):
         parameters = single(draft)
         for is_last in (False, True):
             try:
-                cursor = await self._locking(connection, statement, parameters, skipping=skipping)
+                answer = await self._locking(connection, statement, parameters, skipping=skipping)
             except UniqueViolation:  # an earlier attempt may have made it: keys are random
                 if not connection.autocommit:
                     await connection.rollback()
@@ -139,7 +139,7 @@ class Signing(Statements):
                 if is_last:
                     raise
             else:
-                if cursor.rowcount != 1:
+                if answer.rowcount != 1:
                     raise dropped()
                 break
             # Newer logins may have ended it since, at the limit for each user.
@@ -152,8 +152,8 @@ class Signing(Statements):
         (logout,) = logouts
         parameters = logout._asdict()
         statement = self._logout_free if skipping else self._logout
-        cursor = await self._locking(connection, statement, parameters, skipping=skipping)
-        if cursor.rowcount > 0:
+        answer = await self._locking(connection, statement, parameters, skipping=skipping)
+        if answer.rowcount > 0:
             return [True]
         rows = await self._rows(connection, self._login_number, parameters)
         if not rows:

@@ -23,14 +23,15 @@ from operator import attrgetter
 from typing import Final
 
 import msgspec
-from psycopg import AsyncCursor, sql
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from pgsession.core.period import MAX_PERIOD
 from pgsession.core.value import DEFAULT_VALUE_LIMIT, encode_text
 from pgsession.errors import SchemaError
 from pgsession.postgres.connections.canceling import canceling_after
-from pgsession.postgres.connections.connection import Connection, cursor_of
+from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.execution import Answer, execute
 from pgsession.postgres.connections.statement import Statement
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.table_name import TableName
@@ -185,24 +186,23 @@ class Statements:
     async def _rows(
         self,
         connection: Connection,
-        statement: bytes,
+        statement: Statement,
         arguments: Sequence[object] | Mapping[str, object],
     ) -> list[TupleRow]:
         """Execute a statement that waits for no other transaction; return what it found."""
-        cursor = cursor_of(connection)
-        await cursor.execute(statement, arguments, prepare=self.prepared)
-        return await cursor.fetchall()
+        answer = await execute(connection, statement, arguments, prepare=self.prepared)
+        return answer.rows
 
     async def _locking(
         self,
         connection: Connection,
-        statement: bytes,
+        statement: Statement,
         arguments: Sequence[object] | Mapping[str, object],
         *,
         skipping: bool,
         is_kept: bool = True,
         committed_apart: bool = False,
-    ) -> AsyncCursor[TupleRow]:
+    ) -> Answer:
         """Execute a statement that may have to wait for other transactions.
 
         Raises `LockNotAvailable` if it had to wait for too long; then it has
@@ -211,14 +211,12 @@ class Statements:
         One that is `committed_apart` is committed by a statement of its own, which
         is not canceled.
         """
-        cursor, prepared = cursor_of(connection), self.prepared and is_kept
+        prepared = self.prepared and is_kept
         if self._patience is None or skipping:
-            await cursor.execute(statement, arguments, prepare=prepared)
-        else:
-            transaction = connection.transaction() if committed_apart else nullcontext()
-            async with transaction, canceling_after(connection, self._patience):
-                await cursor.execute(statement, arguments, prepare=prepared)
-        return cursor
+            return await execute(connection, statement, arguments, prepare=prepared)
+        transaction = connection.transaction() if committed_apart else nullcontext()
+        async with transaction, canceling_after(connection, self._patience):
+            return await execute(connection, statement, arguments, prepare=prepared)
 
 
 def batch(records: Sequence[Draft] | Sequence[Edit]) -> str:

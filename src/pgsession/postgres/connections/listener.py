@@ -1,0 +1,125 @@
+"""What the server answers to prepared statements, without a cursor of psycopg."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
+
+
+class Listener:
+    """Sends prepared statements on a connection, one after another, and returns their results.
+
+    psycopg adds its reader to the event loop anew for each statement, beside a timer. This one
+    stays there from its first statement until `stop`: that saves a third of the client's time for
+    a small statement. `stop` must be called
+
+    - before psycopg itself waits for the connection: it would replace the reader, and then
+      remove it;
+    - before the connection is closed: its socket's number may become another socket's.
+    """
+
+    __slots__ = ("_answer", "_is_writing", "_loop", "_pgconn", "_result", "_socket")
+
+    def __init__(self, pgconn: PGconn) -> None:
+        self._pgconn = pgconn
+        #: The event loop that the reader is in.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._socket = -1
+        self._is_writing = False
+        #: What a caller waits for, and the result so far.
+        self._answer: asyncio.Future[PGresult | None] | None = None
+        self._result: PGresult | None = None
+
+    async def execute(
+        self, name: bytes, parameters: Sequence[Buffer | None], formats: Sequence[Format] | None
+    ) -> PGresult:
+        """Execute a prepared statement; return its result, which may be an error.
+
+        Raises `psycopg.OperationalError` if the connection is lost. If the
+        caller is cancelled, the statement is still under way: see `wait`.
+        """
+        try:
+            self._pgconn.send_query_prepared(name, parameters, param_formats=formats)
+            result = await self.wait()
+        except psycopg.Error:
+            self.stop()  # libpq may have closed the socket
+            raise
+        if result is None:
+            raise psycopg.InternalError("got no result from the query")
+        return result
+
+    async def wait(self) -> PGresult | None:
+        """Wait until nothing is under way; return the result, an error before any other.
+
+        It may be None if an earlier caller was cancelled meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._listen(loop)
+        answer: asyncio.Future[PGresult | None] = loop.create_future()
+        self._answer = answer
+        try:
+            if self._pgconn.flush():
+                self._is_writing = True
+                loop.add_writer(self._socket, self._write)
+            return await answer
+        finally:
+            self._answer = self._result = None
+            self._end_writing()
+
+    def stop(self) -> None:
+        """Stop listening, until the next statement."""
+        self._end_writing()
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(self._socket)
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = self._pgconn.socket
+        loop.add_reader(self._socket, self._read)
+        self._loop = loop
+
+    def _read(self) -> None:
+        answer = self._answer
+        if answer is None or answer.done():
+            self.stop()  # it stays unread, so that `has_hung_up` sees it
+            return
+        try:
+            self._pgconn.consume_input()
+            while not self._pgconn.is_busy():  # else `get_result` would block
+                result = self._pgconn.get_result()
+                if result is None:
+                    answer.set_result(self._result)
+                    return
+                if self._result is None or result.status == ExecStatus.FATAL_ERROR:
+                    self._result = result  # a commit may fail after the statement's own result
+        except psycopg.Error as error:
+            self._fail(answer, error)
+
+    def _write(self) -> None:
+        try:
+            if not self._pgconn.flush():
+                self._end_writing()
+        except psycopg.Error as error:
+            if self._answer is not None:
+                self._fail(self._answer, error)
+
+    def _fail(self, answer: asyncio.Future[PGresult | None], error: psycopg.Error) -> None:
+        """End the wait after the connection was lost, with the reason if the server gave one."""
+        self.stop()  # at once, as libpq has closed the socket
+        if answer.done():
+            return
+        if self._result is not None and self._result.status == ExecStatus.FATAL_ERROR:
+            answer.set_result(self._result)
+        else:
+            answer.set_exception(error)
+
+    def _end_writing(self) -> None:
+        is_writing, self._is_writing = self._is_writing, False
+        if is_writing and self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_writer(self._socket)
