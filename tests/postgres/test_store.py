@@ -9,11 +9,12 @@ from typing import TypeAlias
 
 import psycopg
 import pytest
-from psycopg import Connection
+from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgsession import Changes, PostgresStore
+from pgsession.postgres.connections.connection import OwnConnection
 from pgsession.postgres.schema import migrate
 
 Operation: TypeAlias = Callable[[PostgresStore, str], Awaitable[object]]
@@ -199,12 +200,22 @@ async def test_prepared(
             assert await cursor.fetchone() == (number,)
 
 
+@pytest.mark.parametrize("connection_class", [AsyncConnection, OwnConnection])
 async def test_astray(
-    database_url: str, migrated_schema: str, caplog: pytest.LogCaptureFixture
+    database_url: str,
+    migrated_schema: str,
+    caplog: pytest.LogCaptureFixture,
+    connection_class: type[AsyncConnection],
 ) -> None:
     """If a prepared statement disappears, the call is retried, and no more are prepared."""
-    kwargs = {"autocommit": True}
-    pool = AsyncConnectionPool(database_url, kwargs=kwargs, min_size=1, max_size=1, open=False)
+    pool = AsyncConnectionPool(
+        database_url,
+        connection_class=connection_class,
+        kwargs={"autocommit": True},
+        min_size=1,
+        max_size=1,
+        open=False,
+    )
     async with PostgresStore(pool, schema=migrated_schema) as store:
         key = await store.generate({"n": 0})
         await store.merge(key, Changes(set={"n": 1}))
