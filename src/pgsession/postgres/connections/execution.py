@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 from psycopg import AsyncCursor
-from psycopg.adapt import Transformer
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import TupleRow
@@ -81,13 +81,13 @@ async def _execute_prepared(
     That costs the client half of what a cursor costs. The first execution is a
     cursor's, and it prepares the statement.
     """
-    query, formats, names = statement.numbered
+    query, names = statement.numbered
     if isinstance(arguments, Mapping):
         arguments = [arguments[name] for name in names]
     transformer = connection.kept_transformer
     if transformer is None:
         transformer = connection.kept_transformer = Transformer(connection)
-    parameters = transformer.dump_sequence(arguments, formats)
+    parameters = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
     name = connection.name_of_prepared(query, transformer.types or ())
     if name is None:
         return None
