@@ -8,12 +8,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsession.asgi.ended import EndedSession, end
-from pgsession.core.large import LARGE_VALUE, LargeValue, read_value
+from pgsession.core.large import LARGE_VALUE, LargeBaseline, LargeValue, UndecodedValue, read_value
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry
 from pgsession.core.tracked import state_of
@@ -350,11 +351,13 @@ def test_long_digits() -> None:
 
 
 def test_many_short_members() -> None:
-    """A large session without a large member is a plain dict."""
-    value = {f"m{number}": number for number in range(10_000)}
+    """A large session without a large list or object has all its members decoded."""
+    value = {"list": [1], **{f"m{number}": number for number in range(10_000)}}
 
-    assert type(read_value(printed(value))) is dict
-    assert type(read_value(printed(VALUE))) is LargeValue
+    assert type(read_value(printed(value))) is LargeValue
+    assert not isinstance(loaded(value), UndecodedMembers)
+    assert msgspec.json.decode(msgspec.json.encode(loaded(value))) == value
+    assert type(read_value(printed(VALUE))) is UndecodedValue
     assert isinstance(loaded(VALUE), UndecodedMembers)
 
 
@@ -383,7 +386,7 @@ def test_changes_alike(
 ) -> None:
     """A large session has the same changes as one that is decoded as a whole."""
     before, after = ({name: MEMBERS[it] for name, it in each.items()} for each in (stored, new))
-    padded = {"pad": "x" * LARGE_VALUE, **before}
+    padded = {"pad": ["x" * LARGE_VALUE], **before}
     one = loaded(padded, form)
     other = Session(Entry(decode_value(form(padded)), DAY))
     for session in (one, other):
@@ -400,3 +403,32 @@ def test_changes_alike(
     assert len({json.dumps(decode_value(text), sort_keys=True) for text in texts}) == 1
     assert one.modified is other.modified is bool(changes)
     assert "pad" in undecoded(one)
+
+
+def test_text_is_shared() -> None:
+    """Text of a large session is kept once, as it cannot be changed in place."""
+    session = loaded(VALUE | {"text": "x" * LARGE_VALUE})
+    kept = state_of(session).stored
+
+    assert isinstance(kept, LargeBaseline)
+    assert kept.kept["text"] is dict.get(session, "text")
+    session["text"] = "".join(["x"] * LARGE_VALUE)
+    assert not changes_of(session)
+    session["text"] += "x"
+    assert changes_of(session) == Changes(set={"text": "x" * (LARGE_VALUE + 1)})
+
+
+def test_small_list() -> None:
+    """A small list of a large session is compared as any other, however it was changed."""
+    session = loaded(VALUE | {"roles": ["reader"], "none": None})
+
+    assert not session.modified
+    session["roles"].append("editor")
+    assert changes_of(session) == Changes(set={"roles": ["reader", "editor"]})
+    session["roles"].pop()
+    del session["none"]
+    assert changes_of(session) == Changes(removed={"none"})
+    session["other"] = None
+    assert session.modified
+    session["none"] = session.pop("other")
+    assert not session.modified

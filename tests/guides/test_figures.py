@@ -114,7 +114,7 @@ FIGURES = {
     "how-to/sessions": [
         f"A {MEGABYTE.get(SETTINGS.value_limit)}, `value_limit`",
         f"more than {LARGE_VALUE // 1024} kB",
-        f"a member of {_LARGE_MEMBER // 1024} kB or more",
+        f"a list or an object of {_LARGE_MEMBER} bytes or more",
         f"1e-300 has {len(TINY)} characters",
     ],
     "how-to/sqlalchemy": [

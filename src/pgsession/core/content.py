@@ -15,7 +15,7 @@ from pgsession.core.large import LARGE_VALUE, LargeValue, as_large, read_value
 from pgsession.core.login import NO_SIGNING, Signing
 from pgsession.core.plain import Budget
 from pgsession.core.store import Changes, Entry
-from pgsession.core.undecoded import undecoded_class
+from pgsession.core.undecoded import UndecodedMembers, undecoded_class
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     check_size,
@@ -270,7 +270,8 @@ def is_empty(content: dict[str, Any]) -> bool:
 def _baseline_of(content: dict[str, Any], value: dict[str, Any]) -> Baseline:
     """Return the baseline of a value that was loaded, and whose members are the content."""
     if isinstance(value, LargeValue):
-        content.__class__ = undecoded_class(type(content))
+        if isinstance(value, UndecodedMembers):
+            content.__class__ = undecoded_class(type(content))
         return value.baseline
     return Baseline(encode_text(value))
 

@@ -1,23 +1,28 @@
-"""Large stored values: a member is decoded when it is looked at.
+"""Large stored values: a list or an object is decoded when it is looked at.
 
-Decoded JSON takes up to forty times the memory of its text. So a value of many
+Decoded JSON takes up to forty times the memory of its text, and the time of a
+request that uses a large session is that of decoding and comparing it. So a value of many
 kilobytes is only split into its members when it is loaded. A member that was
-never looked at has not changed, so it is not compared either.
+never looked at has not changed, so it is not compared either. Text and numbers cannot
+be changed in place: they are decoded once, and are the same while they are the same object.
 """
 
 from __future__ import annotations
 
 from collections.abc import ItemsView
 from collections.abc import Set as AbstractSet
+from itertools import repeat
 from typing import Any, Final
 
+import msgspec
+
 from pgsession.core.baseline import Baseline, members_size, text_size
+from pgsession.core.comparison import changed_text, differs
 from pgsession.core.plain import Budget
 from pgsession.core.undecoded import Undecoded, UndecodedMembers
 from pgsession.core.value import (
+    ATOMS,
     JSON,
-    canonical_text,
-    checked_member,
     decode_value,
     embed,
     encode_text,
@@ -28,107 +33,130 @@ from pgsession.core.value import (
 from pgsession.errors import InvalidValueError
 
 #: From so many bytes of text on, a value is large.
-LARGE_VALUE: Final = 65_536
+LARGE_VALUE: Final = 16_384
 
-# Members below so many bytes are decoded at once.
-_LARGE_MEMBER: Final = 4_096
+# Lists and objects below so many bytes are decoded at once: that costs less than to put it off.
+_LARGE_MEMBER: Final = 512
+
+#: The first bytes of lists and objects.
+_OPENING: Final = b"[{"
 
 
-class LargeValue(UndecodedMembers):
-    """A stored value whose members are decoded when they are looked at."""
+class LargeValue(dict[str, Any]):
+    """A stored value with what it is compared with later."""
 
     __slots__ = ("baseline",)
 
     def __init__(self, others: dict[str, Any], baseline: LargeBaseline) -> None:
         super().__init__()
         dict.update(self, others)
-        dict.update(self, baseline.large)
-        #: What the value is compared with later.
+        dict.update(self, baseline.kept)
         self.baseline: LargeBaseline = baseline
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)
 
 
+class UndecodedValue(UndecodedMembers, LargeValue):
+    """A stored value whose large members are decoded when they are looked at."""
+
+    __slots__ = ()
+
+
 class LargeBaseline(Baseline):
-    """A stored value with large members, which are kept as text. The others are a `Baseline`."""
+    """A stored value of members that are kept as they are, and of others, which are a `Baseline`.
 
-    __slots__ = ("_others", "large")
+    Those that are kept have no second copy, as they cannot be changed in place: atoms,
+    and the text of large members.
+    """
 
-    def __init__(self, large: dict[str, Undecoded], others: Baseline, *, size: int) -> None:
+    __slots__ = ("_others", "kept")
+
+    def __init__(self, kept: dict[str, Any], others: Baseline, *, size: int) -> None:
         super().__init__(b"")
-        #: The large members. Do not change them.
-        self.large: dict[str, Undecoded] = large
+        #: `Undecoded` members and atoms. Do not change the dict.
+        self.kept: dict[str, Any] = kept
         self._others = others
         self._size = size
 
     @property
     def text(self) -> bytes:
-        return encode_text({**self._others.value, **_embedded(self.large)})
+        kept = {
+            name: embed(each.text) if type(each) is Undecoded else each
+            for name, each in self.kept.items()
+        }
+        return encode_text({**self._others.value, **kept})
 
     @property
     def names(self) -> AbstractSet[str]:
-        return self.large.keys() | self._others.names
+        return self.kept.keys() | self._others.names
 
     @property
     def size_bound(self) -> int:
         return self.size
 
     def size_of(self, names: AbstractSet[str]) -> int:
-        large = self.large.keys() & names
-        short = members_size(dict.fromkeys(large, 0))  # one byte, in place of the text
-        texts = sum(self.large[name].size - 1 for name in large)
+        kept = {name: self.kept[name] for name in self.kept.keys() & names}
+        large = {name: each for name, each in kept.items() if type(each) is Undecoded}
+        short = members_size({**kept, **dict.fromkeys(large, 0)})  # one byte, in place of the text
+        texts = sum(each.size - 1 for each in large.values())
         return self._others.size_of(self._others.names & names) + short + texts
 
     def is_same(self, content: dict[str, Any]) -> bool:
         # Large members that were looked at are not compared here, as that takes long.
-        return all(
-            dict.get(content, name) is text for name, text in self.large.items()
-        ) and self._others.is_same(self._without_large(dict.items(content)))
+        others, kept = self._without_kept(dict.items(content)), list(self.kept.values())
+        if len(others) + len(kept) != dict.__len__(content):
+            return False
+        found = list(map(dict.get, repeat(content), self.kept))
+        # In this order: what is of the same types is compared without the code of others.
+        return (
+            list(map(type, found)) == list(map(type, kept))
+            and found == kept
+            and self._others.is_same(others)
+        )
 
     def differs(self, name: str, member: Any) -> bool:  # noqa: ANN401 - JSON
-        stored = self.large.get(name)
-        if stored is None:
+        if name not in self.kept:
             return self._others.differs(name, member)
+        stored = self.kept[name]
+        if type(stored) is not Undecoded:
+            return differs(name, member, stored)
         try:
             return _changed_text(name, member, stored, Budget(stored.size)) is not None
         except InvalidValueError:
             return True
 
     def written(self, content: ItemsView[str, Any], budget: Budget) -> dict[str, Any]:
-        written = self._others.written(self._without_large(content).items(), budget)
+        kept = self.kept
+        written = self._others.written(self._without_kept(content).items(), budget)
         for name, member in content:
-            stored = self.large.get(name)
-            if stored is not None:
-                text = _changed_text(name, member, stored, budget)
+            if name in kept and member is not kept[name]:
+                text = _changed_text(name, member, kept[name], budget)
                 if text is not None:
                     written[name] = embed(text)
         return written
 
     def changed(self, removed: AbstractSet[str], text: bytes) -> Baseline:
-        large, others = _split(text, is_printed=False)
-        gone = self.names & (removed | large.keys() | others.keys())
+        kept, others = _split(text, is_printed=False)
+        gone = self.names & (removed | kept.keys() | others.keys())
         size = self.size - self.size_of(gone) + text_size(text)
-        kept = {name: each for name, each in self.large.items() if name not in gone}
+        remaining = {name: each for name, each in self.kept.items() if name not in gone}
         return LargeBaseline(
-            kept | large, self._others.changed(gone, encode_text(others)), size=size
+            remaining | kept, self._others.changed(gone, encode_text(others)), size=size
         )
 
-    def _without_large(self, content: ItemsView[str, Any]) -> dict[str, Any]:
-        return {name: member for name, member in content if name not in self.large}
+    def _without_kept(self, content: ItemsView[str, Any]) -> dict[str, Any]:
+        kept = self.kept
+        return {name: member for name, member in content if name not in kept}
 
 
-def _changed_text(name: str, member: Any, stored: Undecoded, budget: Budget) -> bytes | None:  # noqa: ANN401 - JSON
-    """Do what `changed_text` does, and decode `stored` only if its text is another one."""
-    if member is stored:
-        return None
-    checked = checked_member(name, member, budget)
-    if encode_text(checked) == stored.text:
-        return None
-    text, other = canonical_text(checked), stored.decode()
-    if checked is not member:  # it has numbers that must be written in full
-        other = checked_member(name, other, Budget())
-    return None if text == canonical_text(other) else text
+def _changed_text(name: str, member: Any, stored: Any, budget: Budget) -> bytes | None:  # noqa: ANN401 - JSON
+    """Do what `changed_text` does, of what is kept as it is."""
+    if type(stored) is Undecoded:
+        if member is stored:
+            return None
+        stored = stored.decode()
+    return changed_text(name, member, stored, budget)
 
 
 def as_large(baseline: Baseline) -> LargeBaseline:
@@ -147,27 +175,33 @@ def read_value(text: str | bytes) -> dict[str, JSON]:
         return decode_value(text)
     is_printed = isinstance(text, str)
     encoded = text.encode() if isinstance(text, str) else text
-    large, others = _split(encoded, is_printed=is_printed)
-    if not large or has_long_number(encoded):
-        value = decode_value(encoded)  # a long number may be one that Python cannot read
-        if not large:
-            return value
+    kept, others = _split(encoded, is_printed=is_printed)
     size = len(encoded) if is_printed else printed_size(encoded)
-    return LargeValue(others, LargeBaseline(large, Baseline(encode_text(others)), size=size))
+    baseline = LargeBaseline(kept, Baseline(encode_text(others)), size=size)
+    undecoded = [each for each in kept.values() if type(each) is Undecoded]
+    if not undecoded:
+        return LargeValue(others, baseline)
+    if has_long_number(encoded):
+        for each in undecoded:
+            each.decode()  # a long number may be one that Python cannot read
+    return UndecodedValue(others, baseline)
 
 
-def _split(text: bytes, *, is_printed: bool) -> tuple[dict[str, Undecoded], dict[str, Any]]:
-    """Return the large members of a value, undecoded, and the others."""
+def _split(text: bytes, *, is_printed: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the members that are kept as they are, and the others: small lists and objects."""
     members = split_members(text)
     large = {
         name: Undecoded(each, is_printed=is_printed)
         for name, each in members.items()
-        if len(each) >= _LARGE_MEMBER
+        if len(each) >= _LARGE_MEMBER and _is_container(each)
     }
     for name in large:
         del members[name]
-    return large, decode_value(encode_text(members))
+    decoded = decode_value(encode_text(members))
+    atoms = {name: member for name, member in decoded.items() if type(member) in ATOMS}
+    others = {name: member for name, member in decoded.items() if type(member) not in ATOMS}
+    return {**atoms, **large}, others
 
 
-def _embedded(large: dict[str, Undecoded]) -> dict[str, Any]:
-    return {name: embed(each.text) for name, each in large.items()}
+def _is_container(text: msgspec.Raw) -> bool:
+    return memoryview(text)[0] in _OPENING

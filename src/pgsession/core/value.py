@@ -46,6 +46,11 @@ _UNREADABLE: Final = "A stored session value is not a JSON object that Python ca
 _LONG_NUMBER: Final = b"0" * 309
 _DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 
+# Of so many digits in a row, one in `_STEP` bytes finds 16. Looking at those is twenty times as
+# fast as looking at all, and rarely finds as many elsewhere.
+_STEP: Final = 19
+_LONG_SAMPLE: Final = b"0" * (len(_LONG_NUMBER) // _STEP)
+
 _encoder = msgspec.json.Encoder()
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 #: So many members are checked one by one: that is faster than level by level.
@@ -222,6 +227,8 @@ def split_members(text: bytes) -> dict[str, msgspec.Raw]:
 
 def has_long_number(text: bytes) -> bool:
     """Return True if `text` may have a number that Python cannot read: it has 309 digits."""
+    if _LONG_SAMPLE not in text[::_STEP].translate(_DIGITS):
+        return False
     return _LONG_NUMBER in text.translate(_DIGITS)
 
 
