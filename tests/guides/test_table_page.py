@@ -72,11 +72,16 @@ def test_indexes(table: Connection) -> None:
 
 
 def test_parameters(table: Connection) -> None:
-    """The page has each storage parameter, with its value."""
+    """The page has each storage parameter, with its value, and says which needs a server."""
     [(own, toast)] = table.execute(
         "SELECT c.reloptions, t.reloptions FROM pg_class AS c"
         " JOIN pg_class AS t ON t.oid = c.reltoastrelid WHERE c.oid = 'session'::regclass"
     ).fetchall()
     found = {*own, *(f"toast.{each}" for each in toast)}
     described = re.findall(r"^\| `([\w.]+)` \| ([\d.]+|false) \|", PAGE.text, re.MULTILINE)
+    [(lz4,)] = table.execute(
+        "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+    ).fetchall()
+    if lz4:
+        found.add("toast_tuple_target=2712")
     assert {f"{name}={value}" for name, value in described} == found

@@ -28,7 +28,7 @@ from tests.migrating import (
 )
 
 ALL = [each.name for each in migrations()]
-FIRST, SECOND, THIRD, FOURTH, *_ = migrations()
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, *_ = migrations()
 
 #: The columns that a migration adds, and how many were applied before.
 ADDED = {
@@ -209,6 +209,66 @@ def test_users(database: Connection, database_url: str, schema: str) -> None:
         "SELECT older_code FROM session_migration WHERE name = %s", (FOURTH.name,)
     ).fetchall()
     assert older == "may run"
+
+
+#: The file of the table, and how the column of the values and what is stored in it are compressed.
+STORED = """
+SELECT c.relfilenode, a.attstorage, a.attcompression,
+    coalesce('toast_tuple_target=2712' = ANY (c.reloptions), false),
+    (SELECT pg_column_compression(session_data) FROM session)
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'session_data'
+WHERE c.oid = 'session'::regclass
+"""
+
+#: The storage of the column, its compression, whether rows are kept whole, that of a large value.
+LZ4 = ("x", "l", False, "lz4")
+AS_IT_IS = ("e", "", True, None)
+
+
+def has_lz4(database: Connection) -> bool:
+    [(has_it,)] = database.execute(
+        "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+    ).fetchall()
+    return bool(has_it)
+
+
+def test_storage(database: Connection, database_url: str, schema: str) -> None:
+    """In a new table large values are compressed with lz4, or without it stored as they are."""
+    migrate(database_url, schema=schema)
+
+    database.execute(
+        "INSERT INTO session (session_key, expire_date, session_data)"
+        " VALUES ('a', now(), jsonb_build_object('text', repeat('text ', 10000)))"
+    )
+
+    [(_, *found)] = database.execute(STORED).fetchall()
+    assert tuple(found) == (LZ4 if has_lz4(database) else AS_IT_IS)
+
+
+@pytest.mark.parametrize("lz4", [False, True], ids=["without lz4", "with lz4"])
+def test_storage_upgraded(database: Connection, *, lz4: bool) -> None:
+    """Migration 0006 writes no row anew: a value is stored in the new form once it changes."""
+    if lz4 and not has_lz4(database):
+        pytest.skip("this server was built without lz4")
+    database.execute("SET default_toast_compression = pglz")
+    for migration in (FIRST, SECOND, THIRD, FOURTH, FIFTH):
+        database.execute(migration.sql.encode())
+    database.execute(
+        "INSERT INTO session (session_key, expire_date, session_data)"
+        " VALUES ('a', now(), jsonb_build_object('text', repeat('text ', 10000)))"
+    )
+    [(file, *before)] = database.execute(STORED).fetchall()
+
+    text = SIXTH.sql if lz4 else SIXTH.sql.replace("'lz4' OPERATOR", "'none' OPERATOR")
+    database.execute(text.encode())
+    [untouched] = database.execute(STORED).fetchall()
+    database.execute("""UPDATE session SET session_data = session_data || '{"n": 1}'""")
+    [(_, *changed)] = database.execute(STORED).fetchall()
+
+    assert before == ["x", "", False, "pglz"]
+    assert (untouched[0], untouched[-1]) == (file, "pglz")
+    assert tuple(changed) == (LZ4 if lz4 else AS_IT_IS)
 
 
 def test_foreign_table(database: Connection, database_url: str, schema: str) -> None:

@@ -328,3 +328,21 @@ async def test_touch_beside_a_large_merge(limited: PostgresStore) -> None:
     )
 
     assert (touched.granted, merged.granted) == (timedelta(seconds=99),) * 2
+
+
+async def test_small_changes_of_a_large_session(
+    counted: PostgresStore, statements: list[str], table: Connection
+) -> None:
+    """A small change of a large session is one statement, which measures nothing."""
+    key = await counted.generate({"count": 0, "rest": [["x" * 90] * 10] * 200})
+    statements.clear()
+
+    for number in range(50):
+        await counted.merge(key, Changes(set={"count": number}))
+
+    [size] = printed(table)
+    assert size > 180_000
+    assert len(statements) == 50
+    assert len(set(statements)) == 1
+    [(bound, _)] = bounds(table)
+    assert size < bound < size + 50 * 30
