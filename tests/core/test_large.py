@@ -386,7 +386,7 @@ def test_changes_alike(
 ) -> None:
     """A large session has the same changes as one that is decoded as a whole."""
     before, after = ({name: MEMBERS[it] for name, it in each.items()} for each in (stored, new))
-    padded = {"pad": ["x" * LARGE_VALUE], **before}
+    padded = {"pad": list(range(LARGE_VALUE)), **before}
     one = loaded(padded, form)
     other = Session(Entry(decode_value(form(padded)), DAY))
     for session in (one, other):
@@ -416,6 +416,18 @@ def test_text_is_shared() -> None:
     assert not changes_of(session)
     session["text"] += "x"
     assert changes_of(session) == Changes(set={"text": "x" * (LARGE_VALUE + 1)})
+
+
+def test_long_text() -> None:
+    """A large session of text is decoded at once, and finds its changes."""
+    value = {f"m{number}": "x" * 1_000 for number in range(20)} | {"notes": ["y" * 5_000]}
+    session = loaded(value)
+
+    assert not undecoded(session)
+    assert not changes_of(session)
+    session["notes"].append("z")
+    session["m7"] = "y"
+    assert changes_of(session) == Changes(set={"notes": ["y" * 5_000, "z"], "m7": "y"})
 
 
 def test_small_list() -> None:
