@@ -97,7 +97,8 @@ class CookieSigner:
 
     def __init__(self, secret: bytes, *, salt: str) -> None:
         signer = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
-        key = signer.derive_key().ljust(_BLOCK, b"\0")  # a digest, so it is never longer
+        # It is a digest, so it is never longer than a block.
+        key = HiddenBytes(signer.derive_key().ljust(_BLOCK, b"\0"))
         self._inner = hashlib.sha256(key.translate(_INNER))
         self._outer = hashlib.sha256(key.translate(_OUTER))
 
