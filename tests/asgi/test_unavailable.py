@@ -13,7 +13,13 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from pgsession import PostgresStore, Session, SessionMiddleware
+from pgsession import (
+    MemoryStore,
+    PostgresStore,
+    Session,
+    SessionMiddleware,
+    StoreUnavailableError,
+)
 from tests.pages import NAME, fill, read
 
 KEY = "k" * 40
@@ -301,6 +307,29 @@ async def test_late_changes(
     assert start["status"] == 200
     assert "are lost" in caplog.text
     assert key not in caplog.text
+
+
+async def test_left_over(converse: Converse, secret_key: str) -> None:
+    """What a task still sends of a visitor's response is dropped once a 503 was sent instead."""
+    sending = asyncio.Event()
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        async def go_on() -> None:
+            await sending.wait()
+            await send({"type": "http.response.body", "body": b"never sent"})
+
+        scope["left over"].append(asyncio.create_task(go_on()))
+        raise StoreUnavailableError
+
+    tasks: list[asyncio.Task[None]] = []
+    middleware = SessionMiddleware(app, MemoryStore(), secret_key)
+    sent = await converse(middleware, {"left over": tasks})
+    sending.set()
+    await asyncio.gather(*tasks)
+
+    start, body = sent
+    assert start["status"] == 503
+    assert body["body"] == b"Service Unavailable"
 
 
 async def test_all_at_once(

@@ -94,7 +94,7 @@ class FailingRequest(Binding):
 
     async def _replace(self, error: StoreUnavailableError) -> None:
         """Send a 503 in place of the application's response."""
-        self._is_replaced = True
+        self._is_replaced, self._is_visitor = True, False  # `send` must drop what comes
         self._report(error)
         own, name = self._policy.own_response, self._policy.cookie.name
         if own is None:
