@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
+from starlette.background import BackgroundTask
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
@@ -69,6 +70,22 @@ async def test_ended(visit: Visit, change: Change) -> None:
 
     assert response.headers["set-cookie"] == DELETED
     assert await store.get(key) is None
+
+
+@pytest.mark.parametrize("change", ENDS)
+async def test_ended_late(visit: Visit, change: Change) -> None:
+    """A session that nothing has used ends too if it is taken out after the response."""
+    store = MemoryStore()
+
+    async def leave(request: Request) -> Response:
+        return JSONResponse(None, background=BackgroundTask(change, request.scope))
+
+    client = visit(store, fill, routes=(Route("/leave", leave),))
+    await client.get("/fill")
+
+    await client.get("/leave")
+
+    assert await store.get(key_of(client)) is None
 
 
 async def test_signed_out(visit: Visit, postgres: PostgresStore) -> None:

@@ -334,17 +334,33 @@ async def test_secret_and_old_cookie(site: Site) -> None:
     assert (await site.come(held=held, keep=False)).json() == {}
 
 
-async def test_restored_backup(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """A number that is further ahead opens nothing, and is no reuse."""
+@pytest.mark.parametrize("every", [MINUTES, None], ids=["rotates", "does not rotate"])
+async def test_restored_backup(
+    site: Site, caplog: pytest.LogCaptureFixture, every: timedelta | None
+) -> None:
+    """A number that is further ahead opens nothing, and is no reuse, also without rotation."""
     await site.begin()
     rows = site.store._rows  # noqa: SLF001 - as a backup that is restored
     ((name, before),) = rows.items()
     await site.rotate()
     await site.rotate()
     rows[name] = before
+    site.client = site.open(rotate_every=every)
 
     assert (await site.come()).json() == {}
     assert caplog.text == ""
+
+
+async def test_first_number(site: Site) -> None:
+    """The first number is too old after two rotations, also where nothing rotates any more."""
+    await site.begin()
+    first = site.held
+    await site.rotate()
+    await site.rotate()
+    site.client = site.open(rotate_every=None)
+
+    assert (await site.come(held=first, keep=False)).json() == {}
+    assert (await site.come()).json() == {"user": "ann"}
 
 
 @pytest.mark.parametrize("page", ["broken", "public", "public_and_used"])

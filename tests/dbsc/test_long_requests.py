@@ -70,6 +70,20 @@ async def late(store: BindingStore, page: Operation) -> None:
     await browser.visit("/page")
 
 
+async def test_read(store: BindingStore) -> None:
+    """A page that has only read its session is for no cache if its proof ended before it."""
+
+    async def page(session: Session) -> None:
+        session.get("n")
+
+    browser = await signed_in(site(store, ended_then(page)))
+    await prove_briefly(browser, store)
+
+    response = await browser.visit("/page")
+
+    assert response.headers["cache-control"] == "private, no-store"
+
+
 async def test_ended(store: BindingStore) -> None:
     """`ended` returns when the proof ends, though the session lives."""
 

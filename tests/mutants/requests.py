@@ -89,9 +89,9 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "            cookie = await self._commit_at_start(extend=extend)\n",
+                "            cookie = await commit(extend=extend)\n",
                 "            await self._send(message)\n"
-                "            await self._commit_at_start(extend=extend)\n"
+                "            await commit(extend=extend)\n"
                 "            return\n",
             ),
         ),
@@ -353,5 +353,148 @@ REQUESTS: Final = (
             "tests/core/test_decision.py::test_every_row",
             "tests/asgi/test_cross_site.py::test_dropped",
         ),
+    ),
+    Mutant(
+        "a failed response that only read lets later changes be saved",
+        (
+            Edit(
+                "asgi/exchange.py",
+                '            message.get("status", 0) < _SERVER_ERROR\n'
+                "            and state.is_settled\n",
+                "            state.is_settled\n",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[failed, changed late]",),
+    ),
+    Mutant(
+        "a response does not wait for a task that uses the store",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "            and self._task_lock is None  # else",
+                "            and True  # else",
+            ),
+        ),
+        (
+            "tests/asgi/test_quiet.py::test_same[taken, not shown]",
+            "tests/asgi/test_quiet.py::test_same[being taken]",
+        ),
+    ),
+    Mutant(
+        "a confirmation alone is not committed before the response",
+        (
+            Edit(
+                "core/content.py",
+                "self.signing is NO_SIGNING and not (self.renewed or self.period_changed)",
+                "not (self.renewed or self.period_changed)",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[confirmed]",),
+    ),
+    Mutant(
+        "the period that a session had already is not made its own",
+        (
+            Edit(
+                "core/content.py",
+                "not (self.renewed or self.period_changed)",
+                "not self.renewed",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[given a period]",),
+    ),
+    Mutant(
+        "a page that only read is kept by caches though its proof has ended",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "            and self._judged_until is None\n",
+                "",
+            ),
+        ),
+        ("tests/dbsc/test_long_requests.py::test_read",),
+    ),
+    Mutant(
+        "a page of an unavailable session may be kept by caches",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "if self._key is not None and self._is_quiet(message):",
+                "if self._is_quiet(message):",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[away, read]",),
+    ),
+    Mutant(
+        "a response that only read the session does not vary",
+        (
+            Edit(
+                "asgi/exchange.py",
+                'message = {**message, "headers": with_vary(message.get("headers", ()))}',
+                "pass",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[read, no list]",),
+    ),
+    Mutant(
+        "the content that Litestar gives a visitor is not kept",
+        (
+            Edit(
+                "asgi/exchange.py",
+                '            if self._scope.get("session") is self.session:\n'
+                "                self.started",
+                "            if True:\n                self.started",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[visitor, replaced]",),
+    ),
+    Mutant(
+        "what a visitor gets follows the 503 that was sent in its place",
+        (
+            Edit(
+                "asgi/failing.py",
+                "self._is_replaced, self._is_visitor = True, False",
+                "self._is_replaced = True",
+            ),
+        ),
+        ("tests/asgi/test_unavailable.py::test_left_over",),
+    ),
+    Mutant(
+        "headers that can be read only once hide a late use of the session",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "return start if type(headers) is list else",
+                "return start if True else",
+            ),
+        ),
+        (
+            "tests/asgi/test_quiet.py::test_same[used late, no list]",
+            "tests/asgi/test_quiet.py::test_same[visitor, used late, no list]",
+        ),
+    ),
+    Mutant(
+        "without rotation every number is good",
+        (
+            Edit(
+                "asgi/loading.py",
+                "(policy.is_judging or found.number or entry.number)",
+                "policy.is_judging",
+            ),
+        ),
+        (
+            "tests/asgi/test_rotation.py::test_restored_backup[does not rotate]",
+            "tests/asgi/test_rotation.py::test_first_number",
+        ),
+    ),
+    Mutant(
+        "a session that nothing has used is not ended late",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "            return is_untouched\n",
+                "            return True\n",
+            ),
+        ),
+        ("tests/asgi/test_replacement.py::test_ended_late",),
     ),
 )

@@ -225,7 +225,7 @@ TAKEOVER: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                "            or self._cookie_due  # a session was taken over\n",
+                "            and not self._cookie_due\n",
                 "",
             ),
         ),

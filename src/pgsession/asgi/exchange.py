@@ -113,8 +113,9 @@ class Exchange(LoadedRequest):
         if self._is_visitor and not self.state.accessed:  # nothing to commit
             if message["type"] not in STARTS:
                 return self._send(message)
-            if not self.started and self._scope.get("session") is self.session:
-                self.started, self._unused_start = True, message
+            if self._scope.get("session") is self.session:
+                self.started = True
+                self._unused_start = message = _with_list(message)
                 return self._send(message)
         if self.started or message["type"] not in STARTS:
             if self._unused_start is not None and message["type"] == _BODY:
@@ -127,19 +128,9 @@ class Exchange(LoadedRequest):
             if self.state.accessed:
                 message = {**message, "headers": with_vary(message.get("headers", ()))}
             else:
-                self._unused_start = message
+                self._unused_start = message = _with_list(message)
             return self._send(message)
-        session = self.session
-        if (
-            self.state.accessed
-            or self._task_lock is not None  # a task has used the store
-            or self._scope.get("session") is not session  # another middleware's, or replaced
-            or self._found is not None  # the expiry or the cookie may be due
-            or self._cookie_due  # a session was taken over
-        ):
-            return self._start(message)
-        self.started, self._unused_start = True, message  # nothing to commit
-        return self._send(message)
+        return self._start(message)
 
     def _is_quiet(self, message: Message) -> bool:
         """Return True if a living session was only read, if at all, and nothing about it is due.
@@ -150,8 +141,7 @@ class Exchange(LoadedRequest):
         return (
             message.get("status", 0) < _SERVER_ERROR
             and state.is_settled
-            and self._task_lock is None
-            and not self._is_committing
+            and self._task_lock is None  # else tasks may write, and flash messages were taken
             and not self._cookie_due
             and not self._is_rotation_due
             and self._judged_until is None
@@ -341,6 +331,12 @@ class Exchange(LoadedRequest):
             )
             self._policy.hooks.add(self.hook)
             self.hook.add_done_callback(self._policy.hooks.discard)
+
+
+def _with_list(start: Message) -> Message:
+    """Return a start whose headers can be read twice: by the server and by `_check_late_use`."""
+    headers = start.get("headers", ())
+    return start if type(headers) is list else {**start, "headers": list(headers)}
 
 
 async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevice) -> None:
