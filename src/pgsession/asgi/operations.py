@@ -180,7 +180,7 @@ class Operations(RotatingRow):
         state = self.state
         return self._lost and not (state.is_signing_in(self.session) or state.signing.is_logout)
 
-    def _execute(
+    def _execute(  # pyright: ignore[reportIncompatibleMethodOverride] - it returns a coroutine
         self, decision: Decision, store: Store, *, extend: bool
     ) -> Coroutine[Any, Any, None]:
         if self._before is None or store is not self._policy.store:

@@ -58,7 +58,7 @@ class SigningRow(SessionRow):
     #: The same request as a middleware outside sees it, if there is one.
     outer: CurrentRequest | None = None
 
-    def _call(
+    def _call(  # pyright: ignore[reportIncompatibleMethodOverride] - it returns a coroutine
         self, store: Store, decision: Decision, period: timedelta | None
     ) -> Coroutine[Any, Any, Written | None]:
         # Not a coroutine around a coroutine: each that a write goes through costs a little.
