@@ -27,7 +27,7 @@ from pgsession.core.value import encode_value
 #: What a request does with its session.
 WORKS = ("none", "read", "write")
 
-PLAIN = SessionSettings(secret_key=SECRET, https_only=False)
+PLAIN = SessionSettings(secret_key=SECRET, https_only=False, telemetry=False)
 
 Page = Callable[[Request], Awaitable[Response]]
 

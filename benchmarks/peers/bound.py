@@ -16,7 +16,7 @@ from pgsession.core.cookie import Cookie
 from pgsession.core.keys import digest
 from pgsession.dbsc.tokens import Tokens
 
-SETTINGS = SessionSettings(secret_key=SECRET, device_binding=timedelta(minutes=10))
+SETTINGS = SessionSettings(secret_key=SECRET, device_binding=timedelta(minutes=10), telemetry=False)
 
 #: The bound cookies are good for the whole run: nobody refreshes them here.
 LASTS = 86_400
