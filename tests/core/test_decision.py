@@ -4,8 +4,10 @@ from datetime import timedelta
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_due
+from pgsession.core.decision import DECISIONS, Change, Outcome, decide, due_below, touch_due
 
 FACTS = Outcome._fields
 
@@ -264,3 +266,20 @@ def test_touch_due(
         touch_due(remaining=remaining, period=WEEK, lifetime=lifetime, touch_after=touch_after)
         is due
     )
+
+
+@given(
+    period=st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=4000)),
+    touch_after=st.none() | st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=400)),
+    off=st.integers(-3, 3),
+    remaining=st.none() | st.timedeltas(timedelta(0), timedelta(days=4000)),
+)
+def test_due_below(
+    period: timedelta, touch_after: timedelta | None, off: int, remaining: timedelta | None
+) -> None:
+    """Without a limit of its lifetime, a session is extended at or below one remaining period."""
+    limit = due_below(period, touch_after)
+    left = limit + timedelta(microseconds=off) if remaining is None else remaining
+    is_due = touch_due(remaining=left, period=period, lifetime=None, touch_after=touch_after)
+
+    assert is_due == (left <= limit and left < period)

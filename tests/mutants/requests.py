@@ -26,8 +26,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "postgres/store.py",
-                "        return await self._apply("
-                "self._merging(key, changes, period, granted=granted))\n",
+                "        edit = self._merging(key, changes, period, granted=granted)\n"
+                "        return self._written(edit, await self._calls().edit(edit))\n",
                 "        edit = self._merging(key, changes, period, granted=granted)\n"
                 "        if not await self._calls().edit(edit):\n"
                 "            seconds = self._period(None).total_seconds()\n"
@@ -360,8 +360,8 @@ REQUESTS: Final = (
             Edit(
                 "asgi/exchange.py",
                 '            message.get("status", 0) < _SERVER_ERROR\n'
-                "            and state.is_settled\n",
-                "            state.is_settled\n",
+                "            and state.signing is NO_SIGNING\n",
+                "            state.signing is NO_SIGNING\n",
             ),
         ),
         ("tests/asgi/test_quiet.py::test_same[failed, changed late]",),
@@ -384,9 +384,9 @@ REQUESTS: Final = (
         "a confirmation alone is not committed before the response",
         (
             Edit(
-                "core/content.py",
-                "self.signing is NO_SIGNING and not (self.renewed or self.period_changed)",
-                "not (self.renewed or self.period_changed)",
+                "asgi/exchange.py",
+                "            and state.signing is NO_SIGNING\n",
+                "",
             ),
         ),
         ("tests/asgi/test_quiet.py::test_same[confirmed]",),
@@ -395,9 +395,9 @@ REQUESTS: Final = (
         "the period that a session had already is not made its own",
         (
             Edit(
-                "core/content.py",
-                "not (self.renewed or self.period_changed)",
-                "not self.renewed",
+                "asgi/exchange.py",
+                "            and not state.period_changed\n",
+                "",
             ),
         ),
         ("tests/asgi/test_quiet.py::test_same[given a period]",),

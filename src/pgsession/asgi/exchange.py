@@ -140,7 +140,9 @@ class Exchange(LoadedRequest):
         state, session = self.state, self.session
         return (
             message.get("status", 0) < _SERVER_ERROR
-            and state.is_settled
+            and state.signing is NO_SIGNING
+            and not state.renewed
+            and not state.period_changed
             and self._task_lock is None  # else tasks may write, and flash messages were taken
             and not self._cookie_due
             and not self._is_rotation_due

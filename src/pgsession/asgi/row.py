@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from pgsession.asgi.row_cookie import RowCookie
 from pgsession.core.content import UNCHANGED, Wishes, is_empty
-from pgsession.core.decision import DECISIONS, Change, Outcome, decide, touch_due
+from pgsession.core.decision import DECISIONS, Change, Outcome, decide, due_below, touch_due
 from pgsession.core.login import NO_SIGNING
 from pgsession.core.logs import Event, event, own_logger
 from pgsession.core.store import Changes, Entry, Store, Written
@@ -132,22 +132,33 @@ class SessionRow(RowCookie):
             self._note_extended(state.granted or period)
         state.acknowledge(changes, is_new=self._key is None, wishes=wishes)
 
-    async def _call(
+    def _call(
         self, store: Store, decision: Decision, period: timedelta | None
-    ) -> Written | None:
+    ) -> Coroutine[Any, Any, Written | None]:
         """Call the method of the store that makes the change; return what it tells of the row."""
         change, changes, _ = decision
-        state, key = self.state, self._key or ""
-        has_own_period, written = state.granted is not None, None
-        granted = has_own_period if state.period_changed else None
+        key, granted = self._key or "", self._grant()
+        if change is Change.MERGE:  # nearly always
+            return store.merge(key, changes, period=period, granted=granted)
+        if change is Change.TOUCH:
+            return store.touch(key, period=period, granted=granted)
+        return self._call_rarely(store, decision, period)
+
+    def _grant(self) -> bool | None:
+        """Return whether the handler has set or unset the session's own period, or None."""
+        state = self.state
+        return state.granted is not None if state.period_changed else None
+
+    async def _call_rarely(
+        self, store: Store, decision: Decision, period: timedelta | None
+    ) -> Written | None:
+        """Do what `_call` does for the changes that may need several calls."""
+        change, changes, _ = decision
+        key, granted, written = self._key or "", self._grant(), None
         match change:
-            case Change.MERGE:
-                return await store.merge(key, changes, period=period, granted=granted)
             case Change.REPLACE:
                 await self._clear_twins(store)
                 return await store.merge(key, changes, period=period, granted=granted)
-            case Change.TOUCH:
-                return await store.touch(key, period=period, granted=granted)
             case Change.CREATE:
                 await self._create(store, changes, period)
             case Change.RENEW:
@@ -167,6 +178,8 @@ class SessionRow(RowCookie):
                 self._cookie_due = self._has_new_key = True
             case Change.NOTHING | Change.LOGIN | Change.CONFIRM | Change.LOGOUT:
                 pass  # `SigningRow` makes these
+            case Change.MERGE | Change.TOUCH:
+                pass  # `_call` makes these
             case _:
                 assert_never(change)
         return written
@@ -240,10 +253,12 @@ class SessionRow(RowCookie):
         return self._key is not None and (self._touch_due() or self._is_behind())
 
     def _touch_due(self) -> bool:
-        policy = self._policy
+        policy, period = self._policy, self.state.granted or self.default_period
+        if self._lifetime is None and self._remaining > due_below(period, policy.touch_after):
+            return False  # nearly always
         is_due = touch_due(
             remaining=self._remaining,
-            period=self.state.period,
+            period=period,
             lifetime=self._lifetime,
             touch_after=policy.touch_after,
         )

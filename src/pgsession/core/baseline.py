@@ -6,7 +6,7 @@ from collections.abc import ItemsView
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Self
 
-from pgsession.core.comparison import changed_text, differs, same_content
+from pgsession.core.comparison import changed_text, differs
 from pgsession.core.plain import Budget
 from pgsession.core.value import (
     ATOMS,
@@ -82,7 +82,11 @@ class Baseline:
         """Return True if `content` is the same JSON. This is a fast check: False may be wrong."""
         text = self.text if self._text is None else self._text
         value = self.value if self._value is None else self._value
-        return same_content(content, value, text=text)
+        try:
+            # Both are needed, as in `same`.
+            return dict.__eq__(content, value) and encode_text(content) == text
+        except Exception:  # noqa: BLE001 - the comparison of a foreign object may raise anything
+            return False
 
     def differs(self, name: str, member: Any) -> bool:  # noqa: ANN401 - JSON
         """Return True if ``session[name]``, a member that is stored, is not the same JSON."""

@@ -30,17 +30,6 @@ def same(one: JSON, other: JSON) -> bool:
         return False
 
 
-def same_content(content: dict[str, JSON], stored: dict[str, JSON], *, text: bytes) -> bool:
-    """Return True if `content`, of any class, is the same JSON as `stored`, whose text is `text`.
-
-    As `same`, it is fast and False may be wrong.
-    """
-    try:
-        return dict.__eq__(content, stored) and encode_text(content) == text
-    except Exception:  # noqa: BLE001 - as in `same`
-        return False
-
-
 def changed_text(name: str, member: JSON, stored: JSON, budget: Budget) -> bytes | None:
     """Return the `encode_member` text of ``session[name]``, or None if it equals `stored`."""
     if same(member, stored):

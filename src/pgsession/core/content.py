@@ -118,11 +118,6 @@ class ContentState:
             return False
         return not self.cleared and self.stored.is_same(content)
 
-    @property
-    def is_settled(self) -> bool:
-        """True if the handler asked for nothing beside the content since `acknowledge`."""
-        return self.signing is NO_SIGNING and not (self.renewed or self.period_changed)
-
     def changes(self, content: dict[str, Any]) -> Changes:
         """Return the difference from what is stored, checked and encoded.
 

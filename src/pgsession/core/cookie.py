@@ -37,7 +37,6 @@ from pgsession.core.cookie_attributes import (
     has_prefix,
 )
 from pgsession.core.hidden import Hidden, HiddenBytes
-from pgsession.core.keys import request_key
 from pgsession.core.logs import event, own_logger
 from pgsession.core.secret_keys import CookieSigner, check_secrets, signers
 
@@ -247,7 +246,7 @@ class Cookie:
             if hmac.compare_digest(signer.sign(signed), signature):
                 ends = int(until) if until else None
                 count = int(number) if number else 0
-                return _found((request_key(key), ends, is_current, count))
+                return _found((Hidden(key, "ascii"), ends, is_current, count))
             is_current = False
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _NOTHING: Final = timedelta(0)
@@ -114,6 +115,12 @@ class _Decisions(dict[tuple[bool, ...], Change]):
 
 
 DECISIONS: Final = _Decisions()
+
+
+@lru_cache(maxsize=64)
+def due_below(period: timedelta, touch_after: timedelta | None) -> timedelta:
+    """Return the largest remaining period with which `touch_due` is True, without a `lifetime`."""
+    return period - touch_after if touch_after is not None else period * 9 // 10
 
 
 def touch_due(

@@ -31,21 +31,6 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 KeyDigest: TypeAlias = tuple[str, str | None]
 
 
-class RequestKey(Hidden):
-    """The key of a request, with its digests: a request that writes needs them twice."""
-
-    __slots__ = ("digests",)
-
-    digests: KeyDigest
-
-
-def request_key(text: bytes) -> RequestKey:
-    """Return the key that came with a request."""
-    key = RequestKey(text, "ascii")
-    key.digests = _key_digest(key)
-    return key
-
-
 def new_key() -> Hidden:
     """Return a new key without a verifier: 40 url-safe characters from the system's random source.
 
@@ -70,10 +55,6 @@ def digest(key: str) -> str:
 
 def key_digest(key: str) -> KeyDigest:
     """Return the digests of the selector and of the verifier of `key`."""
-    return key.digests if type(key) is RequestKey else _key_digest(key)
-
-
-def _key_digest(key: str) -> KeyDigest:
     if len(key) != _FULL_LENGTH:  # nearly always
         return _digest(key), None
     selector, verifier = _split(key)

@@ -84,7 +84,7 @@ class Written(NamedTuple):
     number: int = 0
 
 
-class Changes(msgspec.Struct, frozen=True, eq=False):
+class Changes(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a request did to a session, per top-level key.
 
     The repr shows how many keys, not which and not their content.

@@ -53,7 +53,7 @@ from pgsession.postgres.device_bindings import DeviceBindings
 from pgsession.postgres.engine import Engine
 from pgsession.postgres.observing import place_of
 from pgsession.postgres.overview import SignedInUsers
-from pgsession.postgres.rows import Draft, Edit, Row
+from pgsession.postgres.rows import Draft, Edit, Edited, Row
 from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.table import Table
 from pgsession.postgres.statements.text import Wording
@@ -320,7 +320,8 @@ class PostgresStore(
         granted: bool | None = None,
     ) -> Written:
         key = hidden(key)
-        return await self._apply(self._merging(key, changes, period, granted=granted))
+        edit = self._merging(key, changes, period, granted=granted)
+        return self._written(edit, await self._calls().edit(edit))
 
     async def touch(
         self, key: str, *, period: Period | None = None, granted: bool | None = None
@@ -509,8 +510,11 @@ class PostgresStore(
             self._sweeper.start()
 
     async def _apply(self, edit: Edit) -> Written:
-        """Apply an edit. If it succeeds, the key is not dead."""
-        edited = await self._calls().edit(edit)
+        """Apply an edit."""
+        return self._written(edit, await self._calls().edit(edit))
+
+    def _written(self, edit: Edit, edited: Edited | None) -> Written:
+        """Return what an edit tells of its row. If it succeeded, the key is not dead."""
         if edited is None:
             raise SessionNotFoundError
         if self._dead:
