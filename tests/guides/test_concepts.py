@@ -49,7 +49,7 @@ TIMEOUT = f"{word(DEFAULT_TIMEOUT)} seconds by default"
 
 #: The functions on the way of a read, as the page about the architecture lists them.
 WAY = re.findall(
-    r"^\w+\.\w+ +\S+\.py ", Document("docs/concepts/architecture.md").text, re.MULTILINE
+    r"^[\w.]+ +\S+\.py +", Document("docs/concepts/architecture.md").text, re.MULTILINE
 )
 
 #: psycopg asks a server to cancel, and then waits for the answer as long again.
