@@ -9,8 +9,9 @@
 --         large table build it before, while writers go on, and nothing is left to do here:
 --         CREATE INDEX CONCURRENTLY session_key_hash_idx ON session USING hash (session_key)
 -- Beside: code of 0005 may run while and after this is applied. It uses the new index for single
---         sessions, and the primary key for several.
--- Fails:  and changes nothing, if it cannot get the lock. An index of this name stays as it is.
+--         sessions, and in a pool of yours for several.
+-- Fails:  and changes nothing, where something else has this name, such as the index that a CREATE
+--         INDEX CONCURRENTLY has left behind when it failed. Drop it first.
 
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
@@ -23,6 +24,20 @@ INSERT INTO session_migration (name, older_code) VALUES ('0007_key_hash', 'may r
 DO $$
 BEGIN
     CREATE INDEX IF NOT EXISTS session_key_hash_idx ON session USING hash (session_key);
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_catalog.pg_index AS x
+        JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) x.indexrelid
+        JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) c.relam
+        WHERE x.indrelid OPERATOR(pg_catalog.=) 'session'::pg_catalog.regclass
+          AND c.relname OPERATOR(pg_catalog.=) 'session_key_hash_idx'
+          AND m.amname OPERATOR(pg_catalog.=) 'hash'
+          AND x.indisvalid
+    ) THEN
+        RAISE EXCEPTION
+            'session_key_hash_idx is not a valid hash index on session_key. Drop it, and run this '
+            'again.';
+    END IF;
 END
 $$;
 

@@ -14,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsession.asgi.ended import EndedSession, end
-from pgsession.core.large import LARGE_VALUE, LargeBaseline, LargeValue, UndecodedValue, read_value
+from pgsession.core.large import (
+    UNDECODED_VALUE,
+    LargeBaseline,
+    LargeValue,
+    UndecodedValue,
+    read_value,
+)
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry
 from pgsession.core.tracked import state_of
@@ -25,7 +31,12 @@ from tests.states import changes_of, limited, rebase
 
 DAY = timedelta(days=1)
 ROWS = [{"id": number, "name": "é:, \\", "at": 1.5} for number in range(200)]
-VALUE = {"user": "ann", "n": 1, "rows": ROWS, "odd": {"b": [1e300, 0.0], "a": "x" * LARGE_VALUE}}
+VALUE = {
+    "user": "ann",
+    "n": 1,
+    "rows": ROWS,
+    "odd": {"b": [1e300, 0.0], "a": "x" * UNDECODED_VALUE},
+}
 
 
 def printed(value: dict[str, Any]) -> str:
@@ -307,7 +318,7 @@ def test_becomes_large() -> None:
     assert state_of(session).stored.size == printed_size(encode_value(dict(session), limit=10**9))
     rows.append(1)
     assert changes_of(session) == Changes(set={"rows": rows})
-    session["more"] = ["x" * LARGE_VALUE]
+    session["more"] = ["x" * UNDECODED_VALUE]
     state_of(session).acknowledge(changes_of(session), is_new=False)
     state_of(session).rebase(session, Entry(read_value(printed(VALUE)), DAY), changes_of(session))
     state_of(session).rebase(session, Entry(read_value(printed(VALUE)), DAY), changes_of(session))
@@ -335,7 +346,7 @@ def test_limit(form: Callable[[Any], Any], *, grows: bool) -> None:
 )
 def test_unreadable(number: str) -> None:
     """A large value with something that Python cannot read is an error when it is loaded."""
-    text = f'{{"text": "{"x" * LARGE_VALUE}", "list": [{number}, "{"x" * 5_000}"]}}'
+    text = f'{{"text": "{"x" * UNDECODED_VALUE}", "list": [{number}, "{"x" * 5_000}"]}}'
 
     with pytest.raises(InvalidValueError):
         read_value(text)
@@ -345,7 +356,7 @@ def test_unreadable(number: str) -> None:
 
 def test_long_digits() -> None:
     """A large value with a long number or text of digits is read as any other."""
-    value = {"n": [10**3_900, 1.7e308], "text": "7" * LARGE_VALUE}
+    value = {"n": [10**3_900, 1.7e308], "text": "7" * UNDECODED_VALUE}
 
     assert read_value(written(value)) == value
 
@@ -386,7 +397,7 @@ def test_changes_alike(
 ) -> None:
     """A large session has the same changes as one that is decoded as a whole."""
     before, after = ({name: MEMBERS[it] for name, it in each.items()} for each in (stored, new))
-    padded = {"pad": list(range(LARGE_VALUE)), **before}
+    padded = {"pad": list(range(UNDECODED_VALUE)), **before}
     one = loaded(padded, form)
     other = Session(Entry(decode_value(form(padded)), DAY))
     for session in (one, other):
@@ -407,15 +418,15 @@ def test_changes_alike(
 
 def test_text_is_shared() -> None:
     """Text of a large session is kept once, as it cannot be changed in place."""
-    session = loaded(VALUE | {"text": "x" * LARGE_VALUE})
+    session = loaded(VALUE | {"text": "x" * UNDECODED_VALUE})
     kept = state_of(session).stored
 
     assert isinstance(kept, LargeBaseline)
     assert kept.kept["text"] is dict.get(session, "text")
-    session["text"] = "".join(["x"] * LARGE_VALUE)
+    session["text"] = "".join(["x"] * UNDECODED_VALUE)
     assert not changes_of(session)
     session["text"] += "x"
-    assert changes_of(session) == Changes(set={"text": "x" * (LARGE_VALUE + 1)})
+    assert changes_of(session) == Changes(set={"text": "x" * (UNDECODED_VALUE + 1)})
 
 
 def test_long_text() -> None:

@@ -21,7 +21,7 @@ from pgsession.asgi.watching import SLICE
 from pgsession.core.bound import REGISTERED_WITHIN
 from pgsession.core.flash import MOST_MESSAGES
 from pgsession.core.keys import SELECTOR_LENGTH
-from pgsession.core.large import _LARGE_MEMBER, LARGE_VALUE
+from pgsession.core.large import _LARGE_MEMBER, UNDECODED_VALUE
 from pgsession.core.login import _EPOCH, MAX_AGENT, MAX_TEXT
 from pgsession.core.logs import INTERVAL
 from pgsession.core.period import DEFAULT_PERIOD
@@ -113,7 +113,7 @@ FIGURES = {
     "how-to/secrets": [f"guess {6 * SELECTOR_LENGTH} random bits"],
     "how-to/sessions": [
         f"A {MEGABYTE.get(SETTINGS.value_limit)}, `value_limit`",
-        f"more than {LARGE_VALUE // 1024} kB",
+        f"more than {UNDECODED_VALUE // 1024} kB",
         f"a list or an object of {_LARGE_MEMBER} bytes or more",
         f"1e-300 has {len(TINY)} characters",
     ],

@@ -12,7 +12,7 @@ from starlette.routing import Route, Router
 
 from benchmarks.values import VALUE
 from pgsession import MemoryStore, Session, SessionMiddleware
-from pgsession.core.large import LARGE_VALUE
+from pgsession.core.large import UNDECODED_VALUE
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.testing import session_of
 from tests.applications import SECRET
@@ -76,7 +76,7 @@ def test_questions(names: Names, browse: Browse) -> None:
     assert visitor.get("/redirect", follow_redirects=True).json() == ["plain", "redirected"]
     with session_of(visitor) as session:
         assert len(session.handle or "") == 40
-    assert (DEFAULT_VALUE_LIMIT, LARGE_VALUE) == (1_000_000, 16_384)  # a megabyte, 16 kB
+    assert (DEFAULT_VALUE_LIMIT, UNDECODED_VALUE) == (1_000_000, 65_536)  # a megabyte, 64 kB
 
 
 def test_text(database_url: str) -> None:

@@ -28,7 +28,7 @@ from tests.migrating import (
 )
 
 ALL = [each.name for each in migrations()]
-FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, *_ = migrations()
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, *_ = migrations()
 
 #: The columns that a migration adds, and how many were applied before.
 ADDED = {
@@ -269,6 +269,54 @@ def test_storage_upgraded(database: Connection, *, lz4: bool) -> None:
     assert before == ["x", "", False, "pglz"]
     assert (untouched[0], untouched[-1]) == (file, "pglz")
     assert tuple(changed) == (LZ4 if lz4 else AS_IT_IS)
+
+
+def test_storage_partitioned(database: Connection) -> None:
+    """Migration 0006 sets the form of values in each partition of a partitioned table."""
+    for migration in (FIRST, SECOND, THIRD, FOURTH, FIFTH):
+        database.execute(migration.sql.encode())
+    database.execute("""
+        ALTER TABLE session RENAME TO plain;
+        CREATE TABLE session (LIKE plain INCLUDING ALL) PARTITION BY HASH (session_key);
+        CREATE TABLE one PARTITION OF session FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+        CREATE TABLE two PARTITION OF session FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+    """)
+
+    database.execute(SIXTH.sql.encode())
+
+    forms = database.execute(
+        "SELECT DISTINCT attstorage, attcompression FROM pg_attribute WHERE attname ="
+        " 'session_data' AND attrelid IN ('session'::regclass, 'one'::regclass, 'two'::regclass)"
+    ).fetchall()
+    assert forms == [LZ4[:2] if has_lz4(database) else AS_IT_IS[:2]]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param("CREATE SEQUENCE session_key_hash_idx", id="sequence"),
+        pytest.param("CREATE INDEX session_key_hash_idx ON session (created_on)", id="B-tree"),
+        pytest.param(
+            """
+            CREATE INDEX session_key_hash_idx ON session USING hash (session_key);
+            UPDATE pg_index SET indisvalid = false
+            WHERE indexrelid = 'session_key_hash_idx'::regclass
+            """,
+            id="invalid",
+        ),
+    ],
+)
+def test_hash_name_taken(database: Connection, other: str) -> None:
+    """Migration 0007 fails where something else has the name of its index."""
+    for migration in (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH):
+        database.execute(migration.sql.encode())
+    database.execute(other.encode())
+
+    with pytest.raises(psycopg.errors.RaiseException, match="Drop it"):
+        database.execute(SEVENTH.sql.encode())
+    database.execute("ROLLBACK")
+
+    assert recorded(database)[-1] == SIXTH.name
 
 
 def test_foreign_table(database: Connection, database_url: str, schema: str) -> None:

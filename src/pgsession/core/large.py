@@ -33,8 +33,13 @@ from pgsession.core.value import (
 )
 from pgsession.errors import InvalidValueError
 
-#: From so many bytes of text on, a value is large.
+#: From so many bytes of text on, a value is large: its size is known, and no copy of its text and
+#: numbers is kept.
 LARGE_VALUE: Final = 16_384
+
+#: From so many on, its lists and objects are decoded when they are looked at. Code in C that reads
+#: a dict without its methods does not get them then, so it is far more than sessions usually have.
+UNDECODED_VALUE: Final = 65_536
 
 # Lists and objects below so many bytes are decoded at once: that costs less than to put it off.
 _LARGE_MEMBER: Final = 512
@@ -192,7 +197,7 @@ def read_value(text: str | bytes) -> dict[str, JSON]:
 
 def _split(text: bytes, *, is_printed: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the members that are kept as they are, and the others: small lists and objects."""
-    if _is_mostly_strings(text):
+    if len(text) < UNDECODED_VALUE or _is_mostly_strings(text):
         return _parted(decode_value(text))
     members = split_members(text)
     large = {

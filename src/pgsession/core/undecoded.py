@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from pgsession.core.value import JSON, compact, decode_member, printed_size
+
+#: Held for the exchange of one member.
+_LOCK: Final = threading.Lock()
 
 _T = TypeVar("_T")
 
@@ -20,6 +24,14 @@ class Undecoded:
     def __init__(self, text: msgspec.Raw, *, is_printed: bool) -> None:
         self._text = text
         self._is_printed = is_printed
+
+    def __eq__(self, other: object) -> bool:
+        # Other dicts, such as a `defaultdict`, compare what they find in the memory.
+        return self is other or bool(
+            self.decode() == (other.decode() if type(other) is Undecoded else other)
+        )
+
+    __hash__ = None  # type: ignore[assignment] # as that of lists and dicts
 
     @property
     def size(self) -> int:
@@ -48,7 +60,10 @@ class UndecodedMembers(dict[str, Any]):
     def _look_at(self, name: Any) -> None:  # noqa: ANN401 - any object may be asked for
         member = dict.get(self, name)
         if type(member) is Undecoded:
-            dict.__setitem__(self, name, member.decode())
+            decoded = member.decode()
+            with _LOCK:  # another thread may have looked at it, and changed what it got
+                if dict.get(self, name) is member:
+                    dict.__setitem__(self, name, decoded)
 
     def _look_at_all(self) -> None:
         for name in dict.keys(self):

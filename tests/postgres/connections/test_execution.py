@@ -3,11 +3,13 @@
 import asyncio
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection, AsyncCursor
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from pgsession.postgres.connections.canceling import canceling_after
@@ -267,6 +269,47 @@ async def test_cut(connection: OwnConnection) -> None:
     assert judge(caught.value) is Verdict.LOST
     assert not asyncio.get_running_loop().remove_reader(number)
     assert connection.closed
+
+
+#: What a server that is shut down says last.
+GOODBYE = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+
+
+async def test_reset(connection: OwnConnection, database_url: str) -> None:
+    """If the connection is reset right after the server's last words, it tells why at once."""
+    loop, host, port = asyncio.get_running_loop(), connection.info.host, connection.info.port
+    is_local = host.startswith("/")
+    theirs = socket.socket(socket.AF_UNIX if is_local else socket.AF_INET)
+    theirs.settimeout(0)
+    await loop.sock_connect(theirs, f"{host}/.s.PGSQL.{port}" if is_local else (host, port))
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0)
+    relayed_url = make_conninfo(
+        database_url, host="127.0.0.1", port=listener.getsockname()[1], sslmode="disable"
+    )
+    connecting = asyncio.create_task(OwnConnection.connect(relayed_url, autocommit=True))
+    its, _ = await loop.sock_accept(listener)
+
+    async def pump(source: socket.socket, target: socket.socket) -> None:
+        while data := await loop.sock_recv(source, 65_536):
+            await loop.sock_sendall(target, data)
+
+    pumps = [asyncio.create_task(pump(*way)) for way in ((its, theirs), (theirs, its))]
+    relayed = await connecting
+    await run(relayed, SLEEP, (0.0,))
+    task = await under_way(relayed, SLEEP)
+    for each in pumps:
+        each.cancel()
+    await asyncio.wait(pumps)
+    its.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    its.send(b"E" + struct.pack("!I", len(GOODBYE) + 4) + GOODBYE)
+    its.close()  # at once, so that both are there when the event loop looks
+
+    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+        await task
+    finish(relayed)
+    theirs.close()
+    listener.close()
 
 
 async def test_cut_while_idle(connection: OwnConnection) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,7 +12,7 @@ from psycopg import AsyncConnection, AsyncCursor, OperationalError
 from psycopg.abc import PQGen, Transformer
 from psycopg.rows import TupleRow, tuple_row
 
-from pgsession.postgres.connections.listener import Listener
+from pgsession.postgres.connections.listener import Listener, is_readable
 from pgsession.postgres.connections.prepared import NamedByText
 
 Connection: TypeAlias = AsyncConnection[Any]
@@ -138,8 +137,4 @@ def has_hung_up(connection: Connection) -> bool:
     """
     if connection.closed:
         return True
-    if hasattr(select, "poll"):  # unlike select, it takes any file descriptor
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([connection.fileno()], [], [], 0)[0])
+    return is_readable(connection.fileno())

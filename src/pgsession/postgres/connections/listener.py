@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Sequence
 
 import psycopg
@@ -91,13 +92,19 @@ class Listener:
             return
         try:
             self._pgconn.consume_input()
-            while not self._pgconn.is_busy():  # else `get_result` would block
-                result = self._pgconn.get_result()
-                if result is None:
-                    answer.set_result(self._result)
+            while True:
+                while not self._pgconn.is_busy():  # else `get_result` would block
+                    result = self._pgconn.get_result()
+                    if result is None:
+                        answer.set_result(self._result)
+                        return
+                    if self._result is None or result.status == ExecStatus.FATAL_ERROR:
+                        self._result = result  # a commit may fail after the statement's own result
+                # uvloop calls a reader once, and never again, if the connection was reset. What
+                # came before that, and the error itself, must be read now.
+                if not is_readable(self._socket):
                     return
-                if self._result is None or result.status == ExecStatus.FATAL_ERROR:
-                    self._result = result  # a commit may fail after the statement's own result
+                self._pgconn.consume_input()
         except psycopg.Error as error:
             self._fail(answer, error)
 
@@ -123,3 +130,12 @@ class Listener:
         is_writing, self._is_writing = self._is_writing, False
         if is_writing and self._loop is not None and not self._loop.is_closed():
             self._loop.remove_writer(self._socket)
+
+
+def is_readable(socket: int) -> bool:
+    """Tell whether there is something to read, or the end, without waiting."""
+    if hasattr(select, "poll"):  # unlike select, it takes any file descriptor
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([socket], [], [], 0)[0])

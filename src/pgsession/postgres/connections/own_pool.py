@@ -46,6 +46,10 @@ _LONGEST: Final = 0.5
 #: that they are told at once, while the pool goes on trying.
 _RESTARTING: Final = 1.0
 
+#: Seconds that a caller waits for a connection before it asks `OwnPool.down` again. Also if there
+#: seem to be some: those of a killed server are found out one by one, by who takes them.
+PATIENCE: Final = _RESTARTING + 2 * _SHORTEST
+
 #: Rows are looked up by key and locked in the order of the batch, so two batches never deadlock.
 #: That leaves one plan, which need not be made again for each batch; Citus needs a plan of its own
 #: for each. Each statement sees what is committed when it runs.
@@ -181,14 +185,6 @@ class OwnPool(AsyncConnectionPool[OwnConnection]):
         self._is_wanted = True
         self._plan_retry()
         return failure
-
-    @property
-    def patience(self) -> float | None:
-        """The seconds that a caller waits for a connection before it asks `down` again.
-
-        None, for the timeout of the pool, if there are connections.
-        """
-        return None if self._is_connected() else _RESTARTING + 2 * _SHORTEST
 
     async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: FBT001, FBT002 - psycopg's
         """Open it, and begin to look for idle connections that are old."""

@@ -25,7 +25,7 @@ from pgsession.postgres.connections.connection import (
 )
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import translated, unreachable
-from pgsession.postgres.connections.own_pool import KEPT, OwnPool, PoolSettings
+from pgsession.postgres.connections.own_pool import KEPT, PATIENCE, OwnPool, PoolSettings
 
 DriverPool: TypeAlias = AsyncConnectionPool[Any]
 Check: TypeAlias = Callable[[Connection], Awaitable[None]]
@@ -246,7 +246,7 @@ class Pool:
             if (down := pool.down()) is not None:
                 raise down
             try:
-                return await pool.getconn(pool.patience)
+                return await pool.getconn(min(PATIENCE, max(due - time.monotonic(), 0.01)))
             except PoolTimeout:
                 if time.monotonic() >= due:
                     raise
