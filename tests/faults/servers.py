@@ -112,6 +112,13 @@ class Server:
             for process in reversed(processes):
                 os.kill(process, signal.SIGCONT)
 
+    def kill(self) -> None:
+        """Kill all its processes."""
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        (self.data / "postmaster.pid").unlink()  # nobody else does it
+
     def _processes(self) -> list[int]:
         """Return the server's PIDs, the postmaster first, so that it starts no others."""
         head = int((self.data / "postmaster.pid").read_text().split()[0])

@@ -1,7 +1,9 @@
 """Connections that the server ends, and a server that crashes."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from pgsession import PostgresStore, StoreUnavailableError
 from pgsession.core.keys import digest
+from pgsession.postgres.schema import migrate
 from tests.faults.conftest import Report
 from tests.faults.servers import Server, new_server
 from tests.faults.site import HEALING, Writers, opened_site
@@ -177,3 +180,33 @@ async def test_long_outage(tmp_path: Path, report: Report) -> None:
             report.healed = await site.heal(key)
     assert report.seen.longest < 2
     assert report.healed < HEALING
+
+
+async def test_killed_server(tmp_path: Path) -> None:
+    """After the server was killed under load, its dead connections keep no caller waiting."""
+    killed, calls = asyncio.Event(), 0
+    with new_server(tmp_path / "server") as server:
+        migrate(server.conninfo())
+        store = PostgresStore(server.conninfo(), timeout=60, sweep_every=None)
+
+        async def call(key: str, *operations: Callable[[str], Awaitable[object]]) -> None:
+            nonlocal calls
+            for operation in cycle(operations):
+                try:
+                    await operation(key)
+                except StoreUnavailableError:
+                    if killed.is_set():
+                        return
+                    raise
+                calls += 1
+
+        keys = [await store.generate({}) for _ in range(40)]
+        callers = [asyncio.create_task(call(key, store.get, store.touch)) for key in keys]
+        while calls < 2_000:  # noqa: ASYNC110 - there is no event to await
+            await asyncio.sleep(0)
+        server.kill()
+        killed.set()
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(*callers)
+        await store.close()
