@@ -250,6 +250,7 @@ REQUESTS: Final = (
                 "return gain * 10 >= period and gain > _NOTHING",
                 "return gain > _NOTHING",
             ),
+            Edit("core/decision.py", "else period * 9 // 10", "else period"),
         ),
         ("tests/asgi/test_periods.py::test_read_slides_no_sooner",),
     ),
