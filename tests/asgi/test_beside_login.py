@@ -11,7 +11,7 @@ from psycopg import AsyncConnection, Connection, IsolationLevel
 from psycopg.rows import dict_row
 
 from pgsession import PostgresStore, Session, SessionError, SessionSettings
-from pgsession.core.current import CurrentRequest, current
+from pgsession.core.current import Current
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.core.store import Changes
@@ -333,8 +333,6 @@ async def test_visitor_in_a_transaction(
 class Ending:
     """A request that has ended sessions in a transaction of the application's."""
 
-    outer: CurrentRequest | None = None
-
     def __init__(self, *keys: str) -> None:
         self.ended_within: AbstractSet[str] = frozenset(map(digest, keys))
 
@@ -349,11 +347,11 @@ async def test_limit_in_a_transaction(
     kept, other = [await postgres.login(None, Login("ann"), Changes()) for _ in range(2)]
     await postgres.revoke_all("ann", keep=digest(kept), connection=connection)
     new = await postgres.login(None, Login("ann"), Changes())
-    token = current.set(Ending(other))
+    current = Current(Ending(other))
     try:
         assert await postgres.end_surplus("ann", 2) == 0
     finally:
-        current.reset(token)
+        current.end()
 
     await connection.commit()
     living = {it.handle for it in await postgres.devices("ann")}

@@ -1,8 +1,11 @@
 """A session that is used after its request is over."""
 
+import asyncio
 import copy
+import gc
 import logging
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +17,7 @@ from starlette.routing import Route
 
 from pgsession import MemoryStore, RequestEndedError, Session
 from pgsession.asgi.ended import EndedSession
-from pgsession.core.tracked import WRITES
+from pgsession.core.tracked import WRITES, state_of
 
 
 @pytest.fixture
@@ -32,6 +35,25 @@ async def ended(visit: Callable[..., AsyncClient], monkeypatch: pytest.MonkeyPat
 
     await visit(MemoryStore(), routes=(Route("/", keep),)).get("/")
     return kept[0]
+
+
+async def test_kept_context(visit: Callable[..., AsyncClient]) -> None:
+    """A timer that a server starts in a request does not keep the request in memory."""
+    requests: list[weakref.ref[object]] = []
+    timers: list[asyncio.TimerHandle] = []
+
+    async def read(request: Request) -> Response:
+        session = request.session
+        assert isinstance(session, Session)
+        requests.append(weakref.ref(state_of(session).attachment))
+        timers.append(asyncio.get_running_loop().call_later(60, print))
+        return Response()
+
+    await visit(MemoryStore(), routes=(Route("/", read),)).get("/")
+    gc.collect()
+
+    assert requests[0]() is None
+    timers[0].cancel()
 
 
 CHANGES: dict[str, Callable[[Any], object]] = {

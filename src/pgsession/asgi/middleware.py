@@ -24,7 +24,7 @@ from pgsession.asgi.sockets import WatchedSocket
 from pgsession.asgi.stores import check_settings, check_store, offer_store
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
-from pgsession.core.current import current
+from pgsession.core.current import Current
 from pgsession.core.hidden import hidden
 from pgsession.core.logs import event, own_logger
 from pgsession.core.period import Period
@@ -162,8 +162,7 @@ class SessionMiddleware(OwnMiddleware):
             return
         session = exchange.session
         scope["session"] = session
-        exchange.outer = outer = current.get()
-        current.set(exchange)
+        current = Current(exchange)
         try:
             if policy.closes_websockets and scope["type"] == "websocket":
                 await WatchedSocket(exchange, receive).serve(self.app, scope)
@@ -178,7 +177,7 @@ class SessionMiddleware(OwnMiddleware):
             if not await exchange.answer_error(error):
                 raise
         finally:
-            current.set(outer)
+            current.end()
             exchange.end_streams()
             end(session, exchange.reference)
             if policy.on_new_device is not None and exchange.hook is not None:

@@ -15,7 +15,7 @@ from pgsession.asgi.policy import Policy
 from pgsession.asgi.reference import Reference
 from pgsession.asgi.sources import Opened, Source, read_source
 from pgsession.asgi.stores import check_settings, check_store
-from pgsession.core.current import current
+from pgsession.core.current import Current
 from pgsession.core.hidden import hidden
 from pgsession.core.session import Session
 from pgsession.core.store import Store
@@ -108,14 +108,12 @@ class Sessions:
         `SettingsError` for a session of a middleware with another cookie or secret.
         """
         outside = await self._load(read_source(source))
-        outside.outer = outer = current.get()
-        current.set(outside)
+        current = Current(outside)
         try:
             yield outside.session
             await outside.keep(extend=extend)
         finally:
-            current.set(outer)
-            outside.outer = None  # a task that began in the block may go on for long
+            current.end()  # a task that began in the block may go on for long
             outside.close()
 
     async def _load(self, opened: Opened) -> Outside:

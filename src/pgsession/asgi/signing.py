@@ -11,7 +11,6 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from pgsession.asgi.row import Decision, SessionRow
-from pgsession.core.current import CurrentRequest
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.login import Client, printable
@@ -55,8 +54,6 @@ class SigningRow(SessionRow):
     #: The handles of sessions that transactions of the application's have ended, which may be open
     #: still.
     ended_within: AbstractSet[str] = frozenset()
-    #: The same request as a middleware outside sees it, if there is one.
-    outer: CurrentRequest | None = None
 
     def _call(  # pyright: ignore[reportIncompatibleMethodOverride] - it returns a coroutine
         self, store: Store, decision: Decision, period: timedelta | None

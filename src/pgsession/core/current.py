@@ -11,9 +11,6 @@ from typing import Final, Protocol
 class CurrentRequest(Protocol):
     """A request and its session, as seen here."""
 
-    #: The same request as a middleware outside sees it, if there is one.
-    outer: CurrentRequest | None
-
     #: The handles of sessions that have ended in transactions of the application's. These may be
     #: open still.
     ended_within: AbstractSet[str]
@@ -23,8 +20,30 @@ class CurrentRequest(Protocol):
         ...
 
 
+class Current:
+    """The request under way, as a context has it: nothing once the request is over.
+
+    Tasks and timers keep the context in which they began. With the request itself
+    in it, the timer with which a server waits for the next request of a
+    connection would keep the last one, and its session, in memory.
+    """
+
+    __slots__ = ("outer", "request")
+
+    def __init__(self, request: CurrentRequest) -> None:
+        self.request: CurrentRequest | None = request
+        #: The same request as a middleware outside sees it, if there is one.
+        self.outer: Current | None = current.get()
+        current.set(self)
+
+    def end(self) -> None:
+        """Forget the request, which is over."""
+        current.set(self.outer)
+        self.request = None
+
+
 #: The request under way; None outside of one.
-current: Final[ContextVar[CurrentRequest | None]] = ContextVar("pgsession_current", default=None)
+current: Final[ContextVar[Current | None]] = ContextVar("pgsession_current", default=None)
 
 
 def note_ended(handles: Collection[str]) -> None:
@@ -33,13 +52,16 @@ def note_ended(handles: Collection[str]) -> None:
     It may be committed only after the response. The request under way would
     wait for itself if it waited for one of their rows.
     """
-    request = current.get()
-    while request is not None:
-        request.note_ended(handles)
-        request = request.outer
+    here = current.get()
+    while here is not None:
+        if here.request is not None:
+            here.request.note_ended(handles)
+        here = here.outer
 
 
 def ended_within() -> AbstractSet[str]:
     """Return the handles of the sessions that `note_ended` was told of in this request."""
-    request = current.get()
-    return frozenset() if request is None else request.ended_within
+    here = current.get()
+    while here is not None and here.request is None:
+        here = here.outer
+    return frozenset() if here is None or here.request is None else here.request.ended_within
