@@ -104,11 +104,14 @@ def test_one_day() -> None:
 
 def rows() -> list[str]:
     """Return the rows of the table of targets."""
-    return [
-        f"| {said} | {REQUIRED[figure][0]} | {AIMS.get(figure, '–')} | {REQUIRED[figure][1]:g} | "
-        f"{'no' if figure in MISSED else 'yes'} |"
-        for figure, said in TARGETS.items()
-    ]
+    found = []
+    for figure, said in TARGETS.items():
+        required, reached, _ = REQUIRED[figure]
+        is_met = "no" if figure in MISSED else "yes"
+        found.append(
+            f"| {said} | {required} | {AIMS.get(figure, 'none')} | {reached:g} | {is_met} |"
+        )
+    return found
 
 
 def test_targets() -> None:
@@ -138,7 +141,7 @@ def test_ratios() -> None:
     ]
 
     assert missing("docs/project/speed.md", phrases) == []
-    assert 0.45 < ours / theirs < 0.55  # half the rate
+    assert 0.33 < ours / theirs < 0.48  # less than half the rate
 
 
 def test_method() -> None:
@@ -166,9 +169,9 @@ def test_statements() -> None:
 
 
 def test_lone_call() -> None:
-    """A lone call costs up to a quarter more than one without batches, in the results."""
+    """A lone call costs up to a third more than one without batches, in the results."""
     ratios = [float(ratio) for ratio in measured("1 in flight", "one statement a call")[5:]]
 
     assert len(ratios) == 5
-    assert 0.75 <= min(ratios) < 0.8
-    assert missing("docs/concepts/batching.md", ["up to a quarter for the store alone"]) == []
+    assert 0.66 < min(ratios) < 0.75
+    assert missing("docs/concepts/batching.md", ["up to a third for the store alone"]) == []

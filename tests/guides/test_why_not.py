@@ -32,14 +32,14 @@ def test_figures() -> None:
 
 
 def test_said() -> None:
-    """The sentences about the figures agree with them: the day, the fastest, and twice as fast."""
+    """The day, the fastest, and "more than twice as fast" agree with the figures."""
     assert f"measured on {DATES['apps']}" in PAGE.text
     others = ("starsessions, memory", "starsessions, Redis", "pgsession")
     reads = [number(rate("Read", peer, "64")) for peer in others]
     assert number(rate("Read", "Starlette, signed cookie", "64")) > max(reads)
     redis, ours = (number(rate("Write", peer, "1")) for peer in others[1:])
     ratio = redis / ours
-    assert 1.8 < ratio < 2.2
+    assert 2.2 < ratio < 3
 
 
 def test_versions() -> None:
