@@ -16,7 +16,7 @@ _LOCK: Final = threading.Lock()
 _T = TypeVar("_T")
 
 
-class Undecoded:
+class Undecoded:  # noqa: PLW1641 - not hashable, as lists and dicts are not
     """The JSON text of a member that nobody has looked at."""
 
     __slots__ = ("_is_printed", "_text")
@@ -30,8 +30,6 @@ class Undecoded:
         return self is other or bool(
             self.decode() == (other.decode() if type(other) is Undecoded else other)
         )
-
-    __hash__ = None  # type: ignore[assignment] # as that of lists and dicts
 
     @property
     def size(self) -> int:
