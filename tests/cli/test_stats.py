@@ -109,7 +109,7 @@ def test_keys(operate: Operate, migrated_schema: str) -> None:
     sizes = full["sizes"]
     parts = sizes["rows_bytes"] + sizes["toast_bytes"] + sizes["indexes_bytes"]
     assert sizes["total_bytes"] == parts > 0
-    assert len(full["indexes"]) == 3
+    assert len(full["indexes"]) == 4
     assert full["activity"]["estimated_rows"] == 8
     assert 0.5 < full["free_share"] < 1
     assert list(full["activity"]) == [
