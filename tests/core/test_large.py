@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import tracemalloc
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -455,3 +456,12 @@ def test_small_list() -> None:
     assert session.modified
     session["none"] = session.pop("other")
     assert not session.modified
+
+
+def test_equal() -> None:
+    """Large sessions of the same content are equal, also to dicts of other classes."""
+    value = VALUE | {"rows": ROWS * 10}
+
+    assert loaded(value) == loaded(value)
+    assert defaultdict(list, value) == loaded(value)
+    assert loaded(value) != loaded(value | {"rows": ROWS})
