@@ -42,7 +42,7 @@ class Binding(Streams):
 
     # Defaults live on the class: most requests never set them.
 
-    #: The request came without a session, whether one was found or not.
+    #: No cookie of a session came with the request.
     _is_visitor: bool = True
     #: The session is one from before a switch, and the browser has no cookie of it.
     _is_taken_over: bool = False

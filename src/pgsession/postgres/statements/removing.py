@@ -38,7 +38,7 @@ WHERE {wanted}
 
 # Several rows are locked in the order of their keys, as edits lock them, whatever the plan is: in a
 # caller's pool it may be a bitmap. Citus refuses this; there a deadlock is retried.
-_DELETE_SEVERAL: Final = """
+_DELETE_IN_ORDER: Final = """
 DELETE FROM {table} AS s
 WHERE {wanted}
   AND s.session_key OPERATOR(pg_catalog.=) ANY (
@@ -47,20 +47,7 @@ WHERE {wanted}
       WHERE {wanted}
         AND {patiently}
       ORDER BY s.session_key
-      FOR UPDATE
-  )
-"""
-
-_DELETE_FREE: Final = """
-DELETE FROM {table} AS s
-WHERE {wanted}
-  AND s.session_key OPERATOR(pg_catalog.=) ANY (
-      SELECT s.session_key
-      FROM {table} AS s
-      WHERE {wanted}
-        AND {patiently}
-      ORDER BY s.session_key
-      FOR UPDATE SKIP LOCKED
+      FOR UPDATE{skip_locked}
   )
 """
 
@@ -142,10 +129,13 @@ class Removing(Statements):
         )
         many = {"wanted": _WANTED, "whole_key": _WHOLE_KEY}
         one = {"wanted": _WANTED_ONE, "whole_key": _WHOLE_KEY}
-        several = _DELETE if wording.is_distributed else _DELETE_SEVERAL
-        self._delete, self._delete_free = write(several, **many), free(_DELETE_FREE, **many)
+        several = _DELETE if wording.is_distributed else _DELETE_IN_ORDER
+        self._delete, self._delete_free = write(several, **many), free(_DELETE_IN_ORDER, **many)
         self._delete_unrenewed = write(several, wanted=_WANTED_UNRENEWED)
-        self._delete_one, self._delete_one_free = write(_DELETE, **one), free(_DELETE_FREE, **one)
+        self._delete_one, self._delete_one_free = (
+            write(_DELETE, **one),
+            free(_DELETE_IN_ORDER, **one),
+        )
         self._kept, self._kept_one = write(_KEPT, **many), write(_KEPT, **one)
         self._delete_empty = write(_DELETE_EMPTY, **one)
         self._delete_empty_free = free(_DELETE_EMPTY, **one)
