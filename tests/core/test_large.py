@@ -26,7 +26,7 @@ from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry
 from pgsession.core.tracked import state_of
 from pgsession.core.undecoded import Undecoded, UndecodedMembers
-from pgsession.core.value import decode_value, encode_value, printed_size
+from pgsession.core.value import decode_member, decode_value, encode_value, printed_size
 from pgsession.errors import InvalidValueError, ValueTooLargeError
 from tests.states import changes_of, limited, rebase
 
@@ -465,3 +465,19 @@ def test_equal() -> None:
     assert loaded(value) == loaded(value)
     assert defaultdict(list, value) == loaded(value)
     assert loaded(value) != loaded(value | {"rows": ROWS})
+
+
+def test_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another thread has looked at a member meanwhile, both have the same object."""
+    session = loaded(VALUE | {"rows": ROWS * 10})
+    first: list[Any] = []
+
+    def decode(text: bytes) -> Any:
+        if not first:  # what another thread may do at this moment
+            first.append(None)
+            first[0] = session["rows"]
+        return decode_member(text)
+
+    monkeypatch.setattr("pgsession.core.undecoded.decode_member", decode)
+
+    assert session["rows"] is first[0]

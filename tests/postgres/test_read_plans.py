@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from pgsession.postgres.connections.own_pool import _CONFIGURE
 from pgsession.postgres.statements.reading import Reading
+from pgsession.postgres.statements.removing import Removing
 from pgsession.postgres.statements.text import Wording
 from pgsession.postgres.table_name import TableName
 
@@ -68,3 +69,16 @@ def test_lookups(  # noqa: PLR0917 - what a plan depends on
 
     assert (node["Node Type"], node["Index Name"]) == ("Index Scan", HASH)
     assert (node["Actual Loops"], node["Actual Rows"]) == (count, 1)
+
+
+def test_removals_in_order(full: Connection, migrated_schema: str) -> None:
+    """Several sessions are locked in the order of their keys, also where a bitmap may be used."""
+    removing = Removing(Wording(TableName(migrated_schema)))
+    statement = removing._delete_unrenewed.replace(b"%(selectors)s", b"$1")  # noqa: SLF001 - what `delete` executes
+    full.execute(b"PREPARE removal AS " + statement)
+    keys = ",".join(f"{number:040}" for number in range(1, 33))
+    plan = full.execute(f"EXPLAIN EXECUTE removal ('{keys}')".encode()).fetchall()
+    lines = [line.strip(" ->").split(" ")[0] for (line,) in plan]
+
+    locking = lines.index("LockRows")
+    assert "Sort" in lines[locking:] or any("session_pkey" in line for (line,) in plan[locking:])
