@@ -60,6 +60,7 @@ class Session(ContentSession):
         set_state(self, state)
         if content is not None:
             fill(self, state, content)
+            state.expect_changes()  # by the caller, who has its lists and dicts
 
     def __repr__(self) -> str:
         return f"<Session is_new={self.is_new} accessed={self.accessed}>"
@@ -93,7 +94,7 @@ class Session(ContentSession):
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Make copies and pickles plain dicts: only the original belongs to the request."""
-        self.mark_accessed()
+        self.mark_modified()
         return dict, (dict(dict.items(self)),)
 
     if not TYPE_CHECKING:  # else a type checker would take any attribute
@@ -134,11 +135,13 @@ class Session(ContentSession):
                 "session.modified cannot be set to False: changes are found by comparing. To "
                 "undo them, call reload(), or set the members back."
             )
-        self.mark_accessed()
+        self.mark_modified()
 
     def mark_modified(self) -> None:
-        """Do the same as `mark_accessed`. Changes are found without a call of this."""
-        self.mark_accessed()
+        """Have the content compared. Changes by the session's methods are found without this."""
+        state = self._state
+        state.accessed = True
+        state.expect_changes()
 
     @property
     def is_new(self) -> bool:

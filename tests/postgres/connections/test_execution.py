@@ -50,14 +50,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 
 @pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[OwnConnection]:
+async def connection(database_url: str, other: AsyncConnection) -> AsyncIterator[OwnConnection]:
     """A connection of the store's own kind, which has these statements prepared."""
     async with await OwnConnection.connect(database_url, autocommit=True) as connection:
+        pid = connection.info.backend_pid
         await run(connection, ECHO, ("a",))
         await run(connection, SLEEP, (0.0,))
         await run(connection, DIVIDE, (1,))
         connection.kept_cursor = None
         yield connection
+    # The server goes on with a statement whose client has left, and so keeps its snapshot.
+    await terminate(other, pid)
 
 
 @pytest.fixture
@@ -92,7 +95,9 @@ async def under_way(connection: OwnConnection, statement: Statement) -> asyncio.
 
 async def terminate(other: AsyncConnection, pid: int) -> None:
     """End the server's process of a connection."""
-    await other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+    await other.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s", (pid,)
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,10 +187,9 @@ async def test_cancelled_at_any_moment(connection: OwnConnection) -> None:
         assert await echoed(connection, f"next {steps}")
 
 
-async def test_cancelled_twice(connection: OwnConnection, other: AsyncConnection) -> None:
+async def test_cancelled_twice(connection: OwnConnection) -> None:
     """If the server goes on with a cancelled statement, the next cancellation closes at once."""
     await connection.execute(STUBBORN)
-    pid = connection.info.backend_pid
     stay = Statement(b"SELECT pg_temp.stay(%s::float8)::text")
     await run(connection, stay, (0.0,))
     number = connection.fileno()
@@ -200,7 +204,6 @@ async def test_cancelled_twice(connection: OwnConnection, other: AsyncConnection
 
     assert connection.closed
     assert not asyncio.get_running_loop().remove_reader(number)
-    await terminate(other, pid)  # else its snapshot stays, and VACUUM removes nothing meanwhile
 
 
 async def test_canceled_by_server(connection: OwnConnection) -> None:
