@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -28,9 +27,6 @@ if TYPE_CHECKING:  # see `ContentSession.typed`
     from pgsession.core.typed import TypedObjects
 
 _EMPTY: Final = Baseline(b"{}")
-
-#: Held while a value that was loaded is encoded.
-_LOCK: Final = threading.Lock()
 
 #: `ContentState.changes` returns this object if nothing differs.
 UNCHANGED: Final = Changes()
@@ -66,10 +62,9 @@ class ContentState:
     """What is stored of a session, and what its handler asked for since.
 
     It keeps no reference to the content, which each method is given: the
-    mapping that the handler has. What changes is not recorded but found by comparing. So a
+    mapping that the handler has. Nothing is recorded when a handler changes it. So a
     change deep inside a member is found, a value that was set back is no
-    change, and True differs from 1. Only a handler that was given nothing but text
-    and numbers, and has written nothing, cannot have changed anything: then nothing is compared.
+    change, and True differs from 1.
     """
 
     # Defaults live on the class: most requests never set them.
@@ -78,11 +73,10 @@ class ContentState:
     accessed: bool = False
     #: True if the session has no row yet.
     is_new: bool = True
-    #: False while the content is surely as it was loaded; see `expect_changes`.
-    may_differ: bool = False
-    #: A value that was loaded, until `stored` is asked for. It shares its members with the content.
-    _loaded: dict[str, Any] | None = None
-    _stored: Baseline = _EMPTY
+    #: True once a method of the session was called that writes.
+    is_written: bool = False
+    #: What is stored, as far as this session knows.
+    stored: Baseline = _EMPTY
     #: The session's own period, or None if it has the default period.
     granted: timedelta | None = None
     #: How often the handler asked for this since the last `acknowledge`.
@@ -98,37 +92,18 @@ class ContentState:
     #: The flash messages of this request, or None if it has neither made nor read one.
     flashes: Flashes | None = None
 
-    @property
-    def stored(self) -> Baseline:
-        """What is stored, as far as this session knows."""
-        if self._loaded is not None:
-            with _LOCK:  # another thread might change what it has just been given
-                if self._loaded is not None:
-                    self._stored = Baseline(encode_text(self._loaded))
-                    self._loaded = None
-        return self._stored
-
-    @stored.setter
-    def stored(self, stored: Baseline) -> None:
-        self._stored, self._loaded, self.may_differ = stored, None, True
-
     def load(self, content: dict[str, Any], value: dict[str, Any]) -> None:
-        """Record a stored value, and make it the content, which nobody else has yet."""
+        """Record a stored value, and make it the content, of which nobody has anything yet."""
         if type(value) is dict:
             dict.update(content, value)
-            self._loaded = value.copy()  # a store may keep its own
+            self.stored = Baseline(encode_text(value), value)
         else:
             dict.update(content, dict.items(value))
-            self._stored = _baseline_of(content, value)
+            self.stored = _baseline_of(content, value)
 
-    def expect_changes(self) -> None:
-        """Record that the content may change: a handler is about to write, or to get its members.
-
-        Call it before that. A handler can change a list or a dict that it was given at any time.
-        """
-        if not self.may_differ:
-            _ = self.stored  # encoded while it is what was loaded
-            self.may_differ = True
+    def give_out(self) -> None:
+        """Record that a handler is about to get lists and dicts, to change at any time."""
+        self.stored.part()
 
     def is_modified(self, content: dict[str, Any]) -> bool:
         """Return True if the content differs from what is stored, or `clear()` was called."""
@@ -145,7 +120,7 @@ class ContentState:
 
     def is_unchanged(self, content: dict[str, Any]) -> bool:
         """Return True if the content is what is stored. This is fast: False may be wrong."""
-        if not self.may_differ:
+        if not self.is_written and self.stored.is_untouched(content):
             return True
         if self.typed is not None and not self.typed.write_back(content):
             return False
@@ -158,7 +133,7 @@ class ContentState:
         that is larger than the limit, which was lowered since, takes changes
         that do not make it larger.
         """
-        if not self.may_differ:
+        if not self.is_written and self.stored.is_untouched(content):
             return UNCHANGED
         if self.typed is not None:
             self.typed.check(content)

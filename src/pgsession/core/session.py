@@ -49,18 +49,18 @@ class Session(ContentSession):
     is_unavailable: bool = False
 
     def __init__(self, content: dict[str, Any] | Entry | None = None) -> None:
-        if content is not None and not isinstance(content, Entry):
-            if not isinstance(content, dict):
-                raise TypeError(
-                    "Session takes its content as a dict, such as Session({'cart': []}), not "
-                    f"{type(content).__name__}. In a handler, use request.session."
-                )
-            content = Entry(content, DEFAULT_PERIOD)
+        if not isinstance(content, Entry | dict | None):
+            raise TypeError(
+                "Session takes its content as a dict, such as Session({'cart': []}), not "
+                f"{type(content).__name__}. In a handler, use request.session."
+            )
         state = SessionState()
         set_state(self, state)
-        if content is not None:
+        if isinstance(content, Entry):
             fill(self, state, content)
-            state.expect_changes()  # by the caller, who has its lists and dicts
+        elif content is not None:
+            fill(self, state, Entry(content, DEFAULT_PERIOD))
+            state.give_out()  # the caller has its lists and dicts
 
     def __repr__(self) -> str:
         return f"<Session is_new={self.is_new} accessed={self.accessed}>"
@@ -138,10 +138,14 @@ class Session(ContentSession):
         self.mark_modified()
 
     def mark_modified(self) -> None:
-        """Have the content compared. Changes by the session's methods are found without this."""
+        """Record that lists and dicts of the session may be changed by code that it cannot see.
+
+        That is code in C that takes them from the memory of the dict. Other changes are found
+        without a call of this.
+        """
         state = self._state
         state.accessed = True
-        state.expect_changes()
+        state.give_out()
 
     @property
     def is_new(self) -> bool:

@@ -38,16 +38,29 @@ WRITES: Final = (
 )
 
 
-#: Those of the former that return no member.
-_NAMING: Final = frozenset({"__iter__", "__len__", "__reversed__", "keys"})
+#: Those of them that return no member.
+_KEEPING: Final = frozenset(
+    {
+        "__contains__",
+        "__delitem__",
+        "__ior__",
+        "__iter__",
+        "__len__",
+        "__reversed__",
+        "__setitem__",
+        "clear",
+        "keys",
+        "update",
+    }
+)
 
 
 class TrackedDict(dict[str, Any]):
-    """A `dict` that records in its state that it was read, and whether it may be changed.
+    """A `dict` that records in its state that it was used, and that it gave a list or a dict away.
 
     Frameworks other than Starlette read `scope["session"]`, and tell nobody. The
     package itself uses the methods of `dict`, such as ``dict.items(session)``,
-    which record nothing.
+    which record nothing; it changes no list and no dict that it gets so.
     """
 
     __slots__ = ("__weakref__", "_state")
@@ -79,9 +92,7 @@ class TrackedDict(dict[str, Any]):
     def _note_change(self) -> None:
         """Record that the content is about to be changed."""
         state = self._state
-        state.accessed = True
-        if not state.may_differ:
-            state.expect_changes()
+        state.accessed = state.is_written = True
 
     # The methods that handlers use most are written out, as a call costs less so.
 
@@ -89,8 +100,8 @@ class TrackedDict(dict[str, Any]):
         state = self._state
         state.accessed = True
         member = dict.__getitem__(self, name)
-        if type(member) not in ATOMS and not state.may_differ:
-            state.expect_changes()
+        if type(member) not in ATOMS:
+            state.give_out()
         return member
 
     def __contains__(self, name: object) -> bool:
@@ -101,8 +112,8 @@ class TrackedDict(dict[str, Any]):
         state = self._state
         state.accessed = True
         member = dict.get(self, name, default)
-        if type(member) not in ATOMS and not state.may_differ:
-            state.expect_changes()
+        if type(member) not in ATOMS:
+            state.give_out()
         return member
 
     def __setitem__(self, name: str, member: Any) -> None:  # noqa: ANN401 - JSON
@@ -122,7 +133,7 @@ state_of: Final[Callable[[TrackedDict], SessionState]] = _SLOT.__get__
 def _recording(name: str) -> Any:  # noqa: ANN401 - the method of any name
     """Return a method that does what the one of `dict` does, and records it."""
     method: Callable[..., Any] = getattr(dict, name)
-    is_change, is_naming = name in WRITES, name in _NAMING
+    is_change, is_giving = name in WRITES, name not in _KEEPING
 
     @wraps(method)
     def recorded(self: TrackedDict, *args: object, **members: object) -> Any:  # noqa: ANN401 - as `method`
@@ -130,8 +141,8 @@ def _recording(name: str) -> Any:  # noqa: ANN401 - the method of any name
             self._note_change()
         else:
             self._state.accessed = True
-            if not is_naming:
-                self._state.expect_changes()
+        if is_giving:
+            self._state.give_out()
         return method(self, *args, **members)
 
     return recorded
