@@ -12,7 +12,7 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/connections/execution.py",
-                "        await _cancel(connection)\n        raise\n",
+                "        await cancel(connection)\n        raise\n",
                 "        raise\n",
             ),
         ),
