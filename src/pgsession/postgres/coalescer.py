@@ -325,7 +325,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         is_again: bool,
     ) -> Awaitable[Sequence[AnswerT | Locked | SessionError]]:
         """Send a batch. `is_again` is True for calls that were set apart."""
-        answers = self._send([call for call, *_ in batch], skipping)
+        answers = self._send([waiting[0] for waiting in batch], skipping)
         if self._observer is None:
             return answers
         waited = None if is_again else self._loop.time() - batch[0][2]
