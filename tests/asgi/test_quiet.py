@@ -19,7 +19,9 @@ from pgsession import (
     take_flashes,
 )
 from pgsession.asgi.exchange import Exchange
+from pgsession.asgi.stores import offered_store
 from pgsession.core.cookie import Cookie
+from pgsession.core.keys import SELECTOR_LENGTH
 from pgsession.core.login import Login
 from pgsession.core.store import Changes, Entry, Written
 
@@ -53,6 +55,8 @@ class SlowStore(MemoryStore):
         return await self._noted("get", super().get(key))
 
     async def merge(self, key: str, changes: Changes, **how: Any) -> Written:
+        if self.is_away:
+            raise StoreUnavailableError
         return await self._noted("merge", super().merge(key, changes, **how))
 
     async def touch(self, key: str, **how: Any) -> Written:
@@ -83,6 +87,55 @@ async def change(scope: Scope) -> None:
 
 async def change_deep(scope: Scope) -> None:
     scope["session"]["cart"].append("tea")
+
+
+async def remove_all(scope: Scope) -> None:
+    for name in list(scope["session"]):
+        del scope["session"][name]
+
+
+async def flash(scope: Scope) -> None:
+    scope["session"].flash("Saved.")
+
+
+async def begin_to_save(scope: Scope) -> None:
+    await change(scope)
+    scope["task"] = asyncio.create_task(scope["session"].save())
+    await asyncio.sleep(0)
+    await change_deep(scope)
+
+
+async def change_while_saved(scope: Scope) -> None:
+    """Change the session while the response waits for the store, and when it has started."""
+
+    async def change_more() -> None:
+        for _ in range(TURNS // 2):
+            await asyncio.sleep(0)
+        await change_deep(scope)
+
+    await change(scope)
+    scope["task"] = asyncio.create_task(change_more())
+
+
+async def change_and_end(scope: Scope) -> None:
+    """Change the session, which another request ends meanwhile."""
+    await change(scope)
+    await offered_store(scope).clear(_key_of(scope))
+
+
+async def change_and_rotate(scope: Scope) -> None:
+    """Change the session, whose number another request raises meanwhile."""
+    await change(scope)
+    store, key = offered_store(scope), _key_of(scope)
+    await store.show(key, 0)
+    assert await store.rotate(key, 0, grace=timedelta(0)) == 1
+
+
+async def change_and_lose_store(scope: Scope) -> None:
+    await change(scope)
+    store = offered_store(scope)
+    assert isinstance(store, SlowStore)
+    store.is_away = True
 
 
 async def fill_again(scope: Scope) -> None:
@@ -143,7 +196,21 @@ class Situation:
 SITUATIONS = {
     "read, no list": Situation(before=read, headers=lambda: iter([SHARED])),
     "used late, no list": Situation(after=read, headers=lambda: iter([SHARED])),
+    "changed": Situation(before=change, headers=lambda: iter([SHARED])),
+    "changed late": Situation(before=read, after=change),
+    "changed before and late": Situation(before=change, after=change_deep),
     "changed deep": Situation(before=change_deep),
+    "changed while saved": Situation(before=change_while_saved),
+    "changed, away": Situation(before=change_and_lose_store),
+    "changed, failed": Situation(before=change, status=500),
+    "changed, cookie behind": Situation(before=change, kept=DAY),
+    "changed, touch due": Situation(before=change, kept=DAY, period=DAY),
+    "changed, ended": Situation(before=change_and_end),
+    "changed, rotated": Situation(before=change_and_rotate, kept=LONG, period=LONG),
+    "being saved": Situation(before=begin_to_save),
+    "emptied": Situation(before=remove_all),
+    "emptied, of a user": Situation(before=remove_all, is_signed_in=True),
+    "a message": Situation(before=flash),
     "filled again": Situation(before=fill_again),
     "renewed": Situation(before=renew),
     "given a period": Situation(before=set_period),
@@ -232,6 +299,12 @@ async def _serve(
     rows = store._rows.values()  # noqa: SLF001 - `get` would not find one under another key
     left = [(_masked(row.text or b""), row.number, row.user is None) for row in rows]
     return seen, left, [record.getMessage() for record in caplog.records]
+
+
+def _key_of(scope: Scope) -> str:
+    [(_, held)] = scope["headers"]
+    text: bytes = held.partition(b"=")[2]
+    return text[:SELECTOR_LENGTH].decode()
 
 
 async def _receive() -> Message:

@@ -430,11 +430,60 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/exchange.py",
-                'message = {**message, "headers": with_vary(message.get("headers", ()))}',
-                "pass",
+                "            message = _varying(message)\n",
+                "            pass\n",
             ),
         ),
         ("tests/asgi/test_quiet.py::test_same[read, no list]",),
+    ),
+    Mutant(
+        "a response after a merge does not vary",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "await self._send(_varying(message))",
+                "await self._send(message)",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[changed]",),
+    ),
+    Mutant(
+        "a session without members keeps its row",
+        (Edit("asgi/binding.py", "            or is_empty(self.session)\n", ""),),
+        ("tests/asgi/test_quiet.py::test_same[emptied]",),
+    ),
+    Mutant(
+        "an observer is not told of most saves",
+        (
+            Edit(
+                "asgi/observed.py",
+                "    async def _merge(self, key: str, changes: Changes) -> Written:\n",
+                "    async def _unused(self, key: str, changes: Changes) -> Written:\n",
+            ),
+        ),
+        ("tests/telemetry/test_faults.py::test_memory",),
+    ),
+    Mutant(
+        "the cookie does not learn that the number was raised while the session was saved",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "if self._key is None or self._is_behind():",
+                "if self._key is None:",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[changed, rotated]",),
+    ),
+    Mutant(
+        "the changes that were merged count as unsaved",
+        (
+            Edit(
+                "asgi/binding.py",
+                "            state.acknowledge(changes, is_new=False, wishes=wishes)\n",
+                "            pass\n",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[changed]",),
     ),
     Mutant(
         "the content that Litestar gives a visitor is not kept",

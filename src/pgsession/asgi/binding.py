@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Scope
 
@@ -19,7 +19,7 @@ from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.logs import event, own_logger
 from pgsession.core.session import Session, attached, fill
-from pgsession.core.store import Entry
+from pgsession.core.store import Changes, Entry, Written
 from pgsession.core.users import Device, as_user_store, in_listing_order
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
@@ -135,10 +135,7 @@ class Binding(Streams):
                 try:
                     await self._commit(decision, extend=extend)
                 except SessionNotFoundError:
-                    _LOGGER.info(
-                        "A session ended while a request that changed it was in flight.",
-                        extra=event("session_ended_meanwhile"),
-                    )
+                    _log_end()
                     return None
                 except StoreUnavailableError as error:
                     if decision[0] is not Change.TOUCH or self.state.period_changed:
@@ -154,6 +151,46 @@ class Binding(Streams):
         if not self._cookie_due or not await self._is_still_alive():
             return None
         return self._set_cookie()
+
+    def may_merge(self) -> bool:
+        """Return True if `merge` does what `commit` would do, where members are all that changed.
+
+        That is what most requests do that write. `Outcome` and `decide` name the other cases.
+        """
+        state = self.state
+        return not (
+            state.cleared
+            or self._discarded
+            or self._is_committing
+            or self._waiter is not None
+            or is_empty(self.session)
+        )
+
+    async def merge(self) -> None:
+        """Merge the members that have changed into the living session. See `may_merge`.
+
+        Raises `InvalidValueError` for a changed value that cannot be stored, and
+        `StoreUnavailableError`. If the session has ended, that is recorded.
+        """
+        state, key, wishes = self.state, self._key, self.state.wishes
+        changes = state.changes(self.session)
+        if key is None or not changes:
+            return
+        self._is_committing = True
+        try:
+            written = await self._merge(key, changes)
+        except SessionNotFoundError:
+            self._lose()
+            _log_end()
+        else:
+            self._note_written(written)
+            state.acknowledge(changes, is_new=False, wishes=wishes)
+        finally:
+            self._is_committing = False
+            self._release_task_lock()
+
+    def _merge(self, key: str, changes: Changes) -> Coroutine[Any, Any, Written]:
+        return self._policy.store.merge(key, changes)
 
     async def _end_surplus(self, user_id: str) -> None:
         """End the sessions that are more than `max_sessions`, now that the login is committed."""
@@ -276,3 +313,10 @@ class Binding(Streams):
                 "lost. Let the request wait for the task, or call session.save() in it.",
                 extra=event("last_change_lost"),
             )
+
+
+def _log_end() -> None:
+    _LOGGER.info(
+        "A session ended while a request that changed it was in flight.",
+        extra=event("session_ended_meanwhile"),
+    )

@@ -124,20 +124,28 @@ class Exchange(LoadedRequest):
                 self._tell_spared()
             return self._drop(message) if self._is_replaced else self._send(message)
         if self._key is not None and self._is_quiet(message):  # nearly always
-            self.started = True
-            if self.state.accessed:
-                message = {**message, "headers": with_vary(message.get("headers", ()))}
-            else:
-                self._unused_start = message = _with_list(message)
-            return self._send(message)
+            return self._start_quietly(message)
         return self._start(message)
 
-    def _is_quiet(self, message: Message) -> bool:
-        """Return True if a living session was only read, if at all, and nothing about it is due.
+    def _start_quietly(self, message: Message) -> Awaitable[None]:
+        """Do what `_start` does for a living session of which nothing is due but its changes.
 
-        Then `_start` would find nothing to do, at three times the price.
+        That is a third of the price for one that was only read, if at all. With changed members it
+        is half of it.
         """
-        state, session = self.state, self.session
+        state = self.state
+        if not state.accessed:
+            self._unused_start = message = _with_list(message)
+        elif state.is_unchanged(self.session):
+            message = _varying(message)
+        else:
+            return self._start_changed(message) if self.may_merge() else self._start(message)
+        self.started = True
+        return self._send(message)
+
+    def _is_quiet(self, message: Message) -> bool:
+        """Return True if nothing is due of a living session, but that members may have changed."""
+        state = self.state
         return (
             message.get("status", 0) < _SERVER_ERROR
             and state.signing is NO_SIGNING
@@ -147,8 +155,7 @@ class Exchange(LoadedRequest):
             and not self._cookie_due
             and not self._is_rotation_due
             and self._judged_until is None
-            and self._scope.get("session") is session
-            and (not state.accessed or state.is_unchanged(session))
+            and self._scope.get("session") is self.session
             and not self._touch_due()
             and not self._is_behind()
         )
@@ -160,6 +167,21 @@ class Exchange(LoadedRequest):
             headers = start.get("headers", ())
             if may_be_shared(start.get("status", 0), headers) and not varies(headers):
                 self._policy.warnings.read_late()
+
+    async def _start_changed(self, message: Message) -> None:
+        """Merge the changes, and start the response, or send a 503 instead."""
+        try:
+            await self.merge()
+        except StoreUnavailableError as error:
+            self.started = True
+            await self._replace(error)
+            return
+        # While it was saved, it has ended, or its number was raised.
+        if self._key is None or self._is_behind():
+            await self._start(message)
+            return
+        self.started = True
+        await self._send(_varying(message))
 
     async def _start(self, message: Message) -> None:
         """Commit the session, add its headers and start the response, or send a 503 instead."""
@@ -333,6 +355,11 @@ class Exchange(LoadedRequest):
             )
             self._policy.hooks.add(self.hook)
             self.hook.add_done_callback(self._policy.hooks.discard)
+
+
+def _varying(start: Message) -> Message:
+    """Return a start with ``Vary: Cookie``."""
+    return {**start, "headers": with_vary(start.get("headers", ()))}
 
 
 def _with_list(start: Message) -> Message:

@@ -14,7 +14,7 @@ from pgsession.asgi.row import Decision
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.decision import Change
 from pgsession.core.observer import Observer
-from pgsession.core.store import Entry, Store
+from pgsession.core.store import Changes, Entry, Store, Written
 from pgsession.errors import ProofMissingError, SessionNotFoundError, StoreUnavailableError
 
 #: The outcomes of a load that say that a cookie was rejected.
@@ -83,6 +83,16 @@ class ObservedExchange(Exchange):
             operation.end(name, error)
             raise
         operation.end(name)
+
+    async def _merge(self, key: str, changes: Changes) -> Written:
+        operation = self._observer.begin_save()
+        try:
+            written = await super()._merge(key, changes)
+        except BaseException as error:
+            operation.end("merge", error)
+            raise
+        operation.end("merge")
+        return written
 
     async def _take(self, name: str, default: object) -> Any:  # noqa: ANN401 - JSON
         operation = self._observer.begin_save()
