@@ -12,7 +12,6 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeAlias
 
-from starlette.config import environ
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
@@ -22,7 +21,7 @@ from pgsession.core.assurance import Assurance, AssuranceLevel
 from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
-from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
+from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden, read_list, read_setting
 from pgsession.core.period import Period, as_period
 from pgsession.core.predecessor import Predecessor
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
@@ -30,7 +29,6 @@ from pgsession.core.secret_keys import MIN_SECRET_BYTES, SecretValue
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
 from pgsession.core.users import NewDevice, checked_most, keeps_users
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
-from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.own_pool import DEFAULT_LIFETIME, as_lifetime
@@ -261,7 +259,7 @@ class SessionSettings:
 
     @classmethod
     def from_env(
-        cls, environment: Mapping[str, str] = environ, *, env_file: str | None = None
+        cls, environment: Mapping[str, str] | None = None, *, env_file: str | None = None
     ) -> SessionSettings:
         """Read ``SESSION_SECRET_KEY``, ``SESSION_DATABASE_URL`` and the other ``SESSION_*``.
 
@@ -271,12 +269,16 @@ class SessionSettings:
         with commas. ``SESSION_MAX_AGE``, ``SESSION_ROTATE_EVERY`` and
         ``SESSION_SWEEP_EVERY`` can also be ``none``.
 
-        `env_file` is a file of ``NAME=value`` lines. The variables in
-        `environment` override it. An empty variable counts as not set.
+        `env_file` is a file of ``NAME=value`` lines. The variables in `environment`, by
+        default those of the process, override it. An empty variable counts as not set.
 
         Raises `SettingsError`, with the name of the variable or the setting.
         """
-        environment = HiddenMapping(environment)
+        # It imports difflib and starlette.config, and not all applications read variables.
+        from pgsession.environment import read_environment  # noqa: PLC0415
+
+        if environment is not None:
+            environment = HiddenMapping(environment)
         given = read_environment(environment, env_file=env_file)
         if "secret_key" not in given:
             raise SettingsError("SESSION_SECRET_KEY is missing: make one with `pgsession secret`.")
