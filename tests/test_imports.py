@@ -3,10 +3,14 @@
 import json
 import subprocess
 import sys
+from inspect import isclass, isfunction
+from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import pgsession
+from pgsession import rare
 
 #: As in the README, up to the first request. It prints the modules that it has imported.
 APPLICATION = """
@@ -33,6 +37,7 @@ LIBRARIES = (
     "click",
     "configparser",
     "cryptography",
+    "difflib",
     "django",
     "encodings.idna",
     "fastapi",
@@ -43,6 +48,7 @@ LIBRARIES = (
     "redis",
     "rich",
     "sqlalchemy",
+    "starlette.config",
     "typer",
 )
 
@@ -57,24 +63,40 @@ PARTS = (
     "asgi.reposting",
     "asgi.takeover",
     "cli",
+    "cookie_settings",
+    "core.adoption",
+    "core.bound",
     "core.codec",
+    "core.devices",
     "core.models",
     "core.old_cookie",
     "core.origins",
+    "core.overview",
+    "core.predecessor",
     "core.typed",
     "core.typed_object",
     "dbsc",
     "embedded",
+    "environment",
     "memory",
+    "postgres.clearance",
     "postgres.embedded",
     "postgres.schema",
+    "postgres.statements.adopting",
+    "postgres.statements.binding",
+    "postgres.statements.clearing",
+    "postgres.statements.listing",
+    "postgres.statements.numbering",
+    "postgres.statements.overview",
+    "postgres.sweeping.statements",
+    "postgres.sweeping.sweep",
     "postgres.within",
     "predecessors",
     "testing",
 )
 
 #: Each costs about a tenth of a millisecond. Telemetry has six, where OpenTelemetry is installed.
-MOST_MODULES = 156
+MOST_MODULES = 141
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +115,34 @@ def test_not_imported(imported: frozenset[str], name: str) -> None:
 def test_number(imported: frozenset[str]) -> None:
     """The number of modules that an application imports is bounded."""
     assert len([each for each in imported if each.partition(".")[0] == "pgsession"]) <= MOST_MODULES
+
+
+@pytest.mark.parametrize("name", rare.PLACES)
+def test_rare(name: str) -> None:
+    """Each rare name is found in its module, and is known to type checkers."""
+    stub = Path(rare.__file__).with_suffix(".pyi").read_text("utf-8")
+
+    assert getattr(rare, name) is not None
+    assert f"from pgsession.{rare.PLACES[name]} import {name} as {name}\n" in stub
+
+
+def test_rare_unknown() -> None:
+    """A name that is not rare is an `AttributeError` that says so."""
+    with pytest.raises(AttributeError, match=r"module 'pgsession\.rare' has no attribute 'Devise'"):
+        getattr(rare, "Devise")  # noqa: B009 - a type checker would reject it
+
+
+@pytest.mark.parametrize("name", pgsession.__all__)
+def test_hints(name: str) -> None:
+    """The annotations of public methods can be evaluated, whatever has been imported."""
+    public = getattr(pgsession, name)
+    methods = (
+        [each for each in vars(public).values() if isfunction(each)] if isclass(public) else []
+    )
+
+    for method in methods:
+        if not method.__name__.startswith("_"):
+            assert "return" in get_type_hints(method, localns={"TrackedDict": dict})
 
 
 @pytest.mark.parametrize("name", pgsession.__all__)

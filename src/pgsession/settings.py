@@ -15,19 +15,16 @@ from typing import Any, Final, TypeAlias
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
-from pgsession.cookie_settings import ChooseCookie, CookieSettings, check_cookies
-from pgsession.core.adoption import as_adopting_store
+from pgsession import rare
 from pgsession.core.assurance import Assurance, AssuranceLevel
-from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
 from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden, read_list, read_setting
 from pgsession.core.period import Period, as_period
-from pgsession.core.predecessor import Predecessor
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES, SecretValue
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
-from pgsession.core.users import NewDevice, checked_most, keeps_users
+from pgsession.core.users import checked_most, keeps_users
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
@@ -137,10 +134,10 @@ class SessionSettings:
     partitioned: bool = False
     #: The cookies of a site with several hosts, by names of your own, in place of the single cookie
     #: of the settings above. Each must have another `session_cookie`.
-    cookies: Mapping[str, CookieSettings] | None = None
+    cookies: Mapping[str, rare.CookieSettings] | None = None
     #: A function of the ASGI scope that returns the name in `cookies` of the cookie that the
     #: request has. Any other name is a `SettingsError` in the request.
-    choose_cookie: ChooseCookie | None = None
+    choose_cookie: rare.ChooseCookie | None = None
     #: The requests that have no session.
     exclude: Exclude = ()
     #: What those requests find in their scope: "error", a session whose use raises
@@ -178,7 +175,7 @@ class SessionSettings:
     #: user, to send them a mail. It runs in a task of its own, once the sign-in is committed and
     #: the response with its cookie has begun; an error in it is logged. It does not run if no
     #: browser gets the cookie. Sign-ins of an administrator (`actor_id`) are left out.
-    on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
+    on_new_device: Callable[[rare.NewDevice], Awaitable[object]] | None = None
     #: Whether a WebSocket is closed, with code 4401, when its session has ended.
     close_websockets: bool = False
     #: How often a process asks the store which sessions of its open streams have ended.
@@ -193,7 +190,7 @@ class SessionSettings:
     require_device_binding: Callable[[Scope], bool] | None = None
     #: Where the sessions from before a switch are read, such as ``StarletteCookie(…)`` of
     #: `pgsession.predecessors`: a visitor with a valid one, and none of ours, keeps it.
-    predecessor: Predecessor | None = field(default=None, repr=False)
+    predecessor: rare.Predecessor | None = field(default=None, repr=False)
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
@@ -249,13 +246,14 @@ class SessionSettings:
             on_unavailable=self.on_unavailable,
             unavailable_response=self.unavailable_response,
         )
-        check_cookies(
-            self.cookies,
-            self.choose_cookie,
-            single=self,
-            make=lambda cookie: self.with_cookie(cookie).make_cookie(),
-            binds=self.device_binding is not None,
-        )
+        if self.cookies is not None or self.choose_cookie is not None:
+            rare.check_cookies(
+                self.cookies,
+                self.choose_cookie,
+                single=self,
+                make=lambda cookie: self.with_cookie(cookie).make_cookie(),
+                binds=self.device_binding is not None,
+            )
 
     @classmethod
     def from_env(
@@ -300,7 +298,7 @@ class SessionSettings:
             on_rejected=on_rejected,
         )
 
-    def with_cookie(self, cookie: CookieSettings) -> SessionSettings:
+    def with_cookie(self, cookie: rare.CookieSettings) -> SessionSettings:
         """Return these settings with one cookie, in place of `cookies`."""
         given = {each.name: getattr(cookie, each.name) for each in fields(cookie)}
         return replace(self, cookies=None, choose_cookie=None, **given)
@@ -351,13 +349,13 @@ class SessionSettings:
                 "close_websockets needs a store that keeps users: give it the methods of "
                 "pgsession.UserStore."
             )
-        if self.device_binding is not None and not binds(store):
+        if self.device_binding is not None and not rare.binds(store):
             raise SettingsError(
                 "device_binding needs a store that binds sessions: give it the methods of "
                 "pgsession.BindingStore."
             )
         if self.predecessor is not None:
-            as_adopting_store(store)
+            rare.as_adopting_store(store)
         if self.record_client and not getattr(store, "record_client", False):
             raise SettingsError(
                 "record_client is a setting of the store: give it to the store too."

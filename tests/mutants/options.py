@@ -111,7 +111,7 @@ OPTIONS: Final = (
         (
             Edit(
                 "asgi/policy.py",
-                '        object.__setattr__(policy, "watching", self.watching)\n',
+                "        policy.watching = self.watching\n",
                 "",
             ),
         ),

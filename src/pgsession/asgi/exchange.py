@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from starlette.types import Message, Scope, Send
 
+from pgsession import rare
 from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers, with_vary
 from pgsession.asgi.loading import LoadedRequest
@@ -26,7 +27,6 @@ from pgsession.core.logs import event, own_logger
 from pgsession.core.session import Session
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import set_state
-from pgsession.core.users import NewDevice
 from pgsession.errors import StoreUnavailableError
 
 _LOGGER = own_logger()
@@ -319,7 +319,7 @@ class Exchange(LoadedRequest):
         except StoreUnavailableError as error:
             self._policy.outage_log.record_lost_changes(error)
 
-    def _begin_hook(self, device: NewDevice) -> None:
+    def _begin_hook(self, device: rare.NewDevice) -> None:
         """Tell the application of a sign-in of a new device, now that its cookie has left.
 
         In a task of its own, and not in the name of this request, which may be cancelled.
@@ -341,7 +341,9 @@ def _with_list(start: Message) -> Message:
     return start if type(headers) is list else {**start, "headers": list(headers)}
 
 
-async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevice) -> None:
+async def _told(
+    call: Callable[[rare.NewDevice], Awaitable[object]], device: rare.NewDevice
+) -> None:
     try:
         await call(device)
     except asyncio.CancelledError:

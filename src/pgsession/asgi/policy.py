@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from pgsession import rare
 from pgsession.asgi.cookie_warnings import CookieWarnings
 from pgsession.asgi.reuse import ReuseLog
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
@@ -21,7 +22,6 @@ from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
 from pgsession.core.secret_keys import is_guessable
 from pgsession.core.store import Store
-from pgsession.core.users import NewDevice
 from pgsession.settings import DEFAULT_WATCH_EVERY, SessionSettings
 from pgsession.telemetry.choice import find_observer
 
@@ -35,7 +35,8 @@ _LOGGER = own_logger()
 _BRIEF: Final = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+# Not frozen, and without slots: to make the methods for that takes longer than all else here.
+@dataclass(kw_only=True, eq=False, repr=False, match_args=False)
 class Policy:
     """The settings of a middleware in the form that a request needs, and its per-process logs."""
 
@@ -47,7 +48,7 @@ class Policy:
     #: How many sessions a user may have, or None without a limit.
     max_sessions: int | None = None
     #: Called after a sign-in of a browser that had no session of the user.
-    on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
+    on_new_device: Callable[[rare.NewDevice], Awaitable[object]] | None = None
     #: A WebSocket is closed when its session has ended.
     closes_websockets: bool = False
     #: Binds sessions to devices, or None.
@@ -78,11 +79,10 @@ class Policy:
     is_judging: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "is_rotating", self.rotation.every is not None)
-        is_judging = self.is_rotating or self.device_binding is not None
-        object.__setattr__(self, "is_judging", is_judging)
-        object.__setattr__(self, "warnings", CookieWarnings(self.cookie))
-        object.__setattr__(self, "watching", Watching(self.store, self.watch_every))
+        self.is_rotating = self.rotation.every is not None
+        self.is_judging = self.is_rotating or self.device_binding is not None
+        self.warnings = CookieWarnings(self.cookie)
+        self.watching = Watching(self.store, self.watch_every)
         if self.observer is not None:
             self.observer.watch(self.watching)
 
@@ -144,7 +144,7 @@ class Policy:
             device_binding=_device_binding(settings, cookie, self.store, self.outage_log),
             takeover=_takeover(settings, cookie, self.store, self.observer),
         )
-        object.__setattr__(policy, "watching", self.watching)
+        policy.watching = self.watching
         return policy
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol, TypeVar, overload
 
-from pgsession.core.flash import Flash, Flashes, member_of, message_names, surplus
+from pgsession import rare
+from pgsession.core.flash import Flashes, member_of, message_names, surplus
 from pgsession.core.signing import SigningSession
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import state_of
@@ -99,7 +100,7 @@ class ContentSession(SigningSession):
         for other in surplus(self, but=name):
             del self[other]
 
-    async def flashes(self) -> list[Flash]:
+    async def flashes(self) -> list[rare.Flash]:
         """Take the messages of this session and return them, oldest first.
 
         If several requests take a message, in any processes, exactly one gets it. It is
@@ -132,7 +133,7 @@ def put_back(session: ContentSession) -> None:
     dict.update(session, messages_of(state_of(session)).put_back())
 
 
-def flashes_at_hand(session: ContentSession) -> list[Flash]:
+def flashes_at_hand(session: ContentSession) -> list[rare.Flash]:
     """Return the messages that this request has taken, and those flashed and not saved."""
     state = state_of(session)
     state.accessed = True

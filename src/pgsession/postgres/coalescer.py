@@ -126,9 +126,13 @@ class Coalescer(Generic[CallT, AnswerT]):
                 lane.add_done_callback(self._end_lane)
         return answer
 
+    def reject(self) -> None:
+        """Reject further calls."""
+        self._is_closed = True
+
     async def close(self) -> None:
         """Reject further calls; return when all calls are answered and no task is left."""
-        self._is_closed = True
+        self.reject()
         while lanes := {*self._busy, *([self._apart_lane] if self._apart_lane else ())}:
             await asyncio.wait(lanes)
         if self._timer is not None:
