@@ -51,8 +51,7 @@ SecretKey: TypeAlias = (
 _SHORTEST_PROOF: Final = timedelta(seconds=5)
 
 #: A path below the cookie's, without a slash at its ends.
-_PLACE: Final = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!$)|$))+")
-
+_PLACE: Final = r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!$)|$))+"
 #: How often a process asks for the sessions of its open streams.
 DEFAULT_WATCH_EVERY: Final = timedelta(seconds=1.5)
 
@@ -391,7 +390,7 @@ class SessionSettings:
                     raise SettingsError(f"{name} is longer than max_inactivity: shorten it.")
 
     def _check_binding(self) -> None:
-        if not _PLACE.fullmatch(str(self.device_binding_path)):
+        if not re.fullmatch(_PLACE, str(self.device_binding_path)):
             raise SettingsError(
                 "device_binding_path must be a path below `path`, such as .session: letters, "
                 "digits, dots, dashes and slashes, no slash at its ends, and no part . or .."

@@ -151,7 +151,7 @@ class Cookie:
         self._signers = signers(secret_keys, self.name)
         prefix = re.escape(self.name.encode("ascii") + b"=")
         self._shape = re.compile(prefix + _SIGNED)
-        self._starlette = re.compile(prefix + _STARLETTE)
+        self._starlette = prefix + _STARLETTE  # compiled at its first use
         self._attributes = self._format_attributes(domain, partitioned=partitioned)
 
     def __repr__(self) -> str:
@@ -204,7 +204,7 @@ class Cookie:
     def is_of_starlette(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return True if a cookie of this name came that Starlette's own middleware has written."""
         return any(
-            self._starlette.fullmatch(pair.strip(b" \t"))
+            re.fullmatch(self._starlette, pair.strip(b" \t"))
             for header, text in headers
             if header.lower() == _NAME
             for pair in text[:_MAX_HEADER].split(b";")

@@ -18,11 +18,13 @@ MIN_SECRET_BYTES: Final = 32
 
 #: A variable that nothing has replaced by its value: ${NAME} anywhere in a text; or a text that
 #: is $NAME, ${NAME, $(command), {{ name }}, %(name)s, %NAME% or <name> as a whole.
-_PLACEHOLDER: Final = re.compile(
+_PLACEHOLDER: Final = (
     r".*\$\{[A-Za-z_][^{}]*\}.*"
-    r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*",
-    re.DOTALL,
+    r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*"
 )
+
+#: Each of them has one of these, and a secret that `pgsession secret` has made none.
+_SIGNS: Final = frozenset("${%<")
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -78,7 +80,7 @@ def _as_text(secret: str | bytes) -> str:
 
 def is_placeholder(text: str) -> bool:
     """Return True if `text` holds a variable that nothing has replaced by its value."""
-    return _PLACEHOLDER.fullmatch(text) is not None
+    return not _SIGNS.isdisjoint(text) and (re.fullmatch(_PLACEHOLDER, text, re.DOTALL) is not None)
 
 
 def is_guessable(secret: str | bytes) -> bool:
