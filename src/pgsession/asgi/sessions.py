@@ -117,7 +117,7 @@ class Sessions:
             outside.close()
 
     async def _load(self, opened: Opened) -> Outside:
-        session, scope = opened
+        session, scope = opened.session, opened.scope
         reference = None if session is None else _reference_of(session)
         if reference is not None and (scope is None or self._is_ours(reference)):
             policy = self._policy_beside(reference)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.statement import Statement
@@ -234,7 +236,7 @@ _DIRECT_AMONG: Final = """
       OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%(keys)s::pg_catalog.text, ','))"""
 
 
-class Standing(NamedTuple):
+class Standing(Struct, frozen=True):
     """What is known of a living row that an edit has not changed."""
 
     session_key: str
@@ -243,7 +245,7 @@ class Standing(NamedTuple):
     fits_measured: bool
 
 
-class _Form(NamedTuple):
+class _Form(Struct, frozen=True):
     """What the text of an UPDATE depends on, beside the table."""
 
     is_single: bool
