@@ -111,7 +111,7 @@ OPTIONS: Final = (
         (
             Edit(
                 "asgi/policy.py",
-                "        policy.watching = self.watching\n",
+                "        _ = self.watching  # which both have then\n",
                 "",
             ),
         ),

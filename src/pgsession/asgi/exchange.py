@@ -16,7 +16,6 @@ from pgsession.asgi.headers import session_headers, with_vary
 from pgsession.asgi.loading import LoadedRequest
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.reference import Reference, make_reference
-from pgsession.asgi.replacement import Replacement, judge_replacement
 from pgsession.asgi.unavailable import UnavailableSession
 from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.content_session import put_back
@@ -230,15 +229,15 @@ class Exchange(LoadedRequest):
         session, scope = self.session, self._scope
         if self._discarded and not session.is_unavailable:
             return  # the request has failed
-        match judge_replacement(scope):
-            case Replacement.NEIGHBOUR:
+        match rare.judge_replacement(scope):
+            case rare.Replacement.NEIGHBOUR:
                 return
-            case Replacement.UNKNOWN:
+            case rare.Replacement.UNKNOWN:
                 self._policy.warnings.replaced(type(scope["session"]))
                 return
-            case Replacement.END:
+            case rare.Replacement.END:
                 session.logout()
-            case Replacement.CONTENT:
+            case rare.Replacement.CONTENT:
                 content = scope["session"]
                 session.clear()
                 session.update(content)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Final, Protocol
-
-from itsdangerous import Signer
 
 from pgsession.core.hidden import HiddenBytes, hidden
 from pgsession.errors import SettingsError
@@ -98,9 +97,10 @@ class CookieSigner:
     __slots__ = ("_inner", "_outer")
 
     def __init__(self, secret: bytes, *, salt: str) -> None:
-        signer = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
-        # It is a digest, so it is never longer than a block.
-        key = HiddenBytes(signer.derive_key().ljust(_BLOCK, b"\0"))
+        # As itsdangerous does for key_derivation="hmac", but an import of it takes longer than
+        # any module here. It is a digest, so it is never longer than a block.
+        derived = HiddenBytes(hmac.digest(secret, salt.encode("utf-8"), "sha256"))
+        key = HiddenBytes(derived.ljust(_BLOCK, b"\0"))
         self._inner = hashlib.sha256(key.translate(_INNER))
         self._outer = hashlib.sha256(key.translate(_OUTER))
 

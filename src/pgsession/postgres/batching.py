@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from pgsession import rare
 from pgsession.core.keys import KeyDigest
-from pgsession.core.observer import StatementObserver, StoreObserver
+from pgsession.core.observer import StatementObserver, StoreObserver, observed
 from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
 from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.connections.connection import Connection
@@ -26,7 +26,6 @@ from pgsession.postgres.connections.failures import (
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
-from pgsession.postgres.observing import observed
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit, Edited, Row, Showing
 from pgsession.postgres.statements.editing import Editing
@@ -34,8 +33,33 @@ from pgsession.postgres.statements.inserting import insert_once
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
 
-if TYPE_CHECKING:  # few applications take over old sessions
+if TYPE_CHECKING:  # names that only annotations use
     from pgsession.postgres.statements.adopting import Heir, Taken
+
+    _CallT = TypeVar("_CallT")
+    _CallT_contra = TypeVar("_CallT_contra", contravariant=True)
+    _AnswerT = TypeVar("_AnswerT")
+    _AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
+
+    _Call: TypeAlias = Callable[[_CallT], Awaitable[_AnswerT]]
+    _Work: TypeAlias = Callable[[Connection, Sequence[_CallT]], Awaitable[Sequence[_AnswerT]]]
+    _Answers: TypeAlias = Sequence[_AnswerT | Locked | SessionError]
+
+    #: Sends a batch; True if it skips locked rows.
+    _Attempt: TypeAlias = Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]]
+
+    class _LockingWork(Protocol[_CallT_contra, _AnswerT_co]):
+        """Statements that may find rows locked: they wait for them for a moment, or skip them."""
+
+        def __call__(
+            self,
+            connection: Connection,
+            calls: Sequence[_CallT_contra],
+            /,
+            *,
+            skipping: bool = False,
+        ) -> Awaitable[Sequence[_AnswerT_co | Locked | SessionError]]: ...
+
 
 #: Statements of one kind under way at once. Two keep the server busy while the answers to one are
 #: read here; more would only make the batches smaller.
@@ -49,27 +73,6 @@ _LEAST: Final = 32
 
 #: Callers that may wait for statements of one kind.
 _MOST_WAITING: Final = 4_096
-
-_CallT = TypeVar("_CallT")
-_CallT_contra = TypeVar("_CallT_contra", contravariant=True)
-_AnswerT = TypeVar("_AnswerT")
-_AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
-
-_Call: TypeAlias = Callable[[_CallT], Awaitable[_AnswerT]]
-_Work: TypeAlias = Callable[[Connection, Sequence[_CallT]], Awaitable[Sequence[_AnswerT]]]
-_Answers: TypeAlias = Sequence[_AnswerT | Locked | SessionError]
-
-
-#: Sends a batch; True if it skips locked rows.
-_Attempt: TypeAlias = Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]]
-
-
-class _LockingWork(Protocol[_CallT_contra, _AnswerT_co]):
-    """Statements that may find rows locked: they wait for them for a moment, or skip them."""
-
-    def __call__(
-        self, connection: Connection, calls: Sequence[_CallT_contra], /, *, skipping: bool = False
-    ) -> Awaitable[Sequence[_AnswerT_co | Locked | SessionError]]: ...
 
 
 class Calls(Struct, frozen=True, kw_only=True):

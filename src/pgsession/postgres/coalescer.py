@@ -18,7 +18,7 @@ from contextvars import Context
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from pgsession.core.logs import event, own_logger
-from pgsession.core.observer import StatementObserver
+from pgsession.core.observer import StatementObserver, observed
 from pgsession.errors import (
     SessionBusyError,
     SessionError,
@@ -27,7 +27,6 @@ from pgsession.errors import (
     StoreUnavailableError,
 )
 from pgsession.postgres.locked_rows import Locked, LockedRows
-from pgsession.postgres.observing import observed
 
 #: Seconds between two attempts to make the calls that wait for locked rows.
 _RETRY_EVERY: Final = 0.05

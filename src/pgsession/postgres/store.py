@@ -42,7 +42,6 @@ from pgsession.core.value import (
 from pgsession.errors import SessionError, SessionNotFoundError, SettingsError
 from pgsession.postgres.adoptions import Adoptions
 from pgsession.postgres.batching import Calls
-from pgsession.postgres.blocks import calls_within
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.locks import lock_number
@@ -51,7 +50,6 @@ from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.device_bindings import DeviceBindings
 from pgsession.postgres.engine import Engine
-from pgsession.postgres.observing import place_of
 from pgsession.postgres.overview import SignedInUsers
 from pgsession.postgres.rows import Draft, Edit, Edited, Row, Showing
 from pgsession.postgres.statements.table import Table
@@ -154,9 +152,11 @@ class PostgresStore(UserSessions, SignedInUsers, DeviceBindings, Adoptions, User
         self._name = TableName(schema, table)
         observer = find_observer(telemetry)
         #: Is told of statements, connections and sweeps, or None.
-        self._observer: StoreObserver | None = (
-            None if observer is None else observer.of_store(place_of(self._source, self._name))
-        )
+        self._observer: StoreObserver | None = None
+        if observer is not None:
+            from pgsession.postgres.observing import place_of  # noqa: PLC0415 - only with telemetry
+
+            self._observer = observer.of_store(place_of(self._source, self._name))
         wording = Wording(
             self._name,
             max_lifetime=self.max_lifetime,
@@ -369,7 +369,8 @@ class PostgresStore(UserSessions, SignedInUsers, DeviceBindings, Adoptions, User
             self._block.check()
         engine = self._here()
         await engine.pool.open()
-        self._tables.held.complete()
+        calls_within = rare.calls_within
+        self._tables.held.complete()  # what is needed is imported before the transaction
         written: set[KeyDigest] = set()
         try:
             async with engine.locks.hold(lock_number(digest(key)), seconds) as connection:

@@ -16,7 +16,7 @@ from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
 from pgsession.core.login import Login, checked_user_id
-from pgsession.core.observer import StoreObserver
+from pgsession.core.observer import StoreObserver, observed
 from pgsession.core.paths import is_text
 from pgsession.core.period import Period
 from pgsession.core.store import Changes, Written
@@ -26,7 +26,6 @@ from pgsession.errors import SessionError, UnknownUserError
 from pgsession.postgres.batching import Calls
 from pgsession.postgres.connections.failures import RefusedValueError
 from pgsession.postgres.connections.runner import Runner
-from pgsession.postgres.observing import observed
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.statements.signing import Logout
