@@ -15,7 +15,7 @@ from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers, with_vary
 from pgsession.asgi.loading import LoadedRequest
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.reference import Reference, make_reference
+from pgsession.asgi.reference import Reference
 from pgsession.asgi.unavailable import UnavailableSession
 from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.content_session import put_back
@@ -94,7 +94,7 @@ class Exchange(LoadedRequest):
             return None
         if not isinstance(key, Hidden):  # of a store that is not this package's
             key = Hidden(key)
-        return make_reference((self._policy, key, self._is_proved, self._judged_until))
+        return Reference(self._policy, key, self._is_proved, self._judged_until)
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""

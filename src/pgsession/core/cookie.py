@@ -26,8 +26,9 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from functools import partial
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pgsession.core.cookie_attributes import (
     SameSite,
@@ -71,7 +72,7 @@ ROUNDING: Final = 2.0
 _MAX_SECONDS: Final = int(MAX_AGE.total_seconds())
 
 
-class FoundCookie(NamedTuple):
+class FoundCookie(Struct, frozen=True, gc=False):
     """A session cookie that came with a request, with a valid signature."""
 
     key: Hidden
@@ -82,10 +83,6 @@ class FoundCookie(NamedTuple):
     is_current: bool
     #: How often the key was rotated, as far as this cookie knows.
     number: int = 0
-
-
-#: As `FoundCookie._make`, but faster: it runs once for each request with a session.
-_found: Final = partial(tuple.__new__, FoundCookie)
 
 
 class Cookie:
@@ -268,7 +265,7 @@ class Cookie:
             if hmac.compare_digest(signer.sign(signed), signature):
                 ends = int(until) if until else None
                 count = int(number) if number else 0
-                return _found((Hidden(key, "ascii"), ends, is_current, count))
+                return FoundCookie(Hidden(key, "ascii"), ends, is_current, count)
             is_current = False
         return None
 

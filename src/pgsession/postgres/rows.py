@@ -135,7 +135,7 @@ class Showing(msgspec.Struct, frozen=True, gc=False):
     grace: float | None = None
 
 
-class Edited(NamedTuple):
+class Edited(msgspec.Struct, frozen=True, gc=False):
     """What an edit tells of the row that it has changed."""
 
     session_key: str

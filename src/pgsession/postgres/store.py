@@ -520,7 +520,7 @@ class PostgresStore(UserSessions, SignedInUsers, DeviceBindings, Adoptions, User
             raise SessionNotFoundError
         if self._dead:
             self._dead.forget(edit.key)
-        _, granted, number = edited
+        granted, number = edited.granted, edited.number
         if granted is None and number == 0:  # nearly always
             return _USUAL
         own = None if granted is None else self._capped(timedelta(0, 0, granted))

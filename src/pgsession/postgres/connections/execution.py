@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 import psycopg
+from msgspec import Struct
 from psycopg import AsyncCursor
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
@@ -28,7 +29,7 @@ _CANCELING: Final = 10.0
 _FINE: Final = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True, gc=False):
     """What a statement has returned. The repr shows none of it."""
 
     rows: list[TupleRow]
