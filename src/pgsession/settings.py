@@ -87,7 +87,7 @@ _POSITIVE: Final = {
 _REQUIRED: Final = frozenset({"rotation_grace", "watch_every", "exclusive_limit"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SessionSettings:
     """All settings. A period is a `timedelta` or a number of seconds.
 
@@ -253,6 +253,21 @@ class SessionSettings:
                 make=lambda cookie: self.with_cookie(cookie).make_cookie(),
                 binds=self.device_binding is not None,
             )
+
+    # As a dataclass has these three, but without compiling a text for each at the import, which
+    # for so many fields takes as long as to import half a dozen of our modules.
+
+    def __repr__(self) -> str:
+        shown = (f"{it.name}={getattr(self, it.name)!r}" for it in fields(self) if it.repr)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SessionSettings) and type(other) is type(self):
+            return _values(self) == _values(other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(_values(self))
 
     @classmethod
     def from_env(
@@ -460,6 +475,10 @@ def _hiding(initialise: Callable[..., None]) -> Callable[..., None]:
 
 
 SessionSettings.__init__ = _hiding(SessionSettings.__init__)  # type: ignore[method-assign] # the same
+
+
+def _values(settings: SessionSettings) -> tuple[object, ...]:
+    return tuple(getattr(settings, it.name) for it in fields(settings))
 
 
 def _checked_conninfo(given: object) -> str:
