@@ -1,8 +1,10 @@
 """What an application imports with pgsession: nothing that it does not use."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from inspect import isclass, isfunction
 from pathlib import Path
 from typing import get_type_hints
@@ -135,6 +137,20 @@ def test_rare(name: str) -> None:
 
     assert getattr(rare, name) is not None
     assert f"from pgsession.{rare.PLACES[name]} import {name} as {name}\n" in stub
+
+
+def test_rare_rooms() -> None:
+    """A module takes from `rare` only what is in its own room or below: no contract sees that."""
+    contracts = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    layers = contracts["contracts"][0]["layers"]
+    floors = {room: floor for floor, layer in enumerate(layers) for room in layer.split(" | ")}
+    source = Path(rare.__file__).parent
+
+    for path in source.rglob("*.py"):
+        room = path.relative_to(source).with_suffix("").parts[0]
+        for name in re.findall(r"\brare\.([A-Za-z_]+)", path.read_text("utf-8")):
+            if room not in {"__init__", "rare"} and name in rare.PLACES:
+                assert floors[rare.PLACES[name].partition(".")[0]] >= floors[room], (room, name)
 
 
 def test_rare_unknown() -> None:
