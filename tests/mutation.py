@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pgsession.postgres.embedded import embedded_server
 from tests.mutants.blocks import BLOCKS
+from tests.mutants.changes import CHANGES
 from tests.mutants.checking import CHECKING
 from tests.mutants.connections import CONNECTIONS
 from tests.mutants.content import CONTENT
@@ -54,7 +55,7 @@ MUTANTS: Final = (
     *CHECKING,
     *CONNECTIONS,
     *(STATEMENTS + LIMITS + REQUESTS + BLOCKS + ROTATION + STREAMS + USERS),
-    *(DEVICES + ORIGINS + OPTIONS + CONTENT + OUTSIDE + TAKEOVER + LOGS),
+    *(DEVICES + ORIGINS + OPTIONS + CHANGES + CONTENT + OUTSIDE + TAKEOVER + LOGS),
     *(TELEMETRY + PROBES + EVERYONE),
 )
 

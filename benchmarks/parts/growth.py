@@ -17,7 +17,7 @@ from benchmarks.rows import fill, grow, key
 from benchmarks.servers import Places, schema, settle
 from benchmarks.values import VALUE, padded
 from pgsession import Changes, PostgresStore
-from pgsession.core.keys import KeyDigest, new_key
+from pgsession.core.keys import KeyDigest, digest, new_key
 from pgsession.postgres.rows import Edit
 from pgsession.postgres.statements.table import Table
 from pgsession.postgres.statements.text import Wording
@@ -28,6 +28,14 @@ BYTES = (150, 2_000, 20_000, 200_000)
 BATCHES = (1, 4, 16, 64, 256)
 POOLS = (1, 4, 16)
 CHANGES = Changes(set={"count": 1})
+
+#: Reads the table through the server's memory. A sequential scan of a large table would use a small
+#: part of it, and other processes might help.
+WHOLE = "SELECT count(*) FROM session WHERE ctid >= '(0,0)'::tid"
+
+#: The rows for which there is one of the largest batches: that is some ten reads for each 64 kB of
+#: the hash index, and a page fault maps that much.
+ROWS_EACH = 50_000
 
 Choose = Callable[[int], str]
 
@@ -63,18 +71,26 @@ async def _sizes(places: Places, options: Options, stack: AsyncExitStack) -> lis
         def choose(_: int, rows: int = rows) -> str:
             return key(int(random.random() * rows))
 
-        await _warm(store, choose, seconds=rows / 1_000_000)
+        await _map(store, choose, rows)
         trials += _both(store, f"{rows} rows", "rows", choose)
     return trials
 
 
-async def _warm(store: PostgresStore, choose: Choose, *, seconds: float) -> None:
-    """Read for a while, so that the backends have mapped most of the server's memory."""
+async def _map(store: PostgresStore, choose: Choose, rows: int) -> None:
+    """Let the process of each of the store's connections read the whole table and its hash index.
 
-    async def get(number: int) -> None:
-        await store.get(choose(number))
-
-    await closed_loop(get, in_flight=64, seconds=seconds)
+    What a process reads of the server's memory for the first time is a page fault. Each connection
+    to the largest table takes some 75,000 of them, once in its life.
+    """
+    reading = Table(Wording(TableName(None))).reading
+    pool = store._here().pool  # noqa: SLF001 - each of its connections has a process of its own
+    connections = [await pool.acquire() for _ in range(pool.size)]
+    for connection in connections:
+        await connection.execute(WHOLE)
+        for _ in range(-(-rows // ROWS_EACH)):
+            keys: list[KeyDigest] = [(digest(choose(0)), None) for _ in range(BATCHES[-1])]
+            await reading.fetch(connection, keys)
+        pool.release(connection)
 
 
 async def _values(places: Places, options: Options, stack: AsyncExitStack) -> list[Trial]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
@@ -876,6 +876,65 @@ def test_changes_lead_there(before: dict[str, Any], after: dict[str, Any]) -> No
     assert json.dumps(merged, sort_keys=True) == json.dumps(after, sort_keys=True)
     assert session.modified is bool(changes)
     assert all(repr(after[name]) != repr(before.get(name, ...)) for name in changes.set)
+
+
+MEMBERS = st.none() | st.booleans() | st.integers(0, 1) | st.sampled_from([1.0, "1", [1], [True]])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), st.sampled_from("abc"), MEMBERS),
+        st.tuples(st.just("delete"), st.sampled_from("abc")),
+        st.tuples(st.just("append"), st.sampled_from("abc")),
+        st.tuples(st.just("default"), st.sampled_from("abc"), MEMBERS),
+        st.tuples(st.just("rename"), st.sampled_from("abc"), st.sampled_from("abc")),
+        st.tuples(st.just("read"), st.sampled_from("abc")),
+        st.tuples(st.just("save")),
+    ),
+    max_size=8,
+)
+
+
+def take_step(content: dict[str, Any], kind: str, *arguments: Any) -> None:
+    """Do to a session, or to a dict, what a handler may do."""
+    match kind, *arguments:
+        case "set", name, member:
+            content[name] = copy.deepcopy(member)
+        case "delete", name:
+            content.pop(name, None)
+        case "append", name:
+            if isinstance(content.get(name), list):
+                content[name].append(2)
+        case "default", name, member:
+            content.setdefault(name, copy.deepcopy(member))
+        case "rename", old, new:
+            if old in content:
+                content[new] = content.pop(old)
+        case "read", name:
+            content.get(name)
+
+
+@example(before={"a": 1}, steps=[("set", "a", True)])
+@example(before={"a": [1]}, steps=[("set", "a", [True])])
+@example(before={"a": [1]}, steps=[("append", "a")])
+@example(before={"a": [1]}, steps=[("set", "b", 1), ("save",), ("append", "a")])
+@given(before=st.dictionaries(st.sampled_from("abc"), MEMBERS), steps=STEPS)
+@settings(deadline=None)
+def test_any_steps(before: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
+    """After any steps, with saves between them, the changes lead from what is stored to the end."""
+    stored = json.dumps(before)
+    session, wanted = loaded(**before), json.loads(stored)
+    for step in [*steps, ("save",)]:
+        take_step(session, *step)
+        take_step(wanted, *step)
+        if step == ("save",):
+            changes, merged = changes_of(session), json.loads(stored)
+            for name in changes.removed:
+                del merged[name]
+            merged.update(json.loads(changes.encode(limit=10_000)))
+            stored = json.dumps(merged)
+            state_of(session).acknowledge(changes, is_new=False)
+        assert session.modified is (
+            json.dumps(wanted, sort_keys=True) != json.dumps(json.loads(stored), sort_keys=True)
+        )
 
 
 def test_asked_for_during_save() -> None:

@@ -3,13 +3,17 @@
 import copy
 import json
 import pickle
+from collections import ChainMap
 from collections.abc import Callable
+from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
 import pytest
 
 from pgsession import Entry, Session
-from pgsession.core.content import is_empty
+from pgsession.core.content import UNCHANGED, is_empty
+from pgsession.core.large import LARGE_VALUE, UNDECODED_VALUE, read_value
 from pgsession.core.tracked import READS, WRITES, TrackedDict, state_of
 from tests.states import changes_of
 
@@ -18,6 +22,11 @@ def of(**members: Any) -> Session:
     session = Session()
     dict.update(session, members)
     return session
+
+
+def entry_of(**members: Any) -> Entry:
+    """Return an entry as a store reads it."""
+    return Entry(read_value(json.dumps(members)), timedelta(days=1))
 
 
 def use_as_keywords(session: Session) -> None:
@@ -115,6 +124,124 @@ def test_no_use(look: Callable[[Session], object]) -> None:
     look(session)
 
     assert not session.accessed
+
+
+def cart_of_match(session: Session) -> Any:
+    match session:
+        case {"cart": cart}:
+            return cart
+
+
+@pytest.mark.parametrize(
+    "get",
+    [
+        pytest.param(lambda it: it["cart"], id="subscript"),
+        pytest.param(lambda it: it.get("cart"), id="get"),
+        pytest.param(itemgetter("cart"), id="itemgetter"),
+        pytest.param(lambda it: dict(it)["cart"], id="dict"),
+        pytest.param(lambda it: {**it}["cart"], id="unpacked"),
+        pytest.param(lambda it: dict(**it)["cart"], id="as keywords"),
+        pytest.param(cart_of_match, id="match"),
+        pytest.param(lambda it: it.keys().mapping["cart"], id="keys"),
+        pytest.param(lambda it: [*it.values()][1], id="values"),
+        pytest.param(lambda it: [*it.items()][1][1], id="items"),
+        pytest.param(lambda it: (it | {})["cart"], id="or"),
+        pytest.param(lambda it: ({} | it)["cart"], id="or from the right"),
+        pytest.param(lambda it: it.copy()["cart"], id="copy"),
+        pytest.param(lambda it: copy.copy(it)["cart"], id="copy.copy"),
+        pytest.param(lambda it: it.setdefault("cart", []), id="setdefault"),
+        pytest.param(lambda it: it.setdefault("new", []), id="setdefault of a new one"),
+        pytest.param(lambda it: it.typed(list[int], "cart"), id="typed"),
+        pytest.param(lambda it: ChainMap(it)["cart"], id="in another mapping"),
+    ],
+)
+@pytest.mark.parametrize("size", [0, LARGE_VALUE, UNDECODED_VALUE], ids=["small", "large", "huge"])
+def test_deep_change(get: Callable[[Session], Any], size: int) -> None:
+    """A change inside a list is found, in whatever way the handler got the list."""
+    session = Session(entry_of(user="ann", cart=[1], text=["x" * 1000] * (size // 1000 + 1)))
+
+    get(session).append(2)
+
+    assert session.modified
+    assert changes_of(session)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda it, cart: it.__setitem__("new", cart), id="assignment"),
+        pytest.param(lambda it, cart: it.update(new=cart), id="update"),
+        pytest.param(lambda it, cart: it.__ior__({"new": cart}), id="ior"),
+        pytest.param(lambda it, cart: it.setdefault("new", cart), id="setdefault"),
+    ],
+)
+def test_deep_change_of_own(change: Callable[[Session, list[int]], object]) -> None:
+    """So is a change of a list that the handler itself has put there, after it was saved too."""
+    session, cart = Session(entry_of(n=1)), [1]
+    change(session, cart)
+    state_of(session).acknowledge(changes_of(session), is_new=False)
+    assert not session.modified
+
+    cart.append(2)
+
+    assert session.modified
+
+
+@pytest.mark.parametrize("pop", [lambda it: it.pop("cart"), lambda it: it.popitem()[1]])
+def test_removed_and_back(pop: Callable[[Session], list[int]]) -> None:
+    """So is a change of a list that was removed, and comes back."""
+    session = Session(entry_of(cart=[1]))
+
+    cart = pop(session)
+    cart.append(2)
+    session["cart"] = cart
+
+    assert changes_of(session).set == {"cart": [1, 2]}
+
+
+def test_content_of_caller() -> None:
+    """So is a change of a dict that the session was made of."""
+    cart = [1]
+    session = Session({"cart": cart})
+
+    cart.append(2)
+
+    assert session.modified
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda it: it["user"], id="subscript"),
+        pytest.param(lambda it: it.get("user"), id="get"),
+        pytest.param(lambda it: it.get("missing"), id="get of none"),
+        pytest.param(lambda it: "user" in it, id="in"),
+        pytest.param(len, id="len"),
+        pytest.param(list, id="list"),
+        pytest.param(lambda it: it.keys(), id="keys"),
+        pytest.param(lambda it: it.mark_accessed(), id="mark_accessed"),
+    ],
+)
+def test_not_compared(read: Callable[[Session], object]) -> None:
+    """Who reads text and numbers, or names, cannot have changed a list: none is compared."""
+    session = Session(entry_of(user="ann", cart=[1]))
+    state = state_of(session)
+
+    read(session)
+
+    assert not state.is_written
+    assert state.stored.is_untouched(session)
+    assert changes_of(session) is UNCHANGED
+
+
+def test_written_without_methods() -> None:
+    """What code in C changes in the memory of the dict is found too."""
+    session = Session(entry_of(user="ann", cart=[1]))
+
+    dict.update(session, user="eve")
+
+    assert session["user"] == "eve"
+    assert changes_of(session).set == {"user": "eve"}
 
 
 def test_complete() -> None:

@@ -26,7 +26,7 @@ from pgsession.core.users import RETIRED_FOR
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.dbsc.bound_cookie import _MARGIN
 from pgsession.postgres.batching import _LANES, _LEAST, _MOST_WAITING, _SIZE
-from pgsession.postgres.coalescer import _RETRY_EVERY
+from pgsession.postgres.coalescer import _QUIET, _RETRY_EVERY
 from pgsession.postgres.connections.locks import _MOST, _ROW, Locks
 from pgsession.postgres.connections.own_pool import _LONGEST as LONGEST_PAUSE
 from pgsession.postgres.connections.own_pool import _RESTARTING, _SHORTEST
@@ -61,6 +61,7 @@ FIGURES = {
     "architecture": [
         f"{word(len(WAY)).capitalize()} named functions lie",
         f"a released connection for {words(KEPT_AT_MOST)}",
+        f"{word(_QUIET)} calls alone before that",
         f"reconnecting after {words(_SHORTEST)}",
         f"cancellation takes {word(CANCELLING)} seconds",
         f"may then wait {word(CANCELLING)} seconds",
@@ -140,6 +141,7 @@ FIGURES = {
         f"at most {_SIZE} sessions",
         f"at least {_LEAST} each",
         f"At most {word(_LANES)} statements of a kind",
+        f"follows {word(_QUIET)} reads that were alone",
         f"({_MOST_WAITING:,} waiting calls of one kind)",
         f"remembers for {word(REMEMBERED)} seconds",
         f"for those {word(REMEMBERED)} seconds",

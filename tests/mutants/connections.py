@@ -1,10 +1,14 @@
-"""Mutants of the connections: what happens to one while a prepared statement is under way."""
+"""Mutants of the connections: what happens to one while a prepared statement is under way, also
+without a task.
+"""
 
 from typing import Final
 
 from tests.mutants.mutant import Edit, Mutant
 
 _EXECUTION: Final = "tests/postgres/connections/test_execution.py"
+_ALONE: Final = "tests/postgres/test_coalescer_alone.py"
+_LONE: Final = "tests/postgres/test_lone_reads.py"
 
 CONNECTIONS: Final = (
     Mutant(
@@ -12,7 +16,7 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/connections/execution.py",
-                "        await _cancel(connection)\n        raise\n",
+                "        await cancel(connection)\n        raise\n",
                 "        raise\n",
             ),
         ),
@@ -75,5 +79,103 @@ CONNECTIONS: Final = (
             ),
         ),
         (f"{_EXECUTION}::test_error_of_commit[asyncio]",),
+    ),
+    Mutant(
+        "the first of several calls of one turn is sent alone",
+        (Edit("postgres/coalescer.py", "_QUIET: Final = 8", "_QUIET: Final = 0"),),
+        (f"{_ALONE}::test_no_smaller_batches[20]",),
+    ),
+    Mutant(
+        "a call without a lane takes no place of one",
+        (
+            Edit(
+                "postgres/coalescer.py",
+                "if len(self._busy) + (self._lone is not None) < self._lanes:",
+                "if len(self._busy) < self._lanes:",
+            ),
+        ),
+        (f"{_ALONE}::test_lanes", f"{_ALONE}::test_cancelled"),
+    ),
+    Mutant(
+        "a lane that has ended fails those that wait for a call without a lane",
+        (
+            Edit(
+                "postgres/coalescer.py",
+                "while self._waiting and not self._busy and self._lone is None:",
+                "while self._waiting and not self._busy:",
+            ),
+        ),
+        (f"{_ALONE}::test_others_meanwhile[1]",),
+    ),
+    Mutant(
+        "those that wait for a call without a lane stay without one",
+        (
+            Edit(
+                "postgres/coalescer.py",
+                "        if self._waiting:\n            self._start_lane()\n",
+                "",
+            ),
+        ),
+        (f"{_ALONE}::test_cancelled",),
+    ),
+    Mutant(
+        "a call without a lane is not stopped after its timeout",
+        (Edit("postgres/coalescer.py", "                under_way.stop()\n", ""),),
+        (
+            f"{_ALONE}::test_timeout[waiting]",
+            f"{_LONE}::test_timeout[asyncio-waiting]",
+        ),
+    ),
+    Mutant(
+        "a call without a lane is not stopped if its caller was cancelled",
+        (
+            Edit(
+                "postgres/coalescer.py",
+                "                left.append(waiting[2])\n",
+                "                pass\n",
+            ),
+        ),
+        (f"{_LONE}::test_timeout[asyncio-cancelled]",),
+    ),
+    Mutant(
+        "closing does not wait for a call without a lane",
+        (Edit("postgres/coalescer.py", "            under_way.add(self._lone_ended)\n", ""),),
+        (
+            f"{_ALONE}::test_close[cancelled]",
+            f"{_LONE}::test_close[asyncio-cancelled]",
+        ),
+    ),
+    Mutant(
+        "a call that fails without a lane fails its caller",
+        (
+            Edit(
+                "postgres/coalescer.py",
+                "self._waiting.appendleft(waiting)",
+                "_fail(answer, found)",
+            ),
+        ),
+        (f"{_ALONE}::test_failed", f"{_LONE}::test_lost[asyncio]"),
+    ),
+    Mutant(
+        "the reader of a connection keeps the context of the request that came first",
+        (
+            Edit(
+                "postgres/connections/listener.py",
+                "Context().run(loop.add_reader, self._socket, self._read)",
+                "loop.add_reader(self._socket, self._read)",
+            ),
+        ),
+        (f"{_LONE}::test_context[asyncio]", f"{_LONE}::test_context[uvloop]"),
+    ),
+    Mutant(
+        "a connection that was used without a task is lost",
+        (
+            Edit(
+                "postgres/connections/lone.py",
+                "        self._pool.release(self._connection)\n        self._then(answer)\n",
+                "        self._then(answer)\n",
+            ),
+        ),
+        (f"{_LONE}::test_cancelled_at_any_moment[asyncio]",),
     ),
 )

@@ -9,8 +9,15 @@ import pytest
 from psycopg import Connection
 
 from pgsession import Changes, PostgresStore
+from tests.migrating import wait_until
 
 Change = Callable[[], Awaitable[None]]
+
+#: Snapshots of others, with which VACUUM and updates remove no row that was living then.
+HELD = """
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+"""
 
 
 def pages(table: Connection) -> int:
@@ -30,8 +37,9 @@ def snapshot(url: str) -> Iterator[None]:
 
 
 @pytest.fixture
-async def change(postgres: PostgresStore) -> Change:
-    """Changes each of 500 sessions four times."""
+async def change(postgres: PostgresStore, table: Connection) -> Change:
+    """Changes each of 500 sessions four times, once nobody holds a snapshot any more."""
+    wait_until(lambda: table.execute(HELD).rowcount == 0)
     keys = await asyncio.gather(*(postgres.generate({"pad": "x" * 100}) for _ in range(500)))
 
     async def change_all() -> None:

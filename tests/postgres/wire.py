@@ -1,9 +1,10 @@
 """A fake connection for tests of the coalescer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pgsession import SessionError
+from pgsession.core.observer import StatementObserver
 from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
 
@@ -24,6 +25,13 @@ class Wire:
         #: Whether each batch was to skip locked rows.
         self.skipping: list[bool] = []
         self.locked_rows = LockedRows()
+        #: The calls that were begun without a lane, what the last one's answer goes to, and
+        #: whether it was stopped.
+        self.begun: list[int] = []
+        self.then: Callable[[int | SessionError], None] | None = None
+        self.is_stopped = False
+        #: Whether a call can be begun without a lane.
+        self.is_ready = True
 
     async def send(
         self,
@@ -39,6 +47,23 @@ class Wire:
                 raise self.refusals[call]
         return [self.answer(call) for call in calls]
 
+    def begin(self, call: int, then: Callable[[int | SessionError], None]) -> "Wire | None":
+        if not self.is_ready:
+            return None
+        self.begun.append(call)
+        self.then = then
+        return self
+
+    def stop(self) -> None:
+        self.is_stopped = True
+        self.then = None
+
+    def end(self, found: int | SessionError) -> None:
+        """Answer the call that was begun without a lane."""
+        assert self.then is not None
+        then, self.then = self.then, None
+        then(found)
+
     def answer(self, call: int) -> int | Locked | SessionError:
         if call in self.errors:
             return self.errors[call]
@@ -52,6 +77,8 @@ class Wire:
         least: int = 1,
         most_waiting: int = 1_000,
         timeout: float = 60,
+        has_begin: bool = False,
+        observer: StatementObserver | None = None,
     ) -> Coalescer[int, int]:
         return Coalescer(
             self.send,
@@ -61,4 +88,6 @@ class Wire:
             most_waiting=most_waiting,
             timeout=timeout,
             locked_rows=self.locked_rows,
+            begin=self.begin if has_begin else None,
+            observer=observer,
         )

@@ -9,10 +9,12 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
+from psycopg import Connection
 from starlette.testclient import TestClient
 
 from pgsession import PostgresStore, SessionMiddleware, SessionSettings
 from tests.applications import SECRET
+from tests.blocking import blocked, cancel_blocked, until_blocked
 from tests.telemetry.reported import Reported
 
 
@@ -95,6 +97,48 @@ async def test_batch(reported: Reported, postgres_at: PostgresStore) -> None:
     assert len(statements) < len(keys) == sum(int(str(it)) for it in sizes)
     served = [{parent_of(it), *(link.context.span_id for link in it.links)} for it in statements]
     assert sorted(it for each in served for it in each) == sorted(map(id_of, asking))
+
+
+async def test_alone(reported: Reported, postgres_at: PostgresStore) -> None:
+    """Each of many reads one after the other has one statement, in its own trace."""
+    key = await postgres_at.generate({})
+    asking: list[int] = []
+
+    for _ in range(12):
+        with reported.tracer.start_as_current_span("asking") as span:
+            await postgres_at.get(key)
+        assert isinstance(span, ReadableSpan)
+        asking.append(id_of(span))
+
+    statements = reported.spans("SELECT session")
+    assert [parent_of(it) for it in statements] == asking
+    assert all(it.status.is_unset for it in statements)
+    for name in ("db.client.operation.duration", "pgsession.batch.wait", "pgsession.batch.size"):
+        assert reported.counts(name, "pgsession.statement")["fetch"] == 12
+    used = reported.counts("db.client.connection.use_time", "")
+    assert used == {"": 13}
+
+
+async def test_alone_again(
+    reported: Reported, postgres_at: PostgresStore, table: Connection
+) -> None:
+    """A read that fails without a task, and is made again, has a statement for each."""
+    key = await postgres_at.generate({})
+    for _ in range(12):
+        await postgres_at.get(key)
+    reported.exporter.clear()
+
+    with reported.tracer.start_as_current_span("asking") as span:
+        with blocked(table):
+            task = asyncio.create_task(postgres_at.get(key))
+            await until_blocked(table)
+            cancel_blocked(table)
+        await task
+
+    assert isinstance(span, ReadableSpan)
+    statements = reported.spans("SELECT session")
+    assert [parent_of(it) for it in statements] == [id_of(span)] * 2
+    assert [it.status.is_unset for it in statements] == [False, True]
 
 
 async def test_untraced(reported: Reported, postgres_at: PostgresStore) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import ItemsView
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Self
+from operator import is_
+from typing import Any, Final
 
 from pgsession.core.comparison import changed_text, differs
 from pgsession.core.plain import Budget
@@ -24,24 +25,35 @@ _MAX_GROWTH: Final = 63
 
 
 class Baseline:
-    """A plain value that shares nothing with the session, so a handler cannot change it.
+    """A plain value that a handler cannot change.
 
-    It is kept as JSON text, and also as a value once it is compared.
+    It is kept as JSON text, and also as a value once it is compared. The value of one that was
+    just loaded is shared: its members are those of the session, which nobody has yet, so
+    the same object is the same JSON. `part` ends that.
     """
 
-    __slots__ = ("_size", "_text", "_value")
+    __slots__ = ("_is_shared", "_size", "_text", "_value")
 
-    def __init__(self, text: bytes) -> None:
-        self._text: bytes | None = text
-        self._value: dict[str, Any] | None = None
+    def __init__(self, text: bytes | None, shared: dict[str, Any] | None = None) -> None:
+        self._text = text
+        self._value = shared
+        self._is_shared = shared is not None
         self._size: int | None = None
 
-    @classmethod
-    def of(cls, value: dict[str, Any]) -> Self:
+    @staticmethod
+    def of(value: dict[str, Any]) -> Baseline:
         """Return the baseline of a plain value. The caller must not keep the value."""
-        baseline = cls(b"")
-        baseline._text, baseline._value = None, value
+        baseline = Baseline(None, value)
+        baseline._is_shared = False
         return baseline
+
+    def part(self) -> None:
+        """Share nothing with the session any more: call this before anybody gets a list or a dict.
+
+        Calling it again is fine.
+        """
+        if self._is_shared:
+            _, self._value, self._is_shared = self.text, None, False
 
     @property
     def text(self) -> bytes:
@@ -78,13 +90,23 @@ class Baseline:
         """Return how many bytes of the printed value the members `names` take, with `names`."""
         return members_size({name: self.value[name] for name in names})
 
+    def is_untouched(self, content: dict[str, Any]) -> bool:
+        """Return True if nobody has a list or a dict of `content`, and ``==`` finds no difference.
+
+        That is enough where no method of the session has put 1 in the place of True.
+        """
+        return self._is_shared and dict.__eq__(content, self.value)
+
     def is_same(self, content: dict[str, Any]) -> bool:
         """Return True if `content` is the same JSON. This is a fast check: False may be wrong."""
-        text = self.text if self._text is None else self._text
         value = self.value if self._value is None else self._value
         try:
             # Both are needed, as in `same`.
-            return dict.__eq__(content, value) and encode_text(content) == text
+            return dict.__eq__(content, value) and (
+                _has_same_members(content, value)
+                if self._is_shared
+                else encode_text(content) == self.text
+            )
         except Exception:  # noqa: BLE001 - the comparison of a foreign object may raise anything
             return False
 
@@ -101,6 +123,8 @@ class Baseline:
                 written[name] = checked_member(name, member, budget)
                 continue
             stored = before[name]
+            if member is stored:  # text, a number, or what nobody has
+                continue
             if type(member) in ATOMS and type(member) is type(stored):
                 if member != stored:  # the same result as `changed_text`, but cheaper
                     written[name] = checked_member(name, member, budget)
@@ -114,7 +138,17 @@ class Baseline:
         for name in removed:
             value.pop(name, None)
         value.update(decode_value(text))
-        return Baseline.of(value)
+        baseline = Baseline(None, value)
+        baseline._is_shared = self._is_shared
+        return baseline
+
+
+def _has_same_members(content: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Return True if the members of two equal dicts are the same objects, or atoms of one type."""
+    return all(map(is_, dict.values(content), value.values())) or all(
+        member is value[name] or (type(member) is type(value[name]) and type(member) in ATOMS)
+        for name, member in dict.items(content)
+    )
 
 
 def members_size(members: dict[str, Any]) -> int:

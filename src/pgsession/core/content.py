@@ -73,6 +73,8 @@ class ContentState:
     accessed: bool = False
     #: True if the session has no row yet.
     is_new: bool = True
+    #: True once a method of the session was called that writes.
+    is_written: bool = False
     #: What is stored, as far as this session knows.
     stored: Baseline = _EMPTY
     #: The session's own period, or None if it has the default period.
@@ -91,13 +93,17 @@ class ContentState:
     flashes: rare.Flashes | None = None
 
     def load(self, content: dict[str, Any], value: dict[str, Any]) -> None:
-        """Record a stored value, and make it the content."""
+        """Record a stored value, and make it the content, of which nobody has anything yet."""
         if type(value) is dict:
             dict.update(content, value)
-            self.stored = Baseline(encode_text(value))
+            self.stored = Baseline(encode_text(value), value)
         else:
             dict.update(content, dict.items(value))
             self.stored = _baseline_of(content, value)
+
+    def give_out(self) -> None:
+        """Record that a handler is about to get lists and dicts, to change at any time."""
+        self.stored.part()
 
     def is_modified(self, content: dict[str, Any]) -> bool:
         """Return True if the content differs from what is stored, or `clear()` was called."""
@@ -114,6 +120,8 @@ class ContentState:
 
     def is_unchanged(self, content: dict[str, Any]) -> bool:
         """Return True if the content is what is stored. This is fast: False may be wrong."""
+        if not self.is_written and self.stored.is_untouched(content):
+            return True
         if self.typed is not None and not self.typed.write_back(content):
             return False
         return not self.cleared and self.stored.is_same(content)
@@ -125,6 +133,8 @@ class ContentState:
         that is larger than the limit, which was lowered since, takes changes
         that do not make it larger.
         """
+        if not self.is_written and self.stored.is_untouched(content):
+            return UNCHANGED
         if self.typed is not None:
             self.typed.check(content)
         if not self.cleared and self.stored.is_same(content):

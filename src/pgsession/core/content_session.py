@@ -77,6 +77,7 @@ class ContentSession(SigningSession):
         that have both changed the same member are a `SessionError`.
         """
         self.mark_accessed()
+        self._state.give_out()
         if self._state.typed is None:
             # Most applications have no typed content, and should not import what it needs.
             from pgsession.core.typed import TypedObjects  # noqa: PLC0415

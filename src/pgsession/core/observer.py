@@ -18,7 +18,10 @@ class Operation(Protocol):
     """Something under way, which is timed."""
 
     def end(self, outcome: str, error: BaseException | None = None) -> None:
-        """Record how it has ended. It is called once, in the task that has begun it."""
+        """Record how it has ended. It is called once.
+
+        For a load or a save, that is in the task that has begun it.
+        """
         ...
 
 

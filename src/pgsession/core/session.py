@@ -51,17 +51,18 @@ class Session(ContentSession):
     is_unavailable: bool = False
 
     def __init__(self, content: dict[str, Any] | Entry | None = None) -> None:
-        if content is not None and not isinstance(content, Entry):
-            if not isinstance(content, dict):
-                raise TypeError(
-                    "Session takes its content as a dict, such as Session({'cart': []}), not "
-                    f"{type(content).__name__}. In a handler, use request.session."
-                )
-            content = Entry(content, DEFAULT_PERIOD)
+        if not isinstance(content, Entry | dict | None):
+            raise TypeError(
+                "Session takes its content as a dict, such as Session({'cart': []}), not "
+                f"{type(content).__name__}. In a handler, use request.session."
+            )
         state = SessionState()
         set_state(self, state)
-        if content is not None:
+        if isinstance(content, Entry):
             fill(self, state, content)
+        elif content is not None:
+            fill(self, state, Entry(content, DEFAULT_PERIOD))
+            state.give_out()  # the caller has its lists and dicts
 
     def __repr__(self) -> str:
         return f"<Session is_new={self.is_new} accessed={self.accessed}>"
@@ -95,7 +96,7 @@ class Session(ContentSession):
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Make copies and pickles plain dicts: only the original belongs to the request."""
-        self.mark_accessed()
+        self.mark_modified()
         return dict, (dict(dict.items(self)),)
 
     if not TYPE_CHECKING:  # else a type checker would take any attribute
@@ -136,11 +137,17 @@ class Session(ContentSession):
                 "session.modified cannot be set to False: changes are found by comparing. To "
                 "undo them, call reload(), or set the members back."
             )
-        self.mark_accessed()
+        self.mark_modified()
 
     def mark_modified(self) -> None:
-        """Do the same as `mark_accessed`. Changes are found without a call of this."""
-        self.mark_accessed()
+        """Record that lists and dicts of the session may be changed by code that it cannot see.
+
+        That is code in C that takes them from the memory of the dict. Other changes are found
+        without a call of this.
+        """
+        state = self._state
+        state.accessed = True
+        state.give_out()
 
     @property
     def is_new(self) -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pgsession.core.state import SessionState
-
-_T = TypeVar("_T")
+from pgsession.core.value import ATOMS
 
 #: The methods with which a dict is read, and those with which it is changed.
 READS: Final = (
@@ -39,12 +38,29 @@ WRITES: Final = (
 )
 
 
+#: Those of them that return no member.
+_KEEPING: Final = frozenset(
+    {
+        "__contains__",
+        "__delitem__",
+        "__ior__",
+        "__iter__",
+        "__len__",
+        "__reversed__",
+        "__setitem__",
+        "clear",
+        "keys",
+        "update",
+    }
+)
+
+
 class TrackedDict(dict[str, Any]):
-    """A `dict` that records in its state that it was read or changed.
+    """A `dict` that records in its state that it was used, and that it gave a list or a dict away.
 
     Frameworks other than Starlette read `scope["session"]`, and tell nobody. The
     package itself uses the methods of `dict`, such as ``dict.items(session)``,
-    which record nothing.
+    which record nothing; it changes no list and no dict that it gets so.
     """
 
     __slots__ = ("__weakref__", "_state")
@@ -75,21 +91,30 @@ class TrackedDict(dict[str, Any]):
 
     def _note_change(self) -> None:
         """Record that the content is about to be changed."""
-        self._state.accessed = True
+        state = self._state
+        state.accessed = state.is_written = True
 
     # The methods that handlers use most are written out, as a call costs less so.
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON
-        self._state.accessed = True
-        return dict.__getitem__(self, name)
+        state = self._state
+        state.accessed = True
+        member = dict.__getitem__(self, name)
+        if type(member) not in ATOMS:
+            state.give_out()
+        return member
 
     def __contains__(self, name: object) -> bool:
         self._state.accessed = True
         return dict.__contains__(self, name)
 
     def get(self, name: str, default: Any = None, /) -> Any:  # noqa: ANN401 - JSON
-        self._state.accessed = True
-        return dict.get(self, name, default)
+        state = self._state
+        state.accessed = True
+        member = dict.get(self, name, default)
+        if type(member) not in ATOMS:
+            state.give_out()
+        return member
 
     def __setitem__(self, name: str, member: Any) -> None:  # noqa: ANN401 - JSON
         self._note_change()
@@ -105,15 +130,19 @@ set_state: Final[Callable[[TrackedDict, SessionState], None]] = _SLOT.__set__
 state_of: Final[Callable[[TrackedDict], SessionState]] = _SLOT.__get__
 
 
-def _recording(method: Callable[..., _T], *, is_change: bool) -> Callable[..., _T]:
-    """Return a method that does what `method` of `dict` does, and records the access."""
+def _recording(name: str) -> Any:  # noqa: ANN401 - the method of any name
+    """Return a method that does what the one of `dict` does, and records it."""
+    method: Callable[..., Any] = getattr(dict, name)
+    is_change, is_giving = name in WRITES, name not in _KEEPING
 
     @wraps(method)
-    def recorded(self: TrackedDict, *args: object, **members: object) -> _T:
+    def recorded(self: TrackedDict, *args: object, **members: object) -> Any:  # noqa: ANN401 - as `method`
         if is_change:
             self._note_change()
         else:
             self._state.accessed = True
+        if is_giving:
+            self._state.give_out()
         return method(self, *args, **members)
 
     return recorded
@@ -121,4 +150,4 @@ def _recording(method: Callable[..., _T], *, is_change: bool) -> Callable[..., _
 
 # In a loop, so that type checkers see the signatures of `dict`.
 for _name in {*READS, *WRITES} - vars(TrackedDict).keys():
-    setattr(TrackedDict, _name, _recording(getattr(dict, _name), is_change=_name in WRITES))
+    setattr(TrackedDict, _name, _recording(_name))

@@ -14,7 +14,7 @@ from pgsession import rare
 from pgsession.core.keys import KeyDigest
 from pgsession.core.observer import StatementObserver, StoreObserver, observed
 from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
-from pgsession.postgres.coalescer import Coalescer
+from pgsession.postgres.coalescer import Begin, Coalescer
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.dedicated import Dedicated
 from pgsession.postgres.connections.failures import (
@@ -23,6 +23,7 @@ from pgsession.postgres.connections.failures import (
     StatementCanceledError,
     public,
 )
+from pgsession.postgres.connections.lone import LoneStatement
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
@@ -131,7 +132,7 @@ class Batches:
         self._is_closed = False
         reading, removing = table.reading, table.removing
         self.calls: Calls = Calls(
-            fetch=self._reading("fetch", reading.fetch),
+            fetch=self._reading("fetch", reading.fetch, begin=self._begin_fetch),
             fetch_newest=self._reading("fetch_newest", reading.fetch_newest, size=1),
             insert=self._coalesced("insert", partial(self._send, self._insert)),
             edit=self._coalesced("edit", partial(self._send, self._edit)),
@@ -176,6 +177,7 @@ class Batches:
         size: int = _SIZE,
         lanes: int = _LANES,
         idempotent: bool = True,
+        begin: Begin[_CallT, _AnswerT] | None = None,
     ) -> _Call[_CallT, _AnswerT]:
         """Return the call of a statement that waits for no other transaction."""
         runner = self._runner
@@ -188,7 +190,13 @@ class Batches:
                     raise
             return await _sent_singly(lambda call: send([call], False), calls)  # noqa: FBT003 - by position, as `_Attempt` takes it
 
-        return self._coalesced(name, send, size=size, lanes=lanes)
+        return self._coalesced(name, send, size=size, lanes=lanes, begin=begin)
+
+    def _begin_fetch(
+        self, key: KeyDigest, then: Callable[[Row | SessionError | None], None]
+    ) -> LoneStatement[Row | None] | None:
+        reading = self._table.reading
+        return self._runner.begin(reading.single(key), then) if reading.prepared else None
 
     def _locking(
         self,
@@ -267,6 +275,7 @@ class Batches:
         *,
         size: int = _SIZE,
         lanes: int = _LANES,
+        begin: Begin[_CallT, _AnswerT] | None = None,
     ) -> _Call[_CallT, _AnswerT]:
         coalescer = Coalescer(
             send,
@@ -277,6 +286,7 @@ class Batches:
             timeout=self._timeout,
             locked_rows=self._locked_rows,
             reason=self._runner.unreachable,
+            begin=begin,
             observer=None if self._observer is None else self._observer.of_statement(name),
         )
         if self._is_closed:

@@ -4,6 +4,9 @@ A lane is a task that sends one batch at a time. If a lane is free, a call leave
 once, so nothing is delayed. If all lanes are busy, calls wait, and leave together.
 So a batch is as large as the load makes it, and holds one call where there is none.
 
+Where there is no load, not even a lane is needed: a call that follows some that were alone
+is sent without a task.
+
 Calls whose rows other transactions hold wait apart, and are sent again by a lane of
 their own.
 """
@@ -15,10 +18,10 @@ import copy
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from pgsession.core.logs import event, own_logger
-from pgsession.core.observer import StatementObserver, observed
+from pgsession.core.observer import Operation, StatementObserver, observed
 from pgsession.errors import (
     SessionBusyError,
     SessionError,
@@ -31,6 +34,10 @@ from pgsession.postgres.locked_rows import Locked, LockedRows
 #: Seconds between two attempts to make the calls that wait for locked rows.
 _RETRY_EVERY: Final = 0.05
 
+#: Calls in a row that were alone, after which the next one is sent without a lane. Fewer would
+#: part two callers that take turns, whose calls share a batch otherwise.
+_QUIET: Final = 8
+
 _LOGGER = own_logger()
 
 CallT = TypeVar("CallT")
@@ -41,6 +48,19 @@ AnswerT = TypeVar("AnswerT")
 _Waiting: TypeAlias = tuple[CallT, asyncio.Future[AnswerT], float, object | None]
 
 
+class UnderWay(Protocol):
+    """A call that was begun without a task."""
+
+    def stop(self) -> None:
+        """End it, as it takes too long. It is not answered any more."""
+        ...
+
+
+#: Begins one call without a task, and gives its answer, or the error of this one attempt, to a
+#: function; returns None, and has done nothing, if that is not possible now.
+Begin: TypeAlias = Callable[[CallT, Callable[[AnswerT | SessionError], None]], UnderWay | None]
+
+
 class Coalescer(Generic[CallT, AnswerT]):
     """Sends calls in batches through a few lanes, each of which sends one batch at a time.
 
@@ -48,6 +68,12 @@ class Coalescer(Generic[CallT, AnswerT]):
     returns an answer for each, in order, or an error that is this call's alone.
     A lane takes its share of the waiting calls, at least `least`, so that the
     answers to one batch can be read while another is under way.
+
+    `begin` sends one call without a lane, where that is possible: a task, and its turns of
+    the event loop, are a fifth of the client's time for a call. It is used for a call that
+    follows `_QUIET` calls that were alone: the first of several calls must not leave without
+    the others. If it fails, the call is made again in a lane, so only calls that may be made
+    twice can have it. It counts as a lane while it is under way.
 
     A call that is answered with `LOCKED` is sent again every `_RETRY_EVERY`
     seconds until it has another answer. Meanwhile it holds neither a lane nor a
@@ -80,9 +106,11 @@ class Coalescer(Generic[CallT, AnswerT]):
         timeout: float,
         locked_rows: LockedRows,
         reason: Callable[[], StoreUnavailableError | None] = lambda: None,
+        begin: Begin[CallT, AnswerT] | None = None,
         observer: StatementObserver | None = None,
     ) -> None:
         self._send = send
+        self._begin = begin
         self._observer = observer
         self._locked_rows = locked_rows
         self._lanes = lanes
@@ -97,6 +125,11 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._busy: set[asyncio.Task[None]] = set()
         #: The batches under way, by their own identity.
         self._sent: dict[int, list[_Waiting[CallT, AnswerT]]] = {}
+        #: How many calls in a row have come while no other was waiting or under way.
+        self._alone = 0
+        #: The call under way without a lane, what can stop it, and what observes it.
+        self._lone: tuple[list[_Waiting[CallT, AnswerT]], UnderWay, Operation | None] | None = None
+        self._lone_ended: asyncio.Future[None] | None = None
         #: The calls that wait for locked rows, and the lane that sends them again.
         self._apart: list[_Waiting[CallT, AnswerT]] = []
         #: Those of them that are being sent again.
@@ -113,17 +146,63 @@ class Coalescer(Generic[CallT, AnswerT]):
         loop = self._loop
         answer: asyncio.Future[AnswerT] = loop.create_future()
         origin = None if self._observer is None else self._observer.origin()
-        self._waiting.append((call, answer, loop.time(), origin))
+        waiting = (call, answer, loop.time(), origin)
+        self._alone = 0 if self._waiting or self._sent else self._alone + 1
+        if self._alone <= _QUIET or not self._send_alone(waiting):
+            self._waiting.append(waiting)
+            self._start_lane()
         if self._timer is None:
-            self._timer = loop.call_later(self._timeout, self._end_late_calls)
-        if len(self._busy) < self._lanes:
+            self._timer = loop.call_later(self._timeout, self._end_late_calls, context=Context())
+        return answer
+
+    def _start_lane(self) -> None:
+        """Start a lane, if one is free."""
+        if len(self._busy) + (self._lone is not None) < self._lanes:
             # In an empty context, as a lane works for many requests.
-            lane = loop.create_task(self._run_lane(), context=Context())
+            lane = self._loop.create_task(self._run_lane(), context=Context())
             if not lane.done():  # an eager task may have ended already
                 self._busy.add(lane)
                 # For a lane that is cancelled before its first step.
                 lane.add_done_callback(self._end_lane)
-        return answer
+
+    def _send_alone(self, waiting: _Waiting[CallT, AnswerT]) -> bool:
+        """Send a call without a lane; return False if that is not possible."""
+        if self._begin is None:
+            return False
+        under_way = self._begin(waiting[0], self._end_alone)
+        if under_way is None:
+            return False
+        batch, operation = [waiting], None
+        if self._observer is not None:
+            waited = self._loop.time() - waiting[2]
+            operation = self._observer.begin([waiting[3]], waited)
+        self._sent[id(batch)] = batch
+        self._lone = batch, under_way, operation
+        return True
+
+    def _end_alone(self, found: AnswerT | SessionError) -> None:
+        """Take the answer to the call that was sent without a lane, or make it again in one."""
+        assert self._lone is not None  # noqa: S101 - for type checkers: it is under way
+        batch, _, operation = self._lone
+        self._lone = None
+        del self._sent[id(batch)]
+        [waiting] = batch
+        answer = waiting[1]
+        error = found if isinstance(found, SessionError) else None
+        if operation is not None:
+            operation.end("", error)
+        if error is not None:
+            self._alone = 0
+        if not answer.done():
+            if isinstance(found, SessionError):
+                self._waiting.appendleft(waiting)
+            else:
+                answer.set_result(found)
+        if self._waiting:
+            self._start_lane()
+        if self._lone_ended is not None:
+            self._lone_ended.set_result(None)
+            self._lone_ended = None
 
     def reject(self) -> None:
         """Reject further calls."""
@@ -132,11 +211,22 @@ class Coalescer(Generic[CallT, AnswerT]):
     async def close(self) -> None:
         """Reject further calls; return when all calls are answered and no task is left."""
         self.reject()
-        while lanes := {*self._busy, *([self._apart_lane] if self._apart_lane else ())}:
-            await asyncio.wait(lanes)
+        while under_way := self._under_way():
+            await asyncio.wait(under_way)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _under_way(self) -> set[asyncio.Future[None]]:
+        """Return what must end before all calls are answered."""
+        under_way: set[asyncio.Future[None]] = set(self._busy)
+        if self._apart_lane is not None:
+            under_way.add(self._apart_lane)
+        if self._lone is not None:
+            if self._lone_ended is None:
+                self._lone_ended = self._loop.create_future()
+            under_way.add(self._lone_ended)
+        return under_way
 
     async def _run_lane(self) -> None:
         try:
@@ -154,7 +244,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         """Free the place of a lane. If all lanes were cancelled, fail the callers that wait."""
         if lane is not None:
             self._busy.discard(lane)
-        while self._waiting and not self._busy:
+        while self._waiting and not self._busy and self._lone is None:
             _, answer, *_ = self._waiting.popleft()
             _fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
 
@@ -189,6 +279,13 @@ class Coalescer(Generic[CallT, AnswerT]):
                 _fail(answer, error)
             elif not answer.done():
                 left.append(since)
+        if self._lone is not None:
+            (waiting,), under_way, _ = self._lone
+            if waiting[2] <= oldest:
+                under_way.stop()
+                self._end_alone(late)
+            else:  # also if its caller was cancelled
+                left.append(waiting[2])
         self._timer = None
         if left:
             self._timer = loop.call_at(min(left) + self._timeout, self._end_late_calls)
@@ -231,7 +328,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         is_again: bool,
     ) -> Awaitable[Sequence[AnswerT | Locked | SessionError]]:
         """Send a batch. `is_again` is True for calls that were set apart."""
-        answers = self._send([call for call, *_ in batch], skipping)
+        answers = self._send([waiting[0] for waiting in batch], skipping)
         if self._observer is None:
             return answers
         waited = None if is_again else self._loop.time() - batch[0][2]

@@ -50,14 +50,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 
 @pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[OwnConnection]:
+async def connection(database_url: str, other: AsyncConnection) -> AsyncIterator[OwnConnection]:
     """A connection of the store's own kind, which has these statements prepared."""
     async with await OwnConnection.connect(database_url, autocommit=True) as connection:
+        pid = connection.info.backend_pid
         await run(connection, ECHO, ("a",))
         await run(connection, SLEEP, (0.0,))
         await run(connection, DIVIDE, (1,))
         connection.kept_cursor = None
         yield connection
+    # The server goes on with a statement whose client has left, and so keeps its snapshot.
+    await terminate(other, pid)
 
 
 @pytest.fixture
@@ -90,9 +93,11 @@ async def under_way(connection: OwnConnection, statement: Statement) -> asyncio.
     return task
 
 
-async def terminate(other: AsyncConnection, connection: OwnConnection) -> None:
+async def terminate(other: AsyncConnection, pid: int) -> None:
     """End the server's process of a connection."""
-    await other.execute("SELECT pg_terminate_backend(%s, 5000)", (connection.info.backend_pid,))
+    await other.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s", (pid,)
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,7 +254,7 @@ async def test_terminated(connection: OwnConnection, other: AsyncConnection) -> 
     """If the server ends the connection while a statement is under way, it tells why."""
     number = connection.fileno()
     task = await under_way(connection, SLEEP)
-    await terminate(other, connection)
+    await terminate(other, connection.info.backend_pid)
 
     with pytest.raises(psycopg.errors.AdminShutdown):
         await task
@@ -336,7 +341,7 @@ async def test_closed(connection: OwnConnection) -> None:
 async def test_ended_while_idle(connection: OwnConnection, other: AsyncConnection) -> None:
     """If the server ends an idle connection, that is seen, however long after."""
     assert await echoed(connection, "a")
-    await terminate(other, connection)
+    await terminate(other, connection.info.backend_pid)
     async with asyncio.timeout(20):
         while not has_hung_up(connection):  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0)

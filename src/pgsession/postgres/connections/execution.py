@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple, TypeGuard
 
 import psycopg
 from msgspec import Struct
-from psycopg import AsyncCursor
+from psycopg import AsyncCursor, abc
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 from pgsession.postgres.connections.connection import (
@@ -56,31 +57,51 @@ async def execute(
 
     Cancelled, it leaves the connection idle, or closed.
     """
-    # A tool that traces statements puts its own cursor in this place: it must see all of them.
     if (
         prepare
-        and isinstance(connection, OwnConnection)
-        and connection.cursor_factory is AsyncCursor
-        and connection.autocommit
-        and connection.pgconn.transaction_status == TransactionStatus.IDLE
-        and (answer := await _execute_prepared(connection, statement, arguments)) is not None
+        and needs_no_cursor(connection)
+        and (prepared := find_prepared(connection, statement, arguments)) is not None
     ):
-        return answer
+        return await _execute_prepared(connection, prepared)
     cursor = cursor_of(connection)
     await cursor.execute(statement, arguments, prepare=prepare)
     rows = [] if cursor.rownumber is None else await cursor.fetchall()
     return Answer(rows, cursor.rowcount)
 
 
-async def _execute_prepared(
+class Prepared(NamedTuple):
+    """A prepared statement with its parameters. The repr shows none of them."""
+
+    name: bytes
+    parameters: Sequence[abc.Buffer | None]
+    transformer: abc.Transformer
+
+    def __repr__(self) -> str:
+        return "Prepared()"
+
+
+def needs_no_cursor(connection: Connection) -> TypeGuard[OwnConnection]:
+    """Tell whether a statement that is prepared may be executed without a cursor.
+
+    That costs the client half of what a cursor costs.
+    """
+    return (
+        isinstance(connection, OwnConnection)
+        # A tool that traces statements puts its own cursor there: it must see all of them.
+        and connection.cursor_factory is AsyncCursor
+        and connection.autocommit
+        and connection.pgconn.transaction_status == TransactionStatus.IDLE
+    )
+
+
+def find_prepared(
     connection: OwnConnection,
     statement: Statement,
     arguments: Sequence[object] | Mapping[str, object],
-) -> Answer | None:
-    """Do what `execute` does, without a cursor, or return None if the statement is not prepared.
+) -> Prepared | None:
+    """Return the statement as it is prepared on a connection, None if it is not.
 
-    That costs the client half of what a cursor costs. The first execution is a
-    cursor's, and it prepares the statement.
+    The first execution is a cursor's, and it prepares the statement.
     """
     query, names = statement.numbered
     if isinstance(arguments, Mapping):
@@ -90,22 +111,30 @@ async def _execute_prepared(
         transformer = connection.kept_transformer = Transformer(connection)
     parameters = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
     name = connection.name_of_prepared(query, transformer.types or ())
-    if name is None:
-        return None
+    return None if name is None else Prepared(name, parameters, transformer)
+
+
+async def _execute_prepared(connection: OwnConnection, prepared: Prepared) -> Answer:
+    name, parameters, transformer = prepared
     try:
         result = await connection.listener.execute(name, parameters, transformer.formats)
     except asyncio.CancelledError:
-        await _cancel(connection)
+        await cancel(connection)
         raise
+    return Answer(load(transformer, result), result.command_tuples or 0)
+
+
+def load(transformer: abc.Transformer, result: PGresult) -> list[TupleRow]:
+    """Return the rows of a result, or raise the error that it is."""
     if result.status not in _FINE:
         raise error_from_result(result, encoding=transformer.encoding)
     transformer.set_pgresult(result)
     rows = transformer.load_rows(0, result.ntuples, tuple)
     transformer.set_pgresult(None)  # a value is not kept any longer
-    return Answer(rows, result.command_tuples or 0)
+    return rows
 
 
-async def _cancel(connection: OwnConnection) -> None:
+async def cancel(connection: OwnConnection) -> None:
     """Ask the server to cancel what is under way, and wait until it has ended.
 
     If it does not end in time, or if this is cancelled too, close the

@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Sequence
+from contextvars import Context
+from typing import Protocol
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
+
+
+class Receiver(Protocol):
+    """What gets a result, or the error: a future, or what is to be called in the reader's turn."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: PGresult | None, /) -> None: ...
+
+    def set_exception(self, error: psycopg.Error, /) -> None: ...
 
 
 class Listener:
@@ -32,8 +44,8 @@ class Listener:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket = -1
         self._is_writing = False
-        #: What a caller waits for, and the result so far.
-        self._answer: asyncio.Future[PGresult | None] | None = None
+        #: What gets the result, and the result so far.
+        self._answer: Receiver | None = None
         self._result: PGresult | None = None
 
     async def execute(
@@ -54,24 +66,41 @@ class Listener:
             raise psycopg.InternalError("got no result from the query")
         return result
 
+    def begin(
+        self,
+        name: bytes,
+        parameters: Sequence[Buffer | None],
+        formats: Sequence[Format] | None,
+        receiver: Receiver,
+    ) -> None:
+        """Send a prepared statement. `receiver` is called once it is over, and calls `end`.
+
+        Raises `psycopg.Error` if it cannot be sent; then `receiver` is not called.
+        """
+        try:
+            self._pgconn.send_query_prepared(name, parameters, param_formats=formats)
+            self._expect(receiver)
+        except psycopg.Error:
+            self.end()
+            self.stop()  # libpq may have closed the socket
+            raise
+
+    def end(self) -> None:
+        """Give the answer to nobody."""
+        self._answer = self._result = None
+        self._end_writing()
+
     async def wait(self) -> PGresult | None:
         """Wait until nothing is under way; return the result, an error before any other.
 
         It may be None if an earlier caller was cancelled meanwhile.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._listen(loop)
-        answer: asyncio.Future[PGresult | None] = loop.create_future()
-        self._answer = answer
+        answer: asyncio.Future[PGresult | None] = asyncio.get_running_loop().create_future()
         try:
-            if self._pgconn.flush():
-                self._is_writing = True
-                loop.add_writer(self._socket, self._write)
+            self._expect(answer)
             return await answer
         finally:
-            self._answer = self._result = None
-            self._end_writing()
+            self.end()
 
     def stop(self) -> None:
         """Stop listening, until the next statement."""
@@ -80,9 +109,19 @@ class Listener:
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._socket)
 
+    def _expect(self, receiver: Receiver) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._listen(loop)
+        self._answer = receiver
+        if self._pgconn.flush():
+            self._is_writing = True
+            Context().run(loop.add_writer, self._socket, self._write)
+
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         self._socket = self._pgconn.socket
-        loop.add_reader(self._socket, self._read)
+        # In an empty context: it would keep all that this one holds, for as long as it is there.
+        Context().run(loop.add_reader, self._socket, self._read)
         self._loop = loop
 
     def _read(self) -> None:
@@ -116,7 +155,7 @@ class Listener:
             if self._answer is not None:
                 self._fail(self._answer, error)
 
-    def _fail(self, answer: asyncio.Future[PGresult | None], error: psycopg.Error) -> None:
+    def _fail(self, answer: Receiver, error: psycopg.Error) -> None:
         """End the wait after the connection was lost, with the reason if the server gave one."""
         self.stop()  # at once, as libpq has closed the socket
         if answer.done():

@@ -49,13 +49,23 @@ class ObservedPool(Pool):
             if isinstance(error, PoolTimeout) or monotonic() - begin >= _NEARLY * self._timeout:
                 observer.note_timeout(self._refusal())
             raise
+        self._note_acquired(connection, begin)
+        return connection
+
+    def take_ready(self) -> Connection | None:
+        begin = monotonic()
+        connection = super().take_ready()
+        if connection is not None:
+            self._note_acquired(connection, begin)
+        return connection
+
+    def _note_acquired(self, connection: Connection, begin: float) -> None:
         now = self._used_since[connection] = monotonic()
         try:
-            observer.note_wait(now - begin)
+            self._observer.note_wait(now - begin)
         except BaseException:  # no observer should raise; the connection must not be lost
             self.release(connection)
             raise
-        return connection
 
     def release(self, connection: Connection) -> None:
         since, now = self._used_since.pop(connection, None), monotonic()

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final, TypeAlias, cast
 from weakref import WeakSet
@@ -23,7 +24,8 @@ from pgsession.postgres.connections.connection import (
     finish,
     has_hung_up,
 )
-from pgsession.postgres.connections.deadline import Deadline
+from pgsession.postgres.connections.deadline import GRACE, Deadline
+from pgsession.postgres.connections.execution import cancel
 from pgsession.postgres.connections.failures import translated, unreachable
 from pgsession.postgres.connections.own_pool import KEPT, PATIENCE, OwnPool, PoolSettings
 
@@ -156,6 +158,21 @@ class Pool:
             await self._inspect_new(connection)
         return connection
 
+    @property
+    def ready(self) -> Connection | None:
+        """The connection that `take_ready` would return if its server is still there."""
+        return self._ready[-1] if self._ready else None
+
+    def take_ready(self) -> Connection | None:
+        """Do as `acquire`, but return None if that would have to wait."""
+        while self._ready:
+            connection = self._ready.pop()
+            if not has_hung_up(connection):
+                return connection
+            finish(connection)
+            self.release(connection)
+        return None
+
     def release(self, connection: Connection) -> None:
         """Take a connection back, in whatever state it is.
 
@@ -171,9 +188,13 @@ class Pool:
             self._ready.append(connection)
             if self._returning is None:
                 loop = asyncio.get_running_loop()
-                self._returning = loop.call_later(self._kept, self._return_ready)
+                self._returning = loop.call_later(self._kept, self._return_ready, context=Context())
         else:
             self._begin(self._put_back(connection))
+
+    def cancel_and_release(self, connection: OwnConnection) -> None:
+        """Take a connection back once its statement has ended, which takes too long."""
+        self._begin(self._cancel(connection))
 
     def note_write(self) -> None:
         """Record that the server takes writes, so that further connections of no use are rare."""
@@ -283,6 +304,16 @@ class Pool:
                 await pool.putconn(connection)
             if is_closed and isinstance(pool, OwnPool):
                 pool.note_closed()
+
+    async def _cancel(self, connection: OwnConnection) -> None:
+        deadline = Deadline(GRACE)
+        try:
+            with suppress(TimeoutError), deadline:
+                await cancel(connection)
+        finally:
+            self.release(connection)
+        if deadline.interruptions:  # the server did not even answer the request to cancel
+            await self.replace_all()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do the pool's work in a task of its own: interrupted, it would lose a connection."""

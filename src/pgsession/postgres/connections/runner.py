@@ -13,6 +13,7 @@ from pgsession.errors import SessionError, StoreBusyError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection, finish
 from pgsession.postgres.connections.deadline import Deadline
 from pgsession.postgres.connections.failures import Retries, Verdict, judge, translated
+from pgsession.postgres.connections.lone import LoneStatement, Question, begin_alone
 from pgsession.postgres.connections.pool import Pool
 
 _T = TypeVar("_T")
@@ -94,6 +95,16 @@ class Runner:
             await pool.replace_all()
         # Not while the driver's error is handled, nor caused by it: it quotes parameters.
         raise failure
+
+    def begin(
+        self, question: Question[_T], then: Callable[[_T | SessionError], None]
+    ) -> LoneStatement[_T] | None:
+        """Begin a statement without a task, if that is possible now, else return None.
+
+        `then` gets its answer, or the error of this one attempt: nothing is retried.
+        It has no time limit: see `LoneStatement.stop`.
+        """
+        return begin_alone(self._pool, question, then)
 
     def unreachable(self) -> StoreUnavailableError | None:
         """Return a new error with the reason why no connection can be made; None if one can."""

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from pgsession.core.keys import KeyDigest
 from pgsession.core.period import MAX_PERIOD
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.connections.lone import Question
 from pgsession.postgres.rows import Row
 from pgsession.postgres.statements.text import HAS_DEVICE, IS_BOUND, Statements, Wording
 
@@ -141,13 +142,17 @@ class Reading(Statements):
     ) -> Sequence[Row | None]:
         """Return the row of each key that is alive. Equal selectors are fetched once."""
         if len(keys) == 1:
-            selector, verifier = keys[0]
-            rows = await self._rows(connection, self._select_one, (selector,))
-            return [_row(rows[0]) if rows and rows[0][1] == verifier else None]
+            statement, arguments, read = self.single(keys[0])
+            return [read(await self._rows(connection, statement, arguments))]
         wanted = ",".join(dict.fromkeys(selector for selector, _ in keys))
         rows = await self._rows(connection, self._select, (wanted,))
         found = {row[:2]: _row(row) for row in rows}
         return list(map(found.get, keys))
+
+    def single(self, key: KeyDigest) -> Question[Row | None]:
+        """Return the statement that fetches one row."""
+        selector, verifier = key
+        return Question(self._select_one, (selector,), partial(_with_verifier, verifier))
 
     async def fetch_newest(
         self, connection: Connection, groups: Sequence[tuple[KeyDigest, ...]]
@@ -157,6 +162,10 @@ class Reading(Statements):
         wanted = ",".join(selector for selector, _ in keys)
         rows = await self._rows(connection, self._select_newest, (wanted,))
         return [next(_of(keys, rows), None)]
+
+
+def _with_verifier(verifier: str | None, rows: Sequence[TupleRow]) -> Row | None:
+    return _row(rows[0]) if rows and rows[0][1] == verifier else None
 
 
 def _of(keys: Collection[tuple[str, str | None]], rows: Iterable[TupleRow]) -> Iterator[Row]:
