@@ -642,3 +642,17 @@ def test_switches(name: str, given: object) -> None:
     """A text or a number in place of True or False is refused: "false" would be true."""
     with pytest.raises(SettingsError, match=f"{name} must be True or False"):
         SessionSettings(secret_key=SECRET, **{name: given})  # type: ignore[arg-type] # a mistake
+
+
+def test_compared() -> None:
+    """Settings compare, hash and print as a dataclass does; the secret is not printed."""
+    settings = SessionSettings(secret_key=SECRET, path="/app")
+    names = [each.name for each in fields(settings) if each.repr]
+    shown = ", ".join(f"{name}={getattr(settings, name)!r}" for name in names)
+
+    assert settings == replace(settings)
+    assert hash(settings) == hash(replace(settings))
+    assert settings != replace(settings, path="/")
+    assert settings != SECRET
+    assert repr(settings) == f"SessionSettings({shown})"
+    assert SECRET not in repr(settings)

@@ -8,22 +8,16 @@
     app.add_middleware(SessionMiddleware, store=store, secret_key=…)
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pgsession import rare
 from pgsession.asgi.access import get_session
 from pgsession.asgi.middleware import SessionMiddleware
 from pgsession.asgi.sessions import Sessions
-from pgsession.cookie_settings import CookieSettings
-from pgsession.core.adoption import Adopted, AdoptingStore, Adoption
-from pgsession.core.bound import BindingStore, Bound, BoundDevice
-from pgsession.core.flash import Flash
 from pgsession.core.login import Login, SignedIn
-from pgsession.core.overview import SignedInUser
-from pgsession.core.predecessor import OldSession, Predecessor
 from pgsession.core.session import Session
 from pgsession.core.store import Changes, Entry, Store, Written
-from pgsession.core.users import Device, LoginState, NewDevice, UserStore
+from pgsession.core.users import LoginState, UserStore
 from pgsession.errors import (
     HeldTooLongError,
     InvalidPeriodError,
@@ -48,34 +42,40 @@ from pgsession.errors import (
     ValueTooLargeError,
 )
 from pgsession.postgres.store import PostgresStore
-from pgsession.postgres.sweeping.sweep import Swept
 from pgsession.settings import SessionSettings
-from pgsession.telemetry.choice import Telemetry
 from pgsession.version import __version__
 
 if TYPE_CHECKING:
-    from pgsession.asgi.flash import flashes, take_flashes
-    from pgsession.asgi.probes import Liveness, Readiness
-    from pgsession.asgi.reposting import repost
-    from pgsession.core.old_cookie import OldCookie
-    from pgsession.memory import MemoryStore
+    from pgsession.rare import (
+        Adopted,
+        AdoptingStore,
+        Adoption,
+        BindingStore,
+        Bound,
+        BoundDevice,
+        CookieSettings,
+        Device,
+        Flash,
+        Liveness,
+        MemoryStore,
+        NewDevice,
+        OldCookie,
+        OldSession,
+        Predecessor,
+        Readiness,
+        SignedInUser,
+        Swept,
+        Telemetry,
+        flashes,
+        repost,
+        take_flashes,
+    )
 else:  # a type checker would take any name
-    #: The names that most applications do not use, and their modules: these are imported at the
-    #: first use, so that the others start sooner.
-    _ELSEWHERE = {
-        "Liveness": "asgi.probes",
-        "MemoryStore": "memory",
-        "OldCookie": "core.old_cookie",
-        "Readiness": "asgi.probes",
-        "flashes": "asgi.flash",
-        "repost": "asgi.reposting",
-        "take_flashes": "asgi.flash",
-    }
 
     def __getattr__(name: str) -> object:
-        if name not in _ELSEWHERE:
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-        return getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+        return getattr(rare, name)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

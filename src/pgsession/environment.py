@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from starlette.config import Config
+from starlette.config import Config, environ
 
-from pgsession.core.hidden import Hidden, HiddenDict, hidden
+from pgsession.core.hidden import (
+    Hidden,
+    HiddenDict,
+    HiddenMapping,
+    hidden,
+    read_list,
+    read_setting,
+)
 from pgsession.core.logs import event, own_logger
 from pgsession.core.period import parse_period
 from pgsession.core.secret_keys import is_placeholder
 from pgsession.errors import SettingsError
 
 _LOGGER = own_logger()
-
-_T = TypeVar("_T")
 
 #: What all variables begin with.
 _PREFIX: Final = "SESSION_"
@@ -26,11 +31,16 @@ _PREFIX: Final = "SESSION_"
 _FOREIGN: Final = frozenset({"SESSION_MANAGER"})
 
 
-def read_environment(environment: Mapping[str, str], *, env_file: str | None) -> dict[str, Any]:
+def read_environment(
+    environment: Mapping[str, str] | None, *, env_file: str | None
+) -> dict[str, Any]:
     """Return the settings that are set. Raises `SettingsError`, naming the variable.
 
-    Logs a warning for a variable that looks like a setting and is none.
+    Logs a warning for a variable that looks like a setting and is none. Without an
+    `environment`, it is that of the process.
     """
+    if environment is None:
+        environment = HiddenMapping(environ)
     config = Config(env_file, environment)
     _warn_of_unknown({*environment, *config.file_values})
     given = HiddenDict()
@@ -46,14 +56,6 @@ def read_environment(environment: Mapping[str, str], *, env_file: str | None) ->
     return given
 
 
-def read_setting(name: str, read: Callable[[Any], _T], given: object) -> _T:
-    """Return ``read(given)``. Raises `SettingsError` with `name`, but never with what was given."""
-    try:
-        return read(given)
-    except ValueError as error:
-        raise SettingsError(f"{name}: {error}") from None
-
-
 def _warn_of_unknown(names: Iterable[str]) -> None:
     known = {variable for variable, _ in VARIABLES.values()}
     for name in sorted(names):
@@ -65,11 +67,6 @@ def _warn_of_unknown(names: Iterable[str]) -> None:
                 nearest[0],
                 extra=event("setting_unknown"),
             )
-
-
-def read_list(text: str) -> tuple[str, ...]:
-    """Return the parts between the commas, without the empty ones."""
-    return tuple(Hidden(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _read_switch(text: str) -> bool:

@@ -12,25 +12,20 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeAlias
 
-from starlette.config import environ
 from starlette.datastructures import Secret
 from starlette.types import Scope
 
-from pgsession.cookie_settings import ChooseCookie, CookieSettings, check_cookies
-from pgsession.core.adoption import as_adopting_store
+from pgsession import rare
 from pgsession.core.assurance import Assurance, AssuranceLevel
-from pgsession.core.bound import binds
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
-from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden
+from pgsession.core.hidden import HiddenDict, HiddenMapping, hidden, read_list, read_setting
 from pgsession.core.period import Period, as_period
-from pgsession.core.predecessor import Predecessor
 from pgsession.core.rotation import DEFAULT_GRACE, Rotation
 from pgsession.core.secret_keys import MIN_SECRET_BYTES, SecretValue
 from pgsession.core.store import DEFAULT_EXCLUSIVE_LIMIT, Store
-from pgsession.core.users import NewDevice, checked_most, keeps_users
+from pgsession.core.users import checked_most, keeps_users
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
-from pgsession.environment import read_environment, read_list, read_setting
 from pgsession.errors import SettingsError
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.own_pool import DEFAULT_LIFETIME, as_lifetime
@@ -56,8 +51,7 @@ SecretKey: TypeAlias = (
 _SHORTEST_PROOF: Final = timedelta(seconds=5)
 
 #: A path below the cookie's, without a slash at its ends.
-_PLACE: Final = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!$)|$))+")
-
+_PLACE: Final = r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!$)|$))+"
 #: How often a process asks for the sessions of its open streams.
 DEFAULT_WATCH_EVERY: Final = timedelta(seconds=1.5)
 
@@ -93,7 +87,7 @@ _POSITIVE: Final = {
 _REQUIRED: Final = frozenset({"rotation_grace", "watch_every", "exclusive_limit"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SessionSettings:
     """All settings. A period is a `timedelta` or a number of seconds.
 
@@ -139,10 +133,10 @@ class SessionSettings:
     partitioned: bool = False
     #: The cookies of a site with several hosts, by names of your own, in place of the single cookie
     #: of the settings above. Each must have another `session_cookie`.
-    cookies: Mapping[str, CookieSettings] | None = None
+    cookies: Mapping[str, rare.CookieSettings] | None = None
     #: A function of the ASGI scope that returns the name in `cookies` of the cookie that the
     #: request has. Any other name is a `SettingsError` in the request.
-    choose_cookie: ChooseCookie | None = None
+    choose_cookie: rare.ChooseCookie | None = None
     #: The requests that have no session.
     exclude: Exclude = ()
     #: What those requests find in their scope: "error", a session whose use raises
@@ -180,7 +174,7 @@ class SessionSettings:
     #: user, to send them a mail. It runs in a task of its own, once the sign-in is committed and
     #: the response with its cookie has begun; an error in it is logged. It does not run if no
     #: browser gets the cookie. Sign-ins of an administrator (`actor_id`) are left out.
-    on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
+    on_new_device: Callable[[rare.NewDevice], Awaitable[object]] | None = None
     #: Whether a WebSocket is closed, with code 4401, when its session has ended.
     close_websockets: bool = False
     #: How often a process asks the store which sessions of its open streams have ended.
@@ -195,7 +189,7 @@ class SessionSettings:
     require_device_binding: Callable[[Scope], bool] | None = None
     #: Where the sessions from before a switch are read, such as ``StarletteCookie(…)`` of
     #: `pgsession.predecessors`: a visitor with a valid one, and none of ours, keeps it.
-    predecessor: Predecessor | None = field(default=None, repr=False)
+    predecessor: rare.Predecessor | None = field(default=None, repr=False)
     #: The schema of the table. None: as the search_path says.
     schema: str | None = None
     #: The name of the table, if it is not ``session``.
@@ -251,17 +245,33 @@ class SessionSettings:
             on_unavailable=self.on_unavailable,
             unavailable_response=self.unavailable_response,
         )
-        check_cookies(
-            self.cookies,
-            self.choose_cookie,
-            single=self,
-            make=lambda cookie: self.with_cookie(cookie).make_cookie(),
-            binds=self.device_binding is not None,
-        )
+        if self.cookies is not None or self.choose_cookie is not None:
+            rare.check_cookies(
+                self.cookies,
+                self.choose_cookie,
+                single=self,
+                make=lambda cookie: self.with_cookie(cookie).make_cookie(),
+                binds=self.device_binding is not None,
+            )
+
+    # As a dataclass has these three, but without compiling a text for each at the import, which
+    # for so many fields takes as long as to import half a dozen of our modules.
+
+    def __repr__(self) -> str:
+        shown = (f"{it.name}={getattr(self, it.name)!r}" for it in fields(self) if it.repr)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SessionSettings) and type(other) is type(self):
+            return _values(self) == _values(other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(_values(self))
 
     @classmethod
     def from_env(
-        cls, environment: Mapping[str, str] = environ, *, env_file: str | None = None
+        cls, environment: Mapping[str, str] | None = None, *, env_file: str | None = None
     ) -> SessionSettings:
         """Read ``SESSION_SECRET_KEY``, ``SESSION_DATABASE_URL`` and the other ``SESSION_*``.
 
@@ -271,12 +281,16 @@ class SessionSettings:
         with commas. ``SESSION_MAX_AGE``, ``SESSION_ROTATE_EVERY`` and
         ``SESSION_SWEEP_EVERY`` can also be ``none``.
 
-        `env_file` is a file of ``NAME=value`` lines. The variables in
-        `environment` override it. An empty variable counts as not set.
+        `env_file` is a file of ``NAME=value`` lines. The variables in `environment`, by
+        default those of the process, override it. An empty variable counts as not set.
 
         Raises `SettingsError`, with the name of the variable or the setting.
         """
-        environment = HiddenMapping(environment)
+        # It imports difflib and starlette.config, and not all applications read variables.
+        from pgsession.environment import read_environment  # noqa: PLC0415
+
+        if environment is not None:
+            environment = HiddenMapping(environment)
         given = read_environment(environment, env_file=env_file)
         if "secret_key" not in given:
             raise SettingsError("SESSION_SECRET_KEY is missing: make one with `pgsession secret`.")
@@ -298,7 +312,7 @@ class SessionSettings:
             on_rejected=on_rejected,
         )
 
-    def with_cookie(self, cookie: CookieSettings) -> SessionSettings:
+    def with_cookie(self, cookie: rare.CookieSettings) -> SessionSettings:
         """Return these settings with one cookie, in place of `cookies`."""
         given = {each.name: getattr(cookie, each.name) for each in fields(cookie)}
         return replace(self, cookies=None, choose_cookie=None, **given)
@@ -349,13 +363,13 @@ class SessionSettings:
                 "close_websockets needs a store that keeps users: give it the methods of "
                 "pgsession.UserStore."
             )
-        if self.device_binding is not None and not binds(store):
+        if self.device_binding is not None and not rare.binds(store):
             raise SettingsError(
                 "device_binding needs a store that binds sessions: give it the methods of "
                 "pgsession.BindingStore."
             )
         if self.predecessor is not None:
-            as_adopting_store(store)
+            rare.as_adopting_store(store)
         if self.record_client and not getattr(store, "record_client", False):
             raise SettingsError(
                 "record_client is a setting of the store: give it to the store too."
@@ -391,7 +405,7 @@ class SessionSettings:
                     raise SettingsError(f"{name} is longer than max_inactivity: shorten it.")
 
     def _check_binding(self) -> None:
-        if not _PLACE.fullmatch(str(self.device_binding_path)):
+        if not re.fullmatch(_PLACE, str(self.device_binding_path)):
             raise SettingsError(
                 "device_binding_path must be a path below `path`, such as .session: letters, "
                 "digits, dots, dashes and slashes, no slash at its ends, and no part . or .."
@@ -461,6 +475,10 @@ def _hiding(initialise: Callable[..., None]) -> Callable[..., None]:
 
 
 SessionSettings.__init__ = _hiding(SessionSettings.__init__)  # type: ignore[method-assign] # the same
+
+
+def _values(settings: SessionSettings) -> tuple[object, ...]:
+    return tuple(getattr(settings, it.name) for it in fields(settings))
 
 
 def _checked_conninfo(given: object) -> str:

@@ -11,10 +11,11 @@ from starlette.routing import Route
 from starlette.types import Message, Scope
 
 from pgsession import MemoryStore, Session, SessionMiddleware, SessionSettings, SettingsError
+from pgsession.core.devices import Device
 from pgsession.core.keys import digest
 from pgsession.core.login import Login
 from pgsession.core.store import Changes
-from pgsession.core.users import Device, UserStore
+from pgsession.core.users import UserStore
 from tests.applications import SECRET
 from tests.pages import NAME, key_of
 

@@ -204,7 +204,8 @@ async def test_bound_devices(users: BindingStore) -> None:
 
 def test_shared() -> None:
     """All cookies share one store, one log of outages and one watcher of streams."""
-    policies = SessionMiddleware(Starlette(), MemoryStore(), settings=settings_of())._choice  # noqa: SLF001 - shared parts
+    settings = settings_of(telemetry=False)  # else telemetry asks for the watcher first
+    policies = SessionMiddleware(Starlette(), MemoryStore(), settings=settings)._choice  # noqa: SLF001 - shared parts
 
     assert policies is not None
     shop, admin = policies._policies.values()  # noqa: SLF001

@@ -9,9 +9,10 @@ from typing import Any, Final
 import pytest
 
 from pgsession import Changes, SettingsError
+from pgsession.core.devices import Device
 from pgsession.core.keys import digest
 from pgsession.core.login import Client, Login
-from pgsession.core.users import Device, UserStore
+from pgsession.core.users import UserStore
 
 SLACK: Final = timedelta(seconds=20)
 HOUR: Final = timedelta(hours=1)

@@ -764,4 +764,4 @@ def test_repr() -> None:
 
     assert SECRET not in shown
     assert OTHER not in shown
-    assert shown.startswith("Cookie(name='__Host-session', path='/'")
+    assert shown == "<Cookie __Host-session path=/ domain=None>"

@@ -6,10 +6,11 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict, astuple
 
 from pgsession.core.decision import DECISIONS, Change, Outcome, decide, due_below, touch_due
 
-FACTS = Outcome._fields
+FACTS = Outcome.__struct_fields__
 
 #: The rules, most important first. The first rule whose facts all hold decides. A dash means "not".
 RULES = (
@@ -63,7 +64,7 @@ OUTCOMES = [
 def test_every_row(signing: str) -> None:
     """Each combination of facts leads to the change that the rules give."""
     asked = dict.fromkeys(FACTS[-3:], False) | dict.fromkeys(signing.split(), True)
-    outcomes = [each for each in OUTCOMES if asked.items() <= each._asdict().items()]
+    outcomes = [each for each in OUTCOMES if asked.items() <= asdict(each).items()]
 
     assert len(outcomes) == 2 ** (len(FACTS) - 3)
     for outcome in outcomes:
@@ -73,8 +74,9 @@ def test_every_row(signing: str) -> None:
 def test_looked_up() -> None:
     """What is decided without a login, a confirmation or a logout can be looked up."""
     for outcome in OUTCOMES:
-        if not any(outcome[-3:]):
-            assert DECISIONS[outcome[:-3]] is expected(outcome), named(outcome)
+        facts = astuple(outcome)
+        if not any(facts[-3:]):
+            assert DECISIONS[facts[:-3]] is expected(outcome), named(outcome)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from pgsession.core.content import UNCHANGED
+from pgsession.core.devices import Device
 from pgsession.core.login import NO_SIGNING, Login, SignedIn, microseconds
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.core.session import Session, attached
 from pgsession.core.store import Entry
 from pgsession.core.tracked import state_of
-from pgsession.core.users import Device
 from pgsession.errors import (
     InvalidPeriodError,
     ResponseStartedError,

@@ -29,6 +29,51 @@ OPTIONS: Final = (
         ("tests/test_imports.py::test_not_imported",),
     ),
     Mutant(
+        "a block imports statements while it holds its transaction",
+        (
+            Edit(
+                "postgres/statements/table.py",
+                "        _ = self.numbering, self.listing, self.overview\n",
+                "        _ = self.numbering, self.listing\n",
+            ),
+        ),
+        ("tests/postgres/test_rare.py::test_complete",),
+    ),
+    Mutant(
+        "rare statements that are written late are prepared behind a pooler",
+        (
+            Edit(
+                "postgres/statements/table.py",
+                "        written.prepared = self._prepared\n",
+                "",
+            ),
+        ),
+        ("tests/postgres/test_rare.py::test_settled_later",),
+    ),
+    Mutant(
+        "a rare call opens a closed store",
+        (
+            Edit(
+                "postgres/batching.py",
+                "            coalescer.reject()\n",
+                "            pass\n",
+            ),
+        ),
+        ("tests/postgres/test_rare.py::test_closed",),
+    ),
+    Mutant(
+        "every application imports what only streams need",
+        (
+            Edit(
+                "asgi/streams.py",
+                "from pgsession import rare\n",
+                "from pgsession import rare\n"
+                "from pgsession.asgi.interruption import Interruption\n",
+            ),
+        ),
+        ("tests/test_imports.py::test_not_imported",),
+    ),
+    Mutant(
         "a database URL may have an @ where a part of a password may be",
         (
             Edit(
@@ -111,7 +156,7 @@ OPTIONS: Final = (
         (
             Edit(
                 "asgi/policy.py",
-                '        object.__setattr__(policy, "watching", self.watching)\n',
+                "        _ = self.watching  # which both have then\n",
                 "",
             ),
         ),

@@ -15,7 +15,7 @@ ROOMS = (
     ("`dbsc`", "`telemetry`"),
     ("`core`: what a session is",),
     ("`errors`: every error",),
-    ("`printable`", "`version`"),
+    ("`printable`", "`version`", "`rare`"),
 )
 
 

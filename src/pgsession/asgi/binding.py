@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
+from pgsession import rare
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.row import Decision
 from pgsession.asgi.streams import Streams
@@ -20,7 +21,7 @@ from pgsession.core.keys import digest
 from pgsession.core.logs import event, own_logger
 from pgsession.core.session import Session, attached, fill
 from pgsession.core.store import Changes, Entry, Written
-from pgsession.core.users import Device, as_user_store, in_listing_order
+from pgsession.core.users import as_user_store
 from pgsession.errors import SessionNotFoundError, StoreUnavailableError
 
 #: A request that has extended its session so many seconds ago need not ask whether it lives.
@@ -101,7 +102,7 @@ class Binding(Streams):
         """How long the row still lives, or None without a row."""
         return None if self._key is None else self._remaining_now()
 
-    async def devices(self, user_id: str) -> list[Device]:
+    async def devices(self, user_id: str) -> list[rare.Device]:
         """Return the sessions of a user; see `Session.devices`."""
         if self._judged_until is not None:
             async with self._hold_task_lock():
@@ -109,7 +110,7 @@ class Binding(Streams):
         if self._is_gone:
             raise SessionNotFoundError
         found = await as_user_store(self._policy.store).devices(user_id)
-        return in_listing_order(found, current=self.handle)
+        return rare.in_listing_order(found, current=self.handle)
 
     def note_ended(self, handles: Collection[str]) -> None:
         """Record that sessions have ended in a transaction of the application's."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from starlette.types import Scope
 
+from pgsession import rare
 from pgsession.asgi.policy import Policy
-from pgsession.cookie_settings import ChooseCookie
 from pgsession.core.store import Store
 from pgsession.errors import SettingsError
 from pgsession.settings import SessionSettings
@@ -30,7 +30,7 @@ def policies_of(settings: SessionSettings, store: Store | None) -> dict[str, Pol
 class Choice:
     """Chooses the policy of a request by the function of the settings."""
 
-    def __init__(self, policies: Mapping[str, Policy], choose: ChooseCookie) -> None:
+    def __init__(self, policies: Mapping[str, Policy], choose: rare.ChooseCookie) -> None:
         self._policies = policies
         self._choose = choose
 

@@ -15,7 +15,7 @@ from pgsession.core.logs import Event, event, own_logger
 _LOGGER = own_logger()
 
 #: Hosts to which browsers, except Safari, send a Secure cookie over plain HTTP.
-_LOCAL: Final = re.compile(rb"(?:.*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\]")
+_LOCAL: Final = rb"(?:.*\.)?localhost|127\.\d+\.\d+\.\d+|\[::1\]"
 
 _PLAIN_HTTP: Final = (
     "A Secure session cookie was set over plain HTTP, so the browser will drop it unless a proxy "
@@ -128,7 +128,7 @@ def _deletes(set_cookie: bytes) -> bool:
 def _is_plain_http(scope: Scope, host: bytes) -> bool:
     if scope.get("scheme", "http") not in {"http", "ws"}:
         return False
-    return _LOCAL.fullmatch(_name_of(host)) is None
+    return re.fullmatch(_LOCAL, _name_of(host)) is None
 
 
 def _name_of(host: bytes) -> bytes:

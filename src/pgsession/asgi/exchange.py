@@ -10,12 +10,12 @@ from typing import Final, assert_never
 
 from starlette.types import Message, Scope, Send
 
+from pgsession import rare
 from pgsession.asgi.caching import Headers, may_be_shared, varies
 from pgsession.asgi.headers import session_headers, with_vary
 from pgsession.asgi.loading import LoadedRequest
 from pgsession.asgi.policy import Policy
-from pgsession.asgi.reference import Reference, make_reference
-from pgsession.asgi.replacement import Replacement, judge_replacement
+from pgsession.asgi.reference import Reference
 from pgsession.asgi.unavailable import UnavailableSession
 from pgsession.asgi.unproven import UnprovenSession
 from pgsession.core.content_session import put_back
@@ -26,7 +26,6 @@ from pgsession.core.logs import event, own_logger
 from pgsession.core.session import Session
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import set_state
-from pgsession.core.users import NewDevice
 from pgsession.errors import StoreUnavailableError
 
 _LOGGER = own_logger()
@@ -95,7 +94,7 @@ class Exchange(LoadedRequest):
             return None
         if not isinstance(key, Hidden):  # of a store that is not this package's
             key = Hidden(key)
-        return make_reference((self._policy, key, self._is_proved, self._judged_until))
+        return Reference(self._policy, key, self._is_proved, self._judged_until)
 
     def is_finished(self) -> bool:
         """Return True if nothing is left to commit after the application's call."""
@@ -252,15 +251,15 @@ class Exchange(LoadedRequest):
         session, scope = self.session, self._scope
         if self._discarded and not session.is_unavailable:
             return  # the request has failed
-        match judge_replacement(scope):
-            case Replacement.NEIGHBOUR:
+        match rare.judge_replacement(scope):
+            case rare.Replacement.NEIGHBOUR:
                 return
-            case Replacement.UNKNOWN:
+            case rare.Replacement.UNKNOWN:
                 self._policy.warnings.replaced(type(scope["session"]))
                 return
-            case Replacement.END:
+            case rare.Replacement.END:
                 session.logout()
-            case Replacement.CONTENT:
+            case rare.Replacement.CONTENT:
                 content = scope["session"]
                 session.clear()
                 session.update(content)
@@ -341,7 +340,7 @@ class Exchange(LoadedRequest):
         except StoreUnavailableError as error:
             self._policy.outage_log.record_lost_changes(error)
 
-    def _begin_hook(self, device: NewDevice) -> None:
+    def _begin_hook(self, device: rare.NewDevice) -> None:
         """Tell the application of a sign-in of a new device, now that its cookie has left.
 
         In a task of its own, and not in the name of this request, which may be cancelled.
@@ -368,7 +367,9 @@ def _with_list(start: Message) -> Message:
     return start if type(headers) is list else {**start, "headers": list(headers)}
 
 
-async def _told(call: Callable[[NewDevice], Awaitable[object]], device: NewDevice) -> None:
+async def _told(
+    call: Callable[[rare.NewDevice], Awaitable[object]], device: rare.NewDevice
+) -> None:
     try:
         await call(device)
     except asyncio.CancelledError:

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from pgsession import rare
 from pgsession.asgi.ended import EndedSession, end
 from pgsession.asgi.exchange import Exchange
 from pgsession.asgi.exclusion import ExcludedSession, matcher
 from pgsession.asgi.failing import UNAVAILABLE_ERRORS, has_left
 from pgsession.asgi.lifespan import Lifespan
 from pgsession.asgi.neighbours import InnerScope, OwnMiddleware, check_stack, cookie_names
-from pgsession.asgi.observed import ObservedExchange, counting_proofs
 from pgsession.asgi.order import log_misplaced
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.sessions import Sessions
-from pgsession.asgi.sockets import WatchedSocket
 from pgsession.asgi.stores import check_settings, check_store, offer_store
 from pgsession.core.cookie import FoundCookie, MaxAge
 from pgsession.core.cookie_attributes import SameSite
@@ -131,7 +130,7 @@ class SessionMiddleware(OwnMiddleware):
             self._policy = sessions.policy
             binding = self._policy.device_binding
             self._may_be_without = self._is_excluded is not None or binding is not None
-            self._exchange = Exchange if self._policy.observer is None else ObservedExchange
+            self._exchange = _exchange_of(self._policy)
             #: The name of the cookie, as in Starlette's class; of several, that of the first.
             self.session_cookie: str = self._policy.cookie.name
             #: The names of all its cookies.
@@ -165,7 +164,7 @@ class SessionMiddleware(OwnMiddleware):
         current = Current(exchange)
         try:
             if policy.closes_websockets and scope["type"] == "websocket":
-                await WatchedSocket(exchange, receive).serve(self.app, scope)
+                await rare.WatchedSocket(exchange, receive).serve(self.app, scope)
             else:
                 await self.app(scope, receive, exchange.send)
             if not exchange.is_finished():
@@ -220,6 +219,8 @@ class SessionMiddleware(OwnMiddleware):
         if scope["type"] == "http" and (found := self._binding_of(scope)) is not None:
             policy, binding = found
             if policy.observer is not None:
+                from pgsession.asgi.observed import counting_proofs  # noqa: PLC0415 - see below
+
                 send = counting_proofs(policy.observer, scope, send)
             await binding.serve(scope, send, policy.cookie.find(scope["headers"]))
             return
@@ -234,6 +235,15 @@ class SessionMiddleware(OwnMiddleware):
                 else:
                     scope["session"] = ExcludedSession()
         await self.app(scope, receive, send)
+
+
+def _exchange_of(policy: Policy) -> type[Exchange]:
+    """Return what serves a request: only with telemetry another class than `Exchange`."""
+    if policy.observer is None:
+        return Exchange
+    from pgsession.asgi.observed import ObservedExchange  # noqa: PLC0415 - see above
+
+    return ObservedExchange
 
 
 def _guard_of(settings: SessionSettings) -> CsrfGuard | None:

@@ -10,7 +10,6 @@ from types import CodeType
 from typing import Final
 
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import Scope
 
 from pgsession.asgi.neighbours import OwnMiddleware
@@ -96,6 +95,8 @@ def _has_session(each: Middleware) -> bool:
 
 def _dispatch_of(each: Middleware) -> object:
     """Return the dispatch function of a `BaseHTTPMiddleware`, or None."""
+    from starlette.middleware.base import BaseHTTPMiddleware  # noqa: PLC0415 - few need it
+
     if not _is_of(each, BaseHTTPMiddleware):
         return None
     given = each.kwargs.get("dispatch", each.args[0] if each.args else None)

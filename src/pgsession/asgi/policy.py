@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field, replace
+from copy import copy
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from pgsession import rare
 from pgsession.asgi.cookie_warnings import CookieWarnings
 from pgsession.asgi.reuse import ReuseLog
 from pgsession.asgi.unavailable import ExtensionPause, OutageLog
-from pgsession.asgi.unavailable_response import OwnResponse
-from pgsession.asgi.watching import Watching
 from pgsession.core.cookie import Cookie, MaxAge
 from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import Observer
@@ -21,13 +20,13 @@ from pgsession.core.period import as_period
 from pgsession.core.rotation import Rotation
 from pgsession.core.secret_keys import is_guessable
 from pgsession.core.store import Store
-from pgsession.core.users import NewDevice
 from pgsession.settings import DEFAULT_WATCH_EVERY, SessionSettings
 from pgsession.telemetry.choice import find_observer
 
 if TYPE_CHECKING:  # most applications do neither, and should not import it
     from pgsession.asgi.device_binding import DeviceBinding
     from pgsession.asgi.takeover import Takeover
+    from pgsession.asgi.watching import Watching
 
 _LOGGER = own_logger()
 
@@ -35,56 +34,85 @@ _LOGGER = own_logger()
 _BRIEF: Final = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Policy:
-    """The settings of a middleware in the form that a request needs, and its per-process logs."""
+    """The settings of a middleware in the form that a request needs, and its per-process logs.
 
-    store: Store
-    cookie: Cookie
-    max_age: MaxAge
-    touch_after: timedelta | None
-    rotation: Rotation = field(default_factory=Rotation)
-    #: How many sessions a user may have, or None without a limit.
-    max_sessions: int | None = None
-    #: Called after a sign-in of a browser that had no session of the user.
-    on_new_device: Callable[[NewDevice], Awaitable[object]] | None = None
-    #: A WebSocket is closed when its session has ended.
-    closes_websockets: bool = False
-    #: Binds sessions to devices, or None.
-    device_binding: DeviceBinding | None = None
-    #: Takes over the sessions from before a switch, or None.
-    takeover: Takeover | None = None
-    #: How often the sessions of open streams are asked for.
-    watch_every: timedelta = DEFAULT_WATCH_EVERY
-    #: Returns True for an ASGI scope that gets an empty session if its own cannot be loaded.
-    is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False
-    #: Sends the application's own response while the store is unavailable, or None.
-    own_response: OwnResponse | None = None
-    #: An application does not start while its database cannot answer.
-    is_strict: bool = False
-    #: Is told what happens to sessions, or None.
-    observer: Observer | None = None
-    outage_log: OutageLog = field(default_factory=OutageLog)
-    extension_pause: ExtensionPause = field(default_factory=ExtensionPause)
-    reuse_log: ReuseLog = field(default_factory=ReuseLog)
-    #: The tasks in which `on_new_device` runs: the event loop keeps no reference to them.
-    hooks: set[asyncio.Task[None]] = field(default_factory=set)
-    warnings: CookieWarnings = field(init=False)
-    watching: Watching = field(init=False)
+    - `max_sessions`: how many sessions a user may have, or None without a limit.
+    - `on_new_device`: called after a sign-in of a browser that had no session of the user.
+    - `closes_websockets`: a WebSocket is closed when its session has ended.
+    - `device_binding`: binds sessions to devices, or None.
+    - `takeover`: takes over the sessions from before a switch, or None.
+    - `watch_every`: how often the sessions of open streams are asked for.
+    - `is_anonymous`: returns True for an ASGI scope that gets an empty session if its own cannot be
+      loaded.
+    - `own_response`: sends the application's own response while the store is unavailable, or None.
+    - `is_strict`: an application does not start while its database cannot answer.
+    - `observer`: is told what happens to sessions, or None.
+    """
 
-    #: This process rotates keys, so it looks at the number of each cookie.
-    is_rotating: bool = field(init=False)
-    #: It looks at every cookie: at its number, or at the proof that comes with it.
-    is_judging: bool = field(init=False)
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cookie: Cookie,
+        max_age: MaxAge,
+        touch_after: timedelta | None,
+        rotation: Rotation | None = None,
+        max_sessions: int | None = None,
+        on_new_device: Callable[[rare.NewDevice], Awaitable[object]] | None = None,
+        closes_websockets: bool = False,
+        device_binding: DeviceBinding | None = None,
+        takeover: Takeover | None = None,
+        watch_every: timedelta = DEFAULT_WATCH_EVERY,
+        is_anonymous: Callable[[MutableMapping[str, Any]], bool] = lambda _: False,
+        own_response: rare.OwnResponse | None = None,
+        is_strict: bool = False,
+        observer: Observer | None = None,
+        outage_log: OutageLog | None = None,
+    ) -> None:
+        self.store: Store = store
+        self.touch_after: timedelta | None = touch_after
+        self.rotation: Rotation = rotation or Rotation()
+        self.max_sessions: int | None = max_sessions
+        self.on_new_device: Callable[[rare.NewDevice], Awaitable[object]] | None = on_new_device
+        self.closes_websockets: bool = closes_websockets
+        self.is_anonymous: Callable[[MutableMapping[str, Any]], bool] = is_anonymous
+        self.own_response: rare.OwnResponse | None = own_response
+        self.is_strict: bool = is_strict
+        self.observer: Observer | None = observer
+        self.outage_log: OutageLog = outage_log or OutageLog()
+        self.extension_pause: ExtensionPause = ExtensionPause()
+        self.reuse_log: ReuseLog = ReuseLog()
+        #: The tasks in which `on_new_device` runs: the event loop keeps no reference to them.
+        self.hooks: set[asyncio.Task[None]] = set()
+        #: This process rotates keys, so it looks at the number of each cookie.
+        self.is_rotating: bool = self.rotation.every is not None
+        self.watch_every: timedelta = watch_every
+        self._set_cookie(cookie, max_age, device_binding, takeover)
+        if observer is not None:
+            observer.watch(self.watching)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "is_rotating", self.rotation.every is not None)
-        is_judging = self.is_rotating or self.device_binding is not None
-        object.__setattr__(self, "is_judging", is_judging)
-        object.__setattr__(self, "warnings", CookieWarnings(self.cookie))
-        object.__setattr__(self, "watching", Watching(self.store, self.watch_every))
-        if self.observer is not None:
-            self.observer.watch(self.watching)
+    def _set_cookie(
+        self,
+        cookie: Cookie,
+        max_age: MaxAge,
+        device_binding: DeviceBinding | None,
+        takeover: Takeover | None,
+    ) -> None:
+        self.cookie: Cookie = cookie
+        self.max_age: MaxAge = max_age
+        self.device_binding: DeviceBinding | None = device_binding
+        self.takeover: Takeover | None = takeover
+        self.warnings: CookieWarnings = CookieWarnings(cookie)
+        #: It looks at every cookie: at its number, or at the proof that comes with it.
+        self.is_judging: bool = self.is_rotating or device_binding is not None
+
+    @cached_property
+    def watching(self) -> Watching:
+        """What watches the sessions that streams wait on."""
+        from pgsession.asgi.watching import Watching  # noqa: PLC0415 - few have streams
+
+        return Watching(self.store, self.watch_every)
 
     @classmethod
     def from_settings(cls, settings: SessionSettings, store: Store | None) -> Self:
@@ -123,7 +151,7 @@ class Policy:
             takeover=_takeover(settings, cookie, store, observer),
             watch_every=as_period(settings.watch_every),
             is_anonymous=settings.is_anonymous,
-            own_response=None if make is None else OwnResponse(make),
+            own_response=None if make is None else rare.OwnResponse(make),
             is_strict=settings.strict_start,
             observer=observer,
             outage_log=outage_log,
@@ -137,14 +165,14 @@ class Policy:
         settings.check_store(self.store)
         cookie = _cookie(settings, self.observer)
         _warn_of_partitioned(cookie)
-        policy = replace(
-            self,
-            cookie=cookie,
-            max_age=settings.cookie_max_age(),
-            device_binding=_device_binding(settings, cookie, self.store, self.outage_log),
-            takeover=_takeover(settings, cookie, self.store, self.observer),
+        _ = self.watching  # which both have then
+        policy = copy(self)
+        policy._set_cookie(  # noqa: SLF001 - a copy
+            cookie,
+            settings.cookie_max_age(),
+            _device_binding(settings, cookie, self.store, self.outage_log),
+            _takeover(settings, cookie, self.store, self.observer),
         )
-        object.__setattr__(policy, "watching", self.watching)
         return policy
 
 

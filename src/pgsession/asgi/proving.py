@@ -6,10 +6,10 @@ import math
 import time
 from datetime import timedelta
 
+from pgsession import rare
 from pgsession.asgi.row import Decision
 from pgsession.asgi.signing import SigningRow
 from pgsession.asgi.unproven import withhold
-from pgsession.core.bound import Bound, as_binding_store
 from pgsession.core.cookie import FoundCookie
 from pgsession.core.keys import digest
 from pgsession.core.login import SignedIn
@@ -50,7 +50,7 @@ class ProvedRow(SigningRow):
             return True
         longest = binding.period.total_seconds()
         if signed_in.now is not None:
-            bound = Bound(digest(found.key), signed_in.login_number)
+            bound = rare.Bound(digest(found.key), signed_in.login_number)
             seconds = binding.proved_for(self._scope["headers"], bound, signed_in.now)
             self._is_proved = seconds > 0
             self._is_proof_new = self._is_proved and not signed_in.is_bound
@@ -82,9 +82,9 @@ class ProvedRow(SigningRow):
         key, pause = self._key, self._policy.extension_pause
         if key is None or pause.is_on():
             return
-        bound = Bound(digest(key), self.state.login_number)
+        bound = rare.Bound(digest(key), self.state.login_number)
         try:
-            is_done = await as_binding_store(self._policy.store).enforce(bound)
+            is_done = await rare.as_binding_store(self._policy.store).enforce(bound)
         except StoreUnavailableError as error:
             pause.begin(error)
         else:

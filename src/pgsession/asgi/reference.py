@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Final, NamedTuple
+from msgspec import Struct
 
 from pgsession.asgi.policy import Policy
 from pgsession.core.hidden import Hidden
 
 
-class Reference(NamedTuple):
+class Reference(Struct, frozen=True):
     """The row of a request's session, as far as the request knows. The repr shows nothing of it."""
 
     #: That of the request's middleware.
@@ -21,7 +20,3 @@ class Reference(NamedTuple):
 
     def __repr__(self) -> str:
         return "<Reference>"
-
-
-#: As `Reference._make`, but faster: every request with a session makes one.
-make_reference: Final = partial(tuple.__new__, Reference)

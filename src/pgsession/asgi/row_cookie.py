@@ -84,7 +84,7 @@ class RowCookie:
         found = self._found
         if found is None or self._key is None:
             return False
-        _, until, is_current, number = found
+        until, is_current, number = found.until, found.is_current, found.number
         is_current = is_current and number >= self._number
         if is_current and until is not None and self._policy.max_age is not None:
             # Nearly always the cookie and the row's expiry are from one response.

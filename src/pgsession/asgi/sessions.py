@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from pgsession import rare
 from pgsession.asgi.choice import Choice, policies_of
 from pgsession.asgi.exchange import Exchange
-from pgsession.asgi.observed import ObservedOutside
-from pgsession.asgi.outside import NO_PROOF, Outside
 from pgsession.asgi.policy import Policy
 from pgsession.asgi.reference import Reference
-from pgsession.asgi.sources import Opened, Source, read_source
 from pgsession.asgi.stores import check_settings, check_store
 from pgsession.core.current import Current
 from pgsession.core.hidden import hidden
@@ -28,6 +27,9 @@ from pgsession.errors import (
     StoreUnavailableError,
 )
 from pgsession.settings import SecretKey, SessionSettings
+
+if TYPE_CHECKING:  # few applications open sessions outside of requests
+    from pgsession.asgi.sources import Opened
 
 
 class Sessions:
@@ -80,7 +82,7 @@ class Sessions:
         return self.policy.store
 
     @asynccontextmanager
-    async def open(self, source: Source, *, extend: bool = True) -> AsyncIterator[Session]:
+    async def open(self, source: rare.Source, *, extend: bool = True) -> AsyncIterator[Session]:
         """Load a session for a block: ``async with sessions.open(request) as session: …``.
 
         `source` says which one:
@@ -107,7 +109,7 @@ class Sessions:
         in time, `StoreUnavailableError`, `TypeError` for a `source` that is none, and
         `SettingsError` for a session of a middleware with another cookie or secret.
         """
-        outside = await self._load(read_source(source))
+        outside = await self._load(rare.read_source(source))
         current = Current(outside)
         try:
             yield outside.session
@@ -116,8 +118,8 @@ class Sessions:
             current.end()  # a task that began in the block may go on for long
             outside.close()
 
-    async def _load(self, opened: Opened) -> Outside:
-        session, scope = opened
+    async def _load(self, opened: Opened) -> rare.Outside:
+        session, scope = opened.session, opened.scope
         reference = None if session is None else _reference_of(session)
         if reference is not None and (scope is None or self._is_ours(reference)):
             policy = self._policy_beside(reference)
@@ -158,8 +160,10 @@ class Sessions:
         return ours
 
 
-def _outside(policy: Policy, scope: Scope) -> Outside:
-    return (Outside if policy.observer is None else ObservedOutside)(policy, scope)
+def _outside(policy: Policy, scope: Scope) -> rare.Outside:
+    if policy.observer is None:
+        return rare.Outside(policy, scope)
+    return rare.ObservedOutside(policy, scope)
 
 
 def _reference_of(session: Session) -> Reference | None:
@@ -178,7 +182,7 @@ def _no_row(session: Session | None) -> SessionError:
             "Open the request: its cookie may have one."
         )
     if session is not None and session.proof_missing:
-        return ProofMissingError(NO_PROOF)
+        return ProofMissingError(rare.NO_PROOF)
     return SessionNotFoundError(
         "What was opened has no row: its request has begun no session, or none that was saved by "
         "then, or has lost or ended the one that it had."

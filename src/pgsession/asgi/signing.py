@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from pgsession import rare
 from pgsession.asgi.row import Decision, SessionRow
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.login import Client, printable
 from pgsession.core.logs import event, own_logger
 from pgsession.core.store import Changes, Store, Written
-from pgsession.core.users import NewDevice, as_user_store, keeps_users
+from pgsession.core.users import as_user_store, keeps_users
 from pgsession.errors import SessionNotFoundError, UnknownUserError
 
 _LOGGER = own_logger()
@@ -50,7 +51,7 @@ class SigningRow(SessionRow):
     #: registration to the browser.
     _is_offered: bool = False
     #: The sign-in of a browser that had no session of this user.
-    _new_device: NewDevice | None = None
+    _new_device: rare.NewDevice | None = None
     #: The handles of sessions that transactions of the application's have ended, which may be open
     #: still.
     ended_within: AbstractSet[str] = frozenset()
@@ -92,6 +93,7 @@ class SigningRow(SessionRow):
         """Bind the session to a user. If its row has ended, make a new one."""
         state, users, (_, changes, (*_, signing)) = self.state, as_user_store(store), decision
         login, before = signing.login, state.signed_in
+        new_device = rare.NewDevice  # imported before anything is written
         assert login is not None  # noqa: S101 - the decision says so
         client = self._client()
         if users.record_client:
@@ -115,7 +117,7 @@ class SigningRow(SessionRow):
         else:
             self._surplus_of = login.user_id
             if before is None or before.user_id != login.user_id:
-                self._new_device = NewDevice(
+                self._new_device = new_device(
                     user_id=login.user_id,
                     handle=digest(key),
                     label=login.label,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from pgsession.asgi.exchange import Exchange
@@ -12,7 +14,7 @@ from pgsession.asgi.interruption import Interruption
 from pgsession.core.logs import event, own_logger
 
 
-class Close(NamedTuple):
+class Close(Struct, frozen=True):
     """The code and the reason with which a WebSocket is closed."""
 
     code: int
@@ -81,7 +83,7 @@ class WatchedSocket:
             return message
         self._is_told = True
         assert self._end is not None  # noqa: S101 - else there is a message
-        return {"type": "websocket.disconnect", **self._end._asdict()}
+        return {"type": "websocket.disconnect", **asdict(self._end)}
 
     async def _receive_unless_ended(self) -> Message | None:
         """Receive a message of the server; None once the session has ended."""
@@ -135,7 +137,7 @@ class WatchedSocket:
 
     async def _send_close(self, end: Close) -> None:
         _LOGGER.debug("A WebSocket is closed: %s", end.reason, extra=event("websocket_closed"))
-        close: Message = {"type": "websocket.close", **end._asdict()}
+        close: Message = {"type": "websocket.close", **asdict(end)}
         try:
             await self._exchange.send(close)
         except OSError:

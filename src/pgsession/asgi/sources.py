@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
+from msgspec import Struct
 from starlette.types import Scope
 
 from pgsession.core.hidden import HiddenBytes
@@ -31,7 +32,7 @@ _SCOPES: Final = frozenset({"http", "websocket"})
 _PREFIX: Final = "HTTP_"
 
 
-class Opened(NamedTuple):
+class Opened(Struct, frozen=True):
     """What was found in a source: a session of ours, or the scope of a request, or both."""
 
     session: Session | None

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-from pgsession.asgi.interruption import Interruption
+from pgsession import rare
 from pgsession.asgi.operations import Operations
 from pgsession.asgi.row import Decision
-from pgsession.asgi.watching import Waiter
 from pgsession.core.decision import Change
 from pgsession.core.keys import digest
 from pgsession.core.store import Store
@@ -41,7 +40,7 @@ class Streams(Operations):
 
     #: Ends the wait together with the proof of a bound session.
     _proof_timer: asyncio.TimerHandle | None = None
-    _waiter: Waiter | None = None
+    _waiter: rare.Waiter | None = None
     #: One for each call that waits.
     _futures: set[asyncio.Future[None]]
     #: Those of `lasting` blocks, and the tasks of these.
@@ -80,7 +79,7 @@ class Streams(Operations):
         """Cancel the block when the session has ended; see `Session.lasting`."""
         self.check_users()
         has_ended = False
-        with Interruption() as interruption:
+        with rare.Interruption() as interruption:
             future = self.wait_for_end()
             self._blocks[future] = asyncio.current_task()
             if future.done():
@@ -107,7 +106,7 @@ class Streams(Operations):
         if self._is_closed:
             raise RequestEndedError
         if self._waiter is None:
-            self._waiter, self._futures, self._blocks = Waiter(self._note_end), set(), {}
+            self._waiter, self._futures, self._blocks = rare.Waiter(self._note_end), set(), {}
             self._watch(self._waiter)
             self._plan_end_of_proof()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -238,7 +237,7 @@ class Streams(Operations):
             if not future.done():
                 future.set_result(None)
 
-    def _watch(self, waiter: Waiter) -> None:
+    def _watch(self, waiter: rare.Waiter) -> None:
         """Wait for the end of the session as it is now."""
         if self._is_moving or self._is_left:
             return

@@ -23,7 +23,7 @@ from pgsession.cli.output import (
     relative,
     shown,
 )
-from pgsession.core.users import Device
+from pgsession.core.devices import Device
 from pgsession.settings import SessionSettings
 
 #: Characters of a handle that a table shows, or more if two handles begin alike.

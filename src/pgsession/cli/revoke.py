@@ -16,7 +16,7 @@ from pgsession.cli.devices import devices_of
 from pgsession.cli.exits import NO_SHORT_HELP, WRONG, Command, code_of, note_done, run, wrong
 from pgsession.cli.output import count_of, print_json, shown
 from pgsession.cli.statistics import estimate
-from pgsession.core.users import Device
+from pgsession.core.devices import Device
 from pgsession.errors import SessionError
 from pgsession.postgres.clearance import RowsHeldError, RowsKeptError
 from pgsession.postgres.revocation import Revocation

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Protocol
 
-from pgsession.core.users import Device
+from pgsession import rare
 
 
 class Attachment(Protocol):
@@ -44,7 +44,7 @@ class Attachment(Protocol):
         """Raise `SessionError` if the store keeps no users."""
         ...
 
-    async def devices(self, user_id: str) -> list[Device]:
+    async def devices(self, user_id: str) -> list[rare.Device]:
         """Return the sessions of a user, the current one first."""
         ...
 

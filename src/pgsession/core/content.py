@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pgsession import rare
 from pgsession.core.baseline import Baseline, text_size
-from pgsession.core.flash import Flashes
 from pgsession.core.large import LARGE_VALUE, LargeValue, as_large, read_value
 from pgsession.core.login import NO_SIGNING, Signing
 from pgsession.core.plain import Budget
@@ -90,7 +90,7 @@ class ContentState:
     #: The typed objects that were handed out, or None if there were none.
     typed: TypedObjects | None = None
     #: The flash messages of this request, or None if it has neither made nor read one.
-    flashes: Flashes | None = None
+    flashes: rare.Flashes | None = None
 
     def load(self, content: dict[str, Any], value: dict[str, Any]) -> None:
         """Record a stored value, and make it the content, of which nobody has anything yet."""

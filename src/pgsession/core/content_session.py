@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol, TypeVar, overload
 
-from pgsession.core.flash import Flash, Flashes, member_of, message_names, surplus
+from pgsession import rare
 from pgsession.core.signing import SigningSession
 from pgsession.core.state import SessionState
 from pgsession.core.tracked import state_of
@@ -95,12 +95,12 @@ class ContentSession(SigningSession):
         and `logout` remove it, so call this after them. Of more than 50 messages the oldest are
         removed. Raises `UnsupportedTypeError` if it is no text.
         """
-        name = messages_of(self._state).new_name(message_names(self))
-        self[name] = member_of(text, category)
-        for other in surplus(self, but=name):
+        name = messages_of(self._state).new_name(rare.message_names(self))
+        self[name] = rare.member_of(text, category)
+        for other in rare.surplus(self, but=name):
             del self[other]
 
-    async def flashes(self) -> list[Flash]:
+    async def flashes(self) -> list[rare.Flash]:
         """Take the messages of this session and return them, oldest first.
 
         If several requests take a message, in any processes, exactly one gets it. It is
@@ -121,7 +121,7 @@ async def take_messages(session: ContentSession) -> None:
     state = state_of(session)
     messages = messages_of(state)
     messages.note({})
-    for name in sorted(message_names(session)):
+    for name in sorted(rare.message_names(session)):
         if not _is_at_hand(state, name):
             member = await session.take(name)
             if member is not None:
@@ -133,20 +133,20 @@ def put_back(session: ContentSession) -> None:
     dict.update(session, messages_of(state_of(session)).put_back())
 
 
-def flashes_at_hand(session: ContentSession) -> list[Flash]:
+def flashes_at_hand(session: ContentSession) -> list[rare.Flash]:
     """Return the messages that this request has taken, and those flashed and not saved."""
     state = state_of(session)
     state.accessed = True
-    names = [name for name in message_names(session) if _is_at_hand(state, name)]
+    names = [name for name in rare.message_names(session) if _is_at_hand(state, name)]
     messages = messages_of(state)
     messages.note({name: session.pop(name) for name in names})
     return messages.read()
 
 
-def messages_of(state: SessionState) -> Flashes:
+def messages_of(state: SessionState) -> rare.Flashes:
     """Return the messages of a request."""
     if state.flashes is None:
-        state.flashes = Flashes()
+        state.flashes = rare.Flashes()
     return state.flashes
 
 

@@ -25,10 +25,10 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pgsession.core.cookie_attributes import (
     SameSite,
@@ -38,7 +38,7 @@ from pgsession.core.cookie_attributes import (
 )
 from pgsession.core.hidden import Hidden, HiddenBytes
 from pgsession.core.logs import event, own_logger
-from pgsession.core.secret_keys import CookieSigner, check_secrets, signers
+from pgsession.core.secret_keys import check_secrets, signers
 
 _LOGGER = own_logger()
 
@@ -72,7 +72,7 @@ ROUNDING: Final = 2.0
 _MAX_SECONDS: Final = int(MAX_AGE.total_seconds())
 
 
-class FoundCookie(NamedTuple):
+class FoundCookie(Struct, frozen=True, gc=False):
     """A session cookie that came with a request, with a valid signature."""
 
     key: Hidden
@@ -85,55 +85,74 @@ class FoundCookie(NamedTuple):
     number: int = 0
 
 
-#: As `FoundCookie._make`, but faster: it runs once for each request with a session.
-_found: Final = partial(tuple.__new__, FoundCookie)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cookie:
     """The session cookie of a middleware. The repr shows no secret.
+
+    - `secret_keys`: the secrets, newest first, of at least 32 bytes each. The first signs, all
+      verify.
+    - `name`: if empty, `__Host-session` if the rules of that prefix are met, else `session`,
+      followed by `-partitioned` if the cookie is partitioned.
+    - `on_rejected`: called when a request came with cookies of this name, and none of the secrets
+      verifies one.
 
     Raises `SettingsError` for attributes with which browsers reject a cookie,
     and for a secret that is missing or too short.
     """
 
-    #: The secrets, newest first, of at least 32 bytes each. The first signs, all verify.
-    secret_keys: Sequence[str | bytes] = field(repr=False)
-    #: The name. If empty: `__Host-session` if the rules of that prefix are met, else `session`,
-    #: followed by `-partitioned` if the cookie is partitioned.
-    name: str = ""
-    path: str = "/"
-    domain: str | None = None
-    secure: bool = True
-    same_site: SameSite = "lax"
-    partitioned: bool = False
-    #: Called when a request came with cookies of this name, and none of the secrets verifies one.
-    on_rejected: Callable[[], object] | None = field(default=None, repr=False, compare=False)
-    _signers: tuple[CookieSigner, ...] = field(init=False, repr=False, compare=False)
-    _shape: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
-    _starlette: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
-    _attributes: str = field(init=False, repr=False, compare=False)
-    _has_own_name: bool = field(init=False, repr=False, compare=False)
+    __slots__ = (
+        "_attributes",
+        "_has_own_name",
+        "_shape",
+        "_signers",
+        "_starlette",
+        "domain",
+        "name",
+        "on_rejected",
+        "partitioned",
+        "path",
+        "same_site",
+        "secret_keys",
+        "secure",
+    )
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_has_own_name", bool(self.name))
-        name = self.name or self._default_name()
-        object.__setattr__(self, "name", name)
-        check_secrets(self.secret_keys)
+    def __init__(
+        self,
+        *,
+        secret_keys: Sequence[str | bytes],
+        name: str = "",
+        path: str = "/",
+        domain: str | None = None,
+        secure: bool = True,
+        same_site: SameSite = "lax",
+        partitioned: bool = False,
+        on_rejected: Callable[[], object] | None = None,
+    ) -> None:
+        self.secret_keys: Sequence[str | bytes] = secret_keys
+        self.path: str = path
+        self.domain: str | None = domain
+        self.secure: bool = secure
+        self.same_site: SameSite = same_site
+        self.partitioned: bool = partitioned
+        self.on_rejected: Callable[[], object] | None = on_rejected
+        self._has_own_name = bool(name)
+        self.name: str = name or self._default_name()
+        check_secrets(secret_keys)
         check_attributes(
-            name=name,
-            path=self.path,
-            domain=self.domain,
-            secure=self.secure,
-            same_site=self.same_site,
-            partitioned=self.partitioned,
+            name=self.name,
+            path=path,
+            domain=domain,
+            secure=secure,
+            same_site=same_site,
+            partitioned=partitioned,
         )
-        object.__setattr__(self, "_signers", signers(self.secret_keys, name))
-        prefix = re.escape(name.encode("ascii") + b"=")
-        object.__setattr__(self, "_shape", re.compile(prefix + _SIGNED))
-        object.__setattr__(self, "_starlette", re.compile(prefix + _STARLETTE))
-        attributes = self._format_attributes(self.domain, partitioned=self.partitioned)
-        object.__setattr__(self, "_attributes", attributes)
+        self._signers = signers(secret_keys, self.name)
+        prefix = re.escape(self.name.encode("ascii") + b"=")
+        self._shape = re.compile(prefix + _SIGNED)
+        self._starlette = prefix + _STARLETTE  # compiled at its first use
+        self._attributes = self._format_attributes(domain, partitioned=partitioned)
+
+    def __repr__(self) -> str:
+        return f"<Cookie {self.name} path={self.path} domain={self.domain}>"
 
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[FoundCookie]:
         """Return the session cookies with a valid signature, in the order of the header.
@@ -182,7 +201,7 @@ class Cookie:
     def is_of_starlette(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return True if a cookie of this name came that Starlette's own middleware has written."""
         return any(
-            self._starlette.fullmatch(pair.strip(b" \t"))
+            re.fullmatch(self._starlette, pair.strip(b" \t"))
             for header, text in headers
             if header.lower() == _NAME
             for pair in text[:_MAX_HEADER].split(b";")
@@ -246,7 +265,7 @@ class Cookie:
             if hmac.compare_digest(signer.sign(signed), signature):
                 ends = int(until) if until else None
                 count = int(number) if number else 0
-                return _found((Hidden(key, "ascii"), ends, is_current, count))
+                return FoundCookie(Hidden(key, "ascii"), ends, is_current, count)
             is_current = False
         return None
 

@@ -14,8 +14,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The characters of a path in a request (RFC 3986, section 3.3), without the semicolon.
 _PATH: Final = re.compile(r"/[A-Za-z0-9\-._~%!$&'()*+,=:@/]*")
 _DOTS: Final = re.compile(r"(?:^|/)\.\.?(?:/|$)")
-_DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-_TOP_DOMAIN_OR_ADDRESS: Final = re.compile(r"\.?[A-Za-z0-9-]+|[0-9.]+")
+_DOMAIN: Final = r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*"
+_TOP_DOMAIN_OR_ADDRESS: Final = r"\.?[A-Za-z0-9-]+|[0-9.]+"
 
 #: The longest name of a host (RFC 1035, section 2.3.4), with a port.
 _MAX_HOST: Final = 253 + 6
@@ -64,11 +64,11 @@ def check_attributes(
             "path: leave the names . and .. out, as browsers do in a request.",
         ),
         (
-            domain is not None and _DOMAIN.fullmatch(domain) is None,
+            domain is not None and re.fullmatch(_DOMAIN, domain) is None,
             "domain is not a domain name: write it without scheme and port.",
         ),
         (
-            domain is not None and _TOP_DOMAIN_OR_ADDRESS.fullmatch(domain) is not None,
+            domain is not None and re.fullmatch(_TOP_DOMAIN_OR_ADDRESS, domain) is not None,
             (
                 "domain must be a name such as example.org: browsers set no cookie for a top-level "
                 "domain, localhost or an address. Leave it out for this host alone."
@@ -117,6 +117,6 @@ def domains_of(host: str) -> Iterator[str]:
     if len(host) > _MAX_HOST:
         return
     labels = host.partition(":")[0].lower().split(".")
-    if _DOMAIN.fullmatch(".".join(labels)) and not labels[-1].isdigit():
+    if re.fullmatch(_DOMAIN, ".".join(labels)) and not labels[-1].isdigit():
         longest = max(0, len(labels) - _MAX_LABELS)
         yield from (".".join(labels[first:]) for first in range(longest, len(labels) - 1))

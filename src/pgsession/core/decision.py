@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import Enum, auto
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 _NOTHING: Final = timedelta(0)
 
@@ -40,7 +42,7 @@ class Change(Enum):
     FORGET = auto()
 
 
-class Outcome(NamedTuple):
+class Outcome(Struct, frozen=True):
     """What is known about a session when its response starts."""
 
     #: The request came with a key, and its session was found.

@@ -6,8 +6,12 @@ therefore kept in one of these types from the moment it comes in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+from pgsession.errors import SettingsError
+
+_T = TypeVar("_T")
 
 _SHOWN: Final = "<hidden>"
 
@@ -73,3 +77,16 @@ def hidden(given: Any) -> Any:  # noqa: ANN401 - anything that a setting may be
     if isinstance(given, tuple):
         return tuple(map(hidden, given))
     return given
+
+
+def read_list(text: str) -> tuple[str, ...]:
+    """Return the parts between the commas, without the empty ones."""
+    return tuple(Hidden(part.strip()) for part in text.split(",") if part.strip())
+
+
+def read_setting(name: str, read: Callable[[Any], _T], given: object) -> _T:
+    """Return ``read(given)``. Raises `SettingsError` with `name`, but never with what was given."""
+    try:
+        return read(given)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -83,7 +83,7 @@ class SignedIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return timedelta(0, 0, self.age)
 
 
-class Signing(NamedTuple):
+class Signing(msgspec.Struct, frozen=True):
     """What a handler asks for that is not done yet, and how often it has asked."""
 
     login: Login | None = None

@@ -21,7 +21,7 @@ from pgsession.printable import printable
 #: The shortest time between two lines about the same thing, in seconds.
 INTERVAL: Final = 10.0
 
-_SQLSTATE: Final = re.compile(r"SQLSTATE ([0-9A-Z]{5})")
+_SQLSTATE: Final = r"SQLSTATE ([0-9A-Z]{5})"
 
 Event: TypeAlias = Literal[
     # the application starts
@@ -111,7 +111,7 @@ def event(
     if error is not None:
         reason = printable(str(error))
         fields |= {"pgsession_error": type(error).__name__, "pgsession_reason": reason}
-        if state := _SQLSTATE.search(reason):
+        if state := re.search(_SQLSTATE, reason):
             fields["pgsession_sqlstate"] = state[1]
     numbers = {"count": count, "requests": requests, "rows": rows, "seconds": seconds}
     fields |= {f"pgsession_{key}": number for key, number in numbers.items() if number is not None}

@@ -6,10 +6,12 @@ nothing observes, there is None instead of an observer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
+
+_T = TypeVar("_T")
 
 
 class Operation(Protocol):
@@ -176,3 +178,20 @@ STATEMENTS: Final[Mapping[str, str]] = {
     "login_states": "SELECT",
     "signed_in": "SELECT",
 }
+
+
+async def observed(
+    answer: Awaitable[_T],
+    observer: StatementObserver,
+    origins: Sequence[object | None],
+    waited: float | None = None,
+) -> _T:
+    """Return the answer to a statement that serves a call for each of `origins`."""
+    operation = observer.begin(origins, waited)
+    try:
+        found = await answer
+    except BaseException as error:
+        operation.end("", error)
+        raise
+    operation.end("")
+    return found

@@ -23,7 +23,7 @@ DEFAULT_PERIOD: Final = timedelta(days=7)
 MAX_PERIOD: Final = timedelta(days=36_525)
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_PATTERN: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([smhdw]?)\s*", re.ASCII)
+_PATTERN: Final = r"\s*(-?\d+(?:\.\d+)?)\s*([smhdw]?)\s*"
 
 
 def as_positive(period: Period) -> timedelta:
@@ -60,7 +60,7 @@ def parse_period(text: str) -> timedelta:
 
     A number without a unit is seconds. Raises `InvalidPeriodError` for anything else.
     """
-    match = _PATTERN.fullmatch(text)
+    match = re.fullmatch(_PATTERN, text, re.ASCII)
     if match is None:
         raise InvalidPeriodError("A period is written as 90, 90s, 15m, 12h, 7d or 2w.")
     number, unit = match.groups()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -133,7 +133,7 @@ _CHECKS: Final = {
 _CONTAINERS: Final = (list, tuple, dict)
 
 
-class _Copy(NamedTuple):
+class _Copy(msgspec.Struct, frozen=True):
     """The plain copy of an object, which is used again where the object occurs again."""
 
     #: It must not be freed: another object would get its id.

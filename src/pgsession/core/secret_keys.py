@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Final, Protocol
-
-from itsdangerous import Signer
 
 from pgsession.core.hidden import HiddenBytes, hidden
 from pgsession.errors import SettingsError
@@ -18,11 +17,13 @@ MIN_SECRET_BYTES: Final = 32
 
 #: A variable that nothing has replaced by its value: ${NAME} anywhere in a text; or a text that
 #: is $NAME, ${NAME, $(command), {{ name }}, %(name)s, %NAME% or <name> as a whole.
-_PLACEHOLDER: Final = re.compile(
+_PLACEHOLDER: Final = (
     r".*\$\{[A-Za-z_][^{}]*\}.*"
-    r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*",
-    re.DOTALL,
+    r"|\s*(?:\$\w+|\$\{[^}]*|\$\(.*\)|\{\{.*\}\}|%\(.*\)s|%\w+%|<[^<>]*>)\s*"
 )
+
+#: Each of them has one of these, and a secret that `pgsession secret` has made none.
+_SIGNS: Final = frozenset("${%<")
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -78,7 +79,7 @@ def _as_text(secret: str | bytes) -> str:
 
 def is_placeholder(text: str) -> bool:
     """Return True if `text` holds a variable that nothing has replaced by its value."""
-    return _PLACEHOLDER.fullmatch(text) is not None
+    return not _SIGNS.isdisjoint(text) and (re.fullmatch(_PLACEHOLDER, text, re.DOTALL) is not None)
 
 
 def is_guessable(secret: str | bytes) -> bool:
@@ -96,9 +97,10 @@ class CookieSigner:
     __slots__ = ("_inner", "_outer")
 
     def __init__(self, secret: bytes, *, salt: str) -> None:
-        signer = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
-        # It is a digest, so it is never longer than a block.
-        key = HiddenBytes(signer.derive_key().ljust(_BLOCK, b"\0"))
+        # As itsdangerous does for key_derivation="hmac", but an import of it takes longer than
+        # any module here. It is a digest, so it is never longer than a block.
+        derived = HiddenBytes(hmac.digest(secret, salt.encode("utf-8"), "sha256"))
+        key = HiddenBytes(derived.ljust(_BLOCK, b"\0"))
         self._inner = hashlib.sha256(key.translate(_INNER))
         self._outer = hashlib.sha256(key.translate(_OUTER))
 

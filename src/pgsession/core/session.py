@@ -8,14 +8,16 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pgsession.core.attachment import Attachment
+from pgsession import rare
 from pgsession.core.content_session import ContentSession
 from pgsession.core.period import DEFAULT_PERIOD, Period, as_period, as_positive
 from pgsession.core.state import SessionState
 from pgsession.core.store import DEFAULT_EXCLUSIVE_TIMEOUT, Entry
 from pgsession.core.tracked import set_state
-from pgsession.core.users import Device
 from pgsession.errors import ResponseStartedError, SessionError
+
+if TYPE_CHECKING:  # a Protocol that only annotations name
+    from pgsession.core.attachment import Attachment
 
 #: What may be set on a session. Everything else is a member: ``session["name"]``.
 _SETTABLE: Final = frozenset({"__class__", "period", "modified", "accessed"})
@@ -274,7 +276,7 @@ class Session(ContentSession):
         attachment = self._state.attachment
         return None if attachment is None else attachment.handle
 
-    async def devices(self) -> list[Device]:
+    async def devices(self) -> list[rare.Device]:
         """Return the living sessions of the user, this one first; none for a visitor.
 
         The others follow with those seen last first. Raises `StoreUnavailableError`,

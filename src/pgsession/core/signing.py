@@ -6,6 +6,8 @@ import time
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from pgsession.core.login import Login, Signing, checked_optional, checked_user_id
 from pgsession.core.period import Period, as_period, as_positive
 from pgsession.core.tracked import TrackedDict
@@ -176,7 +178,7 @@ class SigningSession(TrackedDict):
         if state.user_id is None:
             raise SessionError("confirm() is for a user who is signed in: call login() first.")
         signing = state.signing
-        state.signing = signing._replace(is_confirmed=True, calls=signing.calls + 1)
+        state.signing = replace(signing, is_confirmed=True, calls=signing.calls + 1)
 
     def logout(self) -> None:
         """Sign the user out: end this session.

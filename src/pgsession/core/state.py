@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from pgsession.core.attachment import Attachment
 from pgsession.core.content import ContentState, is_empty
 from pgsession.core.login import NO_SIGNING, SignedIn, Signing, microseconds
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.core.store import Changes, Entry
+
+if TYPE_CHECKING:  # a Protocol that only annotations name
+    from pgsession.core.attachment import Attachment
 
 
 class SessionState(ContentState):

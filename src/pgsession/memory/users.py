@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pgsession.core.bound import REGISTERED_WITHIN, Bound, BoundDevice
+from pgsession.core.devices import Device
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest
 from pgsession.core.limits import Limits
@@ -17,7 +18,6 @@ from pgsession.core.period import Period
 from pgsession.core.store import Changes
 from pgsession.core.users import (
     RETIRED_FOR,
-    Device,
     HasHandle,
     LoginState,
     checked_most,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from pgsession.core.adoption import Adopted, Adoption
+from pgsession import rare
 from pgsession.core.keys import key_digest
 from pgsession.core.limits import Limits
 from pgsession.core.login import checked_user_id
@@ -19,7 +20,9 @@ from pgsession.postgres.batching import Calls
 from pgsession.postgres.connections.failures import RefusedValueError
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.rows import Row
-from pgsession.postgres.statements.adopting import Heir
+
+if TYPE_CHECKING:  # few applications take over old sessions
+    from pgsession.postgres.statements.adopting import Heir
 
 
 class Adoptions(Limits):
@@ -35,7 +38,9 @@ class Adoptions(Limits):
     @abstractmethod
     def _calls(self) -> Calls: ...
 
-    async def adopt(self, adoption: Adoption, *, period: Period | None = None) -> Adopted | None:
+    async def adopt(
+        self, adoption: rare.Adoption, *, period: Period | None = None
+    ) -> rare.Adopted | None:
         """Return the session that has taken over an old one; see `AdoptingStore.adopt`."""
         by_digest = {key_digest(key): key for key in adoption.keys}
         heir = self._heir(adoption, tuple(by_digest), period)
@@ -47,11 +52,16 @@ class Adoptions(Limits):
             return None
         self._dead.forget(row.key)
         entry = self._entry(row)
-        return None if entry is None else Adopted(by_digest[row.key], entry, is_new)
+        return None if entry is None else rare.Adopted(by_digest[row.key], entry, is_new)
 
     def _heir(
-        self, adoption: Adoption, keys: tuple[tuple[str, str | None], ...], period: Period | None
+        self,
+        adoption: rare.Adoption,
+        keys: tuple[tuple[str, str | None], ...],
+        period: Period | None,
     ) -> Heir:
+        from pgsession.postgres.statements.adopting import Heir  # noqa: PLC0415 - see above
+
         text, user_id = encode_value(adoption.content, limit=self.value_limit), adoption.user_id
         return Heir(
             marker=adoption.marker,

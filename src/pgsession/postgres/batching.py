@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from pgsession import rare
 from pgsession.core.keys import KeyDigest
-from pgsession.core.observer import StatementObserver, StoreObserver
-from pgsession.core.overview import Asked, SignedInUser
-from pgsession.core.users import Device
+from pgsession.core.observer import StatementObserver, StoreObserver, observed
 from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
 from pgsession.postgres.coalescer import Begin, Coalescer
 from pgsession.postgres.connections.connection import Connection
@@ -28,15 +27,40 @@ from pgsession.postgres.connections.lone import LoneStatement
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
-from pgsession.postgres.observing import observed
 from pgsession.postgres.revocation import Revocation
-from pgsession.postgres.rows import Draft, Edit, Edited, Row
-from pgsession.postgres.statements.adopting import Heir, Taken
+from pgsession.postgres.rows import Draft, Edit, Edited, Row, Showing
 from pgsession.postgres.statements.editing import Editing
 from pgsession.postgres.statements.inserting import insert_once
-from pgsession.postgres.statements.numbering import Showing
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
+
+if TYPE_CHECKING:  # names that only annotations use
+    from pgsession.postgres.statements.adopting import Heir, Taken
+
+    _CallT = TypeVar("_CallT")
+    _CallT_contra = TypeVar("_CallT_contra", contravariant=True)
+    _AnswerT = TypeVar("_AnswerT")
+    _AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
+
+    _Call: TypeAlias = Callable[[_CallT], Awaitable[_AnswerT]]
+    _Work: TypeAlias = Callable[[Connection, Sequence[_CallT]], Awaitable[Sequence[_AnswerT]]]
+    _Answers: TypeAlias = Sequence[_AnswerT | Locked | SessionError]
+
+    #: Sends a batch; True if it skips locked rows.
+    _Attempt: TypeAlias = Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]]
+
+    class _LockingWork(Protocol[_CallT_contra, _AnswerT_co]):
+        """Statements that may find rows locked: they wait for them for a moment, or skip them."""
+
+        def __call__(
+            self,
+            connection: Connection,
+            calls: Sequence[_CallT_contra],
+            /,
+            *,
+            skipping: bool = False,
+        ) -> Awaitable[Sequence[_AnswerT_co | Locked | SessionError]]: ...
+
 
 #: Statements of one kind under way at once. Two keep the server busy while the answers to one are
 #: read here; more would only make the batches smaller.
@@ -50,27 +74,6 @@ _LEAST: Final = 32
 
 #: Callers that may wait for statements of one kind.
 _MOST_WAITING: Final = 4_096
-
-_CallT = TypeVar("_CallT")
-_CallT_contra = TypeVar("_CallT_contra", contravariant=True)
-_AnswerT = TypeVar("_AnswerT")
-_AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
-
-_Call: TypeAlias = Callable[[_CallT], Awaitable[_AnswerT]]
-_Work: TypeAlias = Callable[[Connection, Sequence[_CallT]], Awaitable[Sequence[_AnswerT]]]
-_Answers: TypeAlias = Sequence[_AnswerT | Locked | SessionError]
-
-
-#: Sends a batch; True if it skips locked rows.
-_Attempt: TypeAlias = Callable[[Sequence[_CallT], bool], Awaitable[_Answers[_AnswerT]]]
-
-
-class _LockingWork(Protocol[_CallT_contra, _AnswerT_co]):
-    """Statements that may find rows locked: they wait for them for a moment, or skip them."""
-
-    def __call__(
-        self, connection: Connection, calls: Sequence[_CallT_contra], /, *, skipping: bool = False
-    ) -> Awaitable[Sequence[_AnswerT_co | Locked | SessionError]]: ...
 
 
 class Calls(Struct, frozen=True, kw_only=True):
@@ -88,8 +91,8 @@ class Calls(Struct, frozen=True, kw_only=True):
     insert_login: _Call[Draft, None]
     logout: _Call[Logout, bool]
     is_retired: _Call[KeyDigest, bool]
-    devices: _Call[str, list[Device]]
-    signed_in: _Call[Asked, list[SignedInUser]]
+    devices: _Call[str, list[rare.Device]]
+    signed_in: _Call[rare.Asked, list[rare.SignedInUser]]
     revoke: _Call[Revocation, None]
     adopt: _Call[Heir, Taken]
 
@@ -126,13 +129,18 @@ class Batches:
         self._timeout = timeout
         self._locked_rows = LockedRows()
         self._coalescers: list[Coalescer[Any, Any]] = []
+        self._is_closed = False
         reading, removing = table.reading, table.removing
         self.calls: Calls = Calls(
             fetch=self._reading("fetch", reading.fetch, begin=self._begin_fetch),
             fetch_newest=self._reading("fetch_newest", reading.fetch_newest, size=1),
             insert=self._coalesced("insert", partial(self._send, self._insert)),
             edit=self._coalesced("edit", partial(self._send, self._edit)),
-            renumber=self._reading("renumber", table.numbering.renumber, size=1, idempotent=False),
+            renumber=_at_first_use(
+                lambda: self._reading(
+                    "renumber", table.numbering.renumber, size=1, idempotent=False
+                )
+            ),
             delete=self._locking("delete", removing.delete, idempotent=True),
             delete_together=self._locking(
                 "delete_together", removing.delete_together, idempotent=True, size=1
@@ -146,14 +154,19 @@ class Batches:
             ),
             logout=self._locking("logout", table.signing.logout, idempotent=True, size=1),
             is_retired=self._reading("is_retired", table.signing.is_retired),
-            devices=self._reading("devices", table.listing.devices, size=1),
-            signed_in=self._reading("signed_in", table.overview.signed_in, size=1, lanes=1),
+            devices=_at_first_use(lambda: self._reading("devices", table.listing.devices, size=1)),
+            signed_in=_at_first_use(
+                lambda: self._reading("signed_in", table.overview.signed_in, size=1, lanes=1)
+            ),
             revoke=self._locking("revoke", table.revoking.end, idempotent=True, size=1),
-            adopt=self._locking("adopt", table.adopting.adopt, idempotent=True, size=_LEAST),
+            adopt=_at_first_use(
+                lambda: self._locking("adopt", table.adopting.adopt, idempotent=True, size=_LEAST)
+            ),
         )
 
     async def close(self) -> None:
         """Reject further calls; return when all are answered."""
+        self._is_closed = True
         await asyncio.gather(*(coalescer.close() for coalescer in self._coalescers))
 
     def _reading(
@@ -276,8 +289,23 @@ class Batches:
             begin=begin,
             observer=None if self._observer is None else self._observer.of_statement(name),
         )
+        if self._is_closed:
+            coalescer.reject()
         self._coalescers.append(coalescer)
         return coalescer.call
+
+
+def _at_first_use(make: Callable[[], _Call[_CallT, _AnswerT]]) -> _Call[_CallT, _AnswerT]:
+    """Return a call that is made when it is first used: few applications use it.
+
+    What it imports is imported before it takes a connection.
+    """
+    made = cache(make)
+
+    def call(given: _CallT) -> Awaitable[_AnswerT]:
+        return made()(given)
+
+    return call
 
 
 async def _sent_singly(
@@ -319,7 +347,7 @@ def single_calls(table: Table, connection: Dedicated) -> Calls:
         devices=partial(call, table.listing.devices),
         signed_in=partial(call, table.overview.signed_in),
         revoke=partial(call, table.revoking.end),
-        adopt=partial(call, table.adopting.adopt),
+        adopt=_at_first_use(lambda: partial(call, table.adopting.adopt)),
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pgsession.core.keys import KeyDigest
 from pgsession.core.observer import StoreObserver
 from pgsession.core.store import TAKEN_TOO_LATE
 from pgsession.errors import SessionError
 from pgsession.postgres.batching import Calls, single_calls
 from pgsession.postgres.connections.dedicated import Dedicated
-from pgsession.postgres.rows import Draft, Edit, Edited
-from pgsession.postgres.statements.adopting import Heir, Taken
-from pgsession.postgres.statements.numbering import Showing
+from pgsession.postgres.rows import Draft, Edit, Edited, Showing
 from pgsession.postgres.statements.signing import Logout
 from pgsession.postgres.statements.table import Table
+
+if TYPE_CHECKING:  # few applications take over old sessions
+    from pgsession.postgres.statements.adopting import Heir, Taken
 
 
 def calls_within(

@@ -21,7 +21,7 @@ from contextvars import Context
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from pgsession.core.logs import event, own_logger
-from pgsession.core.observer import Operation, StatementObserver
+from pgsession.core.observer import Operation, StatementObserver, observed
 from pgsession.errors import (
     SessionBusyError,
     SessionError,
@@ -30,7 +30,6 @@ from pgsession.errors import (
     StoreUnavailableError,
 )
 from pgsession.postgres.locked_rows import Locked, LockedRows
-from pgsession.postgres.observing import observed
 
 #: Seconds between two attempts to make the calls that wait for locked rows.
 _RETRY_EVERY: Final = 0.05
@@ -205,9 +204,13 @@ class Coalescer(Generic[CallT, AnswerT]):
             self._lone_ended.set_result(None)
             self._lone_ended = None
 
+    def reject(self) -> None:
+        """Reject further calls."""
+        self._is_closed = True
+
     async def close(self) -> None:
         """Reject further calls; return when all calls are answered and no task is left."""
-        self._is_closed = True
+        self.reject()
         while under_way := self._under_way():
             await asyncio.wait(under_way)
         if self._timer is not None:

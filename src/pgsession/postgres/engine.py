@@ -12,7 +12,6 @@ from pgsession.errors import StoreClosedError
 from pgsession.postgres.batching import Batches, Calls
 from pgsession.postgres.checking import Checking
 from pgsession.postgres.connections.locks import Locks, lock_pool
-from pgsession.postgres.connections.observed_pool import ObservedPool
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Check, DriverPool, Pool
 from pgsession.postgres.connections.runner import Runner
@@ -44,7 +43,13 @@ class Engine:
         self.loop: asyncio.AbstractEventLoop = loop
         self.is_closed: bool = False
         self._process = os.getpid()
-        make = Pool if observer is None else partial(ObservedPool, observer=observer)
+        make: Callable[..., Pool] = Pool
+        if observer is not None:
+            from pgsession.postgres.connections.observed_pool import (  # noqa: PLC0415 - as its name
+                ObservedPool,
+            )
+
+            make = partial(ObservedPool, observer=observer)
         self.pool: Pool = make(
             source, check=check, inspect=inspect, on_open=on_open, timeout=timeout
         )

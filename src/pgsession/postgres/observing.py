@@ -1,37 +1,17 @@
-"""What a store tells of its statements, where it is observed."""
+"""What a store tells of its place, where it is observed."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from pgsession.core.hidden import hidden
-from pgsession.core.observer import Place, StatementObserver
+from pgsession.core.observer import Place
 from pgsession.postgres.connections.conninfo import ADDRESS, address_in
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import DriverPool
 from pgsession.postgres.table_name import TableName
 
-_T = TypeVar("_T")
-
 _PORT: Final = "5432"
-
-
-async def observed(
-    answer: Awaitable[_T],
-    observer: StatementObserver,
-    origins: Sequence[object | None],
-    waited: float | None = None,
-) -> _T:
-    """Return the answer to a statement that serves a call for each of `origins`."""
-    operation = observer.begin(origins, waited)
-    try:
-        found = await answer
-    except BaseException as error:
-        operation.end("", error)
-        raise
-    operation.end("")
-    return found
 
 
 def place_of(source: PoolSettings | DriverPool, table: TableName) -> Place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection
 
-from pgsession.core.overview import Order, SignedInUser, asked
+from pgsession import rare
 from pgsession.postgres.batching import Calls
 
 
@@ -20,9 +20,9 @@ class SignedInUsers:
         *,
         most: int = 100,
         skip: int = 0,
-        by: Order = "sessions",
+        by: rare.Order = "sessions",
         among: Collection[str] | None = None,
-    ) -> list[SignedInUser]:
+    ) -> list[rare.SignedInUser]:
         """Return the users who have living sessions.
 
         The users with most sessions come first, or, by "seen", those who were seen last. There
@@ -40,5 +40,5 @@ class SignedInUsers:
         `SettingsError` unless `most` is from 1 to 10,000, `skip` at least 0 and `by` one of the
         two, and `TypeError` or `ValueError` for what cannot be a user id.
         """
-        question = asked(most=most, skip=skip, by=by, among=among)
+        question = rare.asked(most=most, skip=skip, by=by, among=among)
         return await self._calls().signed_in(question) if question.among != () else []

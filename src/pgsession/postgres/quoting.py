@@ -14,7 +14,7 @@ from psycopg import sql
 from pgsession.core.shown import shown
 
 #: A name that needs no quotes, unless it is a keyword.
-_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
+_PLAIN: Final = r"[a-z_][a-z0-9_]*"
 
 #: The keywords that PostgreSQL 18 accepts as no table's name, unless they are quoted.
 RESERVED: Final = frozenset(
@@ -48,7 +48,7 @@ def regclass(schema: str, name: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    if _PLAIN.fullmatch(name) and name not in RESERVED:
+    if re.fullmatch(_PLAIN, name) and name not in RESERVED:
         return name
     if shown(name) == name:
         return sql.Identifier(name).as_string()

@@ -127,7 +127,15 @@ def are_common(edits: Iterable[Edit]) -> bool:
     return True
 
 
-class Edited(NamedTuple):
+class Showing(msgspec.Struct, frozen=True, gc=False):
+    """A number that the browser has shown, or if `grace` (seconds) is given, is to be raised."""
+
+    key: KeyDigest
+    number: int
+    grace: float | None = None
+
+
+class Edited(msgspec.Struct, frozen=True, gc=False):
     """What an edit tells of the row that it has changed."""
 
     session_key: str

@@ -15,8 +15,7 @@ from typing import Any, Final, Self
 from msgspec import Raw
 from psycopg_pool import AsyncConnectionPool
 
-from pgsession.core.adoption import AdoptingStore
-from pgsession.core.bound import BindingStore
+from pgsession import rare
 from pgsession.core.hidden import HiddenDict, hidden
 from pgsession.core.keys import KeyDigest, digest, key_digest, new_key, renewed_key
 from pgsession.core.observer import StoreObserver
@@ -31,6 +30,7 @@ from pgsession.core.store import (
     as_limit,
     check_alone,
 )
+from pgsession.core.users import UserStore
 from pgsession.core.value import (
     DEFAULT_VALUE_LIMIT,
     JSON,
@@ -42,7 +42,6 @@ from pgsession.core.value import (
 from pgsession.errors import SessionError, SessionNotFoundError, SettingsError
 from pgsession.postgres.adoptions import Adoptions
 from pgsession.postgres.batching import Calls
-from pgsession.postgres.blocks import calls_within
 from pgsession.postgres.connections.conninfo import as_url, complete_conninfo
 from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.locks import lock_number
@@ -51,15 +50,10 @@ from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT, Runner
 from pgsession.postgres.dead_keys import DeadKeys
 from pgsession.postgres.device_bindings import DeviceBindings
 from pgsession.postgres.engine import Engine
-from pgsession.postgres.observing import place_of
 from pgsession.postgres.overview import SignedInUsers
-from pgsession.postgres.rows import Draft, Edit, Edited, Row
-from pgsession.postgres.statements.numbering import Showing
+from pgsession.postgres.rows import Draft, Edit, Edited, Row, Showing
 from pgsession.postgres.statements.table import Table
 from pgsession.postgres.statements.text import Wording
-from pgsession.postgres.sweeping.clients import erase_clients
-from pgsession.postgres.sweeping.statements import Expired
-from pgsession.postgres.sweeping.sweep import Swept, sweep
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY, Sweeper
 from pgsession.postgres.table_name import DEFAULT_TABLE, TableName
 from pgsession.postgres.tables import Tables
@@ -67,9 +61,7 @@ from pgsession.postgres.user_sessions import UserSessions
 from pgsession.telemetry.choice import TelemetryChoice, find_observer
 
 
-class PostgresStore(
-    UserSessions, SignedInUsers, DeviceBindings, Adoptions, BindingStore, AdoptingStore
-):
+class PostgresStore(UserSessions, SignedInUsers, DeviceBindings, Adoptions, UserStore):
     """Sessions in a PostgreSQL table. Each operation is one statement.
 
     `source` says where: a libpq conninfo string or URL, an
@@ -160,9 +152,11 @@ class PostgresStore(
         self._name = TableName(schema, table)
         observer = find_observer(telemetry)
         #: Is told of statements, connections and sweeps, or None.
-        self._observer: StoreObserver | None = (
-            None if observer is None else observer.of_store(place_of(self._source, self._name))
-        )
+        self._observer: StoreObserver | None = None
+        if observer is not None:
+            from pgsession.postgres.observing import place_of  # noqa: PLC0415 - only with telemetry
+
+            self._observer = observer.of_store(place_of(self._source, self._name))
         wording = Wording(
             self._name,
             max_lifetime=self.max_lifetime,
@@ -170,9 +164,6 @@ class PostgresStore(
             value_limit=value_limit,
         )
         self._tables = Tables(wording, prepared=prepared, timeout=timeout)
-        self._expired = Expired(
-            self._name, max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity
-        )
         self._sweeper = None if sweep_every is None else self._make_sweeper(sweep_every)
         #: Makes the entry of a row.
         self._entry: Callable[[Row], Entry | None] = Row.entry
@@ -378,6 +369,8 @@ class PostgresStore(
             self._block.check()
         engine = self._here()
         await engine.pool.open()
+        calls_within = rare.calls_within
+        self._tables.held.complete()  # what is needed is imported before the transaction
         written: set[KeyDigest] = set()
         try:
             async with engine.locks.hold(lock_number(digest(key)), seconds) as connection:
@@ -417,7 +410,7 @@ class PostgresStore(
             raise SessionNotFoundError
         return was_empty
 
-    async def sweep(self, *, progress: Callable[[Swept], object] | None = None) -> Swept:
+    async def sweep(self, *, progress: Callable[[rare.Swept], object] | None = None) -> rare.Swept:
         """Remove expired sessions now; call `progress` after each batch; return what was done.
 
         Each batch takes some milliseconds, followed by a pause of the same
@@ -438,7 +431,7 @@ class PostgresStore(
             observer.sweep(time.monotonic() - begin, swept.rows)
         return swept
 
-    async def _sweep_apart(self, progress: Callable[[Swept], object] | None) -> Swept:
+    async def _sweep_apart(self, progress: Callable[[rare.Swept], object] | None) -> rare.Swept:
         """Sweep on a connection beside the pool, or on those of a pool of the application's."""
         if not isinstance(self._source, PoolSettings):
             return await self._sweep(self._here().runner, progress)
@@ -447,11 +440,19 @@ class PostgresStore(
             return await self._sweep(connection, progress)
 
     async def _sweep(
-        self, runner: Runner | Dedicated, progress: Callable[[Swept], object] | None
-    ) -> Swept:
-        swept = await sweep(runner, self._expired, progress=progress)
+        self, runner: Runner | Dedicated, progress: Callable[[rare.Swept], object] | None
+    ) -> rare.Swept:
+        # Rare, and imported before there is a transaction.
+        from pgsession.postgres.sweeping.clients import erase_clients  # noqa: PLC0415
+        from pgsession.postgres.sweeping.statements import Expired  # noqa: PLC0415
+        from pgsession.postgres.sweeping.sweep import sweep  # noqa: PLC0415
+
+        expired = Expired(
+            self._name, max_lifetime=self.max_lifetime, max_inactivity=self.max_inactivity
+        )
+        swept = await sweep(runner, expired, progress=progress)
         if swept.is_whole and self._record_client is False:
-            is_distributed = self._expired.is_distributed
+            is_distributed = expired.is_distributed
             await erase_clients(runner, self._name, is_distributed=is_distributed)
         return swept
 
@@ -519,7 +520,7 @@ class PostgresStore(
             raise SessionNotFoundError
         if self._dead:
             self._dead.forget(edit.key)
-        _, granted, number = edited
+        granted, number = edited.granted, edited.number
         if granted is None and number == 0:  # nearly always
             return _USUAL
         own = None if granted is None else self._capped(timedelta(0, 0, granted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from psycopg import AsyncCursor, sql
@@ -38,7 +38,7 @@ WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(
 """
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True):
     """A table that exists."""
 
     oid: int

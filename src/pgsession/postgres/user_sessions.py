@@ -10,23 +10,22 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
+from pgsession import rare
 from pgsession.core.current import ended_within, note_ended
 from pgsession.core.hidden import hidden
 from pgsession.core.keys import digest, key_digest, new_key, renewed_key
 from pgsession.core.limits import Limits
 from pgsession.core.login import Login, checked_user_id
-from pgsession.core.observer import StoreObserver
+from pgsession.core.observer import StoreObserver, observed
 from pgsession.core.paths import is_text
 from pgsession.core.period import Period
 from pgsession.core.store import Changes, Written
-from pgsession.core.users import Device, HasHandle, LoginState, checked_most, handle_to_keep
+from pgsession.core.users import HasHandle, LoginState, checked_most, handle_to_keep
 from pgsession.core.value import printed_bound
 from pgsession.errors import SessionError, UnknownUserError
 from pgsession.postgres.batching import Calls
-from pgsession.postgres.clearance import Clearance
 from pgsession.postgres.connections.failures import RefusedValueError
 from pgsession.postgres.connections.runner import Runner
-from pgsession.postgres.observing import observed
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit
 from pgsession.postgres.statements.signing import Logout
@@ -126,7 +125,7 @@ class UserSessions(Limits):
         """Return True if a renewal has retired this key within the last minute."""
         return await self._calls().is_retired(key_digest(hidden(key)))
 
-    async def devices(self, user_id: str) -> list[Device]:
+    async def devices(self, user_id: str) -> list[rare.Device]:
         """Return the living sessions of a user, those seen last first."""
         return await self._calls().devices(checked_user_id(user_id))
 
@@ -185,6 +184,8 @@ class UserSessions(Limits):
         an `exclusive` block may, once all others are gone, `SchemaError` if a trigger
         keeps some, and `SessionError` within such a block.
         """
+        from pgsession.postgres.clearance import Clearance  # noqa: PLC0415 - rare
+
         patience, table = self._patience(), self._batched_table()
         clearance = Clearance(self._runner(), table.clearing, patience=patience, progress=progress)
         return await clearance.run()

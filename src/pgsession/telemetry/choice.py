@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from pgsession import rare
 from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import Observer
 from pgsession.errors import SettingsError
@@ -17,24 +17,9 @@ if TYPE_CHECKING:  # the package may be missing
 _LOGGER = own_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
-    """Providers of OpenTelemetry, other than the global ones: a value of the setting `telemetry`.
-
-    None stands for the global provider, also if that is set later.
-    """
-
-    #: Where metrics go.
-    meter_provider: MeterProvider | None = None
-    #: Where spans go.
-    tracer_provider: TracerProvider | None = None
-
-
 #: True: with the global providers. False: not at all. None: with the global providers if
 #: ``opentelemetry-api`` is installed.
-TelemetryChoice: TypeAlias = bool | Telemetry | None
-
-_GLOBAL = Telemetry()
+TelemetryChoice: TypeAlias = "bool | rare.Telemetry | None"
 
 
 def find_observer(choice: TelemetryChoice) -> Observer | None:
@@ -43,15 +28,11 @@ def find_observer(choice: TelemetryChoice) -> Observer | None:
     It is the same for the same providers. Raises `SettingsError` for a value that is no choice,
     and if telemetry is asked for and ``opentelemetry-api`` is missing or too old.
     """
-    if not (choice is None or isinstance(choice, bool | Telemetry)):
-        raise SettingsError(
-            "telemetry must be True, False, None or a pgsession.Telemetry, not of type "
-            f"{type(choice).__name__}."
-        )
     if choice is False:
         return None
+    meters, tracers = _providers(choice)
     try:
-        return _made(choice if isinstance(choice, Telemetry) else _GLOBAL)
+        return _made(meters, tracers)
     except ImportError:
         if choice is None:
             return None
@@ -73,8 +54,19 @@ def find_observer(choice: TelemetryChoice) -> Observer | None:
         ) from error
 
 
+def _providers(choice: TelemetryChoice) -> tuple[MeterProvider | None, TracerProvider | None]:
+    if choice is None or isinstance(choice, bool):
+        return None, None
+    if not isinstance(choice, rare.Telemetry):
+        raise SettingsError(
+            "telemetry must be True, False, None or a pgsession.Telemetry, not of type "
+            f"{type(choice).__name__}."
+        )
+    return choice.meter_provider, choice.tracer_provider
+
+
 @lru_cache(maxsize=64)
-def _made(telemetry: Telemetry) -> Observer:
+def _made(meters: MeterProvider | None, tracers: TracerProvider | None) -> Observer:
     from pgsession.telemetry.requests import RequestTelemetry  # noqa: PLC0415 - it may be missing
 
-    return RequestTelemetry(telemetry.meter_provider, telemetry.tracer_provider)
+    return RequestTelemetry(meters, tracers)

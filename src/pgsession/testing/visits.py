@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import replace
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -55,7 +54,8 @@ class Visit:
         self._middleware = own = copy(middleware)
         own.app = self._wait
         own._is_excluded = None  # noqa: SLF001 - a copy
-        own._policy = replace(policy_of(middleware), on_new_device=None)  # noqa: SLF001 - a copy
+        own._policy = copy(policy_of(middleware))  # noqa: SLF001 - a copy
+        own._policy.on_new_device = None  # noqa: SLF001 - as above
         self._scope = scope
         loop = asyncio.get_running_loop()
         #: The session, or None if the request has ended without it.

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple, TypeGuard
 
 import psycopg
+from msgspec import Struct
 from psycopg import AsyncCursor, abc
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
@@ -29,7 +30,7 @@ _CANCELING: Final = 10.0
 _FINE: Final = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True, gc=False):
     """What a statement has returned. The repr shows none of it."""
 
     rows: list[TupleRow]

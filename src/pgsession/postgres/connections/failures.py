@@ -126,7 +126,7 @@ _REASONS: Final[dict[str, tuple[type[StoreUnavailableError], str]]] = {
 _NO_PRIVILEGE: Final = "42501"
 
 #: What PostgreSQL says then in English: the kind and the name, and not the privilege.
-_DENIED: Final = re.compile(r"permission denied for ((?:table|schema|view|function) .+)")
+_DENIED: Final = r"permission denied for ((?:table|schema|view|function) .+)"
 
 #: SQLSTATEs of a foreign key, and of text that a computed column cannot turn into its type.
 _VALUE: Final = frozenset({"23503", "22P02", "22003", "22007", "22008"})
@@ -145,7 +145,7 @@ _OF_POOLER: Final = "The pooler has ended the connection: "
 _PROTOCOL: Final = "08P01"
 
 #: The hints of libpq, in whose place our remedy stands.
-_HINT: Final = re.compile(r" Is the server running .*?\?| This probably means .* request\.")
+_HINT: Final = r" Is the server running .*?\?| This probably means .* request\."
 
 
 def judge(error: psycopg.Error) -> Verdict:
@@ -192,7 +192,7 @@ def unreachable(error: psycopg.Error) -> StoreUnavailableError:
     English text, as there is no SQLSTATE. A pooler's own errors are among them, though they
     may come with the first statement: it accepts a connection before it has one to the server.
     """
-    text = _HINT.sub("", " ".join(str(error).split())).rstrip(".")
+    text = re.sub(_HINT, "", " ".join(str(error).split())).rstrip(".")
     head = _UNREACHABLE
     if is_of_pooler(error):
         head, text = _OF_POOLER, f"{error.diag.severity}: {text}"
@@ -276,7 +276,7 @@ def public(error: SessionError) -> SessionError:
 def _wrong(state: str, error: psycopg.Error) -> SessionError:
     named = f"(SQLSTATE {state}, {type(error).__name__})"
     if state == _NO_PRIVILEGE:
-        denied = _DENIED.fullmatch(error.diag.message_primary or "")
+        denied = re.fullmatch(_DENIED, error.diag.message_primary or "")
         return SchemaError(
             f"This role lacks a privilege on the {denied[1] if denied else 'session table'} "
             "(SQLSTATE 42501): `pgsession check` names it, with the GRANT for a role that serves."

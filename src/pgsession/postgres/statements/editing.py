@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.statement import Statement
@@ -234,7 +235,7 @@ _DIRECT_AMONG: Final = """
       OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(%(keys)s::pg_catalog.text, ','))"""
 
 
-class Standing(NamedTuple):
+class Standing(Struct, frozen=True):
     """What is known of a living row that an edit has not changed."""
 
     session_key: str
@@ -243,7 +244,7 @@ class Standing(NamedTuple):
     fits_measured: bool
 
 
-class _Form(NamedTuple):
+class _Form(Struct, frozen=True):
     """What the text of an UPDATE depends on, beside the table."""
 
     is_single: bool
@@ -296,7 +297,7 @@ class Editing(Statements):
             single(edits[0]) if is_single else self._together(edits),
             skipping=skipping,
         )
-        written = {row[0]: _edited(row) for row in answer.rows}
+        written = {row[0]: Edited(*row) for row in answer.rows}
         return [written.get(edit.session_key) for edit in edits]
 
     async def update_measured(
@@ -311,7 +312,7 @@ class Editing(Statements):
         )
         answer = await self._locking(connection, statement, single(edit), skipping=skipping)
         row = answer.first
-        return [None if row is None else _edited(row)]
+        return [None if row is None else Edited(*row)]
 
     async def stand(
         self, connection: Connection, edits: Sequence[Edit]
@@ -360,10 +361,6 @@ class Editing(Statements):
         if self._direct:
             parameters["keys"] = ",".join(edit.session_key for edit in edits)
         return parameters
-
-
-#: As `Edited._make`, but faster: it runs once for each session that is changed.
-_edited: Final = partial(tuple.__new__, Edited)
 
 
 def _write(

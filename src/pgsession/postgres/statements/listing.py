@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
+from pgsession.core.devices import Device
 from pgsession.core.login import Client, moment
 from pgsession.core.period import MAX_PERIOD
-from pgsession.core.users import Device, LoginState
+from pgsession.core.users import LoginState
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.statements.reading import SINCE, microseconds, past
 from pgsession.postgres.statements.text import IS_BOUND, OF_USER, Statements, Wording

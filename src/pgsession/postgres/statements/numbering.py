@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from pgsession.core.keys import KeyDigest
 from pgsession.postgres.connections.connection import Connection
+from pgsession.postgres.rows import Showing
 from pgsession.postgres.statements.text import SHORT_PATIENCE, Statements, Wording
 
 _OFFERED: Final = """
@@ -61,14 +61,6 @@ SELECT s.key_number::pg_catalog.int4
 FROM {table} AS s
 JOIN offered AS o ON {matching}
 """
-
-
-class Showing(NamedTuple):
-    """A number that the browser has shown, or if `grace` (seconds) is given, is to be raised."""
-
-    key: KeyDigest
-    number: int
-    grace: float | None = None
 
 
 class Numbering(Statements):

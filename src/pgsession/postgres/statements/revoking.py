@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from psycopg import AsyncCursor
 from psycopg.rows import TupleRow, tuple_row
 
@@ -111,7 +112,7 @@ SELECT
 """
 
 
-class _Texts(NamedTuple):
+class _Texts(Struct, frozen=True):
     """The statements of one kind of revocation."""
 
     delete: Statement

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from psycopg.errors import UniqueViolation
 
 from pgsession.core.keys import KeyDigest
@@ -97,7 +99,7 @@ WHERE s.session_key
 """
 
 
-class Logout(NamedTuple):
+class Logout(Struct, frozen=True):
     """The session to end, if it has this login number still."""
 
     session_key: str
@@ -150,7 +152,7 @@ class Signing(Statements):
     ) -> Sequence[bool | Locked]:
         """Remove one session; tell whether it is gone. False if it has another login number."""
         (logout,) = logouts
-        parameters = logout._asdict()
+        parameters = asdict(logout)
         statement = self._logout_free if skipping else self._logout
         answer = await self._locking(connection, statement, parameters, skipping=skipping)
         if answer.rowcount > 0:

@@ -9,9 +9,9 @@ from contextvars import Context
 from datetime import timedelta
 from typing import Final
 
+from pgsession import rare
 from pgsession.core.logs import event, own_logger
 from pgsession.errors import SessionError, StoreClosedError
-from pgsession.postgres.sweeping.sweep import Swept
 
 _LOGGER = own_logger()
 
@@ -39,7 +39,7 @@ class Sweeper:
     follows after the next pause.
     """
 
-    def __init__(self, sweep: Callable[[], Awaitable[Swept]], *, every: timedelta) -> None:
+    def __init__(self, sweep: Callable[[], Awaitable[rare.Swept]], *, every: timedelta) -> None:
         self._sweep = sweep
         self._every = every.total_seconds()
         self._task: asyncio.Task[None] | None = None
@@ -88,7 +88,7 @@ class Sweeper:
             )
         self._said = reason
 
-    def _tell(self, swept: Swept) -> None:
+    def _tell(self, swept: rare.Swept) -> None:
         self._said = ""
         if swept.rows:
             _LOGGER.info(
@@ -105,7 +105,7 @@ def jittered(seconds: float) -> float:
     return seconds * random.uniform(*_JITTER)  # noqa: S311 - to spread the processes
 
 
-def stretched(stretch: int, swept: Swept) -> int:
+def stretched(stretch: int, swept: rare.Swept) -> int:
     """Return how many times longer the next pause is, given the last and what was swept after it.
 
     Reading all of a large table for a few rows is not worth it. Several

@@ -1,0 +1,65 @@
+"""What few applications use: imported at the first use, so that the others start sooner.
+
+`pgsession` has its public names from here. An annotation that says ``rare.Device`` imports
+nothing, and `typing.get_type_hints` finds the class nevertheless. Type checkers read `rare.pyi`.
+"""
+
+from importlib import import_module
+from typing import Final
+
+#: The module of each name.
+PLACES: Final = {
+    "Adopted": "core.adoption",
+    "AdoptingStore": "core.adoption",
+    "Adoption": "core.adoption",
+    "Asked": "core.overview",
+    "BindingStore": "core.bound",
+    "Bound": "core.bound",
+    "BoundDevice": "core.bound",
+    "ChooseCookie": "cookie_settings",
+    "CookieSettings": "cookie_settings",
+    "Device": "core.devices",
+    "Flash": "core.flash",
+    "Flashes": "core.flash",
+    "Interruption": "asgi.interruption",
+    "Liveness": "asgi.probes",
+    "MemoryStore": "memory",
+    "NO_PROOF": "asgi.outside",
+    "NewDevice": "core.devices",
+    "ObservedOutside": "asgi.observed",
+    "OldCookie": "core.old_cookie",
+    "OldSession": "core.predecessor",
+    "Order": "core.overview",
+    "Outside": "asgi.outside",
+    "OwnResponse": "asgi.unavailable_response",
+    "Predecessor": "core.predecessor",
+    "Readiness": "asgi.probes",
+    "Replacement": "asgi.replacement",
+    "SignedInUser": "core.overview",
+    "Source": "asgi.sources",
+    "Swept": "postgres.sweeping.sweep",
+    "Telemetry": "telemetry.providers",
+    "Waiter": "asgi.watching",
+    "WatchedSocket": "asgi.sockets",
+    "as_adopting_store": "core.adoption",
+    "as_binding_store": "core.bound",
+    "asked": "core.overview",
+    "binds": "core.bound",
+    "calls_within": "postgres.blocks",
+    "check_cookies": "cookie_settings",
+    "flashes": "asgi.flash",
+    "in_listing_order": "core.devices",
+    "judge_replacement": "asgi.replacement",
+    "member_of": "core.flash",
+    "message_names": "core.flash",
+    "read_source": "asgi.sources",
+    "repost": "asgi.reposting",
+    "surplus": "core.flash",
+    "take_flashes": "asgi.flash",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    return getattr(import_module(f"pgsession.{PLACES[name]}"), name)
