@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import threading
 from collections import ChainMap
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from pgsession import Entry, Session
+from pgsession.core.baseline import Baseline
 from pgsession.core.content import UNCHANGED, is_empty
 from pgsession.core.large import LARGE_VALUE, UNDECODED_VALUE, read_value
 from pgsession.core.tracked import READS, WRITES, TrackedDict, state_of
-from tests.states import changes_of
+from tests.states import changes_of, loaded
 
 
 def of(**members: Any) -> Session:
@@ -158,7 +160,7 @@ def cart_of_match(session: Session) -> Any:
 @pytest.mark.parametrize("size", [0, LARGE_VALUE, UNDECODED_VALUE], ids=["small", "large", "huge"])
 def test_deep_change(get: Callable[[Session], Any], size: int) -> None:
     """A change inside a list is found, in whatever way the handler got the list."""
-    session = Session(entry_of(user="ann", cart=[1], text=["x" * 1000] * (size // 1000 + 1)))
+    session = loaded(entry_of(user="ann", cart=[1], text=["x" * 1000] * (size // 1000 + 1)))
 
     get(session).append(2)
 
@@ -177,7 +179,7 @@ def test_deep_change(get: Callable[[Session], Any], size: int) -> None:
 )
 def test_deep_change_of_own(change: Callable[[Session, list[int]], object]) -> None:
     """So is a change of a list that the handler itself has put there, after it was saved too."""
-    session, cart = Session(entry_of(n=1)), [1]
+    session, cart = loaded(entry_of(n=1)), [1]
     change(session, cart)
     state_of(session).acknowledge(changes_of(session), is_new=False)
     assert not session.modified
@@ -190,7 +192,7 @@ def test_deep_change_of_own(change: Callable[[Session, list[int]], object]) -> N
 @pytest.mark.parametrize("pop", [lambda it: it.pop("cart"), lambda it: it.popitem()[1]])
 def test_removed_and_back(pop: Callable[[Session], list[int]]) -> None:
     """So is a change of a list that was removed, and comes back."""
-    session = Session(entry_of(cart=[1]))
+    session = loaded(entry_of(cart=[1]))
 
     cart = pop(session)
     cart.append(2)
@@ -199,14 +201,50 @@ def test_removed_and_back(pop: Callable[[Session], list[int]]) -> None:
     assert changes_of(session).set == {"cart": [1, 2]}
 
 
-def test_content_of_caller() -> None:
-    """So is a change of a dict that the session was made of."""
+@pytest.mark.parametrize(
+    "of", [dict, lambda it: Entry(it, timedelta(days=1))], ids=["dict", "entry"]
+)
+def test_content_of_caller(of: Callable[[dict[str, Any]], Any]) -> None:
+    """So is a change of a list that the session was made of."""
     cart = [1]
-    session = Session({"cart": cart})
+    session = Session(of({"cart": cart}))
 
     cart.append(2)
 
     assert session.modified
+
+
+def test_entry_of_others() -> None:
+    """What a store does to an entry that it keeps is no change of the session."""
+    entry = entry_of(n=1, user="ann")
+    session = loaded(entry)
+    assert entry.value is not None
+
+    entry.value["n"] = 2
+
+    assert session["user"] == "ann"
+    assert not changes_of(session)
+
+
+def test_given_away_during_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that another thread gets while the session is saved is compared from then on."""
+    session, carts = loaded(entry_of(n=1, cart=[1])), list[list[int]]()
+    taking = threading.Thread(target=lambda: carts.append(session["cart"]))
+    changed = Baseline.changed
+
+    def change_meanwhile(baseline: Baseline, *arguments: Any) -> Baseline:
+        result = changed(baseline, *arguments)
+        taking.start()
+        taking.join(0.2)  # in vain: it has to wait until the result is in place
+        return result
+
+    monkeypatch.setattr(Baseline, "changed", change_meanwhile)
+    session["n"] = 2
+    state_of(session).acknowledge(changes_of(session), is_new=False)
+    taking.join()
+    carts[0].append(2)
+
+    assert changes_of(session).set == {"cart": [1, 2]}
 
 
 @pytest.mark.parametrize(
@@ -224,7 +262,7 @@ def test_content_of_caller() -> None:
 )
 def test_not_compared(read: Callable[[Session], object]) -> None:
     """Who reads text and numbers, or names, cannot have changed a list: none is compared."""
-    session = Session(entry_of(user="ann", cart=[1]))
+    session = loaded(entry_of(user="ann", cart=[1]))
     state = state_of(session)
 
     read(session)
@@ -236,7 +274,7 @@ def test_not_compared(read: Callable[[Session], object]) -> None:
 
 def test_written_without_methods() -> None:
     """What code in C changes in the memory of the dict is found too."""
-    session = Session(entry_of(user="ann", cart=[1]))
+    session = loaded(entry_of(user="ann", cart=[1]))
 
     dict.update(session, user="eve")
 

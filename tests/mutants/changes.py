@@ -27,7 +27,11 @@ CHANGES: Final = (
     ),
     Mutant(
         "what a session is compared with is what a handler changes",
-        (Edit("core/content.py", "        self.stored.part()\n", "        pass\n"),),
+        (
+            Edit(
+                "core/content.py", "                self.stored.part()\n", "                pass\n"
+            ),
+        ),
         (_DEEP, "tests/core/test_session.py::test_any_steps"),
     ),
     Mutant(
@@ -35,8 +39,8 @@ CHANGES: Final = (
         (
             Edit(
                 "core/baseline.py",
-                "(type(member) is type(value[name]) and type(member) in ATOMS)",
-                "type(member) in ATOMS",
+                "(type(member) is not type(stored) or type(member) not in ATOMS)",
+                "type(member) not in ATOMS",
             ),
         ),
         ("tests/core/test_session.py::test_any_steps",),
@@ -46,8 +50,8 @@ CHANGES: Final = (
         (
             Edit(
                 "core/baseline.py",
-                "(type(member) is type(value[name]) and type(member) in ATOMS)",
-                "type(member) is type(value[name])",
+                "(type(member) is not type(stored) or type(member) not in ATOMS)",
+                "type(member) is not type(stored)",
             ),
         ),
         ("tests/core/test_session.py::test_any_steps",),
@@ -62,6 +66,27 @@ CHANGES: Final = (
             ),
         ),
         ("tests/core/test_session.py::test_any_steps",),
+    ),
+    Mutant(
+        "what is stored is still shared once a save has made it large",
+        (Edit("core/large.py", "    baseline.part()\n", ""),),
+        ("tests/core/test_session.py::test_any_steps",),
+    ),
+    Mutant(
+        "a list that another thread gets during a save counts as unchanged",
+        (
+            Edit(
+                "core/content.py",
+                "            with _LOCK:  # else another thread might go on sharing in `acknowledge`\n",
+                "            if True:\n",
+            ),
+        ),
+        ("tests/core/test_tracked.py::test_given_away_during_save",),
+    ),
+    Mutant(
+        "what a store does to an entry that it keeps counts as stored",
+        (Edit("core/content.py", "value.copy())", "value)"),),
+        ("tests/core/test_tracked.py::test_entry_of_others",),
     ),
     Mutant(
         "the caller's own content counts as unchanged",

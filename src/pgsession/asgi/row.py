@@ -34,8 +34,8 @@ class SessionRow(RowCookie):
     """What one request knows about the row of its session.
 
     `_decide` names one change and `_execute` makes it: no other code calls
-    the store to change a row, except `Binding.take`. After another request
-    has ended the session, this one writes nothing any more.
+    the store to change a row, except `Operations.take`, and `Binding.merge` where the change is
+    MERGE in any case. After another request has ended the session, this one writes nothing more.
     """
 
     # Defaults live on the class: most requests never set them.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import ItemsView
 from collections.abc import Set as AbstractSet
-from operator import is_
 from typing import Any, Final
 
 from pgsession.core.comparison import changed_text, differs
@@ -32,19 +31,20 @@ class Baseline:
     the same object is the same JSON. `part` ends that.
     """
 
-    __slots__ = ("_is_shared", "_size", "_text", "_value")
+    __slots__ = ("_size", "_text", "_value", "is_shared")
 
-    def __init__(self, text: bytes | None, shared: dict[str, Any] | None = None) -> None:
-        self._text = text
+    def __init__(self, text: bytes, shared: dict[str, Any] | None = None) -> None:
+        self._text: bytes | None = text
         self._value = shared
-        self._is_shared = shared is not None
+        #: True until `part` is called.
+        self.is_shared = shared is not None
         self._size: int | None = None
 
     @staticmethod
     def of(value: dict[str, Any]) -> Baseline:
         """Return the baseline of a plain value. The caller must not keep the value."""
-        baseline = Baseline(None, value)
-        baseline._is_shared = False
+        baseline = Baseline(b"")
+        baseline._text, baseline._value = None, value
         return baseline
 
     def part(self) -> None:
@@ -52,8 +52,8 @@ class Baseline:
 
         Calling it again is fine.
         """
-        if self._is_shared:
-            _, self._value, self._is_shared = self.text, None, False
+        if self.is_shared:
+            self.is_shared, self._value = False, None
 
     @property
     def text(self) -> bytes:
@@ -65,9 +65,10 @@ class Baseline:
     @property
     def value(self) -> dict[str, Any]:
         """The value. Do not change it."""
-        if self._value is None:
-            self._value = decode_value(self.text)
-        return self._value
+        value = self._value
+        if value is None:
+            value = self._value = decode_value(self.text)
+        return value
 
     @property
     def names(self) -> AbstractSet[str]:
@@ -95,7 +96,7 @@ class Baseline:
 
         That is enough where no method of the session has put 1 in the place of True.
         """
-        return self._is_shared and dict.__eq__(content, self.value)
+        return self.is_shared and dict.__eq__(content, self.value)
 
     def is_same(self, content: dict[str, Any]) -> bool:
         """Return True if `content` is the same JSON. This is a fast check: False may be wrong."""
@@ -104,7 +105,7 @@ class Baseline:
             # Both are needed, as in `same`.
             return dict.__eq__(content, value) and (
                 _has_same_members(content, value)
-                if self._is_shared
+                if self.is_shared
                 else encode_text(content) == self.text
             )
         except Exception:  # noqa: BLE001 - the comparison of a foreign object may raise anything
@@ -138,17 +139,17 @@ class Baseline:
         for name in removed:
             value.pop(name, None)
         value.update(decode_value(text))
-        baseline = Baseline(None, value)
-        baseline._is_shared = self._is_shared
-        return baseline
+        # What is shared is encoded at once: later it may have changed.
+        return Baseline(encode_text(value), value) if self.is_shared else Baseline.of(value)
 
 
 def _has_same_members(content: dict[str, Any], value: dict[str, Any]) -> bool:
     """Return True if the members of two equal dicts are the same objects, or atoms of one type."""
-    return all(map(is_, dict.values(content), value.values())) or all(
-        member is value[name] or (type(member) is type(value[name]) and type(member) in ATOMS)
-        for name, member in dict.items(content)
-    )
+    for name, member in dict.items(content):  # in any order: a member may have been put back
+        stored = value[name]
+        if member is not stored and (type(member) is not type(stored) or type(member) not in ATOMS):
+            return False
+    return True
 
 
 def members_size(members: dict[str, Any]) -> int:

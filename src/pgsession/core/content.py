@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -27,6 +28,9 @@ if TYPE_CHECKING:  # see `ContentSession.typed`
     from pgsession.core.typed import TypedObjects
 
 _EMPTY: Final = Baseline(b"{}")
+
+#: Held while what is stored is parted from a session, and while it is exchanged.
+_LOCK: Final = threading.Lock()
 
 #: `ContentState.changes` returns this object if nothing differs.
 UNCHANGED: Final = Changes()
@@ -96,14 +100,16 @@ class ContentState:
         """Record a stored value, and make it the content, of which nobody has anything yet."""
         if type(value) is dict:
             dict.update(content, value)
-            self.stored = Baseline(encode_text(value), value)
+            self.stored = Baseline(encode_text(value), value.copy())  # a store may keep its own
         else:
             dict.update(content, dict.items(value))
             self.stored = _baseline_of(content, value)
 
     def give_out(self) -> None:
         """Record that a handler is about to get lists and dicts, to change at any time."""
-        self.stored.part()
+        if self.stored.is_shared:
+            with _LOCK:  # else another thread might go on sharing in `acknowledge`
+                self.stored.part()
 
     def is_modified(self, content: dict[str, Any]) -> bool:
         """Return True if the content differs from what is stored, or `clear()` was called."""
@@ -164,13 +170,14 @@ class ContentState:
         Changes and wishes that came after these were read stay pending.
         """
         if changes:
-            before = _EMPTY if changes.replaced else self.stored
             text = changes.encoded
             if text is None:
                 text = changes.encode(limit=self._max_size_now())
-            if len(text) >= LARGE_VALUE:
-                before = as_large(before)
-            self.stored = before.changed(frozenset(changes.removed), text)
+            with _LOCK:
+                before = _EMPTY if changes.replaced else self.stored
+                if len(text) >= LARGE_VALUE:
+                    before = as_large(before)
+                self.stored = before.changed(frozenset(changes.removed), text)
         cleared, renewed, period_changed, signing = self.wishes if wishes is None else wishes
         if self.signing is signing:
             self.signing = NO_SIGNING
@@ -239,8 +246,9 @@ class ContentState:
 
     def forget(self, content: dict[str, Any], name: str) -> None:
         """Remove the member `name` from the content and from what is stored: it is no change."""
-        if name in self.stored.names:
-            self.stored = self.stored.changed({name}, b"{}")
+        with _LOCK:
+            if name in self.stored.names:
+                self.stored = self.stored.changed({name}, b"{}")
         dict.pop(content, name, None)
         if self.typed is not None:
             self.typed.detach(name)

@@ -171,6 +171,7 @@ def as_large(baseline: Baseline) -> LargeBaseline:
     """Return a baseline that keeps no decoded copy of large members."""
     if isinstance(baseline, LargeBaseline):
         return baseline
+    baseline.part()
     return LargeBaseline({}, baseline, size=baseline.size)
 
 

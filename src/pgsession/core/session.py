@@ -58,10 +58,9 @@ class Session(ContentSession):
             )
         state = SessionState()
         set_state(self, state)
-        if isinstance(content, Entry):
-            fill(self, state, content)
-        elif content is not None:
-            fill(self, state, Entry(content, DEFAULT_PERIOD))
+        if content is not None:
+            entry = content if isinstance(content, Entry) else Entry(content, DEFAULT_PERIOD)
+            fill(self, state, entry)
             state.give_out()  # the caller has its lists and dicts
 
     def __repr__(self) -> str:

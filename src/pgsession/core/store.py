@@ -52,8 +52,7 @@ class Entry(NamedTuple):
     The repr shows no part of the value.
     """
 
-    #: The session's content, or None if no value was ever set. It is a copy that belongs to the
-    #: caller: the store does not use it any more.
+    #: The session's content, or None if no value was ever set.
     value: dict[str, JSON] | None
     #: How long the session still lives.
     period: timedelta
