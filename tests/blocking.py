@@ -30,6 +30,12 @@ def cancel_blocked(table: Connection) -> None:
         table.execute("SELECT pg_cancel_backend(%s)", (pid,))
 
 
+def terminate_blocked(table: Connection) -> None:
+    """End the server's processes whose statements wait for the table."""
+    for pid in blocked_pids(table):
+        table.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+
+
 async def until_blocked(table: Connection, count: int = 1) -> None:
     """Wait until so many statements wait for the table."""
     async with asyncio.timeout(20):

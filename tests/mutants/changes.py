@@ -77,7 +77,7 @@ CHANGES: Final = (
         (
             Edit(
                 "core/content.py",
-                "            with _LOCK:  # else another thread might go on sharing in `acknowledge`\n",
+                "            with _LOCK:  # else `acknowledge` might share in another thread\n",
                 "            if True:\n",
             ),
         ),

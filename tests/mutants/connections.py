@@ -112,7 +112,7 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/coalescer.py",
-                "        if self._waiting:\n            self._start_lane()\n",
+                "            if self._waiting:\n                self._start_lane()\n",
                 "",
             ),
         ),
@@ -150,11 +150,33 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/coalescer.py",
-                "self._waiting.appendleft(waiting)",
-                "_fail(answer, found)",
+                "if may_retry and not answer.done():",
+                "if not self._lanes:",
             ),
         ),
         (f"{_ALONE}::test_failed", f"{_LONE}::test_lost[asyncio]"),
+    ),
+    Mutant(
+        "a call is made again though another attempt does not help",
+        (
+            Edit(
+                "postgres/connections/lone.py",
+                "Retries(idempotent=True).pause(judge(error)) is not None",
+                "judge(error) is not None",
+            ),
+        ),
+        (f"{_LONE}::test_canceled_by_server[asyncio]",),
+    ),
+    Mutant(
+        "a call that is made again has a time of its own",
+        (
+            Edit(
+                "postgres/coalescer.py",
+                "                lane.cancel()  # the call; it goes on as a lane\n",
+                "",
+            ),
+        ),
+        (f"{_LONE}::test_time_of_retry[asyncio]",),
     ),
     Mutant(
         "the reader of a connection keeps the context of the request that came first",
@@ -172,8 +194,8 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/connections/lone.py",
-                "        self._pool.release(self._connection)\n        self._then(answer)\n",
-                "        self._then(answer)\n",
+                "        self._pool.release(self._connection)\n        self._then(answer, may_retry)\n",
+                "        self._then(answer, may_retry)\n",
             ),
         ),
         (f"{_LONE}::test_cancelled_at_any_moment[asyncio]",),

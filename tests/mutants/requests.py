@@ -66,12 +66,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/binding.py",
-                'extra=event("session_ended_meanwhile"),\n'
-                "                    )\n"
-                "                    return None\n",
-                'extra=event("session_ended_meanwhile"),\n'
-                "                    )\n"
-                "                    return self._set_cookie()\n",
+                "            self._lose()\n            _log_end()\n",
+                "            self._lose()\n            self._cookie_due = True\n",
             ),
         ),
         ("tests/concurrency/test_requests.py::test_ended_meanwhile",),

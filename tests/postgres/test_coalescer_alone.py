@@ -104,7 +104,7 @@ async def test_not_ready(wire: Wire) -> None:
 
 
 async def test_failed(wire: Wire) -> None:
-    """A call that fails without a lane is made again in one, before those that wait."""
+    """A call that fails without a lane is made again, and those that wait come after it."""
     coalescer = wire.coalescer(lanes=1, has_begin=True)
     await quiet(wire, coalescer)
     answers = [coalescer.call(n) for n in (1, 2)]
@@ -112,9 +112,23 @@ async def test_failed(wire: Wire) -> None:
     wire.end(StoreUnavailableError("lost"))
 
     assert await asyncio.gather(*answers) == [10, 20]
-    assert wire.batches == [[1, 2]]
+    assert wire.batches == [[1], [2]]
     await coalescer.call(3)
     assert wire.begun == [1]
+
+
+async def test_failed_for_good(wire: Wire) -> None:
+    """A call that fails in a way that another attempt does not mend is not made again."""
+    coalescer = wire.coalescer(lanes=1, has_begin=True)
+    await quiet(wire, coalescer)
+    answers = [coalescer.call(n) for n in (1, 2)]
+
+    wire.end(SessionError("wrong"), may_retry=False)
+
+    with pytest.raises(SessionError, match="wrong"):
+        await answers[0]
+    assert await answers[1] == 20
+    assert wire.batches == [[2]]
 
 
 async def test_cancelled(wire: Wire) -> None:

@@ -12,7 +12,14 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from pgsession import Entry, PostgresStore, StoreUnavailableError
+from pgsession.postgres.connections.failures import StatementCanceledError
 from tests.blocking import blocked, blocked_pids, cancel_blocked, until_blocked
+
+#: Statements that have waited for the table for a second.
+OLD = """
+    SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query_start < clock_timestamp() - interval '1 s'
+"""
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["asyncio", "uvloop"])
@@ -161,17 +168,42 @@ async def test_hung_up(postgres: PostgresStore, end_connections: Callable[[], No
 
 
 async def test_canceled_by_server(postgres: PostgresStore, table: Connection) -> None:
-    """A read that the server answers with an error is made again, in a lane."""
+    """A read that the server has canceled fails with that reason: it is not made again."""
     key = await quiet(postgres)
 
     with blocked(table):
         task = await begin(postgres, key, table)
         cancel_blocked(table)
-        async with asyncio.timeout(20):
-            while not lanes():  # noqa: ASYNC110 - there is no event to await
-                await asyncio.sleep(0)
+        await asyncio.wait([task])
+        assert blocked_pids(table) == []
 
-    assert await task == 1
+    with pytest.raises(StatementCanceledError):
+        task.result()
+
+
+async def test_time_of_retry(
+    database_url: str,
+    migrated_schema: str,
+    table: Connection,
+    end_connections: Callable[[], None],
+) -> None:
+    """A read that is made again has what is left of its time: then it is ended at the server."""
+    url = make_conninfo(database_url, application_name=migrated_schema)
+    async with PostgresStore(url, schema=migrated_schema, pool_size=2, timeout=2) as store:
+        key = await quiet(store)
+
+        with blocked(table):
+            task = await begin(store, key, table)
+            while not table.execute(OLD).fetchall():  # noqa: ASYNC110 - there is no event to await
+                await asyncio.sleep(0.01)
+            end_connections()
+            await asyncio.wait([task])
+            async with asyncio.timeout(0.7):  # with a time of its own it would take a second
+                await until_blocked(table, 0)
+
+        with pytest.raises(StoreUnavailableError, match="did not answer in time"):
+            task.result()
+        assert await read(store, key) == 1
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True], ids=["waiting", "cancelled"])

@@ -28,7 +28,7 @@ class Wire:
         #: The calls that were begun without a lane, what the last one's answer goes to, and
         #: whether it was stopped.
         self.begun: list[int] = []
-        self.then: Callable[[int | SessionError], None] | None = None
+        self.then: Callable[[int | SessionError, bool], None] | None = None
         self.is_stopped = False
         #: Whether a call can be begun without a lane.
         self.is_ready = True
@@ -47,7 +47,7 @@ class Wire:
                 raise self.refusals[call]
         return [self.answer(call) for call in calls]
 
-    def begin(self, call: int, then: Callable[[int | SessionError], None]) -> "Wire | None":
+    def begin(self, call: int, then: Callable[[int | SessionError, bool], None]) -> "Wire | None":
         if not self.is_ready:
             return None
         self.begun.append(call)
@@ -58,11 +58,11 @@ class Wire:
         self.is_stopped = True
         self.then = None
 
-    def end(self, found: int | SessionError) -> None:
+    def end(self, found: int | SessionError, *, may_retry: bool = True) -> None:
         """Answer the call that was begun without a lane."""
         assert self.then is not None
         then, self.then = self.then, None
-        then(found)
+        then(found, may_retry and isinstance(found, SessionError))
 
     def answer(self, call: int) -> int | Locked | SessionError:
         if call in self.errors:

@@ -108,7 +108,7 @@ class ContentState:
     def give_out(self) -> None:
         """Record that a handler is about to get lists and dicts, to change at any time."""
         if self.stored.is_shared:
-            with _LOCK:  # else another thread might go on sharing in `acknowledge`
+            with _LOCK:  # else `acknowledge` might share in another thread
                 self.stored.part()
 
     def is_modified(self, content: dict[str, Any]) -> bool:

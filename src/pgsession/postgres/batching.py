@@ -193,7 +193,7 @@ class Batches:
         return self._coalesced(name, send, size=size, lanes=lanes, begin=begin)
 
     def _begin_fetch(
-        self, key: KeyDigest, then: Callable[[Row | SessionError | None], None]
+        self, key: KeyDigest, then: Callable[[Row | SessionError | None, bool], None]
     ) -> LoneStatement[Row | None] | None:
         reading = self._table.reading
         return self._runner.begin(reading.single(key), then) if reading.prepared else None

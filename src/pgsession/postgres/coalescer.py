@@ -56,9 +56,11 @@ class UnderWay(Protocol):
         ...
 
 
-#: Begins one call without a task, and gives its answer, or the error of this one attempt, to a
-#: function; returns None, and has done nothing, if that is not possible now.
-Begin: TypeAlias = Callable[[CallT, Callable[[AnswerT | SessionError], None]], UnderWay | None]
+#: Begins one call without a task; returns None, and has done nothing, if that is not possible now.
+#: It gives a function its answer, or the error of this one attempt, and whether another may do.
+Begin: TypeAlias = Callable[
+    [CallT, Callable[[AnswerT | SessionError, bool], None]], UnderWay | None
+]
 
 
 class Coalescer(Generic[CallT, AnswerT]):
@@ -72,8 +74,9 @@ class Coalescer(Generic[CallT, AnswerT]):
     `begin` sends one call without a lane, where that is possible: a task, and its turns of
     the event loop, are a fifth of the client's time for a call. It is used for a call that
     follows `_QUIET` calls that were alone: the first of several calls must not leave without
-    the others. If it fails, the call is made again in a lane, so only calls that may be made
-    twice can have it. It counts as a lane while it is under way.
+    the others. If it fails, and another attempt may do, the call is made again in a lane, for what
+    is left of its time; so only calls that may be made twice can have it. It counts as a lane
+    while it is under way.
 
     A call that is answered with `LOCKED` is sent again every `_RETRY_EVERY`
     seconds until it has another answer. Meanwhile it holds neither a lane nor a
@@ -130,6 +133,8 @@ class Coalescer(Generic[CallT, AnswerT]):
         #: The call under way without a lane, what can stop it, and what observes it.
         self._lone: tuple[list[_Waiting[CallT, AnswerT]], UnderWay, Operation | None] | None = None
         self._lone_ended: asyncio.Future[None] | None = None
+        #: The lane that makes such a call again, and when the call came.
+        self._again: tuple[asyncio.Task[None], float] | None = None
         #: The calls that wait for locked rows, and the lane that sends them again.
         self._apart: list[_Waiting[CallT, AnswerT]] = []
         #: Those of them that are being sent again.
@@ -180,29 +185,64 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._lone = batch, under_way, operation
         return True
 
-    def _end_alone(self, found: AnswerT | SessionError) -> None:
+    def _end_alone(self, found: AnswerT | SessionError, may_retry: bool) -> None:  # noqa: FBT001 - by position, as `Begin` calls it
         """Take the answer to the call that was sent without a lane, or make it again in one."""
         assert self._lone is not None  # noqa: S101 - for type checkers: it is under way
         batch, _, operation = self._lone
         self._lone = None
+        [(_, answer, since, _)] = batch
+        if may_retry and not answer.done():
+            lane = self._loop.create_task(self._run_again(batch, operation), context=Context())
+            self._again = lane, since
+            self._busy.add(lane)
+            lane.add_done_callback(self._end_lane)
+        else:
+            self._finish(batch, operation, found)
+            if self._waiting:
+                self._start_lane()
+        if self._lone_ended is not None:
+            self._lone_ended.set_result(None)
+            self._lone_ended = None
+
+    def _finish(
+        self,
+        batch: list[_Waiting[CallT, AnswerT]],
+        operation: Operation | None,
+        found: AnswerT | Locked | Exception,
+    ) -> None:
+        """Give the answer to the caller of such a call."""
         del self._sent[id(batch)]
-        [waiting] = batch
-        answer = waiting[1]
-        error = found if isinstance(found, SessionError) else None
+        [(_, answer, *_)] = batch
+        error = found if isinstance(found, Exception) else None
         if operation is not None:
             operation.end("", error)
         if error is not None:
             self._alone = 0
-        if not answer.done():
-            if isinstance(found, SessionError):
-                self._waiting.appendleft(waiting)
-            else:
-                answer.set_result(found)
-        if self._waiting:
-            self._start_lane()
-        if self._lone_ended is not None:
-            self._lone_ended.set_result(None)
-            self._lone_ended = None
+            _fail(answer, error)
+        elif not answer.done() and not isinstance(found, (Locked, Exception)):
+            answer.set_result(found)
+
+    async def _run_again(
+        self, batch: list[_Waiting[CallT, AnswerT]], operation: Operation | None
+    ) -> None:
+        """Make such a call again, with all the retries of `send`. Then go on as a lane."""
+        found: AnswerT | Locked | Exception
+        try:
+            [found] = await self._send([batch[0][0]], False)  # noqa: FBT003 - by position, as `send` takes it
+        except asyncio.CancelledError:
+            is_late = self._again is None
+            self._finish(batch, operation, StoreUnavailableError("The store was interrupted."))
+            if not is_late:
+                raise
+        except Exception as error:  # the outermost edge: no caller may wait for ever
+            if not isinstance(error, SessionError):
+                _LOGGER.exception("A batch failed unexpectedly.", extra=event("batch_failed"))
+            self._finish(batch, operation, error)
+        else:
+            self._finish(batch, operation, found)
+        finally:
+            self._again = None
+        await self._run_lane()
 
     def reject(self) -> None:
         """Reject further calls."""
@@ -283,9 +323,16 @@ class Coalescer(Generic[CallT, AnswerT]):
             (waiting,), under_way, _ = self._lone
             if waiting[2] <= oldest:
                 under_way.stop()
-                self._end_alone(late)
+                self._end_alone(late, may_retry=False)
             else:  # also if its caller was cancelled
                 left.append(waiting[2])
+        if self._again is not None:
+            lane, since = self._again
+            if since <= oldest:
+                self._again = None
+                lane.cancel()  # the call; it goes on as a lane
+            else:
+                left.append(since)
         self._timer = None
         if left:
             self._timer = loop.call_at(min(left) + self._timeout, self._end_late_calls)

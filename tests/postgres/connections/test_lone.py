@@ -61,8 +61,9 @@ class Told:
         [(_, text)] = rows
         return str(text)
 
-    def tell(self, found: str | SessionError) -> None:
+    def tell(self, found: str | SessionError, may_retry: bool) -> None:
         self.answer.set_result(found)
+        self.may_retry = may_retry
 
 
 @pytest.mark.parametrize("text", ["a", LONG], ids=["short", "long"])

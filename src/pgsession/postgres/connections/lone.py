@@ -18,7 +18,7 @@ from pgsession.postgres.connections.execution import (
     load,
     needs_no_cursor,
 )
-from pgsession.postgres.connections.failures import translated
+from pgsession.postgres.connections.failures import Retries, judge, translated
 from pgsession.postgres.connections.pool import Pool
 from pgsession.postgres.connections.statement import Statement
 
@@ -39,6 +39,8 @@ class Question(NamedTuple, Generic[_T]):
 class LoneStatement(Generic[_T]):
     """A prepared statement under way. `then` is called once, with the answer or our error.
 
+    With an error it also gets whether `Runner` would make another attempt.
+
     A task, with its turns of the event loop, would be a fifth of the client's time for it. As no
     task waits for it, none can be cancelled: its connection is released when the
     server has answered, or after `stop`.
@@ -52,7 +54,7 @@ class LoneStatement(Generic[_T]):
         connection: OwnConnection,
         prepared: Prepared,
         read: Callable[[list[TupleRow]], _T],
-        then: Callable[[_T | SessionError], None],
+        then: Callable[[_T | SessionError, bool], None],
     ) -> None:
         """Send it. Raises `psycopg.Error` if it cannot be sent; then nothing else is done."""
         self._pool = pool
@@ -76,24 +78,29 @@ class LoneStatement(Generic[_T]):
         """Take the result from the listener."""
         self._connection.listener.end()
         answer: _T | SessionError
+        may_retry = False
         try:
             if result is None:
                 raise psycopg.InternalError("got no result from the query")
             answer = self._read(load(self._prepared.transformer, result))
         except psycopg.Error as error:
-            answer = translated(error)
+            answer, may_retry = _judged(error)
         self._pool.release(self._connection)
-        self._then(answer)
+        self._then(answer, may_retry)
 
     def set_exception(self, error: psycopg.Error) -> None:
         """Take the reason from the listener why there is no result."""
         self._connection.listener.end()
         self._pool.release(self._connection)
-        self._then(translated(error))
+        self._then(*_judged(error))
+
+
+def _judged(error: psycopg.Error) -> tuple[SessionError, bool]:
+    return translated(error), Retries(idempotent=True).pause(judge(error)) is not None
 
 
 def begin_alone(
-    pool: Pool, question: Question[_T], then: Callable[[_T | SessionError], None]
+    pool: Pool, question: Question[_T], then: Callable[[_T | SessionError, bool], None]
 ) -> LoneStatement[_T] | None:
     """Send a statement now, on a connection that is ready and has it prepared.
 

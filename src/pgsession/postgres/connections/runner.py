@@ -97,7 +97,7 @@ class Runner:
         raise failure
 
     def begin(
-        self, question: Question[_T], then: Callable[[_T | SessionError], None]
+        self, question: Question[_T], then: Callable[[_T | SessionError, bool], None]
     ) -> LoneStatement[_T] | None:
         """Begin a statement without a task, if that is possible now, else return None.
 
