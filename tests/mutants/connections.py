@@ -194,7 +194,8 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/connections/lone.py",
-                "        self._pool.release(self._connection)\n        self._then(answer, may_retry)\n",
+                "        self._pool.release(self._connection)\n"
+                "        self._then(answer, may_retry)\n",
                 "        self._then(answer, may_retry)\n",
             ),
         ),

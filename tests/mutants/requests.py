@@ -66,8 +66,8 @@ REQUESTS: Final = (
         (
             Edit(
                 "asgi/binding.py",
-                "            self._lose()\n            _log_end()\n",
-                "            self._lose()\n            self._cookie_due = True\n",
+                "                    _log_end()\n                    return None\n",
+                "                    return self._set_cookie()\n",
             ),
         ),
         ("tests/concurrency/test_requests.py::test_ended_meanwhile",),
