@@ -16,6 +16,9 @@ from tests.browser.reading import CUT_OFF, FAINT, OVERFLOW, TROUBLES, WATCH
 from tests.browser.window import Browser
 from tests.programs import eventually
 
+#: Building the site takes most of a minute, and two beside all other tests.
+pytestmark = pytest.mark.timeout(300)
+
 #: One page of each kind: menus, tabs, long tables, long lines of code, pictures, signatures.
 PAGES = [
     "index",

@@ -16,6 +16,9 @@ from tests.project.documents import DOCS as DOCUMENTS
 from tests.project.documents import README, ROOT, Document
 from tests.project.site import DOCS, Page, build, pages_in, search_index
 
+#: Building the site takes most of a minute, and two beside all other tests.
+pytestmark = pytest.mark.timeout(300)
+
 Pages = dict[str, Page]
 
 #: Pages that Sphinx makes, with headings of its theme.
