@@ -37,7 +37,7 @@ class Baseline:
         self._text: bytes | None = text
         self._value = shared
         #: True until `part` is called.
-        self.is_shared = shared is not None
+        self.is_shared: bool = shared is not None
         self._size: int | None = None
 
     @staticmethod
