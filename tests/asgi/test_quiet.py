@@ -89,6 +89,10 @@ async def change_deep(scope: Scope) -> None:
     scope["session"]["cart"].append("tea")
 
 
+async def set_to_equal(scope: Scope) -> None:
+    scope["session"]["cart"] = []
+
+
 async def remove_all(scope: Scope) -> None:
     for name in list(scope["session"]):
         del scope["session"][name]
@@ -200,6 +204,7 @@ SITUATIONS = {
     "changed late": Situation(before=read, after=change),
     "changed before and late": Situation(before=change, after=change_deep),
     "changed deep": Situation(before=change_deep),
+    "set to an equal list": Situation(before=set_to_equal),
     "changed while saved": Situation(before=change_while_saved),
     "changed, away": Situation(before=change_and_lose_store),
     "changed, failed": Situation(before=change, status=500),

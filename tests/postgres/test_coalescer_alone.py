@@ -117,6 +117,37 @@ async def test_failed(wire: Wire) -> None:
     assert wire.begun == [1]
 
 
+async def test_failed_again(wire: Wire) -> None:
+    """If the second attempt fails too, the caller gets that error, and the others are served."""
+    coalescer = wire.coalescer(lanes=1, has_begin=True)
+    await quiet(wire, coalescer)
+    wire.errors[1] = SessionError("again")
+    answers = [coalescer.call(n) for n in (1, 2)]
+
+    wire.end(StoreUnavailableError("lost"))
+
+    with pytest.raises(SessionError, match="again"):
+        await answers[0]
+    assert await answers[1] == 20
+
+
+async def test_interrupted_again(wire: Wire) -> None:
+    """If the second attempt is cancelled from outside, the callers get an error at once."""
+    coalescer = wire.coalescer(lanes=1, has_begin=True)
+    await quiet(wire, coalescer)
+    answers, before = [coalescer.call(n) for n in (1, 2)], asyncio.all_tasks()
+    wire.gate.clear()
+    wire.end(StoreUnavailableError("lost"))
+    [lane] = asyncio.all_tasks() - before
+    await asyncio.sleep(0)
+
+    lane.cancel()
+
+    for answer in answers:
+        with pytest.raises(StoreUnavailableError, match="interrupted"):
+            await answer
+
+
 async def test_failed_for_good(wire: Wire) -> None:
     """A call that fails in a way that another attempt does not mend is not made again."""
     coalescer = wire.coalescer(lanes=1, has_begin=True)

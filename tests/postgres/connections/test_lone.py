@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from psycopg import AsyncCursor, Connection
+from psycopg.adapt import Transformer
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from pgsession import SessionError, StoreUnavailableError
 from pgsession.postgres.connections.connection import Connection as PoolConnection
-from pgsession.postgres.connections.execution import execute
+from pgsession.postgres.connections.execution import Prepared, execute
 from pgsession.postgres.connections.lone import LoneStatement, Question, begin_alone
 from pgsession.postgres.connections.own_pool import PoolSettings
 from pgsession.postgres.connections.pool import Pool
@@ -142,3 +143,9 @@ async def test_stopped(pool: Pool, table: Connection) -> None:
     pool.release(connection)
     assert not told.answer.done()
     assert await Told(pool, "b").answer == "b"
+
+
+def test_secrecy() -> None:
+    """No repr shows an argument."""
+    assert repr(Question(COUNT, ("a secret",), str)) == "Question()"
+    assert repr(Prepared(b"name", [b"a secret"], Transformer())) == "Prepared()"
