@@ -16,9 +16,9 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import Operation, StatementObserver, observed
@@ -163,12 +163,16 @@ class Coalescer(Generic[CallT, AnswerT]):
     def _start_lane(self) -> None:
         """Start a lane, if one is free."""
         if len(self._busy) + (self._lone is not None) < self._lanes:
-            # In an empty context, as a lane works for many requests.
-            lane = self._loop.create_task(self._run_lane(), context=Context())
-            if not lane.done():  # an eager task may have ended already
-                self._busy.add(lane)
-                # For a lane that is cancelled before its first step.
-                lane.add_done_callback(self._end_lane)
+            self._add_lane(self._run_lane())
+
+    def _add_lane(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # In an empty context, as a lane works for many requests.
+        lane = self._loop.create_task(work, context=Context())
+        if not lane.done():  # an eager task may have ended already
+            self._busy.add(lane)
+            # For a lane that is cancelled before its first step.
+            lane.add_done_callback(self._end_lane)
+        return lane
 
     def _send_alone(self, waiting: _Waiting[CallT, AnswerT]) -> bool:
         """Send a call without a lane; return False if that is not possible."""
@@ -192,10 +196,8 @@ class Coalescer(Generic[CallT, AnswerT]):
         self._lone = None
         [(_, answer, since, _)] = batch
         if may_retry and not answer.done():
-            lane = self._loop.create_task(self._run_again(batch, operation), context=Context())
-            self._again = lane, since
-            self._busy.add(lane)
-            lane.add_done_callback(self._end_lane)
+            lane = self._add_lane(self._run_again(batch, operation))
+            self._again = None if lane.done() else (lane, since)
         else:
             self._finish(batch, operation, found)
             if self._waiting:
