@@ -21,6 +21,12 @@ def change(session: Session) -> None:
     session["n"] = session.get("n", 0) + 1
 
 
+def replace(session: Session) -> None:
+    n = session.get("n", 0)
+    session.clear()
+    session["n"] = n + 1
+
+
 def remember(session: Session) -> None:
     session["user"] = "ann"
     session.period = timedelta(days=30)
@@ -94,15 +100,19 @@ async def test_change_slides(
     assert remaining(table) == pytest.approx(WEEK, abs=1)
 
 
+@pytest.mark.parametrize("handler", [change, replace])
 async def test_change_slides_no_sooner(
-    visit: Callable[..., AsyncClient], postgres: PostgresStore, table: Connection
+    visit: Callable[..., AsyncClient],
+    postgres: PostgresStore,
+    table: Connection,
+    handler: Callable[[Session], None],
 ) -> None:
     """Before that, a change leaves both expiries as they are."""
-    client = visit(postgres, change)
-    await client.get("/change")
+    client = visit(postgres, handler)
+    await client.get(f"/{handler.__name__}")
     age(table, 3600)
 
-    response = await client.get("/change")
+    response = await client.get(f"/{handler.__name__}")
 
     assert "set-cookie" not in response.headers
     assert remaining(table) < WEEK - 3599

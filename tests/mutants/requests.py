@@ -311,10 +311,7 @@ REQUESTS: Final = (
                 "            pass\n",
             ),
         ),
-        (
-            "tests/asgi/test_middleware.py::test_change_sets_no_cookie",
-            "tests/asgi/test_periods.py::test_change_slides_no_sooner",
-        ),
+        ("tests/asgi/test_periods.py::test_change_slides_no_sooner[replace]",),
     ),
     Mutant(
         "a cookie that a lost response should have brought is not made good",

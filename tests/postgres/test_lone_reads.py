@@ -189,16 +189,21 @@ async def test_time_of_retry(
 ) -> None:
     """A read that is made again has what is left of its time: then it is ended at the server."""
     url = make_conninfo(database_url, application_name=migrated_schema)
-    async with PostgresStore(url, schema=migrated_schema, pool_size=2, timeout=2) as store:
+    async with PostgresStore(url, schema=migrated_schema, pool_size=2, timeout=3) as store:
         key = await quiet(store)
 
         with blocked(table):
             task = await begin(store, key, table)
             while not table.execute(OLD).fetchall():  # noqa: ASYNC110 - there is no event to await
                 await asyncio.sleep(0.01)
+            first = blocked_pids(table)
             end_connections()
-            await asyncio.wait([task])
-            async with asyncio.timeout(0.7):  # with a time of its own it would take a second
+            async with asyncio.timeout(20):
+                while blocked_pids(table) in ([], first):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.001)
+            # Two seconds are left at most; with a time of its own it would take three.
+            async with asyncio.timeout(2.5):
+                await asyncio.wait([task])
                 await until_blocked(table, 0)
 
         with pytest.raises(StoreUnavailableError, match="did not answer in time"):
