@@ -47,9 +47,11 @@ INDEX = Index(
     method="btree",
     constraint=None,
     is_partitioned=False,
-    finds_users=True,
+    is_valid=True,
+    first="user_id",
     columns=["user_id"],
 )
+KEYS = replace(INDEX, method="hash", first="session_key", columns=["session_key"])
 DURABILITY = Place("synchronous_commit", "default", "ann", "app")
 READ_ONLY = Place("default_transaction_read_only", "user", "ann", "app")
 
@@ -108,7 +110,8 @@ def test_relation(change: dict[str, Any], told: dict[str, str]) -> None:
     [
         pytest.param({}, 140_000, {}, id="in order"),
         pytest.param({"columns": ["session_data"]}, 180_000, {"indexes": "warning"}, id="value"),
-        pytest.param({"finds_users": False}, 180_000, {"indexes": "warning"}, id="no users"),
+        pytest.param({"first": None}, 180_000, {"indexes": "warning"}, id="no users"),
+        pytest.param({"is_valid": False}, 180_000, {"indexes": "warning"}, id="not valid"),
         pytest.param({"columns": ["seen_on"]}, 180_000, {"indexes": "wrong"}, id="B-tree"),
         pytest.param({"columns": ["seen_on"], "method": "brin"}, 160_000, {}, id="BRIN"),
         pytest.param(
@@ -121,9 +124,16 @@ def test_relation(change: dict[str, Any], told: dict[str, str]) -> None:
 )
 def test_indexes(change: dict[str, Any], version: int, told: dict[str, str]) -> None:
     """The verdict on an index depends on its columns, its method and the server."""
-    finding = check_indexes([replace(INDEX, **change)], RELATION, version=version)
+    finding = check_indexes([replace(INDEX, **change), KEYS], RELATION, version=version)
 
     assert verdicts([finding]) == told
+
+
+def test_no_hash_index() -> None:
+    """The primary key's own index is no hash index."""
+    primary = replace(KEYS, method="btree")
+
+    assert check_indexes([INDEX, primary], RELATION, version=180_000).code == "indexes.keys"
 
 
 def test_autovacuum() -> None:

@@ -149,6 +149,7 @@ async def test_in_another_schema(database_url: str) -> None:
             id="EXCLUDE",
         ),
         pytest.param("DROP INDEX session_user_id_idx", "indexes.users", id="users"),
+        pytest.param("DROP INDEX session_key_hash_idx", "indexes.keys", id="keys"),
         pytest.param("ALTER TABLE session SET UNLOGGED", "storage", id="unlogged"),
         pytest.param(
             "ALTER TABLE session DROP CONSTRAINT session_pkey", "table.unfit", id="primary key"
@@ -171,6 +172,23 @@ async def test_brought_back(
     statements = statements_of(found[code].remedy)
     assert statements
     for statement in statements:
+        table.execute(statement.encode())
+    assert await checked(url, migrated_schema) == {}
+
+
+async def test_invalid_index(database_url: str, table: Connection, migrated_schema: str) -> None:
+    """An index that CREATE INDEX CONCURRENTLY has left behind is found, and dropped."""
+    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+    async with PostgresStore(url) as store:
+        await store.generate({})
+        await store.generate({})
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        table.execute("CREATE UNIQUE INDEX CONCURRENTLY ON session ((created_on IS NULL))")
+
+    found = await checked(url, migrated_schema)
+
+    assert set(found) == {"indexes.invalid"}
+    for statement in statements_of(found["indexes.invalid"].remedy):
         table.execute(statement.encode())
     assert await checked(url, migrated_schema) == {}
 
@@ -203,7 +221,7 @@ async def test_partitioned(database_url: str, table: Connection, migrated_schema
         table.execute(statement.encode())
     url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
 
-    for code in ("indexes.renewals", "indexes.users"):
+    for code in ("indexes.renewals", "indexes.users", "indexes.keys"):
         found = await checked(url, migrated_schema)
         assert set(found) == {code}
         for statement in statements_of(found[code].remedy):

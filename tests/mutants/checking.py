@@ -22,6 +22,22 @@ CHECKING: Final = (
         ("tests/cli/test_table_findings.py::test_grants",),
     ),
     Mutant(
+        "the primary key's index counts as the one that large tables need",
+        (Edit("cli/indexes.py", ' and index.method == "hash"', ""),),
+        (
+            "tests/cli/test_findings.py::test_no_hash_index",
+            "tests/cli/test_table_findings.py::test_brought_back[keys]",
+        ),
+    ),
+    Mutant(
+        "an index that is not valid counts as one",
+        (Edit("cli/indexes.py", "if not index.is_valid]", "if False]"),),
+        (
+            "tests/cli/test_findings.py::test_indexes[not valid]",
+            "tests/cli/test_table_findings.py::test_invalid_index",
+        ),
+    ),
+    Mutant(
         "a name in a remedy is not quoted",
         (
             Edit(

@@ -1,4 +1,4 @@
-"""The indexes of the table: those that keep an update from being HOT, and the one on the user."""
+"""The indexes of the table: those that keep an update from being HOT, and those it needs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ SELECT
         WHERE conindid = c.oid AND conrelid = x.indrelid AND contype IN ('u', 'x')
     ) AS constraint,
     c.relkind = 'I' AS is_partitioned,
-    x.indisvalid AND x.indkey[0] = (
-        SELECT attnum FROM pg_attribute WHERE attrelid = x.indrelid AND attname = 'user_id'
-    ) AS finds_users,
+    x.indisvalid AS is_valid,
+    (
+        SELECT attname::text FROM pg_attribute
+        WHERE attrelid = x.indrelid AND attnum = x.indkey[0]
+    ) AS first,
     ARRAY(
         SELECT a.attname::text
         FROM pg_attribute AS a
@@ -74,8 +76,10 @@ class Index:
     #: The constraint to which it belongs, unless that is the primary key.
     constraint: str | None
     is_partitioned: bool
-    #: True if it finds the sessions of a user.
-    finds_users: bool
+    #: False while it is being built, and after that has failed: then it serves no query.
+    is_valid: bool
+    #: Its first column; None for an expression.
+    first: str | None
     #: All columns on which it depends.
     columns: Sequence[str]
 
@@ -104,7 +108,7 @@ async def read_indexes(connection: Connection, *, found: Found) -> list[Index]:
 
 
 def check_indexes(indexes: Sequence[Index], relation: Relation, *, version: int) -> Finding:
-    """Check that no index prevents HOT updates, and that one finds the sessions of a user."""
+    """Check that no index prevents HOT updates, and that those of the migrations are there."""
     cold = [index for index in indexes if not index.is_hot(version)]
     if harmful := [index for index in cold if _RENEWED.intersection(index.columns)]:
         return Finding(
@@ -123,9 +127,22 @@ def check_indexes(indexes: Sequence[Index], relation: Relation, *, version: int)
             + " Keep it only if your queries need it.",
             name="value",
         )
-    if not any(index.finds_users for index in indexes):
+    if broken := [index for index in indexes if not index.is_valid]:
+        return Finding(
+            "indexes",
+            Verdict.WARNING,
+            f"{_named(broken)} not valid: serves no query, and costs each write",
+            "If nobody builds it now: " + " ".join(index.drop(relation) for index in broken),
+            name="invalid",
+        )
+    if not any(index.first == "user_id" for index in indexes):
         text = "none on user_id: each list of a user's sessions reads the whole table"
-        return Finding("indexes", Verdict.WARNING, text, _creation(relation), name="users")
+        remedy = _creation(relation, "(user_id) WHERE user_id IS NOT NULL")
+        return Finding("indexes", Verdict.WARNING, text, remedy, name="users")
+    if not any(index.first == "session_key" and index.method == "hash" for index in indexes):
+        text = "no hash index on session_key: in a large table each request reads more pages"
+        remedy = _creation(relation, "USING hash (session_key)")
+        return Finding("indexes", Verdict.WARNING, text, remedy, name="keys")
     return Finding("indexes", Verdict.OK, "none that prevents HOT updates")
 
 
@@ -133,8 +150,8 @@ def _named(indexes: Iterable[Index]) -> str:
     return ", ".join(index.sql for index in indexes)
 
 
-def _creation(relation: Relation) -> str:
-    on = f"ON {relation.name} (user_id) WHERE user_id IS NOT NULL;"
+def _creation(relation: Relation, definition: str) -> str:
+    on = f"ON {relation.name} {definition};"
     if relation.has_pages:
         return f"CREATE INDEX CONCURRENTLY {on}"
     return f"CREATE INDEX {on} Writes wait until it is built."
