@@ -26,7 +26,7 @@ from pgsession.core.users import RETIRED_FOR
 from pgsession.core.value import DEFAULT_VALUE_LIMIT
 from pgsession.dbsc.bound_cookie import _MARGIN
 from pgsession.postgres.batching import _LANES, _LEAST, _MOST_WAITING, _SIZE
-from pgsession.postgres.coalescer import _QUIET, _RETRY_EVERY
+from pgsession.postgres.calls_apart import _RETRY_EVERY
 from pgsession.postgres.connections.locks import _MOST, _ROW, Locks
 from pgsession.postgres.connections.own_pool import _LONGEST as LONGEST_PAUSE
 from pgsession.postgres.connections.own_pool import _RESTARTING, _SHORTEST
@@ -34,6 +34,7 @@ from pgsession.postgres.connections.pool import _LONGEST as KEPT_AT_MOST
 from pgsession.postgres.connections.pool import Pool
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
 from pgsession.postgres.dead_keys import MOST_REMEMBERED, REMEMBERED, DeadKeys
+from pgsession.postgres.lone_calls import _QUIET
 from pgsession.postgres.statements.text import PATIENCE
 from pgsession.postgres.sweeping.sweeper import DEFAULT_SWEEP_EVERY
 from tests.concurrency import test_rotation_simulation as simulation

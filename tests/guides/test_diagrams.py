@@ -14,7 +14,7 @@ from pgsession.core.bound import REGISTERED_WITHIN
 from pgsession.core.keys import SELECTOR_LENGTH, VERIFIER_LENGTH
 from pgsession.core.period import DEFAULT_PERIOD
 from pgsession.postgres.batching import _LANES, _LEAST, _SIZE
-from pgsession.postgres.coalescer import _RETRY_EVERY
+from pgsession.postgres.calls_apart import _RETRY_EVERY
 from pgsession.postgres.connections.own_pool import _LONGEST, _RESTARTING
 from pgsession.postgres.statements.text import PATIENCE
 from tests.project.documents import ROOT, Document

@@ -82,7 +82,7 @@ CONNECTIONS: Final = (
     ),
     Mutant(
         "the first of several calls of one turn is sent alone",
-        (Edit("postgres/coalescer.py", "_QUIET: Final = 8", "_QUIET: Final = 0"),),
+        (Edit("postgres/lone_calls.py", "_QUIET: Final = 8", "_QUIET: Final = 0"),),
         (f"{_ALONE}::test_no_smaller_batches[20]",),
     ),
     Mutant(
@@ -90,8 +90,8 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/coalescer.py",
-                "if len(self._busy) + (self._lone is not None) < self._lanes:",
-                "if len(self._busy) < self._lanes:",
+                "len(self._busy) + self._lone.has_no_lane < self._lanes",
+                "len(self._busy) < self._lanes",
             ),
         ),
         (f"{_ALONE}::test_lanes", f"{_ALONE}::test_cancelled"),
@@ -101,7 +101,7 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/coalescer.py",
-                "while self._waiting and not self._busy and self._lone is None:",
+                "while self._waiting and not self._busy and not self._lone.has_no_lane:",
                 "while self._waiting and not self._busy:",
             ),
         ),
@@ -111,8 +111,8 @@ CONNECTIONS: Final = (
         "those that wait for a call without a lane stay without one",
         (
             Edit(
-                "postgres/coalescer.py",
-                "            if self._waiting:\n                self._start_lane()\n",
+                "postgres/lone_calls.py",
+                "            self._free()\n",
                 "",
             ),
         ),
@@ -120,7 +120,7 @@ CONNECTIONS: Final = (
     ),
     Mutant(
         "a call without a lane is not stopped after its timeout",
-        (Edit("postgres/coalescer.py", "                under_way.stop()\n", ""),),
+        (Edit("postgres/lone_calls.py", "            self._under_way.stop()\n", ""),),
         (
             f"{_ALONE}::test_timeout[waiting]",
             f"{_LONE}::test_timeout[asyncio-waiting]",
@@ -130,16 +130,22 @@ CONNECTIONS: Final = (
         "a call without a lane is not stopped if its caller was cancelled",
         (
             Edit(
-                "postgres/coalescer.py",
-                "                left.append(waiting[2])\n",
-                "                pass\n",
+                "postgres/lone_calls.py",
+                "            return since\n",
+                "            return None if answer.done() else since\n",
             ),
         ),
         (f"{_LONE}::test_timeout[asyncio-cancelled]",),
     ),
     Mutant(
         "closing does not wait for a call without a lane",
-        (Edit("postgres/coalescer.py", "            under_way.add(self._lone_ended)\n", ""),),
+        (
+            Edit(
+                "postgres/coalescer.py",
+                "(self._apart.lane, self._lone.ended())",
+                "(self._apart.lane,)",
+            ),
+        ),
         (
             f"{_ALONE}::test_close[cancelled]",
             f"{_LONE}::test_close[asyncio-cancelled]",
@@ -149,9 +155,9 @@ CONNECTIONS: Final = (
         "a call that fails without a lane fails its caller",
         (
             Edit(
-                "postgres/coalescer.py",
-                "if may_retry and not answer.done():",
-                "if not self._lanes:",
+                "postgres/lone_calls.py",
+                "if may_retry and not self._caller[1].done():",
+                "if self._begin is None:",
             ),
         ),
         (f"{_ALONE}::test_failed", f"{_LONE}::test_lost[asyncio]"),
@@ -171,9 +177,9 @@ CONNECTIONS: Final = (
         "a call that is made again has a time of its own",
         (
             Edit(
-                "postgres/coalescer.py",
-                "                lane.cancel()  # the call; it goes on as a lane\n",
-                "",
+                "postgres/lone_calls.py",
+                "            if not lane.cancel():  # the call; it goes on as a lane\n",
+                "            if lane.done():\n",
             ),
         ),
         (f"{_LONE}::test_time_of_retry[asyncio]",),

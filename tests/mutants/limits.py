@@ -80,8 +80,8 @@ LIMITS: Final = (
         (
             Edit(
                 "postgres/coalescer.py",
-                "for waiting in (*self._apart, *self._sent_again)",
-                "for waiting in self._apart[:0]",
+                "for caller in self._apart.callers",
+                "for caller in self._apart.callers[:0]",
             ),
         ),
         ("tests/postgres/test_coalescer_locked.py::test_timeout",),

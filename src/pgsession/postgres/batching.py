@@ -14,7 +14,7 @@ from pgsession import rare
 from pgsession.core.keys import KeyDigest
 from pgsession.core.observer import StatementObserver, StoreObserver, observed
 from pgsession.errors import SessionBusyError, SessionError, StoreUnavailableError
-from pgsession.postgres.coalescer import Begin, Coalescer
+from pgsession.postgres.coalescer import Coalescer
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.connections.dedicated import Dedicated
 from pgsession.postgres.connections.failures import (
@@ -27,6 +27,7 @@ from pgsession.postgres.connections.lone import LoneStatement
 from pgsession.postgres.connections.runner import Runner
 from pgsession.postgres.edits import make_edits
 from pgsession.postgres.locked_rows import LOCKED, Locked, LockedRows
+from pgsession.postgres.lone_calls import Begin
 from pgsession.postgres.revocation import Revocation
 from pgsession.postgres.rows import Draft, Edit, Edited, Row, Showing
 from pgsession.postgres.statements.editing import Editing
