@@ -71,7 +71,9 @@ def test_nothing_configured() -> None:
     """Without a configuration, an ERROR line is printed as bare text, and an INFO line is lost."""
     (line,) = said_by(f"import uvicorn\nuvicorn.Config('app:app')\n{OUTAGE}")
 
-    assert line.startswith("The store is unavailable; requests get a 503 or an empty session: ")
+    assert line.startswith(
+        "The store is unavailable; requests get a 503, or what on_unavailable says: "
+    )
 
 
 def test_stdlib() -> None:

@@ -73,6 +73,7 @@ def test_in_order(command: Command, database_url: str, migrated_schema: str) -> 
     assert lines(done.stdout, "ok") == [
         "settings",
         "cookie",
+        "database",
         "server",
         "primary",
         "encoding",

@@ -22,6 +22,9 @@ from pgsession.cli.places import Place
 from pgsession.postgres.record import Record
 
 SERVER = Server(
+    address="localhost:5432",
+    database="app",
+    role="Web",
     version=180_004,
     version_text="18.4",
     is_read_only=False,
@@ -175,7 +178,12 @@ def test_sample_of_cron() -> None:
 @pytest.mark.parametrize(
     ("record", "verdict", "said"),
     [
-        pytest.param({"0001": None, "0002": None}, Verdict.OK, "it, 0002", id="complete"),
+        pytest.param(
+            {"0001": None, "0002": None},
+            Verdict.OK,
+            "web.session is as this version needs it, 0002",
+            id="complete",
+        ),
         pytest.param(None, Verdict.OK, "needs", id="not to be read"),
         pytest.param({"0001": None}, Verdict.WRONG, "lacks the migration 0002", id="older"),
         pytest.param(
@@ -197,10 +205,19 @@ def test_sample_of_cron() -> None:
 )
 def test_record(record: dict[str, str | None] | None, verdict: Verdict, said: str) -> None:
     """The recorded migrations must be those that this version knows, or let it run beside them."""
-    finding = check_record(None if record is None else Record(record), ["0001", "0002"])
+    finding = check_record(
+        None if record is None else Record(record), ["0001", "0002"], table="web.session"
+    )
 
     assert finding.verdict is verdict
     assert said in finding.text
+
+
+def test_place() -> None:
+    """The first finding about the server says which database it is, and as whom."""
+    [place, *_] = check_server(SERVER, DURABILITY, READ_ONLY)
+
+    assert (place.subject, place.text) == ("database", 'app at localhost:5432, as "Web"')
 
 
 def test_link() -> None:

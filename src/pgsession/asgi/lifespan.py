@@ -52,8 +52,8 @@ class Lifespan:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
             _LOGGER.error(  # noqa: TRY400 - the message says it all, and the cause is libpq's
-                "The application starts without its database, and requests get a 503 or an empty "
-                "session: %s",
+                "The application starts without its database, and requests get a 503, or what "
+                "on_unavailable says: %s",
                 error,
                 extra=event("started_without_database", error=error),
             )

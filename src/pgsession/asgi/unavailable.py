@@ -121,7 +121,7 @@ class OutageLog:
             self.in_outage = True
             self._began = self._last_line = now
             _LOGGER.error(
-                "The store is unavailable; requests get a 503 or an empty session: %s",
+                "The store is unavailable; requests get a 503, or what on_unavailable says: %s",
                 error,
                 extra=event("store_unavailable", error=error, requests=1),
             )

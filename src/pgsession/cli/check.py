@@ -55,7 +55,7 @@ from pgsession.postgres.connections.dedicated import Dedicated, dedicated
 from pgsession.postgres.connections.failures import StatementCanceledError, explained
 from pgsession.postgres.connections.pooler import is_pooled, keeps_statements_apart
 from pgsession.postgres.connections.runner import DEFAULT_TIMEOUT
-from pgsession.postgres.quoting import regclass
+from pgsession.postgres.quoting import identifier, regclass
 from pgsession.postgres.schema import migrations
 from pgsession.postgres.table_name import TableName, find
 from pgsession.postgres.validation import validate_table
@@ -155,13 +155,14 @@ async def _examine_table(
 ) -> AsyncIterator[Iterable[Finding]]:
     known = [migration.name for migration in migrations()]
     record = await connection.run(partial(read_record, table=table))
-    recorded = check_record(record, known)
+    found = await connection.run(find, table)
+    name = str(table) if found is None else identifier(found.schema, table.name)
+    recorded = check_record(record, known, table=name)
     if record is not None and record.objection(known):
         yield [recorded]
         return  # This version would misjudge the table.
     await connection.run(validate_table, table)
     yield [recorded]
-    found = await connection.run(find, table)
     access = await connection.run(partial(read_access, table=table))
     if found is None or access is None:  # dropped just now
         return

@@ -84,6 +84,8 @@ def check_server(server: Server, durability: Place, read_only: Place) -> Iterato
 
     `durability` is where synchronous_commit is set, and `read_only` default_transaction_read_only.
     """
+    place = f"{identifier(server.database)} at {server.address}, as {identifier(server.role)}"
+    yield Finding("database", Verdict.OK, place)
     if server.version < _OLDEST:
         remedy = "Upgrade it to 14 or later."
         yield Finding("server", Verdict.WRONG, f"PostgreSQL {server.version_text}", remedy)
@@ -157,10 +159,10 @@ def check_schemas(names: list[str]) -> Finding:
     )
 
 
-def check_record(record: Record | None, known: Collection[str]) -> Finding:
-    """Check the recorded migrations. None: this role cannot read them."""
+def check_record(record: Record | None, known: Collection[str], *, table: str) -> Finding:
+    """Check the recorded migrations of `table`. None: this role cannot read them."""
     if record is None:
-        return Finding("table", Verdict.OK, "as this version needs it")
+        return Finding("table", Verdict.OK, f"{table} is as this version needs it")
     if objection := record.objection(known):
         remedy = "Install the newer version of pgsession."
         return Finding("table", Verdict.WRONG, objection, remedy, name="newer")
@@ -168,12 +170,16 @@ def check_record(record: Record | None, known: Collection[str]) -> Finding:
     if lacking := record.lacking(known):
         remedy = f"Run `pgsession migrate`{' of the newer version' if newest else ''}."
         return Finding(
-            "table", Verdict.WRONG, f"lacks the migration {lacking[0]}", remedy, name="older"
+            "table",
+            Verdict.WRONG,
+            f"{table} lacks the migration {lacking[0]}",
+            remedy,
+            name="older",
         )
     if newest:
-        text = f"has the newer migration {newest}, and this version may run on it"
+        text = f"{table} has the newer migration {newest}, and this version may run on it"
         return Finding("table", Verdict.OK, text)
-    return Finding("table", Verdict.OK, f"as this version needs it, {max(known)}")
+    return Finding("table", Verdict.OK, f"{table} is as this version needs it, {max(known)}")
 
 
 def check_relation(relation: Relation) -> Iterator[Finding]:

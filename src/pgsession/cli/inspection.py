@@ -17,6 +17,8 @@ from pgsession.postgres.table_name import Found, TableName, catalog_cursor, find
 
 _SERVER: Final[LiteralString] = """
 SELECT
+    current_database()::text AS database,
+    current_user::text AS role,
     current_setting('server_version_num')::int AS version,
     current_setting('server_version') AS version_text,
     current_setting('transaction_read_only')::boolean AS is_read_only,
@@ -102,8 +104,12 @@ _HAS_PAGES: Final[LiteralString] = "SELECT pg_relation_size(%s::int8::oid) > 0"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The version and the settings of the server."""
+    """The database that is connected, and the version and the settings of its server."""
 
+    #: Its host, or the folder of its socket, and its port.
+    address: str
+    database: str
+    role: str
     version: int
     version_text: str
     is_read_only: bool
@@ -154,11 +160,12 @@ class Sample:
 
 
 async def read_server(connection: Connection) -> Server:
-    """Read the version and the settings of the server."""
+    """Read which database this is, and the version and the settings of the server."""
     async with catalog_cursor(connection, dict_row) as cursor:
         await cursor.execute(_SERVER, (round(time.time() * 1000),))
         [row] = await cursor.fetchall()
-    return Server(**{**row, "ahead": row["ahead"] / 1000})
+    address = f"{connection.info.host}:{connection.info.port}"
+    return Server(**{**row, "address": address, "ahead": row["ahead"] / 1000})
 
 
 async def read_open_schemas(connection: Connection) -> list[str]:
