@@ -104,7 +104,7 @@ lock: $(VENV)/installed ## Update requirements/*.txt (UPGRADE=1: to the newest v
 
 clean: ## Remove environments, caches, build output and the demo's data
 	rm -rf .venv .venv-* .demo .matrix .programs .coverage .coverage.* build dist htmlcov
-	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf benchmarks/node/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml

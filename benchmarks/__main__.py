@@ -40,12 +40,16 @@ MEASURES: dict[str, Callable[[Places, Options], Awaitable[Part]]] = {
     "import": importing.measure,
 }
 
+_ONLY_A_CHECK = "This short run is only a check: its figures and verdicts mean nothing."
+
 
 def main() -> None:
     """Measure each part, then print and write the results."""
     # SIGTERM stops the servers that were started here, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = parse()
+    if options.output is None:
+        print(_ONLY_A_CHECK)
     results = Results.load(options.output)
     with servers(options.data) as places:
         for name in options.parts:
@@ -54,11 +58,11 @@ def main() -> None:
             start = time.monotonic()
             part = uvloop.run(_measured(name, places, options))
             print(f"  {time.monotonic() - start:.0f} s", flush=True)
-            results.add(name, part, places, options, busy=busy)
+            results.add(name, part, places, busy=busy)
             results.save(options.output)
     print(results.text())
     if options.output is None:
-        print("This short run is only a check: its figures and verdicts mean nothing.")
+        print(_ONLY_A_CHECK)
 
 
 async def _measured(name: str, places: Places, options: Options) -> Part:

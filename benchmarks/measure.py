@@ -58,12 +58,19 @@ class Cell:
         return min(found) if found else None
 
 
+def said(rounds: int, seconds: float) -> str:
+    """Return how the results say so many rounds of so many seconds."""
+    return f"{rounds} of {seconds:g} s"
+
+
 @dataclass(slots=True)
 class Part:
     """The results of one part of the benchmarks."""
 
     cells: list[Cell] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    #: What was measured how often, such as ``7 of 0.5 s``.
+    rounds: str = ""
 
     def cell(self, subject: str, work: str, load: int) -> Cell | None:
         """Return a cell, None if it was not measured."""

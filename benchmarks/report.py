@@ -13,7 +13,6 @@ import psycopg
 
 from benchmarks import tables
 from benchmarks.measure import Part
-from benchmarks.options import Options
 from benchmarks.plot import plot
 from benchmarks.servers import Places
 
@@ -38,13 +37,12 @@ class Results:
         parts = {name: Part.from_json(part) for name, part in document["parts"].items()}
         return cls(parts, document["runs"])
 
-    def add(self, name: str, part: Part, places: Places, options: Options, *, busy: float) -> None:
+    def add(self, name: str, part: Part, places: Places, *, busy: float) -> None:
         """Replace the results of a part. `busy` is the CPU load before it, in percent."""
         self.parts[name] = part
         self.runs[name] = {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "rounds": options.rounds,
-            "seconds": options.seconds,
+            "rounds": part.rounds,
             "busy_before": busy,
             **_environment(places),
         }

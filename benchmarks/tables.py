@@ -90,7 +90,7 @@ def _runs(runs: dict[str, dict[str, Any]]) -> str:
         (
             name,
             run["date"],
-            f"{run['rounds']} of {run['seconds']} s",
+            run["rounds"],
             run["python"],
             f"{run['postgres']['server_version']}, fsync {run['postgres']['fsync']}",
             str(run["cores"]),

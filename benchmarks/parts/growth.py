@@ -10,7 +10,7 @@ from functools import partial
 from msgspec import Raw
 from psycopg import AsyncConnection
 
-from benchmarks.measure import Call, Part, Sample, Trial, alternate, closed_loop
+from benchmarks.measure import Call, Part, Sample, Trial, alternate, closed_loop, said
 from benchmarks.options import Options
 from benchmarks.peers.naive import NaiveStore
 from benchmarks.rows import fill, grow, key
@@ -42,7 +42,7 @@ Choose = Callable[[int], str]
 
 async def measure(places: Places, options: Options) -> Part:
     """Measure all four. Each table size has its own table."""
-    part = Part()
+    part = Part(rounds=said(options.rounds, options.seconds))
     async with AsyncExitStack() as stack:
         trials = await _sizes(places, options, stack)
         await settle(places.postgres)

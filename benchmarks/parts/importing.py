@@ -42,7 +42,8 @@ async def measure(_places: Places, options: Options) -> Part:
         for name, program in PROGRAMS.items():
             least[name] = min(least[name], _milliseconds(program))
     added = {name: round(least[name] - least["base"], 1) for name in ("import", "application")}
-    return Part(facts={"base": round(least["base"], 1), "processes": processes, **added})
+    facts = {"base": round(least["base"], 1), "processes": processes, **added}
+    return Part(facts=facts, rounds=f"{processes} processes")
 
 
 def _milliseconds(program: str) -> float:

@@ -9,7 +9,7 @@ from functools import partial
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
-from benchmarks.measure import Part, Sample, Trial, alternate, closed_loop
+from benchmarks.measure import Part, Sample, Trial, alternate, closed_loop, said
 from benchmarks.options import Options
 from benchmarks.peers.apps import PEERS, Peer, available
 from benchmarks.peers.asgi import Client, running, start_sessions
@@ -38,7 +38,8 @@ async def measure(places: Places, options: Options) -> Part:
         cells = await alternate(order, rounds=options.rounds, seconds=options.seconds)
     counts = {name: await _count(peer, places) for name, peer in peers.items() if peer.keeps_in}
     titles = {name: peer.title for name, peer in PEERS.items()}
-    return Part(cells, {"statements": counts, "titles": titles, "sessions": options.sessions})
+    facts = {"statements": counts, "titles": titles, "sessions": options.sessions}
+    return Part(cells, facts, said(options.rounds, options.seconds))
 
 
 async def _begin(peer: Peer, app: Starlette, places: Places, count: int) -> list[bytes]:

@@ -3,7 +3,7 @@
 import random
 from contextlib import AsyncExitStack
 
-from benchmarks.measure import Part, Sample, Trial, alternate, closed_loop
+from benchmarks.measure import Part, Sample, Trial, alternate, closed_loop, said
 from benchmarks.options import Options
 from benchmarks.parts.in_process import server_cpu
 from benchmarks.peers.apps import PEERS, available
@@ -42,7 +42,7 @@ async def measure(places: Places, options: Options) -> Part:
                         trials.append(_trial(name, named(work, size), client, places))
         cells = await alternate(trials, rounds=options.rounds, seconds=options.seconds)
     titles = {name: peers[name].title for name in NAMES if name in peers}
-    return Part(cells, {"titles": titles, "bytes": BYTES})
+    return Part(cells, {"titles": titles, "bytes": BYTES}, said(options.rounds, options.seconds))
 
 
 def _trial(name: str, work: str, client: Client, places: Places) -> Trial:

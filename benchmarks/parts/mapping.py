@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.middleware.sessions import Session as StarletteSession
 
-from benchmarks.measure import Part, Sample, Trial, alternate
+from benchmarks.measure import Part, Sample, Trial, alternate, said
 from benchmarks.options import Options
 from benchmarks.servers import Places
 from benchmarks.values import VALUE
@@ -65,7 +65,8 @@ async def measure(_places: Places, options: Options) -> Part:
         for subject, session in subjects.items()
     ]
     seconds = options.seconds / 10
-    return Part(await alternate(trials, rounds=options.rounds, seconds=seconds))
+    cells = await alternate(trials, rounds=options.rounds, seconds=seconds)
+    return Part(cells, rounds=said(options.rounds, seconds))
 
 
 def _timed(work: Callable[[dict[str, Any]], None], session: dict[str, Any]) -> Any:  # noqa: ANN401

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.measure import Part, Sample, Trial, alternate
+from benchmarks.measure import Part, Sample, Trial, alternate, said
 from benchmarks.options import FOLDER, Options
 from benchmarks.peers.apps import PEERS, WORKS, available
 from benchmarks.servers import TIMEOUT, Places, process_cpu, schema
@@ -68,9 +68,11 @@ async def measure(places: Places, options: Options) -> Part:
                 two = stack.enter_context(_workers(command, environment, cookies))
                 trials += _trials(name, two, no_cookies, TWICE)
         seconds = max(1.0, round(options.seconds * 4))
-        cells = await alternate(trials, rounds=min(options.rounds, 5), seconds=seconds)
+        rounds = min(options.rounds, 5)
+        cells = await alternate(trials, rounds=rounds, seconds=seconds)
     titles = {name: peer.title for name, peer in PEERS.items()} | NODE
-    return Part(cells, {"titles": titles, "generator": "wrk" if shutil.which("wrk") else "Python"})
+    facts = {"titles": titles, "generator": "wrk" if shutil.which("wrk") else "Python"}
+    return Part(cells, facts, said(rounds, seconds))
 
 
 def _trials(name: str, serving: Serving, no_cookies: Path, works: dict[str, str]) -> list[Trial]:

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
-from benchmarks.measure import Part, Sample, Trial, alternate, closed_loop
+from benchmarks.measure import Part, Sample, Trial, alternate, closed_loop, said
 from benchmarks.options import Options
 from benchmarks.peers import naive
 from benchmarks.rows import fill
@@ -53,7 +53,8 @@ class Subject:
 async def measure(places: Places, options: Options) -> Part:
     """Measure every call of every store."""
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(PostgresStore(places.pool(), telemetry=False))
+        store = PostgresStore(places.postgres, pool_size=places.pool_size, telemetry=False)
+        await stack.enter_async_context(store)
         pool = await stack.enter_async_context(places.pool())
         subjects = {
             "ours": stores(store),
@@ -74,7 +75,7 @@ async def measure(places: Places, options: Options) -> Part:
             for name, subject in subjects.items()
         ]
         cells = await alternate(trials, rounds=options.rounds, seconds=options.seconds)
-    return Part(cells, {"titles": TITLES})
+    return Part(cells, {"titles": TITLES}, said(options.rounds, options.seconds))
 
 
 class Keys:

@@ -65,6 +65,7 @@ async def measure(places: Places, options: Options) -> Part:
             before = [await _read(client, options) for _ in range(options.rounds + 1)][1:]
             swept, watched, during = await _sweep(there, client, options)
     return Part(
+        rounds="one sweep",
         facts={
             "rows": swept.rows,
             "pages": swept.pages,
@@ -77,7 +78,7 @@ async def measure(places: Places, options: Options) -> Part:
             "p99_during": max(one.p99 for one in during),
             "rate_before": sum(one.rate for one in before) / len(before),
             "rate_during": sum(one.rate for one in during) / len(during),
-        }
+        },
     )
 
 

@@ -47,6 +47,7 @@ async def measure(places: Places, options: Options) -> Part:
         updates, hot, autovacuums = await _ask(there, UPDATES)
         after = await _ask(there, SIZES)
     return Part(
+        rounds=f"{2 * options.renewals} updates a row",
         facts={
             "sessions": options.rows,
             "rounds": options.renewals,
@@ -59,7 +60,7 @@ async def measure(places: Places, options: Options) -> Part:
             "total_growth": after[2] / before[2],
             "autovacuums": autovacuums,
             "updates_per_second": updates / seconds,
-        }
+        },
     )
 
 

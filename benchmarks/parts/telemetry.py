@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import (
 )
 from starlette.types import Message, Receive, Scope, Send
 
-from benchmarks.measure import Part, Sample, Trial, alternate
+from benchmarks.measure import Part, Sample, Trial, alternate, said
 from benchmarks.options import Options
 from benchmarks.servers import Places
 from pgsession import MemoryStore, SessionMiddleware, SessionSettings, Telemetry
@@ -58,7 +58,9 @@ async def measure(_places: Places, options: Options) -> Part:
         for subject, (telemetry, around) in subjects.items()
     ]
     try:
-        return Part(await alternate(trials, rounds=options.rounds, seconds=options.seconds / 5))
+        seconds = options.seconds / 5
+        cells = await alternate(trials, rounds=options.rounds, seconds=seconds)
+        return Part(cells, rounds=said(options.rounds, seconds))
     finally:
         meters.shutdown()
         tracers.shutdown()

@@ -174,7 +174,7 @@ def sweep(database_url: str, *, schema: str | None, table: str, wait: float, as_
         return
     click.echo(
         f"Removed {swept.rows} expired sessions in {swept.seconds:.1f} s "
-        f"({swept.pages} pages looked at)."
+        f"({swept.pages} {'page' if swept.pages == 1 else 'pages'} looked at)."
     )
     if not swept.is_whole:
         click.echo("Another sweep is running and removes the rest.")
