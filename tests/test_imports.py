@@ -1,10 +1,12 @@
 """What an application imports with pgsession: nothing that it does not use."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from inspect import isclass, isfunction
 from pathlib import Path
 from typing import get_type_hints
@@ -151,6 +153,54 @@ def test_rare_rooms() -> None:
         for name in re.findall(r"\brare\.([A-Za-z_]+)", path.read_text("utf-8")):
             if room not in {"__init__", "rare"} and name in rare.PLACES:
                 assert floors[rare.PLACES[name].partition(".")[0]] >= floors[room], (room, name)
+
+
+#: What is imported when the settings, the store or its engine are made, as they ask for it.
+AT_SETUP = {
+    "asgi.csrf",
+    "asgi.device_binding",
+    "asgi.observed",
+    "asgi.takeover",
+    "asgi.unavailable_response",
+    "core.adoption",
+    "core.bound",
+    "core.origins",
+    "dbsc.headers",
+    "postgres.connections.observed_pool",
+    "postgres.observing",
+}
+
+
+def test_rest() -> None:
+    """What functions of the rooms that serve requests import is imported at the start."""
+    source = Path(rare.__file__).parent
+    late = {
+        place
+        for room in ("asgi", "core", "postgres")
+        for path in (source / room).rglob("*.py")
+        for place in imported_in_functions(path)
+    }
+
+    assert late == AT_SETUP | set(rare._REST)  # noqa: SLF001 - none that is not needed either
+
+
+def imported_in_functions(path: Path) -> Iterator[str]:
+    """Yield the modules that the functions of a module import, by themselves or through `rare`."""
+    tree = ast.parse(path.read_text("utf-8"))
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    nodes = [
+        node
+        for function in functions
+        for statement in function.body
+        for node in ast.walk(statement)
+    ]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pgsession."):
+            yield str(node.module).removeprefix("pgsession.")
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "rare":
+            yield from {rare.PLACES[node.attr]} if node.attr in rare.PLACES else ()
 
 
 def test_rare_unknown() -> None:

@@ -1,4 +1,6 @@
-"""What few applications use: imported at the first use, so that the others start sooner.
+"""What few programs use: imported at the first use, so that the others start sooner.
+
+A process that serves requests imports the rest when it starts: `finish_import`.
 
 `pgsession` has its public names from here. An annotation that says ``rare.Device`` imports
 nothing, and `typing.get_type_hints` finds the class nevertheless. Type checkers read `rare.pyi`.
@@ -57,6 +59,42 @@ PLACES: Final = {
     "surplus": "core.flash",
     "take_flashes": "asgi.flash",
 }
+
+#: What may be used for the first time long after the start, besides what the settings ask for:
+#: that is imported where they are read.
+_REST: Final = (
+    "asgi.interruption",
+    "asgi.outside",
+    "asgi.replacement",
+    "asgi.sockets",
+    "asgi.sources",
+    "asgi.watching",
+    "core.devices",
+    "core.flash",
+    "core.overview",
+    "core.typed",
+    "postgres.blocks",
+    "postgres.clearance",
+    "postgres.statements.adopting",
+    "postgres.statements.binding",
+    "postgres.statements.clearing",
+    "postgres.statements.listing",
+    "postgres.statements.numbering",
+    "postgres.statements.overview",
+    "postgres.sweeping.clients",
+    "postgres.sweeping.statements",
+    "postgres.sweeping.sweep",
+)
+
+
+def finish_import() -> None:
+    """Import what a process that serves requests may use later.
+
+    Later the package's files may be gone, not readable any more, or those of another version, and
+    a process that has used up its file descriptors can open none. Then a logout must still work.
+    """
+    for place in _REST:
+        import_module(f"pgsession.{place}")
 
 
 def __getattr__(name: str) -> object:

@@ -49,3 +49,7 @@ from pgsession.postgres.sweeping.sweep import Swept as Swept
 from pgsession.telemetry.providers import Telemetry as Telemetry
 
 PLACES: Final[dict[str, str]]
+
+_REST: Final[tuple[str, ...]]
+
+def finish_import() -> None: ...

@@ -29,6 +29,16 @@ OPTIONS: Final = (
         ("tests/test_imports.py::test_not_imported",),
     ),
     Mutant(
+        "a process that serves imports some parts when it first uses them",
+        (Edit("rare.py", "    for place in _REST:\n", "    for place in ():\n"),),
+        ("tests/postgres/test_rare.py::test_gone",),
+    ),
+    Mutant(
+        "what a request may be the first to use is not imported before",
+        (Edit("rare.py", '    "asgi.replacement",\n', ""),),
+        ("tests/postgres/test_rare.py::test_gone", "tests/test_imports.py::test_rest"),
+    ),
+    Mutant(
         "a block imports statements while it holds its transaction",
         (
             Edit(

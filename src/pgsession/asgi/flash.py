@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from anyio import from_thread
 from starlette.requests import HTTPConnection
 
 from pgsession.asgi.access import get_session
@@ -55,9 +56,6 @@ def flashes(request: HTTPConnection) -> list[Flash]:
         return flashes_at_hand(session)
     if _is_on_event_loop():
         raise SessionError(_NOT_TAKEN)
-    # A template seldom takes them itself: most applications never need this part of AnyIO.
-    from anyio import from_thread  # noqa: PLC0415
-
     try:
         return from_thread.run(session.flashes)
     except SessionError:

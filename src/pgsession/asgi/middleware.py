@@ -139,12 +139,12 @@ class SessionMiddleware(OwnMiddleware):
             for policy in policies:
                 if policy.cookie.name in cookie_names(app):
                     policy.warnings.same_name()
-            self._is_order_checked = False
+            self._has_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or WebSocket, or the lifespan."""
-        if not self._is_order_checked:
-            self._check_order(scope)
+        if not self._has_begun:
+            self._begin(scope)
         offer_store(scope, self._policy.store)
         if scope["type"] not in _SESSION_SCOPES or (
             self._may_be_without and self._is_without(scope)
@@ -182,9 +182,13 @@ class SessionMiddleware(OwnMiddleware):
             if policy.on_new_device is not None and exchange.hook is not None:
                 await asyncio.wait({exchange.hook})  # it goes on if this is cancelled
 
-    def _check_order(self, scope: Scope) -> None:
-        """Log, once, which middleware of the application stands outside and uses the session."""
-        self._is_order_checked = True
+    def _begin(self, scope: Scope) -> None:
+        """Do what is done once, in the first call: nearly always that of the lifespan.
+
+        Log which middleware of the application stands outside and uses the session.
+        """
+        rare.finish_import()
+        self._has_begun = True
         log_misplaced(scope)
 
     def _is_without(self, scope: Scope) -> bool:

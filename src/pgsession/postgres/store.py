@@ -442,7 +442,7 @@ class PostgresStore(UserSessions, SignedInUsers, DeviceBindings, Adoptions, User
     async def _sweep(
         self, runner: Runner | Dedicated, progress: Callable[[rare.Swept], object] | None
     ) -> rare.Swept:
-        # Rare, and imported before there is a transaction.
+        # Rare in a process that does not serve.
         from pgsession.postgres.sweeping.clients import erase_clients  # noqa: PLC0415
         from pgsession.postgres.sweeping.statements import Expired  # noqa: PLC0415
         from pgsession.postgres.sweeping.sweep import sweep  # noqa: PLC0415
@@ -485,6 +485,7 @@ class PostgresStore(UserSessions, SignedInUsers, DeviceBindings, Adoptions, User
                     return engine
             elif not engine.is_closed:
                 engine.leave()
+        rare.finish_import()  # before there are connections
         self._engine = engine = Engine(
             _running_loop(),
             self._source,
