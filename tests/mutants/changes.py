@@ -85,8 +85,20 @@ CHANGES: Final = (
     ),
     Mutant(
         "what a store does to an entry that it keeps counts as stored",
-        (Edit("core/content.py", "value.copy())", "value)"),),
+        (Edit("core/content.py", "value.copy(), is_shared", "value, is_shared"),),
         ("tests/core/test_tracked.py::test_entry_of_others",),
+    ),
+    Mutant(
+        "the text of what was loaded is written when a handler may have changed it",
+        (
+            Edit(
+                "core/baseline.py",
+                "            _ = self.text  # written now: later the members may have changed\n"
+                "            self.is_shared, self._value = False, None\n",
+                "            self.is_shared = False\n",
+            ),
+        ),
+        ("tests/asgi/test_middleware.py::test_deep_change",),
     ),
     Mutant(
         "the caller's own content counts as unchanged",

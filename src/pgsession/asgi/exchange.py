@@ -135,9 +135,9 @@ class Exchange(LoadedRequest):
         state = self.state
         if not state.accessed:
             self._unused_start = message = _with_list(message)
-        elif state.is_unchanged(self.session):
+        elif not state.is_written and state.is_unchanged(self.session):
             message = _varying(message)
-        else:
+        else:  # `merge` looks for itself what has changed
             return self._start_changed(message) if self.may_merge() else self._start(message)
         self.started = True
         return self._send(message)

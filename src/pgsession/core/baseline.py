@@ -28,24 +28,20 @@ class Baseline:
 
     It is kept as JSON text, and also as a value once it is compared. The value of one that was
     just loaded is shared: its members are those of the session, which nobody has yet, so
-    the same object is the same JSON. `part` ends that.
+    the same object is the same JSON. `part` ends that, and only then it needs a text.
     """
 
     __slots__ = ("_size", "_text", "_value", "is_shared")
 
-    def __init__(self, text: bytes, shared: dict[str, Any] | None = None) -> None:
-        self._text: bytes | None = text
-        self._value = shared
+    def __init__(
+        self, text: bytes | None, value: dict[str, Any] | None = None, *, is_shared: bool = False
+    ) -> None:
+        """Keep a text, or a plain value, which the caller must not change."""
+        self._text = text
+        self._value = value
         #: True until `part` is called.
-        self.is_shared: bool = shared is not None
+        self.is_shared: bool = is_shared
         self._size: int | None = None
-
-    @staticmethod
-    def of(value: dict[str, Any]) -> Baseline:
-        """Return the baseline of a plain value. The caller must not keep the value."""
-        baseline = Baseline(b"")
-        baseline._text, baseline._value = None, value
-        return baseline
 
     def part(self) -> None:
         """Share nothing with the session any more: call this before anybody gets a list or a dict.
@@ -53,6 +49,7 @@ class Baseline:
         Calling it again is fine.
         """
         if self.is_shared:
+            _ = self.text  # written now: later the members may have changed
             self.is_shared, self._value = False, None
 
     @property
@@ -139,8 +136,7 @@ class Baseline:
         for name in removed:
             value.pop(name, None)
         value.update(decode_value(text))
-        # What is shared is encoded at once: later it may have changed.
-        return Baseline(encode_text(value), value) if self.is_shared else Baseline.of(value)
+        return Baseline(None, value, is_shared=self.is_shared)
 
 
 def _has_same_members(content: dict[str, Any], value: dict[str, Any]) -> bool:

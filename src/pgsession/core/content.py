@@ -100,7 +100,7 @@ class ContentState:
         """Record a stored value, and make it the content, of which nobody has anything yet."""
         if type(value) is dict:
             dict.update(content, value)
-            self.stored = Baseline(encode_text(value), value.copy())  # a store may keep its own
+            self.stored = Baseline(None, value.copy(), is_shared=True)  # a store may keep its own
         else:
             dict.update(content, dict.items(value))
             self.stored = _baseline_of(content, value)

@@ -37,6 +37,7 @@ from pgsession.core.cookie_attributes import (
     has_prefix,
 )
 from pgsession.core.hidden import Hidden, HiddenBytes
+from pgsession.core.keys import Key
 from pgsession.core.logs import event, own_logger
 from pgsession.core.secret_keys import check_secrets, signers
 
@@ -265,7 +266,7 @@ class Cookie:
             if hmac.compare_digest(signer.sign(signed), signature):
                 ends = int(until) if until else None
                 count = int(number) if number else 0
-                return FoundCookie(Hidden(key, "ascii"), ends, is_current, count)
+                return FoundCookie(Key.of(key), ends, is_current, count)
             is_current = False
         return None
 

@@ -31,6 +31,21 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 KeyDigest: TypeAlias = tuple[str, str | None]
 
 
+class Key(Hidden):
+    """A key of a cookie, with its digests: a request that writes needs them twice."""
+
+    __slots__ = ("digests",)
+
+    digests: KeyDigest
+
+    @staticmethod
+    def of(text: bytes) -> Key:
+        """Return the key that an ASCII text is."""
+        key = Key(text, "ascii")
+        key.digests = _digests(key)
+        return key
+
+
 def new_key() -> Hidden:
     """Return a new key without a verifier: 40 url-safe characters from the system's random source.
 
@@ -55,6 +70,10 @@ def digest(key: str) -> str:
 
 def key_digest(key: str) -> KeyDigest:
     """Return the digests of the selector and of the verifier of `key`."""
+    return key.digests if type(key) is Key else _digests(key)
+
+
+def _digests(key: str) -> KeyDigest:
     if len(key) != _FULL_LENGTH:  # nearly always
         return _digest(key), None
     selector, verifier = _split(key)

@@ -92,7 +92,7 @@ class Coalescer(Generic[CallT, AnswerT]):
         #: The batches under way, by their own identity.
         self._sent: dict[int, list[Caller[CallT, AnswerT]]] = {}
         self._lone = LoneCalls(
-            begin, send, start_lane=self._add_lane, free=self._start_lane, observer=observer
+            begin, send, start_lane=self._add_lane, free=self._go_on, observer=observer
         )
         self._apart = CallsApart(
             partial(self._answer, skipping=True), size=size, locked_rows=locked_rows
@@ -109,16 +109,24 @@ class Coalescer(Generic[CallT, AnswerT]):
         answer: asyncio.Future[AnswerT] = loop.create_future()
         origin = None if self._observer is None else self._observer.origin()
         caller = (call, answer, loop.time(), origin)
-        if not self._lone.take(caller, is_alone=not (self._waiting or self._sent)):
-            self._waiting.append(caller)
-            self._start_lane()
+        if self._waiting or self._sent:
+            self._lone.in_a_row = 0
+            self._wait(caller)
+        elif not self._lone.take(caller):
+            self._wait(caller)
         if self._timer is None:
             self._timer = loop.call_later(self._timeout, self._end_late_calls, context=Context())
         return answer
 
-    def _start_lane(self) -> None:
-        """Start a lane, if calls wait and one is free."""
-        if self._waiting and len(self._busy) + self._lone.has_no_lane < self._lanes:
+    def _wait(self, caller: Caller[CallT, AnswerT]) -> None:
+        """Let a caller wait for a lane, and start one that is free."""
+        self._waiting.append(caller)
+        if len(self._busy) + self._lone.has_no_lane < self._lanes:
+            self._add_lane()
+
+    def _go_on(self) -> None:
+        """Start a lane if callers wait: a call without one has ended."""
+        if self._waiting:
             self._add_lane()
 
     def _add_lane(self, first: First | None = None) -> asyncio.Task[None]:

@@ -73,7 +73,9 @@ class LoneCalls(Generic[CallT, AnswerT]):
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         #: How many calls in a row have come while no other was waiting or under way.
-        self._in_a_row = 0
+        self.in_a_row: int = 0
+        #: True while a call is under way without a lane. It counts as one.
+        self.has_no_lane: bool = False
         #: The call under way, without a lane or in one.
         self._caller: Caller[CallT, AnswerT] | None = None
         self._operation: Operation | None = None
@@ -88,23 +90,18 @@ class LoneCalls(Generic[CallT, AnswerT]):
         """True while a call is under way, without a lane or in one."""
         return self._caller is not None
 
-    @property
-    def has_no_lane(self) -> bool:
-        """True while a call is under way without a lane. It counts as one."""
-        return self._under_way is not None
-
-    def take(self, caller: Caller[CallT, AnswerT], *, is_alone: bool) -> bool:
+    def take(self, caller: Caller[CallT, AnswerT]) -> bool:
         """Send a call without a lane. Return False, and do nothing, if it needs one.
 
-        `is_alone` says that no other call waits or is under way in a lane.
+        No other call waits or is under way in a lane.
         """
-        self._in_a_row = self._in_a_row + 1 if is_alone and self._caller is None else 0
-        if self._in_a_row <= _QUIET or self._begin is None:
+        self.in_a_row = self.in_a_row + 1 if self._caller is None else 0
+        if self.in_a_row <= _QUIET or self._begin is None:
             return False
         self._under_way = self._begin(caller[0], self._end)
         if self._under_way is None:
             return False
-        self._caller = caller
+        self._caller, self.has_no_lane = caller, True
         if self._observer is not None:
             self._operation = self._observer.begin([caller[3]], self._loop.time() - caller[2])
         return True
@@ -112,7 +109,7 @@ class LoneCalls(Generic[CallT, AnswerT]):
     def _end(self, found: AnswerT | SessionError, may_retry: bool) -> None:  # noqa: FBT001 - by position, as `Begin` calls it
         """Take the answer, or make the call again in a lane."""
         assert self._caller is not None  # noqa: S101 - for type checkers: it is under way
-        self._under_way = None
+        self._under_way, self.has_no_lane = None, False
         if may_retry and not self._caller[1].done():
             lane = self._start_lane(partial(self._make_again, self._caller))
             self._lane = lane if self.is_under_way else None  # an eager task may have made it
@@ -133,7 +130,7 @@ class LoneCalls(Generic[CallT, AnswerT]):
         if operation is not None:
             operation.end("", error)
         if error is not None:
-            self._in_a_row = 0
+            self.in_a_row = 0
             fail(answer, error)
         elif not answer.done() and not isinstance(found, (Locked, Exception)):
             answer.set_result(found)
