@@ -63,9 +63,11 @@ PLACES: Final = {
 #: What may be used for the first time long after the start, besides what the settings ask for:
 #: that is imported where they are read.
 _REST: Final = (
+    "asgi.flash",
     "asgi.interruption",
     "asgi.outside",
     "asgi.replacement",
+    "asgi.reposting",
     "asgi.sockets",
     "asgi.sources",
     "asgi.watching",

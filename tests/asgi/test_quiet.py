@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import pytest
 from starlette.requests import Request
@@ -39,6 +39,14 @@ _T = TypeVar("_T")
 
 Action = Callable[[Scope], Awaitable[None]]
 Seen = list[object]
+
+
+class Members(TypedDict, total=False):
+    """The members of the session."""
+
+    user: str
+    n: int
+    cart: list[str]
 
 
 class SlowStore(MemoryStore):
@@ -96,6 +104,13 @@ async def set_to_equal(scope: Scope) -> None:
 async def remove_all(scope: Scope) -> None:
     for name in list(scope["session"]):
         del scope["session"][name]
+
+
+async def remove_all_typed(scope: Scope) -> None:
+    """Remove a message, and all other members through an object."""
+    members = scope["session"].typed(Members)
+    del scope["session"]["flash:1"]
+    members.clear()
 
 
 async def flash(scope: Scope) -> None:
@@ -215,6 +230,7 @@ SITUATIONS = {
     "being saved": Situation(before=begin_to_save),
     "emptied": Situation(before=remove_all),
     "emptied, of a user": Situation(before=remove_all, is_signed_in=True),
+    "emptied, typed": Situation(before=remove_all_typed),
     "a message": Situation(before=flash),
     "filled again": Situation(before=fill_again),
     "renewed": Situation(before=renew),

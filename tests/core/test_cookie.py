@@ -1,8 +1,10 @@
 """The cookie: finding it in hostile headers, writing it, and rejecting bad settings."""
 
 import base64
+import copy
 import hashlib
 import hmac
+import pickle
 import re
 import string
 import time
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from itsdangerous import Signer, TimestampSigner, URLSafeTimedSerializer
 
 from pgsession.core.cookie import Cookie, cookie_due
+from pgsession.core.keys import key_digest
 from pgsession.core.secret_keys import is_guessable
 from pgsession.errors import SettingsError
 
@@ -50,6 +53,18 @@ def found_all(*headers: bytes) -> list[str]:
 GOOD = b"session=" + signed()
 TURNED = cookie.write(RENEWED, None, number=7).partition(b";")[0]
 FORGED = GOOD[:-10] + b"forgedsig_"
+
+
+@pytest.mark.parametrize("key", [KEY, RENEWED])
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_key(key: str, protocol: int) -> None:
+    """A key of a cookie has its own digests, as its copies do, and no repr shows it."""
+    (only,) = cookie.find([(b"cookie", b"session=" + signed(key))])
+
+    for each in (only.key, copy.copy(only.key), pickle.loads(pickle.dumps(only.key, protocol))):  # noqa: S301 - our own
+        assert each == key
+        assert key_digest(each) == key_digest(key)
+        assert repr(each) == "<hidden>"
 
 
 def test_signature() -> None:

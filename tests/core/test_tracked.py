@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 import threading
 from collections import ChainMap
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pgsession import Entry, Session
+from pgsession import Entry, InvalidValueError, Session
 from pgsession.core.baseline import Baseline
 from pgsession.core.content import UNCHANGED, is_empty
 from pgsession.core.large import LARGE_VALUE, UNDECODED_VALUE, read_value
@@ -224,6 +225,16 @@ def test_entry_of_others() -> None:
 
     assert session["user"] == "ann"
     assert not changes_of(session)
+
+
+def test_content_of_others() -> None:
+    """What another store returns and JSON cannot hold is refused where it is needed, by its name."""
+    session = loaded(Entry({"n": 1, "b": [object()]}, timedelta(days=1)))
+
+    assert session["n"] == 1
+    assert not changes_of(session)
+    with pytest.raises(InvalidValueError, match=re.escape('session["b"][0] is of type object')):
+        _ = session["b"]
 
 
 def test_given_away_during_save(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,11 +178,36 @@ CONNECTIONS: Final = (
         (
             Edit(
                 "postgres/lone_calls.py",
-                "            if not lane.cancel():  # the call; it goes on as a lane\n",
-                "            if lane.done():\n",
+                "            self._lane.cancel()  # the call; it goes on as a lane\n",
+                "",
             ),
         ),
         (f"{_LONE}::test_time_of_retry[asyncio]",),
+    ),
+    Mutant(
+        "a call waits for ever whose lane was cancelled before its first step",
+        (
+            Edit(
+                "postgres/lone_calls.py",
+                "            lane.add_done_callback(self._end_lane)\n",
+                "",
+            ),
+        ),
+        (
+            f"{_ALONE}::test_interrupted_before_it_began[closed]",
+            f"{_ALONE}::test_interrupted_before_it_began[open]",
+        ),
+    ),
+    Mutant(
+        "no lane for locked rows follows one that was cancelled before its first step",
+        (
+            Edit(
+                "postgres/calls_apart.py",
+                "            self.lane.add_done_callback(self._end_lane)\n",
+                "",
+            ),
+        ),
+        ("tests/postgres/test_coalescer_locked.py::test_cancelled_before_it_began",),
     ),
     Mutant(
         "the reader of a connection keeps the context of the request that came first",

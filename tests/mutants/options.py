@@ -31,12 +31,12 @@ OPTIONS: Final = (
     Mutant(
         "a process that serves imports some parts when it first uses them",
         (Edit("rare.py", "    for place in _REST:\n", "    for place in ():\n"),),
-        ("tests/postgres/test_rare.py::test_gone",),
+        ("tests/postgres/test_rare.py::test_gone[off]",),
     ),
     Mutant(
         "what a request may be the first to use is not imported before",
         (Edit("rare.py", '    "asgi.replacement",\n', ""),),
-        ("tests/postgres/test_rare.py::test_gone", "tests/test_imports.py::test_rest"),
+        ("tests/postgres/test_rare.py::test_gone[off]", "tests/test_imports.py::test_rest"),
     ),
     Mutant(
         "a block imports statements while it holds its transaction",

@@ -303,6 +303,17 @@ REQUESTS: Final = (
         ("tests/asgi/test_caching.py::test_public_page",),
     ),
     Mutant(
+        "what typed objects have changed is not looked for before the short way is chosen",
+        (
+            Edit(
+                "asgi/exchange.py",
+                "(not state.is_written or state.typed is not None) and",
+                "not state.is_written and",
+            ),
+        ),
+        ("tests/asgi/test_quiet.py::test_same[emptied, typed]",),
+    ),
+    Mutant(
         "every change extends the expiry",
         (
             Edit(

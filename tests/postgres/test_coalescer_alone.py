@@ -148,6 +148,25 @@ async def test_interrupted_again(wire: Wire) -> None:
             await answer
 
 
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+async def test_interrupted_before_it_began(wire: Wire, is_closed: bool) -> None:
+    """So they do if that is before its first step, and the store is closed then."""
+    coalescer = wire.coalescer(lanes=1, has_begin=True)
+    await quiet(wire, coalescer)
+    answers, before = [coalescer.call(n) for n in (1, 2)], asyncio.all_tasks()
+    wire.end(StoreUnavailableError("lost"))
+    [lane] = asyncio.all_tasks() - before
+
+    lane.cancel()
+
+    async with asyncio.timeout(5):
+        if is_closed:
+            await coalescer.close()
+        for answer in answers:
+            with pytest.raises(StoreUnavailableError, match="interrupted"):
+                await answer
+
+
 async def test_failed_for_good(wire: Wire) -> None:
     """A call that fails in a way that another attempt does not mend is not made again."""
     coalescer = wire.coalescer(lanes=1, has_begin=True)

@@ -1,6 +1,7 @@
 """The coalescer and locked rows: their calls wait apart, and delay no others."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -176,3 +177,30 @@ async def test_cancelled_lane(wire: Wire, is_sending: bool) -> None:
     wire.gate.set()
     wire.locked.clear()
     assert await coalescer.call(1) == 10
+
+
+async def test_cancelled_before_it_began(wire: Wire) -> None:
+    """If their lane is cancelled before its first step, they fail, and another lane follows."""
+    coalescer = wire.coalescer()
+    loop, made = asyncio.get_running_loop(), list[asyncio.Task[object]]()
+
+    def make(loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Task[object]:
+        task = asyncio.Task(work, loop=loop, **how)
+        if "CallsApart" in work.__qualname__:
+            made.append(task)
+            if len(made) == 1:
+                task.cancel()
+        return task
+
+    loop.set_task_factory(make)
+    wire.locked.add(1)
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreUnavailableError, match="interrupted"):
+            await coalescer.call(1)
+        answer = coalescer.call(1)
+        while len(made) < 2:  # noqa: ASYNC110 - there is no event to await
+            await asyncio.sleep(0)
+        wire.locked.clear()
+        assert await answer == 10
+        await coalescer.close()
+    assert wire.locked_rows.waiting == 0

@@ -13,11 +13,12 @@ from pgsession.postgres.statements.text import Wording
 from pgsession.postgres.store import PostgresStore
 from pgsession.postgres.table_name import TableName
 
-#: It serves a first request. From then on no module of the package can be imported, as if its
-#: files were gone, and it uses what few applications use.
+#: It serves a first request, which needs no store. From then on no module of the package can be
+#: imported, as if its files were gone, and it uses what few applications use.
 PROGRAM = """
 import asyncio, sys
 from dataclasses import dataclass
+import pgsession
 from pgsession import PostgresStore, SessionMiddleware, Sessions, SessionSettings
 
 class Gone:
@@ -34,6 +35,9 @@ async def page(scope, receive, send):
     kind = "http.response.start" if scope["type"] == "http" else "websocket.accept"
     await send({"type": kind, "status": 200, "headers": []})
 
+async def nothing(scope):
+    pass
+
 async def count(scope):
     scope["session"]["visits"] = scope["session"].get("visits", 0) + 1
 
@@ -46,6 +50,7 @@ async def use(scope):
     assert [flash.text for flash in await session.flashes()] == ["Hello!"]
     session.typed(Cart, "cart", default=Cart()).items += 1
     assert len(await session.devices()) == 1
+    assert pgsession.flashes and pgsession.repost
     async with session.lasting():
         pass
     async with session.exclusive():
@@ -71,8 +76,9 @@ async def visit(*headers, kind="http"):
     return [(b"cookie", cookies[0].partition(b";")[0])] if cookies else headers
 
 async def main():
-    cookie = await visit()
+    await visit()
     sys.meta_path.insert(0, Gone())
+    cookie = await visit()
     await visit(*cookie, kind="websocket")
     cookie = await visit(*cookie)  # which signs in
     await visit(*cookie)
@@ -91,10 +97,12 @@ async def main():
     assert await store.revoke_everyone() == 1
     await store.close()
 
-pages = [count, count, sign_in, use, sign_out]
-store = PostgresStore(sys.argv[1], schema=sys.argv[2], telemetry=False)
+pages = [nothing, count, count, sign_in, use, sign_out]
+store = PostgresStore(sys.argv[1], schema=sys.argv[2], telemetry="observed" in sys.argv)
 settings = SessionSettings(
-    secret_key="6cB0zOGsXH2uDCkBDJUdhW9I5b1lDr7lSnu2yVvhq0s", close_websockets=True, telemetry=False
+    secret_key="6cB0zOGsXH2uDCkBDJUdhW9I5b1lDr7lSnu2yVvhq0s",
+    close_websockets=True,
+    telemetry="observed" in sys.argv,
 )
 sessions = Sessions(store, settings=settings)
 middleware = SessionMiddleware(page, sessions=sessions)
@@ -103,9 +111,10 @@ print("done")
 """
 
 
-def test_gone(database_url: str, migrated_schema: str) -> None:
+@pytest.mark.parametrize("telemetry", ["off", "observed"])
+def test_gone(database_url: str, migrated_schema: str, telemetry: str) -> None:
     """After the first call the package imports no more of itself: a sign-out needs no file."""
-    command = [sys.executable, "-c", PROGRAM, database_url, migrated_schema]
+    command = [sys.executable, "-c", PROGRAM, database_url, migrated_schema, telemetry]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
 
     assert (done.stderr, done.stdout) == ("", "done\n")

@@ -135,9 +135,10 @@ class Exchange(LoadedRequest):
         state = self.state
         if not state.accessed:
             self._unused_start = message = _with_list(message)
-        elif not state.is_written and state.is_unchanged(self.session):
+        # Typed objects are written to the content by this; else `merge` looks what has changed.
+        elif (not state.is_written or state.typed is not None) and state.is_unchanged(self.session):
             message = _varying(message)
-        else:  # `merge` looks for itself what has changed
+        else:
             return self._start_changed(message) if self.may_merge() else self._start(message)
         self.started = True
         return self._send(message)

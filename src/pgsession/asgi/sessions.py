@@ -75,6 +75,8 @@ class Sessions:
         )
         #: The policy of all requests; with several cookies, that of the first one.
         self.policy: Policy = next(iter(self.policies.values()))
+        if self.policy.observer is not None:
+            _ = rare.ObservedOutside  # imported before it is used
 
     @property
     def store(self) -> Store:

@@ -54,9 +54,16 @@ class Baseline:
 
     @property
     def text(self) -> bytes:
-        """The JSON text of the value. Large numbers may have exponents."""
+        """The JSON text of the value. Large numbers may have exponents.
+
+        Raises `InvalidValueError` for a value that no store should have: of another kind than JSON.
+        """
         if self._text is None:
-            self._text = encode_text(self._value)
+            try:
+                self._text = encode_text(self._value)
+            except Exception:  # `encode_text` names no member
+                checked_members(self.value, limit=float("inf"))
+                raise
         return self._text
 
     @property

@@ -266,7 +266,7 @@ class Cookie:
             if hmac.compare_digest(signer.sign(signed), signature):
                 ends = int(until) if until else None
                 count = int(number) if number else 0
-                return FoundCookie(Key.of(key), ends, is_current, count)
+                return FoundCookie(Key(key), ends, is_current, count)
             is_current = False
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from binascii import b2a_base64
 from hashlib import sha256
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from pgsession.core.hidden import Hidden, hidden
 
@@ -38,12 +38,14 @@ class Key(Hidden):
 
     digests: KeyDigest
 
-    @staticmethod
-    def of(text: bytes) -> Key:
-        """Return the key that an ASCII text is."""
-        key = Key(text, "ascii")
+    def __new__(cls, text: bytes) -> Self:
+        """Make the key that an ASCII text is."""
+        key = super().__new__(cls, text, "ascii")
         key.digests = _digests(key)
         return key
+
+    def __reduce__(self) -> tuple[type[Hidden], tuple[str]]:
+        return Hidden, (str(self),)
 
 
 def new_key() -> Hidden:

@@ -51,6 +51,8 @@ class CallsApart(Generic[CallT, AnswerT]):
         if self.lane is None:
             loop = asyncio.get_running_loop()
             self.lane = loop.create_task(self._run_lane(), context=Context())
+            # For a lane that is cancelled before its first step.
+            self.lane.add_done_callback(self._end_lane)
 
     async def _run_lane(self) -> None:
         try:
@@ -58,11 +60,17 @@ class CallsApart(Generic[CallT, AnswerT]):
                 await asyncio.sleep(_RETRY_EVERY)
                 await self._retry_once()
         finally:
-            self.lane = None
-            self._locked_rows.waiting -= len(self._waiting)
-            for _, answer, *_ in self._waiting:  # if this lane was cancelled
-                fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
-            self._waiting = []
+            self._end_lane(asyncio.current_task())
+
+    def _end_lane(self, lane: asyncio.Task[None] | None) -> None:
+        """Make way for another lane. If this one was cancelled, fail the callers that wait."""
+        if lane is not self.lane:
+            return
+        self.lane = None
+        self._locked_rows.waiting -= len(self._waiting)
+        for _, answer, *_ in self._waiting:
+            fail(answer, StoreUnavailableError("The store was interrupted. Try again."))
+        self._waiting = []
 
     async def _retry_once(self) -> None:
         """Send each of them once. Those that are not sent yet stay, and may time out."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from functools import partial
 
 from pgsession.core.observer import StoreObserver
 from pgsession.errors import StoreClosedError
@@ -45,11 +44,9 @@ class Engine:
         self._process = os.getpid()
         make: Callable[..., Pool] = Pool
         if observer is not None:
-            from pgsession.postgres.connections.observed_pool import (  # noqa: PLC0415 - as its name
-                ObservedPool,
-            )
+            from pgsession.postgres.observing import observed_by  # noqa: PLC0415 - as its name
 
-            make = partial(ObservedPool, observer=observer)
+            make = observed_by(observer)
         self.pool: Pool = make(
             source, check=check, inspect=inspect, on_open=on_open, timeout=timeout
         )

@@ -81,8 +81,9 @@ class LoneCalls(Generic[CallT, AnswerT]):
         self._operation: Operation | None = None
         #: What can stop it while it has no lane.
         self._under_way: UnderWay | None = None
-        #: The lane that makes it again.
+        #: The lane that makes it again, and whether that was cancelled as the call is too late.
         self._lane: asyncio.Task[None] | None = None
+        self._is_late = False
         self._ended: asyncio.Future[None] | None = None
 
     @property
@@ -113,6 +114,7 @@ class LoneCalls(Generic[CallT, AnswerT]):
         if may_retry and not self._caller[1].done():
             lane = self._start_lane(partial(self._make_again, self._caller))
             self._lane = lane if self.is_under_way else None  # an eager task may have made it
+            lane.add_done_callback(self._end_lane)
         else:
             self._finish(found)
             self._free()
@@ -125,6 +127,7 @@ class LoneCalls(Generic[CallT, AnswerT]):
         caller, operation = self._caller, self._operation
         assert caller is not None  # noqa: S101 - for type checkers: it is under way
         self._caller = self._operation = self._lane = None
+        self._is_late = False
         answer = caller[1]
         error = found if isinstance(found, Exception) else None
         if operation is not None:
@@ -141,7 +144,7 @@ class LoneCalls(Generic[CallT, AnswerT]):
         try:
             [found] = await self._send([caller[0]], False)  # noqa: FBT003 - by position, as `Send` takes it
         except asyncio.CancelledError:
-            is_late = self._lane is None
+            is_late = self._is_late
             self._finish(StoreUnavailableError("The store was interrupted."))
             if not is_late:
                 raise
@@ -151,6 +154,11 @@ class LoneCalls(Generic[CallT, AnswerT]):
             self._finish(error)
         else:
             self._finish(found)
+
+    def _end_lane(self, lane: asyncio.Task[None]) -> None:
+        """Fail the call if its lane was cancelled before its first step."""
+        if self._lane is lane:
+            self._finish(StoreUnavailableError("The store was interrupted. Try again."))
 
     def end_late(self, oldest: float, error: StoreUnavailableError) -> float | None:
         """Fail the call if it came before `oldest`, and stop it.
@@ -166,10 +174,9 @@ class LoneCalls(Generic[CallT, AnswerT]):
         if self._under_way is not None:
             self._under_way.stop()
             self._end(error, may_retry=False)
-        elif self._lane is not None:
-            lane, self._lane = self._lane, None
-            if not lane.cancel():  # the call; it goes on as a lane
-                self._finish(error)  # the lane was cancelled before its first step
+        elif self._lane is not None and not self._is_late:
+            self._is_late = True
+            self._lane.cancel()  # the call; it goes on as a lane
         return None
 
     def ended(self) -> asyncio.Future[None] | None:

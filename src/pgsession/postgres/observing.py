@@ -1,17 +1,25 @@
-"""What a store tells of its place, where it is observed."""
+"""What is observed of a store: its place and its pool."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from pgsession.core.hidden import hidden
-from pgsession.core.observer import Place
+from pgsession.core.observer import Place, StoreObserver
 from pgsession.postgres.connections.conninfo import ADDRESS, address_in
+from pgsession.postgres.connections.observed_pool import ObservedPool
 from pgsession.postgres.connections.own_pool import PoolSettings
-from pgsession.postgres.connections.pool import DriverPool
+from pgsession.postgres.connections.pool import DriverPool, Pool
 from pgsession.postgres.table_name import TableName
 
 _PORT: Final = "5432"
+
+
+def observed_by(observer: StoreObserver) -> Callable[..., Pool]:
+    """Return what makes a pool that tells an observer of its connections."""
+    return partial(ObservedPool, observer=observer)
 
 
 def place_of(source: PoolSettings | DriverPool, table: TableName) -> Place:
