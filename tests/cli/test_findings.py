@@ -16,7 +16,8 @@ from pgsession.cli.findings import (
     check_server,
     check_vacuum,
 )
-from pgsession.cli.indexes import Index, check_indexes
+from pgsession.cli.index_findings import check_indexes
+from pgsession.cli.indexes import Index
 from pgsession.cli.inspection import Relation, Sample, Server
 from pgsession.cli.places import Place
 from pgsession.postgres.record import Record
@@ -51,10 +52,19 @@ INDEX = Index(
     constraint=None,
     is_partitioned=False,
     is_valid=True,
+    is_unique=False,
+    predicate="(user_id IS NOT NULL)",
+    may_be_built=False,
     first="user_id",
     columns=["user_id"],
 )
-KEYS = replace(INDEX, method="hash", first="session_key", columns=["session_key"])
+KEYS = replace(INDEX, method="hash", first="session_key", predicate=None, columns=["session_key"])
+CLIENTS = replace(
+    INDEX,
+    first="session_key",
+    predicate="(login_client IS NOT NULL)",
+    columns=["session_key", "login_client"],
+)
 DURABILITY = Place("synchronous_commit", "default", "ann", "app")
 READ_ONLY = Place("default_transaction_read_only", "user", "ann", "app")
 
@@ -111,32 +121,60 @@ def test_relation(change: dict[str, Any], told: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("change", "version", "told"),
     [
-        pytest.param({}, 140_000, {}, id="in order"),
-        pytest.param({"columns": ["session_data"]}, 180_000, {"indexes": "warning"}, id="value"),
-        pytest.param({"first": None}, 180_000, {"indexes": "warning"}, id="no users"),
-        pytest.param({"is_valid": False}, 180_000, {"indexes": "warning"}, id="not valid"),
-        pytest.param({"columns": ["seen_on"]}, 180_000, {"indexes": "wrong"}, id="B-tree"),
-        pytest.param({"columns": ["seen_on"], "method": "brin"}, 160_000, {}, id="BRIN"),
+        pytest.param({}, 140_000, ["indexes"], id="in order"),
+        pytest.param({"predicate": None}, 180_000, ["indexes"], id="all users"),
+        pytest.param(
+            {"columns": ["session_data", "user_id"]}, 180_000, ["indexes.value"], id="value"
+        ),
+        pytest.param({"first": None}, 180_000, ["indexes.users"], id="no users"),
+        pytest.param({"method": "brin"}, 180_000, ["indexes.users"], id="users by BRIN"),
+        pytest.param(
+            {"predicate": "(user_id = 'ann'::text)"}, 180_000, ["indexes.users"], id="some users"
+        ),
+        pytest.param(
+            {"is_valid": False}, 180_000, ["indexes.invalid", "indexes.users"], id="not valid"
+        ),
+        pytest.param(
+            {"is_valid": False, "may_be_built": True}, 180_000, ["indexes.building"], id="built now"
+        ),
+        pytest.param(
+            {"is_unique": True}, 180_000, ["indexes.unique", "indexes.users"], id="unique"
+        ),
+        pytest.param(
+            {"columns": ["seen_on"]}, 180_000, ["indexes.renewals", "indexes.users"], id="B-tree"
+        ),
+        pytest.param(
+            {"columns": ["seen_on"], "method": "brin"}, 160_000, ["indexes.users"], id="BRIN"
+        ),
         pytest.param(
             {"columns": ["seen_on"], "method": "brin"},
             150_000,
-            {"indexes": "wrong"},
+            ["indexes.renewals", "indexes.users"],
             id="BRIN before 16",
         ),
     ],
 )
-def test_indexes(change: dict[str, Any], version: int, told: dict[str, str]) -> None:
-    """The verdict on an index depends on its columns, its method and the server."""
-    finding = check_indexes([replace(INDEX, **change), KEYS], RELATION, version=version)
+def test_indexes(change: dict[str, Any], version: int, told: list[str]) -> None:
+    """The findings about an index depend on its columns, method, rows and state, and the server."""
+    indexes = [replace(INDEX, **change), KEYS, CLIENTS]
 
-    assert verdicts([finding]) == told
+    assert [each.code for each in check_indexes(indexes, RELATION, version=version)] == told
 
 
-def test_no_hash_index() -> None:
-    """The primary key's own index is no hash index."""
+def test_other_index_on_key() -> None:
+    """The primary key's own index is no hash index, and none of the rows with a client alone."""
     primary = replace(KEYS, method="btree")
+    found = check_indexes([INDEX, primary], RELATION, version=180_000)
 
-    assert check_indexes([INDEX, primary], RELATION, version=180_000).code == "indexes.keys"
+    assert [each.code for each in found] == ["indexes.keys", "indexes.clients"]
+    keys, clients = (each.remedy for each in found)
+    assert keys == (
+        "CREATE INDEX CONCURRENTLY session_key_hash_idx ON web.session USING hash (session_key);"
+    )
+    assert clients == (
+        "CREATE INDEX CONCURRENTLY session_client_idx ON web.session USING btree (session_key) "
+        "WHERE login_client IS NOT NULL;"
+    )
 
 
 def test_autovacuum() -> None:
@@ -184,7 +222,7 @@ def test_sample_of_cron() -> None:
             "web.session is as this version needs it, 0002",
             id="complete",
         ),
-        pytest.param(None, Verdict.OK, "needs", id="not to be read"),
+        pytest.param(None, Verdict.OK, "migrations are not visible", id="not to be read"),
         pytest.param({"0001": None}, Verdict.WRONG, "lacks the migration 0002", id="older"),
         pytest.param(
             {"0001": None, "0002": None, "0003": "may run"},

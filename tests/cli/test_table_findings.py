@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -150,6 +151,11 @@ async def test_in_another_schema(database_url: str) -> None:
         ),
         pytest.param("DROP INDEX session_user_id_idx", "indexes.users", id="users"),
         pytest.param("DROP INDEX session_key_hash_idx", "indexes.keys", id="keys"),
+        pytest.param("DROP INDEX session_client_idx", "indexes.clients", id="clients"),
+        pytest.param("CREATE UNIQUE INDEX ON session (user_id)", "indexes.unique", id="unique"),
+        pytest.param(
+            "ALTER TABLE session ADD EXCLUDE (login_actor WITH =)", "indexes.unique", id="exclude"
+        ),
         pytest.param("ALTER TABLE session SET UNLOGGED", "storage", id="unlogged"),
         pytest.param(
             "ALTER TABLE session DROP CONSTRAINT session_pkey", "table.unfit", id="primary key"
@@ -181,15 +187,37 @@ async def test_invalid_index(database_url: str, table: Connection, migrated_sche
     url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
     async with PostgresStore(url) as store:
         await store.generate({})
-        await store.generate({})
-    with pytest.raises(psycopg.errors.UniqueViolation):
-        table.execute("CREATE UNIQUE INDEX CONCURRENTLY ON session ((created_on IS NULL))")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        table.execute("CREATE INDEX CONCURRENTLY ON session ((1 / login_number))")
 
     found = await checked(url, migrated_schema)
 
     assert set(found) == {"indexes.invalid"}
     for statement in statements_of(found["indexes.invalid"].remedy):
         table.execute(statement.encode())
+    assert await checked(url, migrated_schema) == {}
+
+
+async def test_index_under_construction(
+    database_url: str, table: Connection, migrated_schema: str
+) -> None:
+    """An index that is being built is no fault, and nobody is told to drop it."""
+    url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
+    table.execute("DROP INDEX session_key_hash_idx")
+    building = "CREATE INDEX CONCURRENTLY session_key_hash_idx ON session USING hash (session_key)"
+    async with (
+        await AsyncConnection.connect(url) as holder,
+        await AsyncConnection.connect(url, autocommit=True) as builder,
+    ):
+        await holder.execute("UPDATE session SET user_id = NULL")  # which the building waits for
+        task = asyncio.create_task(builder.execute(building.encode()))
+        while "indexes.building" not in (found := await checked(url, migrated_schema)):
+            assert set(found) <= {"indexes.keys"}
+
+        assert set(found) == {"indexes.building"}
+        assert statements_of(found["indexes.building"].remedy) == []
+        await holder.rollback()
+        await task
     assert await checked(url, migrated_schema) == {}
 
 
@@ -221,10 +249,15 @@ async def test_partitioned(database_url: str, table: Connection, migrated_schema
         table.execute(statement.encode())
     url = make_conninfo(database_url, options=f"-csearch_path={migrated_schema}")
 
-    for code in ("indexes.renewals", "indexes.users", "indexes.keys"):
-        found = await checked(url, migrated_schema)
-        assert set(found) == {code}
-        for statement in statements_of(found[code].remedy):
+    found = await checked(url, migrated_schema)
+    assert set(found) == {
+        "indexes.renewals",
+        "indexes.users",
+        "indexes.keys",
+        "indexes.clients",
+    }
+    for finding in found.values():
+        for statement in statements_of(finding.remedy):
             table.execute(statement.encode())
 
     assert await checked(url, migrated_schema) == {}

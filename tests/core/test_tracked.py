@@ -228,7 +228,7 @@ def test_entry_of_others() -> None:
 
 
 def test_content_of_others() -> None:
-    """What another store returns and JSON cannot hold is refused where it is needed, by its name."""
+    """What JSON cannot hold, of another store, is refused where it is needed, by its name."""
     session = loaded(Entry({"n": 1, "b": [object()]}, timedelta(days=1)))
 
     assert session["n"] == 1

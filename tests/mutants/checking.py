@@ -23,19 +23,39 @@ CHECKING: Final = (
     ),
     Mutant(
         "the primary key's index counts as the one that large tables need",
-        (Edit("cli/indexes.py", ' and index.method == "hash"', ""),),
         (
-            "tests/cli/test_findings.py::test_no_hash_index",
+            Edit(
+                "cli/index_findings.py",
+                "(index.method, index.first) == (self.method, self.column)",
+                "index.first == self.column",
+            ),
+        ),
+        (
+            "tests/cli/test_findings.py::test_other_index_on_key",
             "tests/cli/test_table_findings.py::test_brought_back[keys]",
         ),
     ),
     Mutant(
         "an index that is not valid counts as one",
-        (Edit("cli/indexes.py", "if not index.is_valid]", "if False]"),),
+        (
+            Edit("cli/index_findings.py", "if not index.is_valid]", "if False]"),
+            Edit("cli/index_findings.py", " and (index.is_valid or index.may_be_built)", ""),
+        ),
         (
             "tests/cli/test_findings.py::test_indexes[not valid]",
             "tests/cli/test_table_findings.py::test_invalid_index",
         ),
+    ),
+    Mutant(
+        "an index that is being built is to be dropped",
+        (
+            Edit(
+                "cli/index_findings.py",
+                "if any(index.may_be_built for index in indexes):",
+                "if not indexes:",
+            ),
+        ),
+        ("tests/cli/test_table_findings.py::test_index_under_construction",),
     ),
     Mutant(
         "a name in a remedy is not quoted",

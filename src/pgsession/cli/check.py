@@ -22,7 +22,8 @@ from pgsession.cli.findings import (
     check_vacuum,
 )
 from pgsession.cli.holding import old_holders, read_holders, read_sees_others
-from pgsession.cli.indexes import check_indexes, read_indexes
+from pgsession.cli.index_findings import check_indexes
+from pgsession.cli.indexes import read_indexes
 from pgsession.cli.inspection import (
     Server,
     read_open_schemas,
@@ -170,7 +171,7 @@ async def _examine_table(
     relation = await connection.run(partial(read_relation, found=found))
     yield check_relation(relation)
     indexes = await connection.run(partial(read_indexes, found=found))
-    yield [check_indexes(indexes, relation, version=server.version)]
+    yield check_indexes(indexes, relation, version=server.version)
     yield [check_vacuum(relation, server)]
     remains = await connection.run(partial(read_remains, found=found))
     if remains is not None:

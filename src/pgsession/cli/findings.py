@@ -162,7 +162,11 @@ def check_schemas(names: list[str]) -> Finding:
 def check_record(record: Record | None, known: Collection[str], *, table: str) -> Finding:
     """Check the recorded migrations of `table`. None: this role cannot read them."""
     if record is None:
-        return Finding("table", Verdict.OK, f"{table} is as this version needs it")
+        return Finding(
+            "table",
+            Verdict.OK,
+            f"{table} has all that is needed; its migrations are not visible to this role",
+        )
     if objection := record.objection(known):
         remedy = "Install the newer version of pgsession."
         return Finding("table", Verdict.WRONG, objection, remedy, name="newer")

@@ -1,14 +1,13 @@
-"""The indexes of the table: those that keep an update from being HOT, and those it needs."""
+"""The indexes of the table, as ``pgsession check`` reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from psycopg.rows import class_row
 
-from pgsession.cli.findings import Finding, Verdict
 from pgsession.cli.inspection import Relation
 from pgsession.postgres.connections.connection import Connection
 from pgsession.postgres.quoting import identifier
@@ -30,6 +29,15 @@ SELECT
     ) AS constraint,
     c.relkind = 'I' AS is_partitioned,
     x.indisvalid AS is_valid,
+    (x.indisunique OR x.indisexclusion) AND NOT x.indisprimary AS is_unique,
+    pg_get_expr(x.indpred, x.indrelid) AS predicate,
+    EXISTS (
+        SELECT FROM pg_locks
+        WHERE relation = x.indrelid
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND mode = 'ShareUpdateExclusiveLock'
+          AND granted
+    ) AS may_be_built,
     (
         SELECT attname::text FROM pg_attribute
         WHERE attrelid = x.indrelid AND attnum = x.indkey[0]
@@ -59,11 +67,6 @@ WHERE x.indrelid = %s::int8::oid
 ORDER BY c.relname
 """
 
-#: The columns that a renewal changes, or another write of the session without its value.
-_RENEWED: Final = frozenset(
-    {"expire_date", "seen_on", "verifier", "renewed_on", "key_number", "shown_on", "size_bound"}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Index:
@@ -78,6 +81,12 @@ class Index:
     is_partitioned: bool
     #: False while it is being built, and after that has failed: then it serves no query.
     is_valid: bool
+    #: True if it allows each value only once, besides the primary key.
+    is_unique: bool
+    #: Which rows it has, as the server prints it; None for all.
+    predicate: str | None
+    #: A CREATE INDEX CONCURRENTLY is at work on the table, or a VACUUM.
+    may_be_built: bool
     #: Its first column; None for an expression.
     first: str | None
     #: All columns on which it depends.
@@ -105,53 +114,3 @@ async def read_indexes(connection: Connection, *, found: Found) -> list[Index]:
     async with catalog_cursor(connection, class_row(Index)) as cursor:
         await cursor.execute(_INDEXES, (found.oid,))
         return await cursor.fetchall()
-
-
-def check_indexes(indexes: Sequence[Index], relation: Relation, *, version: int) -> Finding:
-    """Check that no index prevents HOT updates, and that those of the migrations are there."""
-    cold = [index for index in indexes if not index.is_hot(version)]
-    if harmful := [index for index in cold if _RENEWED.intersection(index.columns)]:
-        return Finding(
-            "indexes",
-            Verdict.WRONG,
-            f"{_named(harmful)} on a column that renewals change: such an update cannot be HOT",
-            " ".join(index.drop(relation) for index in harmful),
-            name="renewals",
-        )
-    if of_value := [index for index in cold if "session_data" in index.columns]:
-        return Finding(
-            "indexes",
-            Verdict.WARNING,
-            f"{_named(of_value)} on session_data: a change of a value cannot be HOT",
-            " ".join(index.drop(relation) for index in of_value)
-            + " Keep it only if your queries need it.",
-            name="value",
-        )
-    if broken := [index for index in indexes if not index.is_valid]:
-        return Finding(
-            "indexes",
-            Verdict.WARNING,
-            f"{_named(broken)} not valid: serves no query, and costs each write",
-            "If nobody builds it now: " + " ".join(index.drop(relation) for index in broken),
-            name="invalid",
-        )
-    if not any(index.first == "user_id" for index in indexes):
-        text = "none on user_id: each list of a user's sessions reads the whole table"
-        remedy = _creation(relation, "(user_id) WHERE user_id IS NOT NULL")
-        return Finding("indexes", Verdict.WARNING, text, remedy, name="users")
-    if not any(index.first == "session_key" and index.method == "hash" for index in indexes):
-        text = "no hash index on session_key: in a large table each request reads more pages"
-        remedy = _creation(relation, "USING hash (session_key)")
-        return Finding("indexes", Verdict.WARNING, text, remedy, name="keys")
-    return Finding("indexes", Verdict.OK, "none that prevents HOT updates")
-
-
-def _named(indexes: Iterable[Index]) -> str:
-    return ", ".join(index.sql for index in indexes)
-
-
-def _creation(relation: Relation, definition: str) -> str:
-    on = f"ON {relation.name} {definition};"
-    if relation.has_pages:
-        return f"CREATE INDEX CONCURRENTLY {on}"
-    return f"CREATE INDEX {on} Writes wait until it is built."
