@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -210,6 +212,35 @@ async def test_other_service(server: Server, greeting: bytes, name: str, mode: s
         found = await checked(server.conninfo(port=port, sslmode=mode))
 
     assert set(found) == {f"database.{name}"}
+
+
+#: It uses up its file descriptors, then connects.
+EXHAUSTED = """
+import os, resource, sys
+from pgsession.errors import StoreUnavailableError
+from pgsession.postgres.connections.startup import connect
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+except OSError:
+    pass
+try:
+    with connect(sys.argv[1], wait=0, report=print):
+        pass
+except StoreUnavailableError as error:
+    print(error)
+"""
+
+
+def test_no_descriptor(server: Server) -> None:
+    """A process without a free file descriptor is told so, not that the server is down."""
+    command = [sys.executable, "-c", EXHAUSTED, server.conninfo()]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+    assert "PostgreSQL cannot be reached" in said
+    assert "this process has used up its file descriptors" in said
 
 
 async def test_silent(server: Server) -> None:

@@ -3,7 +3,8 @@
 import ast
 import re
 
-from pgsession.postgres.connections.reasons import REASONS, UNKNOWN
+from pgsession.cli.index_findings import NEEDED
+from pgsession.postgres.connections.reasons import NO_DESCRIPTORS, REASONS, UNKNOWN
 from tests.project.documents import ROOT
 
 #: The codes of the page, each with its verdict or exit code.
@@ -39,12 +40,15 @@ def made() -> set[tuple[str, str]]:
 
 def test_findings() -> None:
     """Each finding that is not in order has its line, and no line is of another."""
-    assert {(code, verdict) for code, verdict in LISTED if not verdict.isdigit()} == made()
+    wanted = made() | {(f"indexes.{needed.name}", "warning") for needed in NEEDED}
+
+    assert {(code, verdict) for code, verdict in LISTED if not verdict.isdigit()} == wanted
 
 
 def test_reasons() -> None:
     """Each reason why the database cannot be reached has its line, with its exit code."""
-    wanted = {(f"database.{it.name}", "3" if it.may_pass else "1") for it in (*REASONS, UNKNOWN)}
+    reasons = (*REASONS, NO_DESCRIPTORS, UNKNOWN)
+    wanted = {(f"database.{it.name}", "3" if it.may_pass else "1") for it in reasons}
 
     assert {(code, number) for code, number in LISTED if number.isdigit()} == wanted
 

@@ -145,6 +145,8 @@ def _with_done(ctx: click.Context, text: str, place: str = _DONE) -> str:
 
 def _unwritten(error: OSError) -> str:
     """Give up the output, which would fail again at exit; return what to say."""
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "This command has used up its file descriptors: raise their limit (`ulimit -n`)."
     if sys.stdout is not None:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -6,6 +6,8 @@ libpq, of psycopg and of PgBouncer.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from typing import Final
 
@@ -335,6 +337,15 @@ REASONS: Final = (
     ),
 )
 
+#: libpq names no cause then, but where it could not make a socket.
+NO_DESCRIPTORS: Final = Reason(
+    "descriptors",
+    "",
+    "this process has used up its file descriptors: raise their limit (`ulimit -n`), and look what "
+    "keeps so many files and sockets open",
+    may_pass=True,
+)
+
 #: For every other text.
 UNKNOWN: Final = Reason(
     "unknown",
@@ -346,4 +357,16 @@ UNKNOWN: Final = Reason(
 
 def reason_of(text: str) -> Reason:
     """Return the first reason that fits the text of an error of connecting."""
-    return next((reason for reason in REASONS if re.search(reason.pattern, text)), UNKNOWN)
+    found = next((reason for reason in REASONS if re.search(reason.pattern, text)), UNKNOWN)
+    if "Too many open files" in text or (found is UNKNOWN and not _may_open()):
+        return NO_DESCRIPTORS
+    return found
+
+
+def _may_open() -> bool:
+    """Return False if this process, or its machine, has no file descriptor left."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in {errno.EMFILE, errno.ENFILE}
+    return True
