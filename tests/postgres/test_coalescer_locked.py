@@ -182,10 +182,10 @@ async def test_cancelled_lane(wire: Wire, is_sending: bool) -> None:
 async def test_cancelled_before_it_began(wire: Wire) -> None:
     """If their lane is cancelled before its first step, they fail, and another lane follows."""
     coalescer = wire.coalescer()
-    loop, made = asyncio.get_running_loop(), list[asyncio.Task[object]]()
+    loop, made = asyncio.get_running_loop(), list[asyncio.Task[Any]]()
 
-    def make(loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Task[object]:
-        task = asyncio.Task(work, loop=loop, **how)
+    def make(loop: asyncio.AbstractEventLoop, work: Any, /, **how: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **how)
         if "CallsApart" in work.__qualname__:
             made.append(task)
             if len(made) == 1:
