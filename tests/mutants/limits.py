@@ -79,12 +79,39 @@ LIMITS: Final = (
         "a call waits for a locked row as long as it is held",
         (
             Edit(
-                "postgres/coalescer.py",
-                "for caller in self._apart.callers",
-                "for caller in self._apart.callers[:0]",
+                "postgres/calls_apart.py",
+                "for _, answer, since, _ in self._waiting:",
+                "for _ in ():",
+            ),
+            Edit(
+                "postgres/calls_apart.py",
+                "if caller[2] <= loop.time() - self._timeout:",
+                "if not loop:",
             ),
         ),
         ("tests/postgres/test_coalescer_locked.py::test_timeout",),
+    ),
+    Mutant(
+        "a caller is told that its row is held while its call may still succeed",
+        (
+            Edit(
+                "postgres/calls_apart.py",
+                "            if since <= oldest - _GRACE:\n                fail(answer, late)\n",
+                "            if since <= oldest:\n                fail(answer, _HELD)\n",
+            ),
+        ),
+        ("tests/postgres/test_coalescer_locked.py::test_timeout_under_way",),
+    ),
+    Mutant(
+        "a call is sent again when its time is over",
+        (
+            Edit(
+                "postgres/calls_apart.py",
+                "if caller[2] <= loop.time() - self._timeout:",
+                "if not loop:",
+            ),
+        ),
+        ("tests/postgres/test_coalescer_locked.py::test_timeout_after_attempt",),
     ),
     Mutant(
         "verifiers are compared by another role's operator",

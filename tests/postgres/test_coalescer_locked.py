@@ -96,8 +96,45 @@ async def test_timeout(wire: Wire, size: int) -> None:
     assert wire.locked_rows.waiting == 0
 
 
+async def test_timeout_under_way(wire: Wire) -> None:
+    """An attempt that is under way when the time is over may succeed: its answer is waited for."""
+    coalescer = wire.coalescer(timeout=0.2)
+    [answer] = await set_apart(wire, coalescer, 1)
+    wire.gate.clear()
+    wire.under_way.clear()
+    await wire.under_way.wait()
+    wire.locked.clear()
+
+    await asyncio.sleep(0.3)  # past the timeout
+    assert not answer.done()
+    wire.gate.set()
+
+    assert await answer == 10
+    await coalescer.close()
+    assert wire.locked_rows.waiting == 0
+
+
+async def test_timeout_after_attempt(wire: Wire) -> None:
+    """If the row was locked in that attempt too, the caller is told so, and it is the last one."""
+    coalescer = wire.coalescer(timeout=0.2)
+    [answer] = await set_apart(wire, coalescer, 1)
+    wire.gate.clear()
+    wire.under_way.clear()
+    await wire.under_way.wait()
+    await asyncio.sleep(0.3)  # past the timeout
+    sent = len(wire.batches)
+
+    wire.gate.set()
+
+    with pytest.raises(SessionBusyError):
+        await answer
+    await coalescer.close()
+    assert len(wire.batches) == sent
+    assert wire.locked_rows.waiting == 0
+
+
 async def test_timeout_behind_another(wire: Wire) -> None:
-    """A call times out also while those before it are being sent again."""
+    """A call times out also while those before it are being sent again, in vain."""
     coalescer = wire.coalescer(size=1, timeout=0.2)
     answers = await set_apart(wire, coalescer, 1, 2, 3)
     wire.gate.clear()
@@ -105,7 +142,8 @@ async def test_timeout_behind_another(wire: Wire) -> None:
     async with asyncio.timeout(10):
         errors = await asyncio.gather(*answers, return_exceptions=True)
 
-    assert [type(error) for error in errors] == [SessionBusyError] * 3
+    kinds = [StoreUnavailableError, SessionBusyError, SessionBusyError]
+    assert [type(error) for error in errors] == kinds
     wire.gate.set()
     await coalescer.close()
     assert wire.locked_rows.waiting == 0

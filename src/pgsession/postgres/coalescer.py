@@ -20,7 +20,6 @@ from typing import Generic
 from pgsession.core.logs import event, own_logger
 from pgsession.core.observer import StatementObserver, observed
 from pgsession.errors import (
-    SessionBusyError,
     SessionError,
     StoreBusyError,
     StoreClosedError,
@@ -95,7 +94,10 @@ class Coalescer(Generic[CallT, AnswerT]):
             begin, send, start_lane=self._add_lane, free=self._go_on, observer=observer
         )
         self._apart = CallsApart(
-            partial(self._answer, skipping=True), size=size, locked_rows=locked_rows
+            partial(self._answer, skipping=True),
+            size=size,
+            timeout=timeout,
+            locked_rows=locked_rows,
         )
         self._timer: asyncio.TimerHandle | None = None
 
@@ -196,12 +198,11 @@ class Coalescer(Generic[CallT, AnswerT]):
         oldest = loop.time() - self._timeout
         reason = self._reason()
         late = reason or StoreUnavailableError("The database did not answer in time. Try again.")
-        held = SessionBusyError("Another transaction held the session for too long. Try again.")
         busy = reason or StoreBusyError("The database was busy for too long. Try again.")
-        since = self._lone.end_late(oldest, late)
-        left = [] if since is None else [since]
+        left = self._apart.end_late(oldest, late)
+        if (since := self._lone.end_late(oldest, late)) is not None:
+            left.append(since)
         for caller, error in (
-            *((caller, held) for caller in self._apart.callers),
             *((caller, late) for batch in self._sent.values() for caller in batch),
             *((caller, busy) for caller in self._waiting),
         ):
