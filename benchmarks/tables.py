@@ -90,7 +90,7 @@ def _runs(runs: dict[str, dict[str, Any]]) -> str:
         (
             name,
             run["date"],
-            run["rounds"],
+            str(run["rounds"]),  # a number, in the results of older versions
             run["python"],
             f"{run['postgres']['server_version']}, fsync {run['postgres']['fsync']}",
             str(run["cores"]),
@@ -285,7 +285,7 @@ def importing(part: Part) -> str:
         ("Starlette, psycopg and an application without sessions", figure(facts["base"], 1)),
         ("the import of pgsession adds", figure(facts["import"], 1)),
         ("the import and an application with sessions add", figure(facts["application"], 1)),
-        ("the import and what the first call imports add", figure(facts["start"], 1)),
+        ("the import and what the first call imports add", figure(facts.get("start"), 1)),
     ]
     head = (f"least of {facts['processes']} processes each", "ms of CPU")
     return f"## The import\n\n{table(head, rows)}"

@@ -116,7 +116,12 @@ def rows() -> list[str]:
 
 def test_targets() -> None:
     """The page lists the targets, what was measured, and how many are not reached."""
-    phrases = [*rows(), f"reach {word(len(MISSED))} of its targets"]
+    [start] = re.findall(r"what the first call imports add +\| +([\d.]+) \|", RESULTS)
+    phrases = [
+        *rows(),
+        f"reach {word(len(MISSED))} of its targets",
+        f"its first call: {start} ms of CPU together",
+    ]
 
     assert set(MISSED) <= set(TARGETS)
     assert set(AIMS) <= set(TARGETS)
@@ -169,9 +174,10 @@ def test_statements() -> None:
 
 
 def test_lone_call() -> None:
-    """A lone call costs up to two fifths more than one without batches, in the results."""
+    """A lone call is about a tenth slower at most than one without batches, a read is faster."""
     ratios = [float(ratio) for ratio in measured("1 in flight", "one statement a call")[5:]]
 
     assert len(ratios) == 5
-    assert 0.57 < min(ratios) < 0.66
-    assert missing("docs/concepts/batching.md", ["up to two fifths for the store alone"]) == []
+    assert 0.85 < min(ratios) < 0.95
+    assert ratios[0] > 1
+    assert missing("docs/concepts/batching.md", ["about a tenth slower at most"]) == []
