@@ -135,7 +135,7 @@ class Exchange(LoadedRequest):
         state = self.state
         if not state.accessed:
             self._unused_start = message = _with_list(message)
-        # Typed objects are written to the content by this; else `merge` looks what has changed.
+        # `is_unchanged` writes typed objects to the content; `may_merge` looks at that.
         elif (not state.is_written or state.typed is not None) and state.is_unchanged(self.session):
             message = _varying(message)
         else:

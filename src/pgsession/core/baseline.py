@@ -28,7 +28,7 @@ class Baseline:
 
     It is kept as JSON text, and also as a value once it is compared. The value of one that was
     just loaded is shared: its members are those of the session, which nobody has yet, so
-    the same object is the same JSON. `part` ends that, and only then it needs a text.
+    the same object is the same JSON. `part` ends that, and writes the text.
     """
 
     __slots__ = ("_size", "_text", "_value", "is_shared")

@@ -337,7 +337,9 @@ REASONS: Final = (
     ),
 )
 
-#: libpq names no cause then, but where it could not make a socket.
+#: What libpq says then, if it says anything. "Too many open files" alone may be the server's.
+_NO_SOCKET: Final = "could not create socket: Too many open files"
+
 NO_DESCRIPTORS: Final = Reason(
     "descriptors",
     "",
@@ -358,7 +360,7 @@ UNKNOWN: Final = Reason(
 def reason_of(text: str) -> Reason:
     """Return the first reason that fits the text of an error of connecting."""
     found = next((reason for reason in REASONS if re.search(reason.pattern, text)), UNKNOWN)
-    if "Too many open files" in text or (found is UNKNOWN and not _may_open()):
+    if _NO_SOCKET in text or (found is UNKNOWN and not _may_open()):
         return NO_DESCRIPTORS
     return found
 
